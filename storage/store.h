@@ -1,0 +1,287 @@
+/*
+ * store.h - the store as the server sees it: people, points and chunks.
+ *
+ * One directory, one process: store_open() takes a lock.  Beneath it packs hold
+ * chunks (pack.h), the index finds them (index.h), the journal is the truth
+ * about everything else (journal.h) and the catalog a fast copy of it
+ * (catalog.h).  Storage knows no network, no messages and no certificates'
+ * content: names, roles, keys and certificates are bytes here.
+ *
+ * All functions block (disk, fsync) and may be called from any number of
+ * threads at once, unless they say otherwise.  What returned 0 is durable
+ * unless its comment says less.  Times are microseconds since 1970-01-01 UTC
+ * by store_now(), which never goes back.
+ */
+#ifndef STORAGE_STORE_H
+#define STORAGE_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/chunk/chunk_id.h"
+
+struct buf;
+struct err;
+struct group;		/* proto/chunk/group.h */
+
+struct store;
+
+#define STORE_NAME_MAX 64	/* Names of hosts, volumes, groups; with NUL. */
+#define STORE_TEXT_MAX 256
+#define STORE_VOLUMES_MAX 64
+#define STORE_HASH_LEN 32
+#define STORE_SERIAL_LEN 16
+#define STORE_BLOB_MAX 4096	/* A certificate, a secret. */
+
+/* Make an empty store in `dir`, which must be missing or empty: ERR_EXISTS. */
+int store_init(const char *dir, struct err *err);
+
+/*
+ * Open it: lock (ERR_BUSY names the holder), replay the journal into the
+ * catalog, recover packs that a crash left open.  ERR_UNSUPPORTED for a newer
+ * format version, ERR_CORRUPT, ERR_IO.
+ */
+int store_open(const char *dir, struct store **out, struct err *err);
+
+/* Sync, seal what is open, release the lock and free.  NULL is allowed. */
+void store_close(struct store *s);
+
+/* The server's time: the clock, but never before anything the store has recorded. */
+int64_t store_now(struct store *s);
+
+/* The dedup domain's key and what is derived from it; constant while open. */
+const uint8_t *store_domain_key(const struct store *s);
+const struct chunk_keys *store_keys(const struct store *s);
+
+/*
+ * Secrets of the server (CA key, its own key and certificate), kept wrapped in
+ * the journal under a name.  store_secret_get: ERR_NOTFOUND.
+ */
+int store_secret_put(struct store *s, const char *name, const uint8_t *p, size_t len,
+    struct err *err);
+int store_secret_get(struct store *s, const char *name, uint8_t *p, size_t cap, size_t *len,
+    struct err *err);
+
+/* ------------------------------------------------------------- the people -- */
+
+/* A host or an operator and the certificate that is theirs now. */
+struct store_peer {
+	char name[STORE_NAME_MAX];
+	int role;				/* enum cert_role; storage only keeps it. */
+	char group[STORE_NAME_MAX];
+	uint8_t serial[STORE_SERIAL_LEN];	/* Of the newest certificate. */
+	uint8_t key_hash[STORE_HASH_LEN];
+	uint8_t machine[STORE_HASH_LEN];	/* Hosts; zeros if not told. */
+	int revoked;
+	int64_t enrolled_us, seen_us, cert_ends_us;
+	char program[STORE_NAME_MAX];		/* What it said it runs. */
+	char alarm[STORE_TEXT_MAX];		/* Something an operator must see; or "". */
+	uint64_t points;
+	int64_t point_us;			/* Newest point's time; 0 if none. */
+};
+
+/* Find by certificate serial (an older, still valid one counts) or by name.  ERR_NOTFOUND. */
+int store_peer_by_serial(struct store *s, const uint8_t serial[STORE_SERIAL_LEN],
+    struct store_peer *out, struct err *err);
+int store_peer_by_name(struct store *s, const char *name, struct store_peer *out,
+    struct err *err);
+
+/* Call for each, by name, until `each` returns non-zero; returns that, 0 or -1. */
+int store_peers(struct store *s, int (*each)(void *arg, const struct store_peer *p), void *arg,
+    struct err *err);
+
+/*
+ * Record a peer with a fresh certificate: adds it, or (same name) replaces
+ * certificate, key, machine and role, keeping points and group.
+ */
+int store_peer_put(struct store *s, const struct store_peer *p, struct err *err);
+
+/* From now on no certificate of this name counts.  ERR_NOTFOUND. */
+int store_peer_revoke(struct store *s, const char *name, struct err *err);
+
+/* Note that it was here / raise or clear its alarm.  Seen is not made durable at once. */
+int store_peer_seen(struct store *s, const char *name, const char *program, struct err *err);
+int store_peer_alarm(struct store *s, const char *name, const char *alarm, struct err *err);
+
+struct store_token {
+	uint8_t hash[STORE_HASH_LEN];		/* Of its secret. */
+	uint32_t uses_left;
+	int64_t ends_us;
+	char group[STORE_NAME_MAX];
+	char replace_host[STORE_NAME_MAX];	/* May take over this name; or "". */
+	char networks[STORE_TEXT_MAX];		/* "10.0.0.0/8 ::1/128"; "" is any. */
+};
+
+int store_token_put(struct store *s, const struct store_token *t, struct err *err);
+int store_token_get(struct store *s, const uint8_t hash[STORE_HASH_LEN],
+    struct store_token *out, struct err *err);
+
+/*
+ * Consume one use of the token and record the host in one step.  If this host
+ * (name and key_hash) was already recorded by this token, gives the certificate
+ * of then again and consumes nothing: an agent that lost the reply tries again.
+ * `p` has name, key_hash, machine, program, role, serial, cert_ends_us set;
+ * `cert` is what `p` will be given, replaced by the earlier one in that case.
+ * ERR_NOTFOUND (no such token), ERR_DENIED (expired, used up), ERR_EXISTS (the
+ * name is another key's and the token may not replace it); each says so in a
+ * line.  Networks are the caller's to check.
+ */
+int store_enrol(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
+    const struct store_peer *p, uint8_t cert[STORE_BLOB_MAX], size_t *cert_len,
+    struct err *err);
+
+/* An entry in the audit chain: who did what. */
+int store_audit(struct store *s, const char *who, const char *what, struct err *err);
+
+/* ------------------------------------------------------------------ points -- */
+
+struct store_counts {
+	uint64_t read_bytes, sent_bytes, new_bytes, known_bytes, zero_bytes, hole_bytes,
+	    excluded_bytes, chunks, new_chunks, duration_us, stored_bytes;
+};
+
+struct store_volume {
+	char name[STORE_NAME_MAX];
+	struct chunk_id root_id;
+	/* Read from the tree's root at commit. */
+	uint64_t size;
+	uint32_t sector_size;
+	char fs[16], provider[16];
+	int grade;				/* enum tree_grade */
+	uint64_t data_bytes, hole_bytes, zero_bytes, excluded_bytes;
+};
+
+struct store_point {
+	char host[STORE_NAME_MAX];
+	uint64_t sequence;			/* Per host, from 1, never reused. */
+	int64_t time_us;			/* The server's. */
+	int64_t frozen_at_us;			/* The host's word. */
+	char note[STORE_TEXT_MAX];
+	uint32_t volumes_count;
+	struct store_volume volumes[STORE_VOLUMES_MAX];
+	struct store_counts counts;
+	uint8_t record[STORE_HASH_LEN];		/* Hash of its record. */
+	uint8_t previous[STORE_HASH_LEN];	/* Of the host's record before; zeros. */
+};
+
+/* One point; sequence 0 is the newest.  ERR_NOTFOUND. */
+int store_point_get(struct store *s, const char *host, uint64_t sequence,
+    struct store_point *out, struct err *err);
+
+/* Newest first; host NULL: all hosts.  As store_peers(). */
+int store_points(struct store *s, const char *host,
+    int (*each)(void *arg, const struct store_point *p), void *arg, struct err *err);
+
+/* Is `record` the hash of any record of this host (pruned ones count)?  1, 0, -1. */
+int store_record_known(struct store *s, const char *host, const uint8_t record[STORE_HASH_LEN],
+    struct err *err);
+
+/* ------------------------------------------------------------------ leases -- */
+
+/*
+ * What a session holds while it works: everything it has been told is there
+ * stays there.  A lease belongs to one session; its calls may come from several
+ * threads.  Durable: after a crash an unfinished backup's chunks stay for the
+ * host's next lease.
+ */
+struct store_lease;
+
+enum store_purpose { STORE_BACKUP, STORE_READ };
+
+int store_lease_open(struct store *s, const char *host, enum store_purpose purpose,
+    struct store_lease **out, struct err *err);
+
+/* End it: claims go to whoever asks next; unsynced groups are synced.  NULL is allowed. */
+void store_lease_close(struct store_lease *l);
+
+struct store_base {
+	int known;			/* The volume has a point. */
+	uint64_t sequence;
+	struct chunk_id root_id;
+};
+
+/*
+ * Begin a backup of `n` volumes by name.  ERR_BUSY if another lease backs one of
+ * them up now (its text names it).  `bases` gets the newest point of each; it is
+ * pinned until the lease ends.  `bad` collects the ids (32 bytes each) of
+ * quarantined chunks that these bases use.
+ */
+int store_backup_begin(struct store_lease *l, const char *const names[], uint32_t n,
+    struct store_base *bases, struct buf *bad, struct err *err);
+
+/* The numbers go on the wire (enum msg_have). */
+enum store_have {
+	STORE_NEED = 0,		/* Not here: now claimed by this lease, send it. */
+	STORE_HAVE = 1,		/* Durable, pinned until the lease ends. */
+	STORE_PENDING = 2	/* Another live lease has claimed it: ask later. */
+};
+
+/* Ask for `n` chunks of one kind. */
+int store_have(struct store_lease *l, enum chunk_kind kind, const struct chunk_id *ids,
+    size_t n, uint8_t *answers, struct err *err);
+
+/*
+ * Append a group that the caller has proven (every chunk is its id).  Returns
+ * when it is in the pack file, not when it is durable: store_commit() and
+ * closing the lease see to that.  ERR_NOSPACE leaves the store usable.
+ */
+int store_put(struct store_lease *l, const struct group *g, struct err *err);
+
+enum store_commit_result { STORE_COMMITTED, STORE_MISSING };
+
+/*
+ * Make a point of the roots in `draft` (host from the lease; names, root_ids,
+ * counts, frozen_at_us and note are the caller's, the rest is filled in):
+ * sync packs, check every tree (all nodes and chunks there and durable, kinds,
+ * depth, lengths, sums; nodes shared with the pinned base are not walked
+ * again), append the journal record, sync, apply to the catalog.  On
+ * STORE_MISSING `*result` says so and the ids are in `data_ids` and `meta_ids`;
+ * nothing was recorded and the lease goes on.  ERR_CORRUPT: a tree that breaks
+ * the rules.
+ */
+int store_commit(struct store_lease *l, struct store_point *draft,
+    enum store_commit_result *result, struct buf *data_ids, struct buf *meta_ids,
+    struct err *err);
+
+/* ----------------------------------------------------------------- reading -- */
+
+/* Read tree node `id` into `out` (replaced); proven.  A tree_fetch by shape, arg is the lease. */
+int store_node(void *lease, const struct chunk_id *id, struct buf *out, struct err *err);
+
+/* Where a chunk's group lies: equal places are equal groups; order is pack order. */
+struct store_place {
+	uint32_t pack;
+	uint32_t offset;
+};
+
+/* Places of `n` chunks; found[i] 0 where it is absent or quarantined. */
+int store_locate(struct store_lease *l, enum chunk_kind kind, const struct chunk_id *ids,
+    size_t n, struct store_place *places, uint8_t *found, struct err *err);
+
+/* The group's stored bytes into `out` (replaced; limit >= GROUP_LEN_MAX); checked. */
+int store_group(struct store_lease *l, const struct store_place *place, struct buf *out,
+    struct err *err);
+
+/* --------------------------------------------------------------- the whole -- */
+
+struct store_stats {
+	uint64_t hosts, points, logical_bytes, unique_bytes, stored_bytes, chunks, packs,
+	    free_bytes, index_ram_bytes, quarantined;
+};
+int store_stats(struct store *s, struct store_stats *out, struct err *err);
+
+struct store_verify_report {
+	uint64_t groups, bytes, bytes_total, bad_groups, points_checked;
+};
+
+/*
+ * Read packs (a `sample` share of them, 0 is all) and check every group; with
+ * `trees` also that every point is whole.  Bad groups are quarantined.  `tell`
+ * is called now and then (problem NULL) and once per problem (one line); a
+ * non-zero return stops with ERR_CANCELED.
+ */
+int store_verify(struct store *s, double sample, int trees,
+    int (*tell)(void *arg, const struct store_verify_report *r, const char *problem),
+    void *arg, struct store_verify_report *out, struct err *err);
+
+#endif /* STORAGE_STORE_H */
