@@ -1,0 +1,37 @@
+# build.sh - sourced by dev and by the scripts it runs, from the top of the tree:
+# installing packages, configuring and compiling.  $build is where builds go.
+deps=${HOLDFAST_DEPS:-$build/deps}
+jobs=$(nproc)
+
+say() { printf '== %s\n' "$*" >&2; }
+die() { printf 'dev: %s\n' "$*" >&2; exit 1; }
+
+# install PACKAGE...: what is missing of these, from the machine's own sources.
+install() {
+	local p missing=()
+	for p in "$@"; do
+		[ "$(dpkg-query -W -f '${db:Status-Status}' "$p" 2>/dev/null)" = installed ] || missing+=("$p")
+	done
+	[ ${#missing[@]} -gt 0 ] || return 0
+	local sudo=()
+	if [ "$(id -u)" != 0 ]; then
+		command -v sudo >/dev/null || die "needs root or sudo to install: ${missing[*]}"
+		sudo=(sudo)
+	fi
+	say "installing ${missing[*]}"
+	"${sudo[@]}" apt-get -qq update
+	"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}" >/dev/null
+}
+
+# configure NAME CMAKE-ARGUMENTS...: build/NAME, with the compiler cache if there is one.
+configure() {
+	local name=$1
+	shift
+	proto/tls/build-mbedtls.sh "$deps/mbedtls"
+	local cache=()
+	command -v ccache >/dev/null && cache=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
+	cmake -S . -B "$build/$name" -G Ninja -DMBEDTLS_ROOT="$deps/mbedtls/hooked" \
+	    -DMBEDTLS_PLAIN_ROOT="$deps/mbedtls/plain" "${cache[@]}" "$@" > "$build/$name.configure.log" 2>&1 ||
+	    { cat "$build/$name.configure.log" >&2; die "cmake failed"; }
+}
+compile() { cmake --build "$build/$1" -j "$jobs" -- --quiet; }

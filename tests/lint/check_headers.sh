@@ -1,0 +1,17 @@
+#!/bin/sh
+# Every header compiles alone, under gcc and clang, as C11.
+# usage: check_headers.sh BUILD_DIR (for generated and mbedTLS headers)
+cd "$(dirname "$0")/../.." || exit 2
+mbed=$(sed -n 's/^MBEDTLS_ROOT:PATH=//p' "$1/CMakeCache.txt")
+flags=$(pkg-config --cflags libuv libzstd libprotobuf-c libsodium sqlite3 jansson inih)
+bad=0
+for header in $(find agent server proto storage driver -name '*.h' 2>/dev/null | sort); do
+	case $header in proto/tls/chachapoly_alt.h | proto/tls/mbedtls_config_holdfast.h) continue ;; esac
+	for cc in gcc clang; do
+		# shellcheck disable=SC2086
+		printf '#include "%s"\n#include "%s"\n' "$header" "$header" | $cc -std=c11 -fsyntax-only \
+		    -Wall -Wextra -Wno-unused-function -Werror -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE -I. -I"$1/generated" \
+		    -isystem "$mbed/include" $flags -x c - || { echo "$header: does not stand alone ($cc)"; bad=1; }
+	done
+done
+exit $bad

@@ -1,0 +1,39 @@
+#!/bin/bash
+# run.sh BUILD_ROOT [CTEST-ARGUMENTS] - what `./dev test` runs: three builds and
+# every test in the build that tells most.
+#	asan	unit tests and fuzz inputs under ASan and UBSan
+#	tsan	scenarios and the threaded unit tests under TSan
+#	release	what is shipped: unit tests, scenarios, lint
+# A missing tool fails; nothing is skipped.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+build=$1
+shift
+mkdir -p "$build"
+. tests/build.sh
+
+for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl; do
+	PATH=$PATH:/usr/sbin:/sbin command -v $tool > /dev/null || die "missing tool $tool"
+done
+export PATH=$PATH:/usr/sbin:/sbin
+export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
+export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1"
+
+run() { # build, ctest arguments...
+	local b=$1
+	shift
+	say "tests in build $b"
+	ctest --test-dir "$build/$b" -j "$jobs" --output-on-failure --no-tests=error "$@"
+}
+say "building release, asan, tsan"
+for b in release asan tsan; do
+	case $b in
+	release) configure release ;;
+	asan) configure asan -DSANITIZE=address -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 ;;
+	tsan) configure tsan -DSANITIZE=thread -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 ;;
+	esac
+	compile $b
+done
+run asan -L 'unit|fuzz' "$@"
+run tsan -R 'unit/(net|server|storage|agent)/|scenario/' "$@"
+run release "$@"
