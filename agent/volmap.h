@@ -1,0 +1,111 @@
+/*
+ * volmap.h - which bytes of a frozen volume hold data, and how they are cut.
+ *
+ * A map is a pull machine over one volume: every volmap_next() gives one cut,
+ * and all cuts together cover every byte of the volume exactly once.
+ *
+ *	VOLMAP_HOLE	a range that is not allocated; its content is free
+ *	VOLMAP_EXCLUDED	a range left out on purpose (page file ...); restored as zeros
+ *	VOLMAP_STREAM	a range whose bytes have no known owner: to be read and cut
+ *			by content (agent/chunker.h), starting afresh with this range
+ *	VOLMAP_DATA	one chunk: a block of VOLMAP_BLOCK bytes of a file's own
+ *			offset (less at its end), as 1..VOLMAP_PIECES_MAX pieces in
+ *			the order of the file.  The chunk is the pieces' bytes joined.
+ *
+ * Order.  The walk goes through the volume upwards.  The position of a cut is
+ * its offset, for DATA the lowest offset of its pieces; positions only grow.
+ * Pieces of a chunk that lie ahead of the position are covered by it, and the
+ * walk passes over them silently when it gets there.  So a consumer that turns
+ * pieces into extents must hold those that lie ahead, in a heap by offset:
+ * before it appends the range of a cut it appends all held pieces below that
+ * offset, and what it then has is gapless.  There are never more than
+ * VOLMAP_AHEAD_MAX pieces ahead: a block that would pass this comes as
+ * several DATA cuts, one for each piece.
+ *
+ * Pieces are byte-exact: the last of a file ends at its last byte (or at its
+ * valid data length); what follows in the cluster is a STREAM cut of its own,
+ * so nothing is lost, and equal files are equal chunks whatever garbage
+ * follows them.  Only STREAM cuts may then be shorter than 4 KiB, and no 16 MiB
+ * span has more than 16384 pieces and ranges.
+ *
+ * A map never fails because a volume looks wrong: any doubt widens what is
+ * covered as data, up to one STREAM of the whole volume; volmap_note() says so.
+ * It fails only if reading does.  It does no I/O but through `read`, on the
+ * thread that calls volmap_open() and volmap_next().
+ */
+#ifndef AGENT_VOLMAP_H
+#define AGENT_VOLMAP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct err;
+
+#define VOLMAP_BLOCK 65536u
+#define VOLMAP_PIECES_MAX 18u
+#define VOLMAP_AHEAD_MAX 65536u
+
+enum volmap_kind { VOLMAP_HOLE, VOLMAP_EXCLUDED, VOLMAP_STREAM, VOLMAP_DATA };
+
+struct volmap_piece {
+	uint64_t offset; /* Bytes from the start of the volume. */
+	uint32_t len;	 /* Bytes, > 0. */
+};
+
+struct volmap_cut {
+	enum volmap_kind kind;
+	uint64_t offset; /* The position: of DATA its lowest piece. */
+	uint64_t len;	 /* Bytes, > 0; of DATA the chunk's length. */
+	uint32_t count;	 /* Pieces; 0 unless DATA. */
+	struct volmap_piece piece[VOLMAP_PIECES_MAX];
+};
+
+/* Flags for volmap_open(). */
+#define VOLMAP_WHOLE 1u	   /* Do not look inside: one STREAM of everything. */
+#define VOLMAP_KEEP_ALL 2u /* Exclude nothing: page files are data too. */
+
+/* A frozen volume; `read` is as snapshot_read(). */
+struct volmap_source {
+	int (*read)(void *arg, uint64_t offset, void *buf, size_t len, struct err *err);
+	void *arg;
+	uint64_t size;	      /* Bytes, > 0. */
+	uint32_t sector_size; /* Bytes. */
+	int flushed;	      /* As in struct snapshot_info. */
+};
+
+struct volmap;
+
+/*
+ * Look at the volume and make its map; the walk stands at offset 0.  `source`
+ * is copied, its `arg` used until volmap_close().  ERR_NOMEM, or what `read`
+ * gave.  Memory is bounded: at most about 40 MiB, whatever the volume holds.
+ */
+int volmap_open(const struct volmap_source *source, unsigned flags, struct volmap **out,
+    struct err *err);
+
+/* The next cut: 1; the end of the volume: 0; -1 if reading fails or ERR_NOMEM. */
+int volmap_next(struct volmap *m, struct volmap_cut *out, struct err *err);
+
+/* "ntfs", "fat12", "fat16", "fat32" or "raw"; static. */
+const char *volmap_fs(const struct volmap *m);
+
+/*
+ * Why more is covered than the file system calls allocated, or why owners are
+ * not known: one line for the log, "" if there is nothing to say.
+ */
+const char *volmap_note(const struct volmap *m);
+
+/* Non-zero: the volume belongs to a hibernated system; grade it SNAPSHOT_CRASH. */
+int volmap_hibernated(const struct volmap *m);
+
+/* What was found when the map was made; for logs and tests. */
+struct volmap_stats {
+	uint64_t runs;	 /* Runs with a known owner. */
+	uint64_t memory; /* Bytes held by the map. */
+};
+void volmap_stats(const struct volmap *m, struct volmap_stats *out);
+
+/* NULL is allowed. */
+void volmap_close(struct volmap *m);
+
+#endif /* AGENT_VOLMAP_H */
