@@ -101,7 +101,8 @@ uint32_t pack_writer_groups(struct pack_writer *w);
 /*
  * Write the footer, make all durable and give the file its final name.  From
  * the start of this call append says PACK_FULL.  An empty pack is removed.  On
- * failure the .open file stays for pack_recover(); the writer is of no more use.
+ * failure the .open file stays; the call may be repeated (ERR_NOSPACE passes),
+ * or left to pack_recover() at the next start.
  */
 int pack_writer_seal(struct pack_writer *w, struct err *err);
 
@@ -147,9 +148,9 @@ int pack_each_entry(struct pack *p, int (*each)(void *arg, const struct pack_ent
 
 /*
  * Read every group that the footer names, check its hash and that it holds
- * exactly the chunks the footer gives it.  `bad` hears of each damaged group;
- * non-zero from it ends the scrub and is returned.  -1 with `err` only if the
- * footer itself is bad or reading fails other than by corruption.
+ * exactly the chunks the footer gives it.  `bad` hears of each group that is
+ * damaged (ERR_CORRUPT) or cannot be read (ERR_IO); non-zero from it ends the
+ * scrub and is returned.  -1 with `err` only if the footer itself is bad.
  */
 int
 pack_scrub(struct pack *p, int (*bad)(void *arg, uint32_t offset, const struct err *why),
