@@ -146,14 +146,14 @@ msg_unpack(const struct frame *f, ProtobufCMessage **out, struct err *err)
 		    k->name, f->len, MSG_LEN_MAX);
 	if (budget.left > BUDGET_MAX)
 		budget.left = BUDGET_MAX;
-	m = protobuf_c_message_unpack(k->of, &alloc, f->len,
-	    f->payload != NULL ? f->payload : (const uint8_t *)"");
+	m = protobuf_c_message_unpack(
+	    k->of, &alloc, f->len, f->payload != NULL ? f->payload : (const uint8_t *)"");
 	if (m == NULL && budget.short_of_memory)
-		return err_set(err, ERR_NOMEM, "%s: no memory for %zu bytes", k->name,
-		    f->len);
+		return err_set(
+		    err, ERR_NOMEM, "%s: no memory for %zu bytes", k->name, f->len);
 	if (m == NULL)
-		return err_set(err, ERR_PROTOCOL, "%s: malformed, %zu bytes", k->name,
-		    f->len);
+		return err_set(
+		    err, ERR_PROTOCOL, "%s: malformed, %zu bytes", k->name, f->len);
 	if (k->of == &wire__failed__descriptor) {
 		Wire__Failed *failed = (Wire__Failed *)m;
 

@@ -21,12 +21,12 @@ struct frame;
 #define MSG_NODE_LEVEL_ROOT 255u
 
 /* Limits both sides hold to. */
-#define MSG_LEN_MAX (1024u * 1024)	/* Bytes of a protobuf message. */
-#define MSG_IDS_MAX 4096u		/* Ids in one Have, GetGroups, Missing. */
-#define MSG_SPANS_MAX 64u		/* Spans in one GetGroups. */
-#define MSG_NODES_MAX 1024u		/* Nodes in one GetNodes. */
-#define MSG_VOLUMES_MAX 64u		/* Volumes in one point. */
-#define MSG_TEXT_MAX 1024u		/* Bytes of any string. */
+#define MSG_LEN_MAX (1024u * 1024) /* Bytes of a protobuf message. */
+#define MSG_IDS_MAX 4096u	   /* Ids in one Have, GetGroups, Missing. */
+#define MSG_SPANS_MAX 64u	   /* Spans in one GetGroups. */
+#define MSG_NODES_MAX 1024u	   /* Nodes in one GetNodes. */
+#define MSG_VOLUMES_MAX 64u	   /* Volumes in one point. */
+#define MSG_TEXT_MAX 1024u	   /* Bytes of any string. */
 
 /* Answers in HaveReply. */
 enum msg_have { MSG_NEED = 0, MSG_HAVE = 1, MSG_PENDING = 2 };
@@ -35,7 +35,7 @@ enum msg_have { MSG_NEED = 0, MSG_HAVE = 1, MSG_PENDING = 2 };
 enum msg_kind {
 	MSG_HELLO = 1,
 	MSG_WELCOME = 2,
-	MSG_FAILED = 4,		/* Answers anything. */
+	MSG_FAILED = 4, /* Answers anything. */
 	MSG_DONE = 6,
 
 	MSG_ENROLL = 11,
@@ -44,9 +44,9 @@ enum msg_kind {
 
 	MSG_BEGIN = 21,
 	MSG_BEGUN = 22,
-	MSG_HAVE_ASK = 23,	/* message Have */
+	MSG_HAVE_ASK = 23, /* message Have */
 	MSG_HAVE_REPLY = 24,
-	MSG_PUT = 25,		/* raw: a group */
+	MSG_PUT = 25, /* raw: a group */
 	MSG_STORED = 26,
 	MSG_COMMIT = 27,
 	MSG_COMMITTED = 28,
@@ -55,17 +55,17 @@ enum msg_kind {
 	MSG_LIST_POINTS = 41,
 	MSG_POINTS = 42,
 	MSG_GET_NODES = 43,
-	MSG_NODE = 44,		/* raw: a node */
+	MSG_NODE = 44, /* raw: a node */
 	MSG_GET_GROUPS = 45,
-	MSG_GROUP = 46,		/* raw: a group */
+	MSG_GROUP = 46, /* raw: a group */
 	MSG_GROUPS_END = 48,
 
 	MSG_NEW_TOKEN = 61,
 	MSG_TOKEN_TEXT = 62,
-	MSG_NEW_OPERATOR = 63,	/* answered by Enrolled */
+	MSG_NEW_OPERATOR = 63, /* answered by Enrolled */
 	MSG_LIST_HOSTS = 65,
 	MSG_HOSTS = 66,
-	MSG_REVOKE = 67,	/* answered by Done */
+	MSG_REVOKE = 67, /* answered by Done */
 	MSG_GET_STATS = 69,
 	MSG_STATS = 70,
 	MSG_VERIFY = 71,

@@ -65,7 +65,8 @@ static const struct rule rules[] = {
 	{ &wire__have__descriptor, "kind", NUMBER, CHUNK_DATA, CHUNK_META },
 	{ &wire__have_reply__descriptor, "answers", ANSWERS, 0, MSG_IDS_MAX },
 	{ &wire__commit__descriptor, "volumes", COUNT, 1, MSG_VOLUMES_MAX },
-	{ &wire__commit_volume__descriptor, "root_id", BYTES, CHUNK_ID_LEN, CHUNK_ID_LEN },
+	{ &wire__commit_volume__descriptor, "root_id", BYTES, CHUNK_ID_LEN,
+	    CHUNK_ID_LEN },
 	{ &wire__missing__descriptor, "data_ids", IDS, 0, MSG_IDS_MAX },
 	{ &wire__missing__descriptor, "meta_ids", IDS, 0, MSG_IDS_MAX },
 
@@ -288,8 +289,8 @@ msg_check(const ProtobufCMessage *m, enum err_code code, struct err *err)
 				return -1;
 		}
 		if (wrong != NULL)
-			return err_set(err, code, "%s: %s %s", of->short_name, f->name,
-			    wrong);
+			return err_set(
+			    err, code, "%s: %s %s", of->short_name, f->name, wrong);
 	}
 	return 0;
 }

@@ -67,7 +67,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 			must(err.code == ERR_PROTOCOL || err.code == ERR_LIMIT);
 			must(fed - matched == FRAME_HEADER_LEN);
 			must(load_le32(p + matched) > max || p[matched + 6] > 1 ||
-			    p[matched + 7] != 0);
+			     p[matched + 7] != 0);
 			must(frame_decoder_feed(d, p, len) == 0);
 			frame_decoder_free(d);
 			return 0;

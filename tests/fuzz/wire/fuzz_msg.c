@@ -54,7 +54,8 @@ must_go_round(const ProtobufCMessage *m, uint16_t kind)
 	must(msg_pack(again, &twice, &err) == 0);
 	must(once.len == twice.len);
 	/* A reason was cleaned on the way. */
-	must(once.len == 0 || kind == MSG_FAILED || memcmp(once.p, twice.p, once.len) == 0);
+	must(once.len == 0 || kind == MSG_FAILED ||
+	     memcmp(once.p, twice.p, once.len) == 0);
 	msg_free(again);
 	buf_free(&once);
 	buf_free(&twice);

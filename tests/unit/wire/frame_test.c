@@ -82,8 +82,8 @@ frames_survive_any_cut(void **state)
 static void
 feed_stops_at_the_end_of_a_frame(void **state)
 {
-	static const uint8_t two[] = { 1, 0, 0, 0, 25, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 'a',
-		0, 0, 0, 0, 26, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0 };
+	static const uint8_t two[] = { 1, 0, 0, 0, 25, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0,
+		'a', 0, 0, 0, 0, 26, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0 };
 	struct frame_decoder *d = frame_decoder_new(64);
 	struct err err = ERR_INIT;
 	struct frame f;
@@ -134,8 +134,8 @@ bad_headers_are_refused_before_their_payload(void **state)
 		assert_int_equal(frame_decoder_feed(d, h, sizeof(h)), sizeof(h));
 		next = frame_decoder_next(d, &f, &err);
 		if (err.code != headers[i].code)
-			fail_msg("%s: %s (%s)", headers[i].name, err_name(err.code),
-			    err.text);
+			fail_msg(
+			    "%s: %s (%s)", headers[i].name, err_name(err.code), err.text);
 		if (headers[i].code != ERR_NONE) {
 			/* It is final: takes nothing more, says the same again. */
 			assert_int_equal(next, FRAME_NEXT_BROKEN);

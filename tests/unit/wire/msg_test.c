@@ -12,12 +12,12 @@
 #include "proto/wire/frame.h"
 #include "proto/wire/msg.h"
 
-static const uint16_t kinds[] = { MSG_HELLO, MSG_WELCOME, MSG_FAILED, MSG_DONE, MSG_ENROLL,
-	MSG_RENEW, MSG_ENROLLED, MSG_BEGIN, MSG_BEGUN, MSG_HAVE_ASK, MSG_HAVE_REPLY,
-	MSG_STORED, MSG_COMMIT, MSG_COMMITTED, MSG_MISSING, MSG_LIST_POINTS, MSG_POINTS,
-	MSG_GET_NODES, MSG_GET_GROUPS, MSG_GROUPS_END, MSG_NEW_TOKEN, MSG_TOKEN_TEXT,
-	MSG_NEW_OPERATOR, MSG_LIST_HOSTS, MSG_HOSTS, MSG_REVOKE, MSG_GET_STATS, MSG_STATS,
-	MSG_VERIFY, MSG_VERIFY_REPORT };
+static const uint16_t kinds[] = { MSG_HELLO, MSG_WELCOME, MSG_FAILED, MSG_DONE,
+	MSG_ENROLL, MSG_RENEW, MSG_ENROLLED, MSG_BEGIN, MSG_BEGUN, MSG_HAVE_ASK,
+	MSG_HAVE_REPLY, MSG_STORED, MSG_COMMIT, MSG_COMMITTED, MSG_MISSING,
+	MSG_LIST_POINTS, MSG_POINTS, MSG_GET_NODES, MSG_GET_GROUPS, MSG_GROUPS_END,
+	MSG_NEW_TOKEN, MSG_TOKEN_TEXT, MSG_NEW_OPERATOR, MSG_LIST_HOSTS, MSG_HOSTS,
+	MSG_REVOKE, MSG_GET_STATS, MSG_STATS, MSG_VERIFY, MSG_VERIFY_REPORT };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -36,8 +36,7 @@ unpack(uint16_t kind, const void *p, size_t len, ProtobufCMessage **m, struct er
 static uint8_t ones[64];
 static char word[] = "w\xc3\xb6rd";
 
-static void
-fill_value(const ProtobufCFieldDescriptor *f, void *p);
+static void fill_value(const ProtobufCFieldDescriptor *f, void *p);
 
 /* Give every field a value that the limits allow, two where it repeats. */
 static void
@@ -46,8 +45,9 @@ fill(ProtobufCMessage *m)
 	for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
 		const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
 		uint8_t *p = (uint8_t *)m + f->offset;
-		size_t size = f->type == PROTOBUF_C_TYPE_BYTES ? sizeof(ProtobufCBinaryData)
-							       : sizeof(void *);
+		size_t size = f->type == PROTOBUF_C_TYPE_BYTES
+				  ? sizeof(ProtobufCBinaryData)
+				  : sizeof(void *);
 
 		if (f->label != PROTOBUF_C_LABEL_REPEATED) {
 			fill_value(f, p);
@@ -73,8 +73,8 @@ fill_value(const ProtobufCFieldDescriptor *f, void *p)
 	case PROTOBUF_C_TYPE_BYTES:
 		b->data = ones;
 		b->len = strcmp(f->name, "secret") == 0 || strcmp(f->name, "serial") == 0
-		    ? 16
-		    : 32;
+			     ? 16
+			     : 32;
 		break;
 	case PROTOBUF_C_TYPE_MESSAGE:
 		*(ProtobufCMessage **)p = calloc(1, of->sizeof_message);
@@ -140,14 +140,18 @@ every_field_of_every_message_goes_round(void **state)
 				&wire__begun__descriptor, &wire__have__descriptor,
 				&wire__have_reply__descriptor, &wire__stored__descriptor,
 				&wire__commit__descriptor, &wire__committed__descriptor,
-				&wire__missing__descriptor, &wire__list_points__descriptor,
-				&wire__points__descriptor, &wire__get_nodes__descriptor,
-				&wire__get_groups__descriptor, &wire__groups_end__descriptor,
-				&wire__new_token__descriptor, &wire__token_text__descriptor,
-				&wire__new_operator__descriptor, &wire__list_hosts__descriptor,
-				&wire__hosts__descriptor, &wire__revoke__descriptor,
-				&wire__get_stats__descriptor, &wire__stats__descriptor,
-				&wire__verify__descriptor, &wire__verify_report__descriptor
+				&wire__missing__descriptor,
+				&wire__list_points__descriptor, &wire__points__descriptor,
+				&wire__get_nodes__descriptor,
+				&wire__get_groups__descriptor,
+				&wire__groups_end__descriptor,
+				&wire__new_token__descriptor,
+				&wire__token_text__descriptor,
+				&wire__new_operator__descriptor,
+				&wire__list_hosts__descriptor, &wire__hosts__descriptor,
+				&wire__revoke__descriptor, &wire__get_stats__descriptor,
+				&wire__stats__descriptor, &wire__verify__descriptor,
+				&wire__verify_report__descriptor
 			};
 
 			if (strcmp(all[k]->short_name, msg_name(kinds[i])) == 0)
@@ -218,8 +222,10 @@ static const struct {
 	{ MSG_HAVE_ASK, 1, BLOCK, 63, 0, "Have: ids is cut inside an id" },
 	{ MSG_HAVE_ASK, 1, BLOCK, 32 * 4097, 0, "Have: ids holds too many ids" },
 	{ MSG_HAVE_REPLY, 1, BLOCK, 4096, 2, NULL },
-	{ MSG_HAVE_REPLY, 1, BLOCK, 4096, 3, "HaveReply: answers holds an unknown answer" },
-	{ MSG_HAVE_REPLY, 1, BLOCK, 4097, 1, "HaveReply: answers holds too many answers" },
+	{ MSG_HAVE_REPLY, 1, BLOCK, 4096, 3,
+	    "HaveReply: answers holds an unknown answer" },
+	{ MSG_HAVE_REPLY, 1, BLOCK, 4097, 1,
+	    "HaveReply: answers holds too many answers" },
 	{ MSG_COMMITTED, 9, VARINT, 1, 0, "Committed: point is missing" },
 	{ MSG_MISSING, 2, BLOCK, 32 * 4096, 0, NULL },
 	{ MSG_MISSING, 2, BLOCK, 32 * 4097, 0, "Missing: meta_ids holds too many ids" },
@@ -232,16 +238,17 @@ static const struct {
 	{ MSG_GET_GROUPS, 5, VARINT, 65, 0, "GetGroups: spans is out of range" },
 	{ MSG_GROUPS_END, 1, BLOCK, 32 * 5000, 0, NULL },
 	{ MSG_NEW_OPERATOR, 2, VARINT, 8, 0, "NewOperator: role is out of range" },
-	{ MSG_HOSTS, 1, TIMES, 3000, 0, NULL },
+	{ MSG_HOSTS, 1, TIMES, 200, 0, NULL },
 	{ MSG_POINTS, 1, TIMES, 1, 0, "Point: counts is missing" },
 	{ MSG_POINTS, 1, TIMES, 400000, 0, "Points: malformed" }, /* Over the budget. */
 	{ MSG_HOSTS, 1, TIMES, 400000, 0, "Hosts: malformed" },
-	{ MSG_DONE, 1, TIMES, 400000, 0, "Done: malformed" }, /* Unknown fields. */
-	{ MSG_VERIFY, 1, DOUBLE, 0x3ff0000000000000, 0, NULL },		       /* 1 */
+	{ MSG_DONE, 1, TIMES, 400000, 0, "Done: malformed" },	/* Unknown fields. */
+	{ MSG_VERIFY, 1, DOUBLE, 0x3ff0000000000000, 0, NULL }, /* 1 */
 	{ MSG_VERIFY, 1, DOUBLE, 0x3ff0000000000001, 0, "Verify: sample is not a share" },
 	{ MSG_VERIFY, 1, DOUBLE, 0x7ff8000000000000, 0, "Verify: sample is not a share" },
 	{ MSG_VERIFY, 1, DOUBLE, 0xbff0000000000000, 0, "Verify: sample is not a share" },
-	{ MSG_VERIFY_REPORT, 5, TIMES, 1025, 0, "VerifyReport: problems has a wrong count" },
+	{ MSG_VERIFY_REPORT, 5, TIMES, 1025, 0,
+	    "VerifyReport: problems has a wrong count" },
 	{ MSG_PUT, 1, VARINT, 1, 0, "Put carries no message" },
 	{ MSG_GROUP, 1, VARINT, 1, 0, "Group carries no message" },
 	{ MSG_NODE, 1, VARINT, 1, 0, "Node carries no message" },
@@ -384,10 +391,10 @@ static const struct {
 } texts[] = {
 	{ "disk full", "disk full" },
 	{ "two\nlines\x1b[31m", "two?lines?[31m" },
-	{ "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80", "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80" },
+	{ "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80",
+	    "\xc3\xa4 \xe2\x82\xac \xf0\x9f\x98\x80" },
 	{ "cut \xe2\x82", "cut ??" },
-	{ "overlong \xc0\xaf \xe0\x80\xaf \xf0\x80\x80\xaf",
-	    "overlong ?? ??? ????" },
+	{ "overlong \xc0\xaf \xe0\x80\xaf \xf0\x80\x80\xaf", "overlong ?? ??? ????" },
 	{ "surrogate \xed\xa0\x80", "surrogate ???" },
 	{ "past the end \xf4\x90\x80\x80 \xf5\x80\x80\x80", "past the end ???? ????" },
 	{ "c1 \xc2\x85", "c1 ??" },
