@@ -34,4 +34,9 @@ configure() {
 	    -DMBEDTLS_PLAIN_ROOT="$deps/mbedtls/plain" "${cache[@]}" "$@" > "$build/$name.configure.log" 2>&1 ||
 	    { cat "$build/$name.configure.log" >&2; die "cmake failed"; }
 }
-compile() { cmake --build "$build/$1" -j "$jobs" -- --quiet; }
+# compile NAME [TARGET...]
+compile() {
+	local name=$1
+	shift
+	ninja -C "$build/$name" --quiet -j "$jobs" "$@"
+}

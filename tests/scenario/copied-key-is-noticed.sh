@@ -1,0 +1,13 @@
+#!/bin/bash
+# Goal: a host's key copied to another machine is refused, and an operator sees it.
+. "$(dirname "$0")/lib/scenario.bash"
+server_init
+server_start
+enrol h1
+agent h1 points > /dev/null
+cp -a "$work/agent-h1" "$work/agent-clone"
+echo 11111111111111111111111111111111 > "$work/machine-id"
+refuses 'machine' agent clone --machine-id "$work/machine-id" points
+operator hosts | grep -Eiq 'cop(y|ied)|machine' || fail "no alarm in hosts: $(operator hosts)"
+agent h1 points > /dev/null
+server_stop

@@ -1,0 +1,40 @@
+#!/bin/bash
+# Goal: a store on a full disk refuses in words, keeps all it acknowledged, and
+# works again once there is room; during ingest and during commit.
+. "$(dirname "$0")/lib/scenario.bash"
+mkdir "$work/disk"
+mount -t tmpfs -o size=120m tmpfs "$work/disk"
+ln -s "$work/disk/store" "$work/store"
+server_init
+server_start
+enrol h1
+ntfs_make "$work/c.img" 64 20 1
+agent h1 backup c="$work/c.img"
+head -c 200M /dev/urandom > "$work/big.img"
+refuses 'space|full' agent h1 backup big="$work/big.img" --retry-for 0s
+operator points > /dev/null
+note "full to the last byte: the commit has no room for its record"
+mount -o remount,size=200m "$work/disk"
+head -c 3M /dev/urandom > "$work/small.img"
+# Leave room for the chunks or not, in steps: it must fail or succeed, never both.
+for left in 0 1 2 4 8 64; do
+	free=$(df -k --output=avail "$work/disk" | tail -1)
+	head -c $(((free - left) * 1024)) /dev/zero > "$work/disk/filler" 2>/dev/null || true
+	before=$(operator points --json | grep -c '"sequence"')
+	if agent h1 backup small="$work/small.img" --retry-for 0s > /dev/null 2> "$work/b.err"; then
+		fail "a backup of 3 MiB into $left KiB"
+	fi
+	tail -1 "$work/b.err" | grep -Eq 'space|full' || fail "said: $(tail -2 "$work/b.err")"
+	rm -f "$work/disk/filler"
+	after=$(operator points --json | grep -c '"sequence"')
+	[ "$before" = "$after" ] || fail "a refused backup made a point"
+done
+agent h1 backup small="$work/small.img"
+agent h1 restore latest --volume small --to "$work/r.small"
+cmp "$work/small.img" "$work/r.small"
+agent h1 restore 1 --volume c --to "$work/r.c"
+ntfs_equal "$work/c.img" "$work/r.c"
+server_stop
+server_start
+operator verify --trees
+server_stop

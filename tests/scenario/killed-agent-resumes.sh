@@ -1,0 +1,23 @@
+#!/bin/bash
+# Goal: an agent killed in the middle leaves no point; the next run does not send
+# again what was stored.
+. "$(dirname "$0")/lib/scenario.bash"
+server_init
+server_start
+enrol h1
+head -c 300M /dev/urandom > "$work/big.img"
+packs() { du -sb "$work/store/packs" | cut -f1; }
+agent h1 backup big="$work/big.img" > "$work/b.out" 2> "$work/b.err" &
+pid=$!
+pids+=($pid)
+grown() { [ "$(packs)" -gt 120000000 ] || ! kill -0 $pid 2>/dev/null; }
+await 60 grown
+pkill -KILL -P $pid || true
+kill -KILL $pid
+wait $pid 2>/dev/null || true
+[ "$(operator points --json | grep -c '"sequence"')" = 0 ] || fail "a point of a killed backup"
+agent h1 backup big="$work/big.img"
+[ "$(packs)" -lt 330000000 ] || fail "stored twice: $(packs) bytes of packs for 300 MiB"
+agent h1 restore latest --volume big --to "$work/r.big"
+cmp "$work/big.img" "$work/r.big"
+server_stop
