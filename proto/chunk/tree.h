@@ -28,23 +28,26 @@ struct err;
 #define TREE_SPAN_LEN (16u * 1024 * 1024)
 #define TREE_FANOUT 1024u
 #define TREE_LEAF_EXTENTS_MAX 16384u
-#define TREE_LEVELS_MAX 4	/* 1024^4 spans are more than 2^64 bytes. */
+#define TREE_LEVELS_MAX 4
+
+/* What the top node of the highest level can cover: 16 PiB. */
+#define TREE_SIZE_MAX ((uint64_t)1 << 54)
 
 /* The numbers are stored. */
 enum extent_kind {
-	EXTENT_HOLE = 0,	/* Not allocated when frozen; content is free. */
-	EXTENT_ZERO = 1,	/* Allocated and all zero. */
-	EXTENT_EXCLUDED = 2,	/* Left out on purpose; restored as zeros. */
-	EXTENT_DATA = 3		/* Bytes of a chunk. */
+	EXTENT_HOLE = 0,     /* Not allocated when frozen; content is free. */
+	EXTENT_ZERO = 1,     /* Allocated and all zero. */
+	EXTENT_EXCLUDED = 2, /* Left out on purpose; restored as zeros. */
+	EXTENT_DATA = 3	     /* Bytes of a chunk. */
 };
 
 struct extent {
 	enum extent_kind kind;
-	uint32_t len;		/* Bytes, > 0; within one span in a leaf. */
-	uint64_t offset;	/* Bytes from the start of the volume. */
-	uint32_t chunk_offset;	/* EXTENT_DATA: where in the chunk. */
-	uint32_t chunk_len;	/* EXTENT_DATA: the chunk's plain length. */
-	struct chunk_id id;	/* EXTENT_DATA */
+	uint32_t len;	       /* Bytes, > 0; within one span in a leaf. */
+	uint64_t offset;       /* Bytes from the start of the volume. */
+	uint32_t chunk_offset; /* EXTENT_DATA: where in the chunk. */
+	uint32_t chunk_len;    /* EXTENT_DATA: the chunk's plain length. */
+	struct chunk_id id;    /* EXTENT_DATA */
 };
 
 /* Sums over what lies below a node, in bytes; their total is the length covered. */
@@ -64,18 +67,18 @@ struct tree_child {
 enum tree_grade { TREE_EXCLUSIVE = 0, TREE_APPLICATION = 1, TREE_CRASH = 2 };
 
 struct tree_root {
-	uint64_t size;			/* Volume bytes; > 0, a multiple of sector_size. */
-	uint32_t sector_size;		/* 512..4096, a power of two. */
-	char fs[TREE_NAME_MAX];		/* "ntfs", "fat32", "raw" ... */
-	char provider[TREE_NAME_MAX];	/* "offline", "vss", "hotcopy" */
+	uint64_t size;		      /* 1..TREE_SIZE_MAX, a multiple of sector_size. */
+	uint32_t sector_size;	      /* 512..4096, a power of two. */
+	char fs[TREE_NAME_MAX];	      /* "ntfs", "fat32", "raw"; graphic ASCII */
+	char provider[TREE_NAME_MAX]; /* "offline", "vss", "hotcopy" */
 	enum tree_grade grade;
-	uint8_t generation[16];		/* Change tracking; zeros if none. */
+	uint8_t generation[16]; /* Change tracking; zeros if none. */
 	uint64_t sequence;
-	uint32_t levels;		/* Level of the top node, 0..TREE_LEVELS_MAX-1. */
+	uint32_t levels; /* Level of the top node, 0..TREE_LEVELS_MAX-1. */
 	struct tree_child top;
 };
 
-/* Levels of a tree over `size` bytes (the top node's level), and its spans. */
+/* The top node's level over `size` bytes (<= TREE_SIZE_MAX), and the spans. */
 uint32_t tree_levels(uint64_t size);
 uint64_t tree_spans(uint64_t size);
 
@@ -87,10 +90,11 @@ struct tree_builder;
  * Start a tree.  Of `root` all but levels and top must be set.  `emit` gets
  * each node once it is complete, children before parents, the root last;
  * bytes are borrowed for the call; if it fails, the builder fails with it.
- * NULL without memory.
+ * A node equal to the one before it on its level is not emitted again.
+ * NULL without memory.  A builder that failed fails ever after.
  */
-struct tree_builder *tree_builder_new(const struct chunk_keys *keys,
-    const struct tree_root *root,
+struct tree_builder *
+tree_builder_new(const struct chunk_keys *keys, const struct tree_root *root,
     int (*emit)(void *arg, const struct chunk_id *id, const uint8_t *p, size_t len,
 	struct err *err),
     void *arg);
@@ -100,7 +104,8 @@ void tree_builder_free(struct tree_builder *b);
  * Add the next extent: its offset must be where the last one ended; it may
  * cross spans (it is cut, and chunk_offset moved along).  Neighbours that
  * continue each other are merged.  ERR_LIMIT past TREE_LEAF_EXTENTS_MAX in one
- * span; ERR_PROTOCOL for a gap, an overlap, or an extent past the volume's end.
+ * span; ERR_PROTOCOL for a gap, an overlap, an extent past the volume's end or
+ * past its chunk's.
  */
 int tree_builder_add(struct tree_builder *b, const struct extent *e, struct err *err);
 
@@ -108,7 +113,8 @@ int tree_builder_add(struct tree_builder *b, const struct extent *e, struct err 
 uint32_t tree_builder_span_extents(const struct tree_builder *b);
 
 /* All extents are in: emit what is left and name the root. */
-int tree_builder_finish(struct tree_builder *b, struct chunk_id *root_id, struct err *err);
+int
+tree_builder_finish(struct tree_builder *b, struct chunk_id *root_id, struct err *err);
 
 /* -------------------------------------------------------------- reading -- */
 
@@ -120,8 +126,8 @@ int tree_parse_root(const uint8_t *p, size_t len, struct tree_root *out, struct 
  * each (the last may be shorter).  `out` has room for TREE_FANOUT.  Checks that
  * the number of children and the sum of each is what that demands.
  */
-int tree_parse_inner(const uint8_t *p, size_t len, uint64_t covered, uint64_t child_covers,
-    struct tree_child *out, uint32_t *count, struct err *err);
+int tree_parse_inner(const uint8_t *p, size_t len, uint64_t covered,
+    uint64_t child_covers, struct tree_child *out, uint32_t *count, struct err *err);
 
 /*
  * A leaf for the `covered` bytes of volume from `offset`.  Calls `each` for
@@ -144,8 +150,8 @@ uint64_t tree_covers(uint64_t size, uint32_t level, uint64_t index);
  * Fetch a node's bytes by id into `out` (replacing what it holds); the walker
  * checks length limits, the caller of the walker the id.  -1 ends the walk.
  */
-typedef int (*tree_fetch)(void *arg, const struct chunk_id *id, struct buf *out,
-    struct err *err);
+typedef int (*tree_fetch)(
+    void *arg, const struct chunk_id *id, struct buf *out, struct err *err);
 
 /* A place in a tree, from its root, with the nodes on the way; spans in order. */
 struct tree_walk;
@@ -160,7 +166,8 @@ const struct tree_root *tree_walk_root(const struct tree_walk *w);
  * The leaf of span `n` (< tree_spans): its id and sums, without fetching it;
  * inner nodes on the way are fetched and kept.
  */
-int tree_walk_leaf(struct tree_walk *w, uint64_t n, struct tree_child *out, struct err *err);
+int
+tree_walk_leaf(struct tree_walk *w, uint64_t n, struct tree_child *out, struct err *err);
 
 /* Fetch leaf `n` and call `each` as tree_parse_leaf() does. */
 int tree_walk_span(struct tree_walk *w, uint64_t n,
