@@ -248,7 +248,7 @@ walker_notices_what_is_missing_or_lies(void **state)
 	struct tree_walk *w;
 	struct chunk_id root, nothing;
 	struct node *n = inner_of(s, &root), saved = *n;
-	uint64_t hole, zero;
+	uint64_t hole, data;
 
 	(void)state;
 	memset(&nothing, 0, sizeof(nothing));
@@ -263,15 +263,15 @@ walker_notices_what_is_missing_or_lies(void **state)
 	assert_int_equal(tree_walk_open(&root, get, s, &w, &err), 0);
 	/* Sums that add up but are not those below. */
 	hole = load_le64(n->p + 8 + 32);
-	zero = load_le64(n->p + 8 + 40);
-	store_le64(n->p + 8 + 32, zero);
-	store_le64(n->p + 8 + 40, hole);
-	assert_true(hole != zero);
+	data = load_le64(n->p + 8 + 56);
+	assert_true(data > 0);
+	store_le64(n->p + 8 + 32, hole + 1);
+	store_le64(n->p + 8 + 56, data - 1);
 	assert_int_equal(tree_walk_span(w, 0, put_each, &got, &err), -1);
 	assert_int_equal(err.code, ERR_CORRUPT);
 	err_clear(&err);
 	store_le64(n->p + 8 + 32, hole);
-	store_le64(n->p + 8 + 40, zero);
+	store_le64(n->p + 8 + 56, data);
 	/* A leaf that nobody has. */
 	n->p[8] ^= 1;
 	assert_int_equal(tree_walk_span(w, 0, put_each, &got, &err), -1);
