@@ -13,7 +13,7 @@
  * such a peer may do is decided in server/roles.h, and it is next to nothing.
  *
  * Resumption: tickets are sealed by the server (ticket key in the config,
- * rotated) and carry the certificate's serial, so that tls_peer() is as good
+ * rotated) and carry the certificate's facts, so that tls_peer() is as good
  * after a resumed handshake as after a full one.  No 0-RTT.
  *
  * A struct tls_config may be shared by all threads once made; a struct tls is
@@ -49,8 +49,14 @@ struct tls_peer {
 	char why[128];			/* If TLS_REFUSED: one line. */
 };
 
-/* Called with each key the connection derives, in NSS key log format; tests only. */
+/* A secret the connection derived, one line in NSS key log format, without newline. */
 typedef void (*tls_keylog)(void *arg, const char *line);
+
+/* Seconds since 1970 UTC.  Called from any thread. */
+typedef int64_t (*tls_clock)(void *arg);
+
+/* Most bytes that may wait in a connection, on either side; past it: ERR_LIMIT. */
+#define TLS_BACKLOG_MAX ((size_t)64 * 1024 * 1024)
 
 /*
  * A server's side.  `identity` (certificate chain and key) and `ca` are copied.
@@ -71,22 +77,35 @@ int tls_config_client(const struct cert_identity *identity, const struct cert *c
 
 void tls_config_free(struct tls_config *config);
 
+/*
+ * Before the first tls_new().  Judge certificates and tickets by `now` instead of
+ * the system's time (the server's own never goes back).
+ */
+void tls_config_clock(struct tls_config *config, tls_clock now, void *arg);
+
+/* Before the first tls_new(); for tests: whoever has these lines reads everything. */
+void tls_config_keylog(struct tls_config *config, tls_keylog keylog, void *arg);
+
 /* A connection with `config`, which must outlive it.  NULL without memory. */
 struct tls *tls_new(struct tls_config *config);
 void tls_free(struct tls *t);
 
 /*
- * Client, before the first input: try to resume with `ticket`, bytes from
- * tls_ticket() of an earlier connection.  Ignored if it is of no use.
+ * Client, before the first tls_read(): try to resume with `ticket`, bytes from
+ * tls_ticket() of an earlier connection.  Ignored if it is of no use: another
+ * authority or identity than then, a server's certificate that expired since.
  */
 void tls_resume(struct tls *t, const uint8_t *ticket, size_t len);
 
-/* Client: the newest ticket the server gave, owned by `t`; NULL if none came. */
+/*
+ * Client: the newest ticket the server gave, owned by `t`; NULL if none came.
+ * It comes after the handshake, in some tls_read().  It is secret.
+ */
 const uint8_t *tls_ticket(const struct tls *t, size_t *len);
 
 /*
  * Give `len` bytes that came from the network.  They are copied; all are taken.
- * Call tls_read() next, until it has no more.
+ * Call tls_read() next, until it has no more.  After a failure: that failure.
  */
 int tls_input(struct tls *t, const uint8_t *p, size_t len, struct err *err);
 
@@ -98,7 +117,8 @@ enum tls_result {
 };
 
 /*
- * Advance the handshake as far as it goes and decrypt up to `cap` bytes.
+ * Advance the handshake as far as it goes and decrypt up to `cap` bytes (> 0).
+ * A client calls it once before any input, to say hello.
  * ERR_DENIED: the peer's certificate or ours does not hold; ERR_PROTOCOL: not
  * TLS 1.3, or broken.  Every failure is final.
  */
@@ -111,7 +131,10 @@ int tls_open(const struct tls *t);
 /* Who it is.  After tls_open(); owned by `t`. */
 const struct tls_peer *tls_peer(const struct tls *t);
 
-/* Encrypt all of `len` bytes into the output. */
+/*
+ * Encrypt all of `len` bytes into the output.  ERR_LIMIT, before anything is
+ * encrypted, if too much output waits already.
+ */
 int tls_write(struct tls *t, const uint8_t *p, size_t len, struct err *err);
 
 /* Say goodbye (close_notify) into the output. */
