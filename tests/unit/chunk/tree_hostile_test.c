@@ -173,13 +173,23 @@ a_changed_root_is_refused_or_means_something_else(void **state)
 static struct node *
 inner_of(struct store *s, struct chunk_id *root)
 {
+	const uint64_t size = 3 * TREE_SPAN_LEN - 512;
 	struct tree_root r;
 	struct err err = ERR_INIT;
 	struct list l = { 0 };
 	struct node *n;
 
-	draw_list(&l, 3 * TREE_SPAN_LEN - 512);
-	build(s, 3 * TREE_SPAN_LEN - 512, &l, root);
+	struct extent e;
+
+	memset(&e, 0, sizeof(e));
+	while (e.offset < size) {
+		e.kind = e.offset % TREE_SPAN_LEN == 0 ? EXTENT_DATA : EXTENT_HOLE;
+		e.len = e.chunk_len = 65536;
+		e.len -= e.offset + e.len > size ? 512 : 0;
+		put(&l, &e);
+		e.offset += e.len;
+	}
+	build(s, size, &l, root);
 	free(l.e);
 	n = find(s, root);
 	assert_int_equal(tree_parse_root(n->p, n->len, &r, &err), 0);
