@@ -304,7 +304,8 @@ conn_send(struct conn *c, const struct frame *f)
 	size_t n;
 
 	assert(c->stage >= CONN_OPEN);
-	if (c->stage != CONN_OPEN || c->broken.code != ERR_NONE)
+	/* TLS may know of an end that drain() has yet to come to. */
+	if (c->stage != CONN_OPEN || c->broken.code != ERR_NONE || !tls_open(c->tls))
 		return;
 	if (encrypt(c, f, &err) < 0) {
 		conn_uv_failed(c, &err);
@@ -439,7 +440,9 @@ drain(struct conn *c)
 			continue;
 		}
 		r = tls_read(c->tls, plain, LOOP_RECORD_LEN, &got, &err);
-		if (c->stage == CONN_HANDSHAKE && r != TLS_FAILED && tls_open(c->tls))
+		/* An end may have come with the handshake's last bytes. */
+		if (c->stage == CONN_HANDSHAKE &&
+		    (r == TLS_DATA || r == TLS_END || tls_open(c->tls)))
 			opened(c);
 		switch (r) {
 		case TLS_DATA:
