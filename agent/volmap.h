@@ -25,8 +25,8 @@
  * Pieces are byte-exact: the last of a file ends at its last byte (or at its
  * valid data length); what follows in the cluster is a STREAM cut of its own,
  * so nothing is lost, and equal files are equal chunks whatever garbage
- * follows them.  Only STREAM cuts may then be shorter than 4 KiB, and no 16 MiB
- * span has more than 16384 pieces and ranges.
+ * follows them.  Crumbs are joined to STREAMs of their neighbours, so that no
+ * 16 MiB of volume has more than 16384 pieces and ranges.
  *
  * A map never fails because a volume looks wrong: any doubt widens what is
  * covered as data, up to one STREAM of the whole volume; volmap_note() says so.

@@ -1,0 +1,132 @@
+#include "agent/volmap.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/volmap_plan.h"
+#include "agent/volmap_walk.h"
+#include "proto/base/err.h"
+
+struct volmap {
+	struct volmap_source source;
+	struct volmap_plan plan;
+	struct volmap_walk *walk;
+};
+
+void
+volmap_plan_note(struct volmap_plan *p, const char *why)
+{
+	if (p->note[0] == '\0')
+		(void)snprintf(p->note, sizeof(p->note), "%s", why);
+}
+
+void
+volmap_plan_doubt(struct volmap_plan *p, const char *why)
+{
+	p->whole = 1;
+	volmap_plan_note(p, why);
+}
+
+void
+volmap_plan_free(struct volmap_plan *p)
+{
+	volmap_runs_free(&p->runs);
+	if (p->state_arg != NULL)
+		p->state_free(p->state_arg);
+	p->state_arg = NULL;
+	p->state = NULL;
+}
+
+/* One stream of everything: no clusters at all. */
+static void
+plan_raw(struct volmap_plan *p)
+{
+	p->fs = "raw";
+	p->base = 0;
+	p->clusters = 0;
+	p->cluster_size = 512;
+	p->whole = 1;
+}
+
+static int
+plan(struct volmap *m, unsigned flags, struct err *err)
+{
+	static int (*const parsers[])(const struct volmap_source *, unsigned,
+	    struct volmap_plan *, struct err *) = { ntfs_plan, fat_plan };
+	int got;
+
+	for (size_t i = 0; i < 2 && (flags & VOLMAP_WHOLE) == 0; i++) {
+		if ((got = parsers[i](&m->source, flags, &m->plan, err)) != 0)
+			return got;
+		assert(m->plan.state_arg == NULL && m->plan.runs.run == NULL);
+	}
+	plan_raw(&m->plan);
+	return 0;
+}
+
+int
+volmap_open(const struct volmap_source *source, unsigned flags, struct volmap **out,
+    struct err *err)
+{
+	struct volmap *m = calloc(1, sizeof(*m));
+
+	if (m == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a volume map");
+	m->source = *source;
+	if (plan(m, flags, err) == -1) {
+		volmap_close(m);
+		return -1;
+	}
+	if ((m->walk = volmap_walk_new(&m->plan, source->size)) == NULL) {
+		volmap_close(m);
+		return err_set(err, ERR_NOMEM, "no memory for a volume map");
+	}
+	*out = m;
+	return 0;
+}
+
+int
+volmap_next(struct volmap *m, struct volmap_cut *out, struct err *err)
+{
+	return volmap_walk_next(m->walk, out, err);
+}
+
+const char *
+volmap_fs(const struct volmap *m)
+{
+	return m->plan.fs;
+}
+
+const char *
+volmap_note(const struct volmap *m)
+{
+	return m->plan.note;
+}
+
+int
+volmap_hibernated(const struct volmap *m)
+{
+	return m->plan.hibernated;
+}
+
+void
+volmap_stats(const struct volmap *m, struct volmap_stats *out)
+{
+	const struct volmap_runs *r = &m->plan.runs;
+
+	out->runs = r->count;
+	out->memory = sizeof(*m) + r->room * sizeof(*r->run) +
+		      r->count * sizeof(*r->by_lcn) + volmap_walk_memory(m->walk);
+}
+
+void
+volmap_close(struct volmap *m)
+{
+	if (m == NULL)
+		return;
+	volmap_walk_free(m->walk);
+	volmap_plan_free(&m->plan);
+	free(m);
+}

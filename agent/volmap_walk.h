@@ -1,0 +1,24 @@
+/*
+ * volmap_walk.h - the walk through a volume along its plan (volmap.h's contract).
+ */
+#ifndef AGENT_VOLMAP_WALK_H
+#define AGENT_VOLMAP_WALK_H
+
+#include <stdint.h>
+
+struct err;
+struct volmap_cut;
+struct volmap_plan;
+struct volmap_walk;
+
+/* A walk over `size` bytes of volume; `plan` is borrowed.  NULL without memory. */
+struct volmap_walk *volmap_walk_new(const struct volmap_plan *plan, uint64_t size);
+void volmap_walk_free(struct volmap_walk *w);
+
+/* As volmap_next(). */
+int volmap_walk_next(struct volmap_walk *w, struct volmap_cut *out, struct err *err);
+
+/* Bytes the walk holds. */
+uint64_t volmap_walk_memory(const struct volmap_walk *w);
+
+#endif /* AGENT_VOLMAP_WALK_H */
