@@ -6,6 +6,7 @@
 
 #include <mbedtls/asn1.h>
 #include <mbedtls/bignum.h>
+#include <mbedtls/chachapoly.h>
 #include <mbedtls/cipher.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/error.h>
@@ -15,6 +16,13 @@
 #include <mbedtls/x509.h>
 #include <psa/crypto.h>
 #include <sodium.h>
+
+/* mbedtls_config_holdfast.h, without which the rest would link, and crawl. */
+#if !defined(MBEDTLS_CHACHAPOLY_ALT) || !defined(MBEDTLS_THREADING_C) ||             \
+    !defined(MBEDTLS_SSL_PROTO_TLS1_3) || !defined(MBEDTLS_PSA_KEY_STORE_DYNAMIC) || \
+    defined(MBEDTLS_SSL_PROTO_TLS1_2)
+#error "not the mbedTLS that proto/tls/build-mbedtls.sh builds"
+#endif
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const char *unready = "not tried";
@@ -27,6 +35,8 @@ make_ready(void)
 		unready = "libsodium found no random numbers";
 	else if (psa_crypto_init() != PSA_SUCCESS)
 		unready = "mbedTLS' key store did not start";
+	else if (mbedtls_chachapoly_by_libsodium() == NULL)
+		unready = "the ChaCha20-Poly1305 is not libsodium's";
 }
 
 int

@@ -17,10 +17,6 @@
 #include "proto/tls/tls_alert.h"
 #include "proto/tls/tls_config.h"
 
-#if !defined(MBEDTLS_SSL_PROTO_TLS1_3) || !defined(MBEDTLS_PSA_KEY_STORE_DYNAMIC)
-#error "this mbedTLS lacks TLS 1.3 or counts its keys: see proto/tls/build-mbedtls.sh"
-#endif
-
 #define KEEP ((size_t)16 * 1024) /* Of an empty buffer; more goes back at once. */
 #define RECORD_MIN 16000	 /* Plain bytes in a full record, at least. */
 #define RECORD_MORE 64		 /* Bytes a record adds, at most. */
