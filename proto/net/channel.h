@@ -24,25 +24,31 @@ struct conn_limits;
 struct err;
 struct tls_config;
 
-/* A received frame that owns its payload. */
+/* A received frame that owns its payload (malloc). */
 struct channel_frame {
 	uint16_t kind;
 	uint16_t flags;
 	uint64_t request;
 	uint8_t *payload;
 	size_t len;
+	uint32_t retry_after_ms; /* Of a Failed; else 0. */
 };
 
 /*
- * Connect and finish the handshake, within `timeout_ms`.  ERR_TIMEOUT, ERR_IO
- * (refused, unreachable), ERR_DENIED (certificates), ERR_PROTOCOL.  `config`
- * must outlive it.
+ * Connect and finish the handshake, within `timeout_ms` (0: as `limits` say).
+ * ERR_TIMEOUT, ERR_IO (refused, unreachable, no such name), ERR_DENIED
+ * (certificates), ERR_PROTOCOL; the text names the address.  `limits` may be
+ * NULL.  `config` must outlive it.
  */
 int channel_open(const char *address, struct tls_config *config, const uint8_t *ticket,
     size_t ticket_len, const struct conn_limits *limits, uint32_t timeout_ms,
     struct channel **out, struct err *err);
 
-/* Close in order (waits a moment for the goodbye) and free.  NULL is allowed. */
+/*
+ * Close in order (waits a moment for the goodbye) and free.  No other thread may
+ * be inside a call any more: channel_cancel() first where that is not sure.
+ * NULL is allowed.
+ */
 void channel_close(struct channel *ch);
 
 /* Make every waiting and later call fail with ERR_CANCELED; from any thread. */
@@ -53,19 +59,29 @@ size_t channel_ticket(struct channel *ch, uint8_t *out, size_t cap);
 
 /*
  * Start a request: sends `m` (or raw bytes) under a new request number, given in
- * `*request`.  Waits while the output is above CONN_HIGH_WATER.
+ * `*request` (NULL if of no interest).  Waits while the output is above
+ * CONN_HIGH_WATER.
  */
-int channel_send(struct channel *ch, const ProtobufCMessage *m, uint64_t *request,
-    struct err *err);
+int channel_send(
+    struct channel *ch, const ProtobufCMessage *m, uint64_t *request, struct err *err);
 int channel_send_raw(struct channel *ch, uint16_t kind, const uint8_t *p, size_t len,
     uint64_t *request, struct err *err);
 
 /*
  * Wait for the next frame that answers `request` (0: any request that no one
- * waits for by number).  Failed becomes -1 with its error; the caller frees
- * `out->payload`.  Frames for requests that nobody collects are kept up to
- * `CHANNEL_BACKLOG_MAX` bytes, then reading pauses until some are taken.
- * `timeout_ms` 0 waits without end (the conn's silence limit ends it).
+ * waits for by number at this moment).  A Failed becomes -1 with its error;
+ * out->kind is MSG_FAILED then and out->request the one that failed, while
+ * out->kind 0 means that no frame came: the connection is lost, or ERR_TIMEOUT.
+ * The caller frees `out->payload`.
+ *
+ * What came before the connection was lost is still given out, then every call
+ * fails with why it was lost: a Failed that closes, else the network's reason.
+ *
+ * Frames for requests that nobody collects are kept up to CHANNEL_BACKLOG_MAX
+ * bytes, then reading pauses until some are taken.  `timeout_ms` 0 waits without
+ * end (the conn's silence limit ends it).  A thread that waits for 0 may take
+ * what another thread sent by channel_send() and has not begun to wait for;
+ * channel_call() is safe from that.
  */
 #define CHANNEL_BACKLOG_MAX (16u * 1024 * 1024)
 int channel_wait(struct channel *ch, uint64_t request, uint32_t timeout_ms,

@@ -43,34 +43,47 @@ struct conn_events {
 	void (*on_closed)(struct conn *c, const struct err *why, void *arg);
 };
 
-/* Output queued and not yet taken by the kernel, in bytes. */
+/*
+ * Output queued and not yet taken by the kernel, in bytes.  Callers that never
+ * ask conn_full() meet CONN_QUEUE_MAX: the conn is closed with ERR_LIMIT.
+ */
 #define CONN_HIGH_WATER (4u * 1024 * 1024)
 #define CONN_LOW_WATER (1u * 1024 * 1024)
+#define CONN_QUEUE_MAX (64u * 1024 * 1024)
 
-/* Limits of time, in ms; set once after the conn is made. */
+/* Longest payload an accepted conn takes until conn_frame_max() is called. */
+#define CONN_FRAME_FIRST (64u * 1024)
+
+/* Zeroed, or NULL where a pointer is asked for: the defaults. */
 struct conn_limits {
-	uint32_t handshake_ms;	/* Until on_open.  Default 20000. */
-	uint32_t silence_ms;	/* No byte from the peer for so long: closed; 0: never. */
-	size_t frame_max;	/* Longest payload accepted; default FRAME_PAYLOAD_MAX. */
-	int sndbuf, rcvbuf;	/* Socket buffers in bytes, 0: the system's; tests. */
+	uint32_t handshake_ms; /* From the start until on_open.  Default 20000. */
+	uint32_t silence_ms;   /* Nothing moved either way for so long: closed with
+				  ERR_TIMEOUT; a pause of ours does not count.
+				  Default 0: never. */
+	size_t frame_max;      /* Clients: longest payload accepted; default
+				  FRAME_PAYLOAD_MAX. */
+	int sndbuf, rcvbuf;    /* Socket buffers in bytes, 0: the system's; tests. */
 };
 
 /*
  * Connect to "host:port" (names are resolved off the loop) and begin TLS.
- * Failures come as on_closed.  `on` and `config` must outlive the conn.
- * `ticket` may be NULL; it is copied.  Non-NULL result or NULL without memory.
+ * Failures come as on_closed, with the address in the text ("connect to
+ * 127.0.0.1:4711: connection refused").  `on` and `config` must outlive the
+ * conn.  `ticket` may be NULL; it is copied.  NULL without memory.
  */
 struct conn *conn_connect(struct loop *l, const char *address, struct tls_config *config,
     const uint8_t *ticket, size_t ticket_len, const struct conn_limits *limits,
     const struct conn_events *on, void *arg);
 
-/* Change who hears of it (a listener's acceptor does so once). */
+/* Change who hears of it (a listener's acceptor does so once, at the latest in
+   the listener_accept call). */
 void conn_set_events(struct conn *c, const struct conn_events *on, void *arg);
 
 /*
- * Queue one frame; it is encrypted at once, so `f` may be reused.  Never blocks
- * and never fails visibly: if the peer is gone, on_closed says so.  Callers that
- * produce without end ask conn_full() first.
+ * Queue one frame, after on_open; it is encrypted at once, so `f` may be reused.
+ * Never blocks and never fails visibly: if the peer is gone, on_closed says so
+ * (after a conn_close() it is dropped).  Callers that produce without end ask
+ * conn_full() first.
  */
 void conn_send(struct conn *c, const struct frame *f);
 
@@ -84,13 +97,16 @@ void conn_pause(struct conn *c, int paused);
 void conn_frame_max(struct conn *c, size_t frame_max);
 
 /*
- * Close: send what is queued, say goodbye, close; at most `linger_ms` later it
- * is cut.  With linger 0 the queue is dropped.  `why` is what on_closed will
- * get, NULL for an orderly end.  Calling it again changes nothing.
+ * Close: send what is queued, say goodbye, wait for the peer to close too (else
+ * the system might drop our last words); at most `linger_ms` later it is cut.
+ * With linger 0, or before on_open, it is cut at once.  No more frames come.
+ * `why` is what on_closed will get, NULL for an orderly end.  Calling it again
+ * changes nothing.
  */
 void conn_close(struct conn *c, const struct err *why, uint32_t linger_ms);
 
-/* The peer's address as text ("127.0.0.1"), owned by the conn. */
+/* The peer's address as text ("127.0.0.1"; of a client's conn what it was given),
+   owned by the conn. */
 const char *conn_address(const struct conn *c);
 
 /* Client: the newest session ticket, or NULL. */

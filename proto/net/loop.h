@@ -26,17 +26,11 @@ void loop_post(struct loop *l, void (*fn)(void *arg), void *arg);
 int loop_here(const struct loop *l);
 
 /*
- * Stop after what is queued, join the thread and free.  Every conn, listener
- * and timer on it must be closed before or by work that is queued.
+ * Stop once all that is queued is done and all that lives on it is closed, join
+ * the thread and free.  Every conn, listener and timer (timer.h) must be closed
+ * before or by work that is queued: what nobody closes is waited for.  NULL is
+ * allowed; not on the loop's own thread.
  */
 void loop_stop(struct loop *l);
-
-/* A timer; made, used and freed on the loop's thread. */
-struct timer;
-struct timer *timer_new(struct loop *l, void (*fire)(void *arg), void *arg);
-
-/* Fire after `ms`, then every `repeat_ms` (0: once).  Replaces an earlier setting. */
-void timer_set(struct timer *t, uint64_t ms, uint64_t repeat_ms);
-void timer_free(struct timer *t);
 
 #endif /* PROTO_NET_LOOP_H */

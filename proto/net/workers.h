@@ -10,8 +10,10 @@ struct err;
 struct loop;
 struct workers;
 
-/* `threads` threads that run jobs in order of arrival; `name` shows in the process list. */
-int workers_start(const char *name, unsigned threads, struct workers **out, struct err *err);
+/* `threads` threads that run jobs in order of arrival; `name` shows in the process list.
+ */
+int
+workers_start(const char *name, unsigned threads, struct workers **out, struct err *err);
 
 /*
  * Run `run(arg)` on one of them, then `done(arg)` on loop `reply` (NULL: no
