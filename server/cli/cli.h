@@ -1,0 +1,143 @@
+/*
+ * cli.h - the operator's commands: `holdfast COMMAND ...`.
+ *
+ * A command is a function of its arguments; it returns the exit status: 0, 1 for
+ * a failure that was said in one line, 2 for a wrong command line.  All but
+ * `init` are clients of a running server and begin with cli_connect().
+ *
+ * An operator directory holds who the operator is:
+ *	operator.key	the private key, DER; mode 0600
+ *	operator.pem	the certificate
+ *	ca.pem		the authority that server and operator trust
+ *	server		"host:port"
+ */
+#ifndef SERVER_CLI_CLI_H
+#define SERVER_CLI_CLI_H
+
+#include <getopt.h>
+#include <jansson.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "proto/base/err.h"
+#include "proto/net/channel.h"
+#include "proto/tls/cert.h"
+#include "proto/wire/msg.h"
+
+struct tls_config;
+
+struct cli {
+	const char *operator_dir; /* --operator, or NULL. */
+	const char *server;	  /* --server, or NULL. */
+
+	struct cert_identity me;
+	struct cert_key *key;
+	struct cert ca;
+	struct tls_config *tls;
+	struct channel *ch;
+	char address[200];
+	uint8_t domain_key[32]; /* From the Welcome. */
+	char name[CERT_NAME_MAX];
+};
+
+struct cli_command {
+	const char *name, *arguments, *what, *help;
+	int (*run)(struct cli *c, int argc, char **argv);
+};
+
+/* ------------------------------------------------------------- cli_connect.c -- */
+
+/* Read the operator directory, connect, greet.  Renews the certificate if it is time. */
+int cli_connect(struct cli *c, struct err *err);
+void cli_close(struct cli *c);
+
+/* Unpack the payload of a received frame and free it. */
+int cli_unpack(struct channel_frame *f, ProtobufCMessage **out, struct err *err);
+
+/*
+ * Send `m` and call `each` with every answer of `kind` up to the one without
+ * FRAME_MORE; `each` returns non-zero to stop.
+ */
+int cli_each(struct cli *c, const ProtobufCMessage *m, uint16_t kind,
+    int (*each)(void *arg, const ProtobufCMessage *m), void *arg, struct err *err);
+
+/* ------------------------------------------------------------- cli_identity.c -- */
+
+/* Refuse a directory that already holds an operator; make it if it is missing. */
+int cli_identity_prepare(const char *dir, struct err *err);
+
+/* Write all of it. */
+int cli_identity_write(const char *dir, const struct cert_key *key,
+    const struct cert *cert, const struct cert *ca, const char *server, struct err *err);
+
+/* Replace only the certificate. */
+int cli_identity_renew(const char *dir, const struct cert *cert, struct err *err);
+
+/* `server` has room for `cap` bytes. */
+int cli_identity_read(const char *dir, struct cert_key **key, struct cert *cert,
+    struct cert *ca, char *server, size_t cap, struct err *err);
+
+/* -------------------------------------------------------------- cli_format.c -- */
+
+/* "1.5 GiB", "512 B"; a static ring of buffers, good for one line of output. */
+const char *cli_size(uint64_t bytes);
+const char *cli_number(uint64_t n);
+const char *cli_time(int64_t us);  /* Local; "-" for 0. */
+const char *cli_span(uint64_t us); /* "3.2 s", "1:02:03" */
+
+/* For JSON: ISO 8601 in UTC, or null for 0. */
+json_t *cli_json_time(int64_t us);
+int cli_json_print(json_t *j, struct err *err); /* Takes over `j`. */
+
+/* "90s", "15m", "1h", "30d"; -1 if it is none. */
+int cli_duration(const char *text, uint64_t *seconds);
+
+/* A table with aligned columns; cells are copied. */
+struct cli_table;
+struct cli_table *cli_table_new(size_t columns, const char *const titles[],
+    const char *rights); /* 'r' for each column that is aligned right. */
+void cli_table_row(struct cli_table *t, const char *const cells[]);
+void cli_table_print(struct cli_table *t); /* And frees it. */
+
+/* -------------------------------------------------------------- the commands -- */
+
+/* Print "holdfast: COMMAND: why" and return 1. */
+int cli_fail(const char *command, const struct err *err);
+
+/* Print how the command is used to standard error and return 2. */
+int cli_usage(const char *command);
+
+/*
+ * Options of every command; values from CLI_OPT_FIRST on are the command's own.
+ * cli_option() deals with the common ones: 0 if it did, else the exit status + 1.
+ */
+#define CLI_OPT_COMMON                                \
+	{ "operator", required_argument, NULL, 1 },   \
+	    { "server", required_argument, NULL, 2 }, \
+	{                                             \
+		"help", no_argument, NULL, 3          \
+	}
+#define CLI_OPT_FIRST 10
+int cli_option(struct cli *c, const char *command, int opt);
+
+int cli_init(struct cli *c, int argc, char **argv);
+int cli_enroll_token(struct cli *c, int argc, char **argv);
+int cli_operator(struct cli *c, int argc, char **argv);
+int cli_hosts(struct cli *c, int argc, char **argv);
+int cli_revoke(struct cli *c, int argc, char **argv);
+int cli_points(struct cli *c, int argc, char **argv);
+int cli_show(struct cli *c, int argc, char **argv);
+int cli_restore(struct cli *c, int argc, char **argv);
+int cli_verify(struct cli *c, int argc, char **argv);
+int cli_stats(struct cli *c, int argc, char **argv);
+
+/* "HOST/SEQ" or "HOST" (sequence 0). */
+int cli_point_name(
+    const char *text, char host[CERT_NAME_MAX], uint64_t *sequence, struct err *err);
+
+/* The points that match, newest first; `each` as for cli_each(). */
+int cli_fetch_points(struct cli *c, const char *host, uint64_t sequence, uint32_t limit,
+    int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err);
+
+#endif /* SERVER_CLI_CLI_H */

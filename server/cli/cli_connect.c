@@ -1,0 +1,143 @@
+#include "server/cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/net/conn.h"
+#include "proto/tls/tls.h"
+#include "proto/wire/frame.h"
+
+#define OPEN_MS 20000u
+#define SILENCE_MS 600000u
+
+static const char *
+directory(const struct cli *c)
+{
+	return c->operator_dir != NULL ? c->operator_dir : getenv("HOLDFAST_OPERATOR");
+}
+
+/* Past half of its life; a failure costs nothing today. */
+static void
+renew(struct cli *c)
+{
+	Wire__Renew m = WIRE__RENEW__INIT;
+	ProtobufCMessage *reply = NULL;
+	struct err err = ERR_INIT;
+	struct cert *csr = calloc(1, sizeof(*csr)), *cert = calloc(1, sizeof(*cert));
+	int rc = -1;
+
+	if (csr != NULL && cert != NULL &&
+	    cert_request(c->key, c->name, csr, &err) == 0) {
+		m.csr.data = csr->der;
+		m.csr.len = csr->len;
+		if (channel_call(c->ch, &m.base, MSG_ENROLLED, &reply, &err) == 0) {
+			const Wire__Enrolled *e = (const Wire__Enrolled *)reply;
+
+			cert->len = e->cert.len;
+			memcpy(cert->der, e->cert.data, e->cert.len);
+			rc = cli_identity_renew(directory(c), cert, &err);
+			msg_free(reply);
+		}
+	}
+	if (rc != 0)
+		(void)fprintf(stderr,
+		    "holdfast: warning: cannot renew the certificate: %s\n", err.text);
+	free(csr);
+	free(cert);
+}
+
+static int
+greet(struct cli *c, struct err *err)
+{
+	Wire__Hello m = WIRE__HELLO__INIT;
+	ProtobufCMessage *reply;
+	const Wire__Welcome *w;
+	int again;
+
+	m.version = MSG_VERSION;
+	m.program = (char *)"holdfast " HOLDFAST_VERSION;
+	if (channel_call(c->ch, &m.base, MSG_WELCOME, &reply, err) != 0)
+		return -1;
+	w = (const Wire__Welcome *)reply;
+	if (w->domain_key.len == sizeof(c->domain_key))
+		memcpy(c->domain_key, w->domain_key.data, sizeof(c->domain_key));
+	(void)snprintf(c->name, sizeof(c->name), "%.63s", w->name);
+	again = w->renew;
+	msg_free(reply);
+	if (again)
+		renew(c);
+	return 0;
+}
+
+int
+cli_connect(struct cli *c, struct err *err)
+{
+	const char *dir = directory(c);
+	struct conn_limits limits = { .silence_ms = SILENCE_MS };
+
+	if (dir == NULL)
+		return err_set(err, ERR_NOTFOUND,
+		    "who are you? Give --operator DIR or set HOLDFAST_OPERATOR");
+	if (cli_identity_read(dir, &c->key, &c->me.cert, &c->ca, c->address,
+		sizeof(c->address), err) != 0)
+		return -1;
+	if (c->server != NULL)
+		(void)snprintf(c->address, sizeof(c->address), "%s", c->server);
+	c->me.key = c->key;
+	if (tls_config_client(&c->me, &c->ca, NULL, &c->tls, err) != 0 ||
+	    channel_open(c->address, c->tls, NULL, 0, &limits, OPEN_MS, &c->ch, err) != 0)
+		return -1;
+	return greet(c, err);
+}
+
+void
+cli_close(struct cli *c)
+{
+	channel_close(c->ch);
+	tls_config_free(c->tls);
+	cert_key_free(c->key);
+	c->ch = NULL;
+	c->tls = NULL;
+	c->key = NULL;
+}
+
+int
+cli_unpack(struct channel_frame *f, ProtobufCMessage **out, struct err *err)
+{
+	const struct frame frame = { f->kind, f->flags, f->request, f->payload, f->len };
+	int rc = msg_unpack(&frame, out, err);
+
+	free(f->payload);
+	f->payload = NULL;
+	return rc;
+}
+
+int
+cli_each(struct cli *c, const ProtobufCMessage *m, uint16_t kind,
+    int (*each)(void *arg, const ProtobufCMessage *m), void *arg, struct err *err)
+{
+	struct channel_frame f;
+	ProtobufCMessage *reply;
+	uint64_t request;
+	int more = 1, stop = 0;
+
+	if (channel_send(c->ch, m, &request, err) != 0)
+		return -1;
+	while (more) {
+		if (channel_wait(c->ch, request, 0, &f, err) != 0)
+			return -1;
+		more = (f.flags & FRAME_MORE) != 0;
+		if (f.kind != kind) {
+			(void)err_set(err, ERR_PROTOCOL, "the server answered with %s",
+			    msg_name(f.kind));
+			free(f.payload);
+			return -1;
+		}
+		if (cli_unpack(&f, &reply, err) != 0)
+			return -1;
+		if (!stop)
+			stop = each(arg, reply);
+		msg_free(reply);
+	}
+	return 0;
+}

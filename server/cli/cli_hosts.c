@@ -1,0 +1,165 @@
+#include "server/cli/cli.h"
+
+#include <string.h>
+
+struct listing {
+	json_t *json;
+	struct cli_table *table;
+	int alarms;
+};
+
+static json_t *
+host_json(const Wire__Host *h)
+{
+	char serial[2 * 64 + 1] = "";
+
+	for (size_t i = 0; i < h->serial.len && i < 64; i++)
+		(void)snprintf(serial + 2 * i, 3, "%02x", h->serial.data[i]);
+	return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:s, s:o, s:s}",
+	    "name", h->name, "group", h->group, "online", h->online, "revoked",
+	    h->revoked, "enrolled", cli_json_time(h->enrolled_us), "seen",
+	    cli_json_time(h->seen_us), "points", (json_int_t)h->points, "newest",
+	    cli_json_time(h->point_us), "program", h->program, "serial", serial,
+	    "certificate_ends", cli_json_time(h->cert_ends_us), "alarm", h->alarm);
+}
+
+static int
+collect(void *arg, const ProtobufCMessage *m)
+{
+	const Wire__Hosts *hosts = (const Wire__Hosts *)m;
+	struct listing *l = arg;
+
+	for (size_t i = 0; i < hosts->n_hosts; i++) {
+		const Wire__Host *h = hosts->hosts[i];
+		const char *state = h->revoked ? "revoked" : h->online ? "online" : "-";
+		const char *cells[] = { h->name, h->group[0] != '\0' ? h->group : "-",
+			state, cli_number(h->points), cli_time(h->point_us),
+			cli_time(h->seen_us), h->alarm };
+
+		if (l->json != NULL)
+			(void)json_array_append_new(l->json, host_json(h));
+		else
+			cli_table_row(l->table, cells);
+	}
+	return 0;
+}
+
+int
+cli_hosts(struct cli *c, int argc, char **argv)
+{
+	enum { JSON = CLI_OPT_FIRST };
+	static const struct option options[] = { CLI_OPT_COMMON,
+		{ "json", no_argument, NULL, JSON }, { NULL, 0, NULL, 0 } };
+	static const char *const titles[] = { "HOST", "GROUP", "STATE", "POINTS",
+		"NEWEST POINT", "LAST SEEN", "ALARM" };
+	Wire__ListHosts m = WIRE__LIST_HOSTS__INIT;
+	struct listing l = { 0 };
+	struct err err = ERR_INIT;
+	int opt, rc;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt == JSON)
+			l.json = l.json == NULL ? json_array() : l.json;
+		else if ((rc = cli_option(c, "hosts", opt)) != 0)
+			return rc - 1;
+	}
+	if (argc != optind)
+		return cli_usage("hosts");
+	if (cli_connect(c, &err) != 0)
+		return cli_fail("hosts", &err);
+	if (l.json == NULL)
+		l.table = cli_table_new(7, titles, "lllrlll");
+	if (cli_each(c, &m.base, MSG_HOSTS, collect, &l, &err) != 0)
+		return cli_fail("hosts", &err);
+	if (l.json == NULL)
+		cli_table_print(l.table);
+	else if (cli_json_print(l.json, &err) != 0)
+		return cli_fail("hosts", &err);
+	return 0;
+}
+
+int
+cli_revoke(struct cli *c, int argc, char **argv)
+{
+	static const struct option options[] = { CLI_OPT_COMMON, { NULL, 0, NULL, 0 } };
+	Wire__Revoke m = WIRE__REVOKE__INIT;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+	int opt, rc;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if ((rc = cli_option(c, "revoke", opt)) != 0)
+			return rc - 1;
+	}
+	if (argc - optind != 1)
+		return cli_usage("revoke");
+	m.host = argv[optind];
+	if (cli_connect(c, &err) != 0 ||
+	    channel_call(c->ch, &m.base, MSG_DONE, &reply, &err) != 0)
+		return cli_fail("revoke", &err);
+	msg_free(reply);
+	(void)printf("'%s' is revoked; its points stay\n", m.host);
+	return 0;
+}
+
+static void
+print_stats(const Wire__Stats *s)
+{
+	double ratio =
+	    s->stored_bytes > 0 ? (double)s->logical_bytes / (double)s->stored_bytes : 0;
+
+	(void)printf("hosts        %s\n", cli_number(s->hosts));
+	(void)printf("points       %s\n", cli_number(s->points));
+	(void)printf("sessions     %s\n", cli_number(s->sessions));
+	(void)printf("in points    %s\n", cli_size(s->logical_bytes));
+	(void)printf("unique       %s in %s chunks\n", cli_size(s->unique_bytes),
+	    cli_number(s->chunks));
+	(void)printf("stored       %s in %s packs, 1 : %.1f of what is in points\n",
+	    cli_size(s->stored_bytes), cli_number(s->packs), ratio);
+	(void)printf("free         %s\n", cli_size(s->free_bytes));
+	(void)printf("index        %s of memory\n", cli_size(s->index_ram_bytes));
+	(void)printf("quarantined  %s groups\n", cli_number(s->quarantined));
+}
+
+int
+cli_stats(struct cli *c, int argc, char **argv)
+{
+	enum { JSON = CLI_OPT_FIRST };
+	static const struct option options[] = { CLI_OPT_COMMON,
+		{ "json", no_argument, NULL, JSON }, { NULL, 0, NULL, 0 } };
+	Wire__GetStats m = WIRE__GET_STATS__INIT;
+	ProtobufCMessage *reply;
+	const Wire__Stats *s;
+	struct err err = ERR_INIT;
+	int opt, json = 0, rc;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (opt == JSON)
+			json = 1;
+		else if ((rc = cli_option(c, "stats", opt)) != 0)
+			return rc - 1;
+	}
+	if (argc != optind)
+		return cli_usage("stats");
+	if (cli_connect(c, &err) != 0 ||
+	    channel_call(c->ch, &m.base, MSG_STATS, &reply, &err) != 0)
+		return cli_fail("stats", &err);
+	s = (const Wire__Stats *)reply;
+	rc = 0;
+	if (json)
+		rc = cli_json_print(
+		    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+			"hosts", (json_int_t)s->hosts, "points", (json_int_t)s->points,
+			"logical_bytes", (json_int_t)s->logical_bytes, "unique_bytes",
+			(json_int_t)s->unique_bytes, "stored_bytes",
+			(json_int_t)s->stored_bytes, "chunks", (json_int_t)s->chunks,
+			"packs", (json_int_t)s->packs, "sessions",
+			(json_int_t)s->sessions, "free_bytes", (json_int_t)s->free_bytes,
+			"index_ram_bytes", (json_int_t)s->index_ram_bytes, "quarantined",
+			(json_int_t)s->quarantined),
+		    &err);
+	else
+		print_stats(s);
+	msg_free(reply);
+	return rc == 0 ? 0 : cli_fail("stats", &err);
+}

@@ -1,0 +1,80 @@
+#include "server/cli/cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct watch {
+	uint64_t bad, problems, groups, bytes, points;
+	int terminal;
+};
+
+static int
+watch(void *arg, const ProtobufCMessage *m)
+{
+	const Wire__VerifyReport *r = (const Wire__VerifyReport *)m;
+	struct watch *w = arg;
+
+	for (size_t i = 0; i < r->n_problems; i++) {
+		(void)fprintf(stderr, "%sholdfast: verify: %s\n",
+		    w->terminal ? "\r\033[K" : "", r->problems[i]);
+		w->problems++;
+	}
+	w->bad = r->bad_groups;
+	w->groups = r->groups;
+	w->bytes = r->bytes;
+	w->points = r->points_checked;
+	if (w->terminal)
+		(void)fprintf(stderr, "\r\033[K%s of %s", cli_size(r->bytes),
+		    cli_size(r->bytes_total));
+	return 0;
+}
+
+int
+cli_verify(struct cli *c, int argc, char **argv)
+{
+	enum { SAMPLE = CLI_OPT_FIRST, TREES };
+	static const struct option options[] = { CLI_OPT_COMMON,
+		{ "sample", required_argument, NULL, SAMPLE },
+		{ "trees", no_argument, NULL, TREES }, { NULL, 0, NULL, 0 } };
+	Wire__Verify m = WIRE__VERIFY__INIT;
+	struct watch w = { .terminal = isatty(STDERR_FILENO) };
+	struct err err = ERR_INIT;
+	char *end;
+	int opt, rc;
+
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (opt) {
+		case SAMPLE:
+			m.sample = strtod(optarg, &end);
+			if (*end != '\0' || end == optarg ||
+			    !(m.sample > 0 && m.sample <= 1))
+				return cli_usage("verify");
+			break;
+		case TREES:
+			m.trees = 1;
+			break;
+		default:
+			if ((rc = cli_option(c, "verify", opt)) != 0)
+				return rc - 1;
+		}
+	}
+	if (argc != optind)
+		return cli_usage("verify");
+	if (cli_connect(c, &err) != 0)
+		return cli_fail("verify", &err);
+	rc = cli_each(c, &m.base, MSG_VERIFY_REPORT, watch, &w, &err);
+	if (w.terminal)
+		(void)fprintf(stderr, "\r\033[K");
+	if (rc != 0)
+		return cli_fail("verify", &err);
+	(void)printf("%s in %s groups", cli_size(w.bytes), cli_number(w.groups));
+	if (m.trees)
+		(void)printf(", %s points whole", cli_number(w.points));
+	(void)printf(": %s bad\n", cli_number(w.bad));
+	if (w.bad == 0 && w.problems == 0)
+		return 0;
+	(void)err_set(&err, ERR_CORRUPT, "%llu bad groups, %llu problems",
+	    (unsigned long long)w.bad, (unsigned long long)w.problems);
+	return cli_fail("verify", &err);
+}

@@ -1,0 +1,165 @@
+/*
+ * holdfast - the operator's command line.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "server/cli/cli.h"
+
+static const struct cli_command commands[] = {
+	{ "init",
+	    "DIR [--name SERVER] [--listen HOST:PORT] [--operator-dir DIR] [--admin "
+	    "NAME]",
+	    "make a store, its authority and the first admin (on the server itself)",
+	    "DIR must be missing or empty.  Writes DIR/holdfastd.conf, and the first "
+	    "admin to\n"
+	    "DIR/operator unless --operator-dir says otherwise.\n",
+	    cli_init },
+	{ "enroll-token",
+	    "[--uses N] [--ttl 1h] [--network CIDR]... [--group G] [--replace HOST]",
+	    "print a token that enrols hosts",
+	    "A token works --uses times (1) within --ttl (1h), from the given networks "
+	    "only.\n"
+	    "--replace lets it take over the name of a host that exists.\n",
+	    cli_enroll_token },
+	{ "operator", "add NAME --role viewer|restorer|admin --out DIR [--ttl 365d]",
+	    "make an operator",
+	    "Writes the new operator's key and certificate to DIR.  A viewer lists, a "
+	    "restorer\n"
+	    "reads data too, an admin may do everything.\n",
+	    cli_operator },
+	{ "hosts", "[--json]", "who is enrolled, last seen, newest point, alarms", "",
+	    cli_hosts },
+	{ "revoke", "NAME", "from now on this host or operator counts no more",
+	    "Sessions that are open end at once.  Points stay.\n", cli_revoke },
+	{ "points", "[HOST] [--json]", "recovery points, newest first", "", cli_points },
+	{ "show", "HOST[/NUMBER] [--json]",
+	    "one point in full; the newest without NUMBER", "", cli_show },
+	{ "verify", "[--sample SHARE] [--trees]", "read the store and check it",
+	    "Every group of every pack, or a SHARE of them (0.05).  --trees: also that "
+	    "every\n"
+	    "point is whole.  Exit 1 if anything is bad.\n",
+	    cli_verify },
+	{ "stats", "[--json]", "what the store holds", "", cli_stats },
+};
+#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static const struct cli_command *
+find(const char *name)
+{
+	for (size_t i = 0; i < COMMANDS; i++) {
+		if (strcmp(commands[i].name, name) == 0)
+			return &commands[i];
+	}
+	return NULL;
+}
+
+static void
+help_all(FILE *to)
+{
+	(void)fprintf(
+	    to, "usage: holdfast [--operator DIR] [--server HOST:PORT] COMMAND ...\n\n");
+	for (size_t i = 0; i < COMMANDS; i++)
+		(void)fprintf(to, "  %-14s%s\n", commands[i].name, commands[i].what);
+	(void)fprintf(to,
+	    "\n"
+	    "    --operator DIR      who you are; or the environment's "
+	    "HOLDFAST_OPERATOR\n"
+	    "    --server HOST:PORT  instead of the one named in the operator directory\n"
+	    "\n"
+	    "`holdfast COMMAND --help` says more.\n");
+}
+
+static void
+help_one(const struct cli_command *c, FILE *to)
+{
+	(void)fprintf(to, "usage: holdfast %s %s\n\n%s: %s\n", c->name, c->arguments,
+	    c->name, c->what);
+	if (c->help[0] != '\0')
+		(void)fprintf(to, "\n%s", c->help);
+}
+
+int
+cli_usage(const char *command)
+{
+	help_one(find(command), stderr);
+	return 2;
+}
+
+int
+cli_fail(const char *command, const struct err *err)
+{
+	(void)fflush(stdout);
+	(void)fprintf(stderr, "holdfast: %s: %s\n", command, err->text);
+	return 1;
+}
+
+int
+cli_option(struct cli *c, const char *command, int opt)
+{
+	switch (opt) {
+	case 1:
+		c->operator_dir = optarg;
+		return 0;
+	case 2:
+		c->server = optarg;
+		return 0;
+	case 3:
+		help_one(find(command), stdout);
+		return 1;
+	default:
+		return cli_usage(command) + 1;
+	}
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct option options[] = { CLI_OPT_COMMON,
+		{ "version", no_argument, NULL, 4 }, { NULL, 0, NULL, 0 } };
+	const struct cli_command *command;
+	struct cli c = { 0 };
+	int opt, rc, first;
+
+	(void)signal(SIGPIPE, SIG_IGN);
+	while ((opt = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		switch (opt) {
+		case 1:
+			c.operator_dir = optarg;
+			break;
+		case 2:
+			c.server = optarg;
+			break;
+		case 3:
+			help_all(stdout);
+			return 0;
+		case 4:
+			(void)puts("holdfast " HOLDFAST_VERSION);
+			return 0;
+		default:
+			help_all(stderr);
+			return 2;
+		}
+	}
+	if (optind >= argc) {
+		help_all(stderr);
+		return 2;
+	}
+	command = find(argv[optind]);
+	if (command == NULL) {
+		(void)fprintf(stderr,
+		    "holdfast: no command '%s'; `holdfast --help` lists them\n",
+		    argv[optind]);
+		return 2;
+	}
+	first = optind;
+	optind = 0; /* glibc: start over, with the command as program. */
+	rc = command->run(&c, argc - first, argv + first);
+	cli_close(&c);
+	if (fflush(stdout) != 0 && rc == 0) {
+		(void)fprintf(stderr, "holdfast: cannot write to standard output\n");
+		rc = 1;
+	}
+	return rc;
+}

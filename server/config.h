@@ -1,0 +1,60 @@
+/*
+ * config.h - what holdfastd is told by its configuration file.
+ *
+ * The file is "key = value" lines without sections, comments after ';' or '#'
+ * (INI, by libinih).  The parser does no I/O; it is given the text and says of
+ * the first thing that is wrong which line it is on.  The keys, their limits and
+ * whether SIGHUP applies them are one table in config.c; --check-config prints it.
+ */
+#ifndef SERVER_CONFIG_H
+#define SERVER_CONFIG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/base/log.h"
+
+struct err;
+
+#define CONFIG_TEXT_MAX (64u * 1024) /* Bytes of a file. */
+#define CONFIG_PATH_MAX 512	     /* With its NUL. */
+#define CONFIG_ADDRESS_MAX 200
+#define CONFIG_PORT_DEFAULT "7437"
+
+struct config {
+	char store[CONFIG_PATH_MAX];
+	char listen[CONFIG_ADDRESS_MAX];    /* "host:port"; port 0: any. */
+	char advertise[CONFIG_ADDRESS_MAX]; /* In tokens; "": made from listen. */
+	char ready_file[CONFIG_PATH_MAX];   /* Gets the address in use; "": none. */
+	uint64_t threads;		    /* Loops; 0: one a core. */
+	uint64_t workers, disk_workers;	    /* 0: one a core, four. */
+
+	uint64_t sessions;
+	uint64_t window; /* Bytes of Put under way a session. */
+	uint64_t silence_s, handshake_s, drain_s;
+
+	int agents_may_restore;
+	uint64_t certificate_s; /* Life of an agent's certificate. */
+
+	enum log_level log_level;
+	enum log_format log_format;
+};
+
+void config_defaults(struct config *out);
+
+/*
+ * Read `len` bytes of text over the defaults into `out`.  `file` is only for the
+ * message: "FILE:LINE: why".  ERR_CORRUPT, ERR_LIMIT; `out` is then unspecified.
+ */
+int config_parse(
+    const char *file, const char *text, size_t len, struct config *out, struct err *err);
+
+/* The first key that differs and needs a restart to apply, or NULL. */
+const char *config_needs_restart(const struct config *now, const struct config *then);
+
+/* Call for each key with its value as text and one line of what it means. */
+void config_each(const struct config *c,
+    void (*each)(void *arg, const char *key, const char *value, const char *meaning),
+    void *arg);
+
+#endif /* SERVER_CONFIG_H */

@@ -1,0 +1,257 @@
+#include "server/server.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/err.h"
+#include "proto/base/log.h"
+#include "proto/net/conn.h"
+#include "proto/net/listener.h"
+#include "proto/net/loop.h"
+#include "proto/net/workers.h"
+#include "proto/tls/tls.h"
+#include "server/authority.h"
+#include "server/config.h"
+#include "server/policy.h"
+#include "server/registry.h"
+#include "server/scratch.h"
+#include "server/session.h"
+#include "storage/store.h"
+
+#define DISK_WORKERS 4u
+
+struct server {
+	struct config config;
+	struct session_world world;
+	struct store *store;
+	struct authority *authority;
+	struct registry *registry;
+	struct policy *policy;
+	struct scratch_pool *scratch;
+	struct workers *cpu, *disk, *slow;
+	struct loop **loops;
+	unsigned loops_count;
+	struct tls_config *tls;
+	struct listener *listener;
+	char address[CONFIG_ADDRESS_MAX + 8], advertise[CONFIG_ADDRESS_MAX + 8];
+};
+
+static unsigned
+cores(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : (unsigned)n;
+}
+
+static void
+on_accept(struct conn *c, unsigned loop_no, void *arg)
+{
+	struct server *s = arg;
+
+	session_accept(&s->world, s->loops[loop_no], c);
+}
+
+/* "host:port" with the port that was found free. */
+static void
+name_addresses(struct server *s)
+{
+	const char *listen = s->config.listen;
+	int host_len = (int)(strrchr(listen, ':') - listen);
+	unsigned port = listener_port(s->listener);
+	char host[128] = "localhost";
+
+	(void)snprintf(s->address, sizeof(s->address), "%.*s:%u", host_len, listen, port);
+	if (s->config.advertise[0] != '\0') {
+		(void)snprintf(
+		    s->advertise, sizeof(s->advertise), "%s", s->config.advertise);
+	} else if (strncmp(listen, "0.0.0.0:", 8) == 0 ||
+		   strncmp(listen, "[::]:", 5) == 0) {
+		(void)gethostname(host, sizeof(host));
+		host[sizeof(host) - 1] = '\0';
+		(void)snprintf(s->advertise, sizeof(s->advertise), "%s:%u", host, port);
+	} else {
+		(void)snprintf(s->advertise, sizeof(s->advertise), "%s", s->address);
+	}
+}
+
+static int
+start_threads(struct server *s, struct err *err)
+{
+	const struct config *c = &s->config;
+	unsigned loops = c->threads > 0 ? (unsigned)c->threads : cores();
+	unsigned cpu = c->workers > 0 ? (unsigned)c->workers : cores();
+	unsigned disk = c->disk_workers > 0 ? (unsigned)c->disk_workers : DISK_WORKERS;
+	char name[16];
+
+	if (workers_start("cpu", cpu, &s->cpu, err) != 0 ||
+	    workers_start("disk", disk, &s->disk, err) != 0 ||
+	    workers_start("verify", 1, &s->slow, err) != 0)
+		return -1;
+	s->loops = calloc(loops, sizeof(*s->loops));
+	if (s->loops == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for %u loops", loops);
+	for (; s->loops_count < loops; s->loops_count++) {
+		(void)snprintf(name, sizeof(name), "loop%u", s->loops_count);
+		if (loop_start(name, &s->loops[s->loops_count], err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+start_listening(struct server *s, struct err *err)
+{
+	/* Silence is for the session to judge: it knows whose turn it is. */
+	const struct conn_limits limits = {
+		.handshake_ms = (uint32_t)(s->config.handshake_s * 1000),
+	};
+
+	s->world = (struct session_world){
+		.store = s->store,
+		.authority = s->authority,
+		.registry = s->registry,
+		.policy = s->policy,
+		.scratch = s->scratch,
+		.cpu = s->cpu,
+		.disk = s->disk,
+		.slow = s->slow,
+		.advertise = s->advertise,
+	};
+	if (tls_config_server(authority_server(s->authority), authority_ca(s->authority),
+		&s->tls, err) != 0)
+		return -1;
+	return listener_start(s->config.listen, s->loops, s->loops_count, s->tls, &limits,
+	    (unsigned)s->config.sessions, on_accept, s, &s->listener, err);
+}
+
+int
+server_start(const struct config *config, struct server **out, struct err *err)
+{
+	struct server *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a server");
+	s->config = *config;
+	s->registry = registry_new();
+	s->policy = policy_new(config);
+	s->scratch = scratch_pool_new();
+	if (s->registry == NULL || s->policy == NULL || s->scratch == NULL) {
+		(void)err_set(err, ERR_NOMEM, "no memory for a server");
+	} else if (store_open(config->store, &s->store, err) != 0) {
+		(void)err_context(err, "store '%.100s'", config->store);
+	} else if (authority_open(s->store, &s->authority, err) == 0 &&
+		   start_threads(s, err) == 0 && start_listening(s, err) == 0) {
+		name_addresses(s);
+		*out = s;
+		return 0;
+	}
+	server_stop(s);
+	return -1;
+}
+
+const char *
+server_address(const struct server *s)
+{
+	return s->address;
+}
+
+const char *
+server_advertised(const struct server *s)
+{
+	return s->advertise;
+}
+
+struct store *
+server_store(struct server *s)
+{
+	return s->store;
+}
+
+void
+server_reload(struct server *s, const struct config *config)
+{
+	policy_set(s->policy, config);
+	s->config.drain_s = config->drain_s;
+}
+
+/* -------------------------------------------------------------------- stopping -- */
+
+struct barrier {
+	pthread_mutex_t lock;
+	pthread_cond_t passed;
+	unsigned left;
+};
+
+static void
+pass(void *arg)
+{
+	struct barrier *b = arg;
+
+	(void)pthread_mutex_lock(&b->lock);
+	if (--b->left == 0)
+		(void)pthread_cond_signal(&b->passed);
+	(void)pthread_mutex_unlock(&b->lock);
+}
+
+/* Wait until every loop has run what was posted so far. */
+static void
+settle(struct server *s)
+{
+	struct barrier b = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
+		s->loops_count };
+
+	for (unsigned i = 0; i < s->loops_count; i++)
+		loop_post(s->loops[i], pass, &b);
+	(void)pthread_mutex_lock(&b.lock);
+	while (b.left > 0)
+		(void)pthread_cond_wait(&b.passed, &b.lock);
+	(void)pthread_mutex_unlock(&b.lock);
+}
+
+static void
+end_sessions(struct server *s)
+{
+	struct err why = ERR_INIT;
+
+	(void)err_set(&why, ERR_BUSY, "the server is stopping");
+	settle(s);
+	(void)registry_tell(s->registry, NULL, 0, session_drain, &why);
+	if (registry_wait_empty(s->registry, s->config.drain_s * 1000) == 0)
+		return;
+	log_event(LOG_WARN, "%zu sessions did not end within %llu s: cut",
+	    registry_count(s->registry, NULL), (unsigned long long)s->config.drain_s);
+	(void)registry_tell(s->registry, NULL, 0, session_cut, &why);
+	while (registry_wait_empty(s->registry, 10000) != 0)
+		log_event(LOG_WARN, "waiting for %zu sessions' work on the store",
+		    registry_count(s->registry, NULL));
+}
+
+void
+server_stop(struct server *s)
+{
+	if (s == NULL)
+		return;
+	if (s->listener != NULL)
+		listener_stop(s->listener);
+	end_sessions(s);
+	if (s->slow != NULL)
+		workers_stop(s->slow);
+	if (s->cpu != NULL)
+		workers_stop(s->cpu);
+	if (s->disk != NULL)
+		workers_stop(s->disk);
+	for (unsigned i = 0; i < s->loops_count; i++)
+		loop_stop(s->loops[i]);
+	free(s->loops);
+	tls_config_free(s->tls);
+	authority_free(s->authority);
+	store_close(s->store);
+	scratch_pool_free(s->scratch);
+	policy_free(s->policy);
+	registry_free(s->registry);
+	free(s);
+}

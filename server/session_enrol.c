@@ -1,0 +1,177 @@
+#include "server/session_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/tls/token.h"
+#include "server/authority.h"
+#include "server/networks.h"
+#include "server/policy.h"
+#include "server/registry.h"
+
+struct enrolment {
+	struct cert csr, cert;
+	struct cert_facts facts;
+	struct store_peer peer, older;
+	struct store_token token;
+	uint8_t hash[STORE_HASH_LEN];
+};
+
+static int
+take_csr(struct session_job *j, const ProtobufCBinaryData *der, struct cert *csr)
+{
+	if (der->len == 0 || der->len > sizeof(csr->der))
+		return err_set(&j->err, ERR_PROTOCOL,
+		    "a certificate request of %zu bytes", der->len);
+	csr->len = der->len;
+	memcpy(csr->der, der->data, der->len);
+	return 0;
+}
+
+static void
+answer(struct session_job *j, uint8_t *der, size_t len, const char *name)
+{
+	const struct cert *ca = authority_ca(j->s->world->authority);
+	Wire__Enrolled m = WIRE__ENROLLED__INIT;
+
+	m.cert.data = der;
+	m.cert.len = len;
+	m.ca.data = (uint8_t *)(uintptr_t)ca->der;
+	m.ca.len = ca->len;
+	m.name = (char *)(uintptr_t)name;
+	session_reply(j, &m.base, 0);
+}
+
+/* The token and where it is used from; all but counting its uses. */
+static int
+check_token(struct session_job *j, const Wire__Enroll *m, struct enrolment *e)
+{
+	if (m->secret.len != TOKEN_SECRET_LEN)
+		return err_set(&j->err, ERR_PROTOCOL, "a token's secret of %zu bytes",
+		    m->secret.len);
+	token_hash(m->secret.data, e->hash);
+	if (store_token_get(j->s->world->store, e->hash, &e->token, &j->err) != 0) {
+		if (j->err.code == ERR_NOTFOUND) {
+			err_clear(&j->err);
+			(void)err_set(
+			    &j->err, ERR_DENIED, "this token is not known here");
+		}
+		return -1;
+	}
+	if (!networks_hold(e->token.networks, j->s->address))
+		return err_set(&j->err, ERR_DENIED, "this token may not be used from %s",
+		    j->s->address);
+	return 0;
+}
+
+static int
+check_request(struct session_job *j, const Wire__Enroll *m, struct enrolment *e)
+{
+	if (cert_name_check(m->name, &j->err) != 0 || take_csr(j, &m->csr, &e->csr) != 0)
+		return -1;
+	if (m->machine.len != 0 && m->machine.len != STORE_HASH_LEN)
+		return err_set(&j->err, ERR_PROTOCOL, "a machine's hash of %zu bytes",
+		    m->machine.len);
+	return authority_check_request(&e->csr, m->name, &j->err);
+}
+
+static int
+enrol(struct session_job *j, const Wire__Enroll *m, struct enrolment *e)
+{
+	const struct session_world *w = j->s->world;
+	uint64_t life = policy_get(w->policy).certificate_s;
+	struct store_peer *p = &e->peer;
+	size_t len;
+
+	if (authority_sign(w->authority, &e->csr, m->name, CERT_AGENT, life, &e->cert,
+		&e->facts, &j->err) != 0)
+		return -1;
+	(void)snprintf(p->name, sizeof(p->name), "%s", m->name);
+	(void)snprintf(p->group, sizeof(p->group), "%s", e->token.group);
+	session_text(p->program, sizeof(p->program), m->program);
+	p->role = CERT_AGENT;
+	memcpy(p->serial, e->facts.serial, sizeof(p->serial));
+	memcpy(p->key_hash, e->facts.key_hash, sizeof(p->key_hash));
+	if (m->machine.len == STORE_HASH_LEN)
+		memcpy(p->machine, m->machine.data, STORE_HASH_LEN);
+	p->cert_ends_us = e->facts.not_after * 1000000;
+
+	len = e->cert.len;
+	if (store_enrol(w->store, e->hash, p, e->cert.der, &len, &j->err) != 0)
+		return -1;
+	e->cert.len = len;
+	return store_audit(w->store, m->name, "enrolled", &j->err);
+}
+
+void
+session_enroll_run(struct session_job *j)
+{
+	const Wire__Enroll *m = (const Wire__Enroll *)j->msg;
+	const struct session_world *w = j->s->world;
+	struct enrolment *e = calloc(1, sizeof(*e));
+	struct err why = ERR_INIT;
+
+	j->closing = 1;
+	if (e == NULL) {
+		session_refuse(j, ERR_NOMEM, "no memory to enrol");
+		return;
+	}
+	if (check_token(j, m, e) == 0 && check_request(j, m, e) == 0) {
+		int taken = store_peer_by_name(w->store, m->name, &e->older, &why) == 0;
+
+		err_clear(&why);
+		if (enrol(j, m, e) == 0) {
+			answer(j, e->cert.der, e->cert.len, m->name);
+			session_log(j->s, LOG_INFO, "enrolled as '%s'", m->name);
+			/* Whoever had the name before has it no longer. */
+			if (taken && memcmp(e->older.key_hash, e->peer.key_hash,
+					 STORE_HASH_LEN) != 0) {
+				(void)err_set(&why, ERR_DENIED,
+				    "the name '%s' went to another machine", m->name);
+				(void)registry_tell(
+				    w->registry, m->name, j->s->id, session_end, &why);
+			}
+		}
+	}
+	free(e);
+}
+
+void
+session_renew_run(struct session_job *j)
+{
+	const Wire__Renew *m = (const Wire__Renew *)j->msg;
+	const struct session_world *w = j->s->world;
+	const char *name = j->s->name;
+	struct enrolment *e = calloc(1, sizeof(*e));
+	const struct cert_facts *now = &j->s->peer.cert;
+	uint64_t life = policy_get(w->policy).certificate_s;
+	struct store_peer *p;
+
+	if (e == NULL) {
+		(void)err_set(&j->err, ERR_NOMEM, "no memory to renew a certificate");
+		return;
+	}
+	/* Operators got a life of their own when they were made. */
+	if (j->s->role != CERT_AGENT)
+		life = (uint64_t)(now->not_after - now->not_before) - AUTHORITY_EARLIER_S;
+	p = &e->peer;
+	if (take_csr(j, &m->csr, &e->csr) == 0 &&
+	    authority_check_request(&e->csr, name, &j->err) == 0 &&
+	    store_peer_by_name(w->store, name, p, &j->err) == 0 &&
+	    authority_sign(w->authority, &e->csr, name, (enum cert_role)p->role, life,
+		&e->cert, &e->facts, &j->err) == 0) {
+		memcpy(p->serial, e->facts.serial, sizeof(p->serial));
+		memcpy(p->key_hash, e->facts.key_hash, sizeof(p->key_hash));
+		p->cert_ends_us = e->facts.not_after * 1000000;
+		if (p->revoked)
+			session_refuse(j, ERR_DENIED, "'%s' is revoked", name);
+		else if (store_peer_put(w->store, p, &j->err) == 0 &&
+			 store_audit(
+			     w->store, name, "renewed its certificate", &j->err) == 0) {
+			answer(j, e->cert.der, e->cert.len, name);
+			session_log(j->s, LOG_INFO, "renewed its certificate");
+		}
+	}
+	free(e);
+}

@@ -1,0 +1,178 @@
+#include "server/session_state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "server/policy.h"
+#include "server/registry.h"
+
+struct greeting {
+	enum cert_role role;
+	char name[CERT_NAME_MAX];
+	char program[STORE_NAME_MAX];
+	uint64_t window;
+};
+
+/* A key that also lives on another machine is not this host's alone any more. */
+static void
+copied_key(struct session_job *j, const struct store_peer *p)
+{
+	char alarm[STORE_TEXT_MAX];
+	struct err ignored = ERR_INIT;
+
+	(void)snprintf(alarm, sizeof(alarm),
+	    "a copied key was seen on another machine, at %s", j->s->address);
+	if (store_peer_alarm(j->s->world->store, p->name, alarm, &ignored) != 0)
+		session_log(j->s, LOG_ERROR, "cannot record the alarm: %s", ignored.text);
+	session_refuse(j, ERR_DENIED,
+	    "the key of '%s' was enrolled by another machine: enrol this one under its "
+	    "own name",
+	    p->name);
+}
+
+/* Does the store still stand by this certificate?  0, or the job has failed. */
+static int
+check_peer(struct session_job *j, const Wire__Hello *hello, struct store_peer *p)
+{
+	static const uint8_t untold[STORE_HASH_LEN];
+	const struct cert_facts *cert = &j->s->peer.cert;
+
+	if (store_peer_by_serial(j->s->world->store, cert->serial, p, &j->err) != 0) {
+		if (j->err.code == ERR_NOTFOUND)
+			session_refuse(j, ERR_DENIED,
+			    "the certificate of '%s' is not known here", cert->name);
+		j->closing = 1;
+		return -1;
+	}
+	if (p->revoked || strcmp(p->name, cert->name) != 0) {
+		session_refuse(
+		    j, ERR_DENIED, "the certificate of '%s' is revoked", cert->name);
+		return -1;
+	}
+	if (p->role == CERT_AGENT && memcmp(p->machine, untold, sizeof(untold)) != 0 &&
+	    (hello->machine.len != STORE_HASH_LEN ||
+		memcmp(p->machine, hello->machine.data, STORE_HASH_LEN) != 0)) {
+		copied_key(j, p);
+		return -1;
+	}
+	return 0;
+}
+
+static int
+head_of(struct session_job *j, const Wire__Hello *hello, struct store_point *p,
+    Wire__Welcome *m)
+{
+	struct store *store = j->s->world->store;
+	const char *host = j->s->peer.cert.name;
+	int known;
+
+	if (store_point_get(store, host, 0, p, &j->err) == 0) {
+		m->head.data = p->record;
+		m->head.len = sizeof(p->record);
+	} else if (j->err.code == ERR_NOTFOUND) {
+		err_clear(&j->err);
+	} else {
+		return -1;
+	}
+	if (hello->head.len == STORE_HASH_LEN) {
+		known = store_record_known(store, host, hello->head.data, &j->err);
+		if (known < 0)
+			return -1;
+		m->head_unknown = !known;
+		if (!known)
+			session_log(j->s, LOG_WARN,
+			    "the agent saw a record that is not here: was the store "
+			    "rolled back?");
+	}
+	return 0;
+}
+
+static void
+welcome(struct session_job *j, const Wire__Hello *hello, struct greeting *g)
+{
+	struct store *store = j->s->world->store;
+	const struct cert_facts *cert = &j->s->peer.cert;
+	struct store_point *point = NULL;
+	Wire__Welcome m = WIRE__WELCOME__INIT;
+	int64_t now = time(NULL);
+
+	m.version = MSG_VERSION;
+	m.program = (char *)"holdfastd " HOLDFAST_VERSION;
+	m.now_us = store_now(store);
+	m.role = g->role;
+	m.name = g->name;
+	m.window = g->window;
+	if (g->role != CERT_NOBODY)
+		m.renew =
+		    now > cert->not_before + (cert->not_after - cert->not_before) / 2;
+	if (g->role == CERT_AGENT || g->role == CERT_RESTORER || g->role == CERT_ADMIN ||
+	    g->role == CERT_RESCUE) {
+		m.domain_key.data = (uint8_t *)(uintptr_t)store_domain_key(store);
+		m.domain_key.len = CHUNK_KEY_LEN;
+	}
+	if (g->role == CERT_AGENT) {
+		point = malloc(sizeof(*point));
+		if (point == NULL)
+			(void)err_set(&j->err, ERR_NOMEM, "no memory for a point");
+		else
+			(void)head_of(j, hello, point, &m);
+	}
+	session_reply(j, &m.base, 0);
+	free(point);
+}
+
+void
+session_hello_run(struct session_job *j)
+{
+	const Wire__Hello *hello = (const Wire__Hello *)j->msg;
+	const struct tls_peer *peer = &j->s->peer;
+	struct greeting *g = calloc(1, sizeof(*g));
+	struct store_peer *p = calloc(1, sizeof(*p));
+
+	j->state = g;
+	j->state_free = free;
+	if (g == NULL || p == NULL) {
+		session_refuse(j, ERR_NOMEM, "no memory for a greeting");
+		goto out;
+	}
+	session_text(g->program, sizeof(g->program), hello->program);
+	g->window = policy_get(j->s->world->policy).window;
+
+	if (hello->version != MSG_VERSION) {
+		session_refuse(j, ERR_UNSUPPORTED,
+		    "protocol version %u: this server speaks %u", hello->version,
+		    MSG_VERSION);
+	} else if (hello->n_features > 0) {
+		session_refuse(j, ERR_UNSUPPORTED, "feature '%.60s' is not known here",
+		    hello->features[0]);
+	} else if (peer->trust == TLS_REFUSED) {
+		session_refuse(j, ERR_DENIED, "%s", peer->why);
+	} else if (peer->trust == TLS_NOBODY) {
+		welcome(j, hello, g);
+	} else if (check_peer(j, hello, p) == 0) {
+		g->role = (enum cert_role)p->role;
+		(void)snprintf(g->name, sizeof(g->name), "%s", p->name);
+		if (store_peer_seen(j->s->world->store, p->name, g->program, &j->err) ==
+		    0)
+			welcome(j, hello, g);
+	}
+	j->closing = 1;
+out:
+	free(p);
+}
+
+void
+session_hello_done(struct session_job *j)
+{
+	const struct greeting *g = j->state;
+	struct session *s = j->s;
+
+	s->state = SESSION_IDLE;
+	s->role = g->role;
+	s->window = g->window;
+	(void)snprintf(s->name, sizeof(s->name), "%s", g->name);
+	session_log(s, LOG_INFO, "%s, %s%s", cert_role_name(g->role), g->program,
+	    s->peer.resumed ? ", resumed" : "");
+}

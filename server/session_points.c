@@ -1,0 +1,139 @@
+#include "server/session_state.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/wire/frame.h"
+
+/* Points in one frame: far below MSG_LEN_MAX with every volume there may be. */
+#define BATCH 16u
+
+static void
+fill_volume(Wire__VolumeInfo *out, const struct store_volume *v)
+{
+	wire__volume_info__init(out);
+	out->name = (char *)(uintptr_t)v->name;
+	out->size = v->size;
+	out->sector_size = v->sector_size;
+	out->fs = (char *)(uintptr_t)v->fs;
+	out->provider = (char *)(uintptr_t)v->provider;
+	out->grade = (uint32_t)v->grade;
+	out->root_id.data = (uint8_t *)(uintptr_t)v->root_id.b;
+	out->root_id.len = CHUNK_ID_LEN;
+	out->data_bytes = v->data_bytes;
+	out->hole_bytes = v->hole_bytes;
+	out->zero_bytes = v->zero_bytes;
+	out->excluded_bytes = v->excluded_bytes;
+}
+
+void
+session_point_fill(
+    Wire__Point *out, const struct store_point *p, struct session_point_room *room)
+{
+	const struct store_counts *c = &p->counts;
+	Wire__Counts *o = &room->counts;
+
+	wire__point__init(out);
+	out->host = (char *)(uintptr_t)p->host;
+	out->sequence = p->sequence;
+	out->time_us = p->time_us;
+	out->frozen_at_us = p->frozen_at_us;
+	out->note = (char *)(uintptr_t)p->note;
+	out->record.data = (uint8_t *)(uintptr_t)p->record;
+	out->record.len = sizeof(p->record);
+	out->previous.data = (uint8_t *)(uintptr_t)p->previous;
+	out->previous.len = sizeof(p->previous);
+
+	for (uint32_t i = 0; i < p->volumes_count; i++) {
+		fill_volume(&room->volumes[i], &p->volumes[i]);
+		room->pointers[i] = &room->volumes[i];
+	}
+	out->n_volumes = p->volumes_count;
+	out->volumes = room->pointers;
+
+	wire__counts__init(o);
+	o->read_bytes = c->read_bytes;
+	o->sent_bytes = c->sent_bytes;
+	o->new_bytes = c->new_bytes;
+	o->known_bytes = c->known_bytes;
+	o->zero_bytes = c->zero_bytes;
+	o->hole_bytes = c->hole_bytes;
+	o->excluded_bytes = c->excluded_bytes;
+	o->chunks = c->chunks;
+	o->new_chunks = c->new_chunks;
+	o->duration_us = c->duration_us;
+	o->stored_bytes = c->stored_bytes;
+	out->counts = o;
+}
+
+/* Collecting points into frames. */
+struct listing {
+	struct session_job *j;
+	struct store_point points[BATCH];
+	uint32_t count; /* In `points`, not yet in a frame. */
+	uint64_t left;	/* That may still come. */
+	struct session_point_room room[BATCH];
+};
+
+static void
+flush(struct listing *l, uint16_t flags)
+{
+	Wire__Points m = WIRE__POINTS__INIT;
+	Wire__Point items[BATCH], *pointers[BATCH];
+
+	for (uint32_t i = 0; i < l->count; i++) {
+		session_point_fill(&items[i], &l->points[i], &l->room[i]);
+		pointers[i] = &items[i];
+	}
+	m.n_points = l->count;
+	m.points = pointers;
+	session_reply(l->j, &m.base, flags);
+	l->count = 0;
+}
+
+static int
+collect(void *arg, const struct store_point *p)
+{
+	struct listing *l = arg;
+
+	if (l->count == BATCH)
+		flush(l, FRAME_MORE);
+	l->points[l->count++] = *p;
+	return --l->left == 0 || l->j->err.code != ERR_NONE ||
+	       atomic_load(&l->j->s->gone);
+}
+
+void
+session_points_run(struct session_job *j)
+{
+	const Wire__ListPoints *m = (const Wire__ListPoints *)j->msg;
+	struct store *store = j->s->world->store;
+	struct listing *l = NULL;
+	struct store_peer peer;
+	const char *host = m->host;
+
+	if (session_may_see(j->s, &host, 0, &j->err) != 0)
+		return;
+	if (host[0] != '\0' && store_peer_by_name(store, host, &peer, &j->err) != 0)
+		return;
+	l = calloc(1, sizeof(*l));
+	if (l == NULL) {
+		(void)err_set(&j->err, ERR_NOMEM, "no memory for a list");
+		return;
+	}
+	l->j = j;
+	l->left = m->limit == 0 ? UINT64_MAX : m->limit;
+	if (m->sequence != 0) {
+		if (host[0] == '\0')
+			(void)err_set(
+			    &j->err, ERR_PROTOCOL, "a point's number without its host");
+		else if (store_point_get(
+			     store, host, m->sequence, &l->points[0], &j->err) == 0)
+			l->count = 1;
+	} else {
+		(void)store_points(
+		    store, host[0] != '\0' ? host : NULL, collect, l, &j->err);
+	}
+	flush(l, 0);
+	free(l);
+}

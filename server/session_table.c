@@ -1,0 +1,38 @@
+#include "server/session_state.h"
+
+#define ANY (SESSION_IDLE | SESSION_RECEIVING)
+
+static const struct session_handler handlers[] = {
+	{ MSG_HELLO, SESSION_GREETING, 0, SESSION_DISK, session_hello_run,
+	    session_hello_done },
+	{ MSG_ENROLL, SESSION_IDLE, 0, SESSION_DISK, session_enroll_run, NULL },
+	{ MSG_RENEW, ANY, 0, SESSION_DISK, session_renew_run, NULL },
+
+	{ MSG_BEGIN, SESSION_IDLE, 0, SESSION_DISK, session_begin_run,
+	    session_begin_done },
+	{ MSG_HAVE_ASK, SESSION_RECEIVING, 1, SESSION_DISK, session_have_run, NULL },
+	{ MSG_PUT, SESSION_RECEIVING, 1, SESSION_CPU, session_put_run, NULL },
+	{ MSG_COMMIT, SESSION_RECEIVING, 0, SESSION_DISK, session_commit_run,
+	    session_commit_done },
+
+	{ MSG_LIST_POINTS, ANY, 0, SESSION_DISK, session_points_run, NULL },
+	{ MSG_GET_NODES, ANY, 0, SESSION_DISK, session_nodes_run, NULL },
+	{ MSG_GET_GROUPS, ANY, 0, SESSION_DISK, session_groups_run, NULL },
+
+	{ MSG_NEW_TOKEN, SESSION_IDLE, 0, SESSION_DISK, session_token_run, NULL },
+	{ MSG_NEW_OPERATOR, SESSION_IDLE, 0, SESSION_DISK, session_operator_run, NULL },
+	{ MSG_LIST_HOSTS, SESSION_IDLE, 0, SESSION_DISK, session_hosts_run, NULL },
+	{ MSG_REVOKE, SESSION_IDLE, 0, SESSION_DISK, session_revoke_run, NULL },
+	{ MSG_GET_STATS, SESSION_IDLE, 0, SESSION_DISK, session_stats_run, NULL },
+	{ MSG_VERIFY, SESSION_IDLE, 0, SESSION_SLOW, session_verify_run, NULL },
+};
+
+const struct session_handler *
+session_handler_of(uint16_t kind)
+{
+	for (size_t i = 0; i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+		if (handlers[i].kind == kind)
+			return &handlers[i];
+	}
+	return NULL;
+}
