@@ -18,14 +18,17 @@ static const uint8_t order[7][16] = {
 	{ 11, 15, 5, 0, 1, 9, 8, 6, 14, 10, 2, 12, 3, 4, 7, 13 },
 };
 
-static inline uint32_t
+/* Left to itself GCC keeps the state in memory, at half the speed. */
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+ALWAYS_INLINE uint32_t
 rotr(uint32_t x, unsigned n)
 {
 	return x >> n | x << (32 - n);
 }
 
 /* The quarter round, equation 1. */
-static inline void
+ALWAYS_INLINE void
 mix(uint32_t v[16], unsigned a, unsigned b, unsigned c, unsigned d, uint32_t x,
     uint32_t y)
 {
@@ -40,7 +43,7 @@ mix(uint32_t v[16], unsigned a, unsigned b, unsigned c, unsigned d, uint32_t x,
 }
 
 /* Columns, then diagonals.  `o` is known at compile time in every call. */
-static inline void
+ALWAYS_INLINE void
 mix_round(uint32_t v[16], const uint32_t m[16], const uint8_t o[16])
 {
 	mix(v, 0, 4, 8, 12, m[o[0]], m[o[1]]);

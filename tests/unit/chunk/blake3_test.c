@@ -13,6 +13,7 @@
 
 #include "proto/chunk/blake3.h"
 #include "proto/chunk/blake3_ops.h"
+#include "tests/unit/chunk/emulated/emulated.h"
 
 #define VECTORS "tests/golden/blake3_vectors.txt"
 #define VECTORS_COUNT 35
@@ -148,15 +149,96 @@ check_against_portable(const struct blake3_ops *ops, int rounds)
 	}
 }
 
+/* Forced, the path is the one that is used, and it computes what BLAKE3 is. */
+static void
+check_native(enum blake3_path path)
+{
+	blake3_path_force(path);
+	assert_int_equal(blake3_path_current(), path);
+	assert_ptr_equal(blake3_ops_current(), blake3_cpu_ops(path));
+	check_vectors();
+	check_against_portable(blake3_cpu_ops(path), 200);
+	print_message("path %s: native\n", blake3_path_name(path));
+}
+
+static void
+check_emulated(const struct blake3_ops *ops)
+{
+	blake3_ops_use(ops);
+	assert_int_equal(blake3_path_current(), ops->path);
+	check_vectors();
+	check_against_portable(ops, 40);
+	print_message("path %s: emulated\n", blake3_path_name(ops->path));
+}
+
 static void
 portable_gives_the_published_bytes(void **state)
 {
 	(void)state;
-	blake3_path_force(BLAKE3_PORTABLE);
-	assert_int_equal(blake3_path_current(), BLAKE3_PORTABLE);
-	check_vectors();
-	check_against_portable(&blake3_portable, 100);
-	print_message("path %s: native\n", blake3_path_name(blake3_path_current()));
+	assert_true(blake3_path_usable(BLAKE3_PORTABLE));
+	check_native(BLAKE3_PORTABLE);
+}
+
+/* Natively where the CPU has the instructions; emulated, everywhere. */
+static void
+vector_paths_give_the_published_bytes(void **state)
+{
+	static const struct blake3_ops *const emulated[BLAKE3_PATHS] = { NULL,
+		&emulated_sse41, &emulated_avx2, &emulated_avx512 };
+	int path;
+
+	(void)state;
+	for (path = BLAKE3_SSE41; path < BLAKE3_PATHS; path++) {
+		if (blake3_path_usable((enum blake3_path)path))
+			check_native((enum blake3_path)path);
+		assert_non_null(emulated[path]);
+		assert_int_equal(emulated[path]->path, path);
+		check_emulated(emulated[path]);
+	}
+}
+
+static void
+best_usable_path_is_chosen(void **state)
+{
+	int best = BLAKE3_PATHS - 1;
+
+	(void)state;
+	while (!blake3_path_usable((enum blake3_path)best))
+		best--;
+	blake3_ops_use(NULL);
+	assert_int_equal(blake3_path_current(), best);
+	print_message("chosen here: %s\n", blake3_path_name(blake3_path_current()));
+}
+
+/* Counters above 2^32 reach the high words; no input is that long here. */
+static void
+high_counters_agree(void **state)
+{
+	static const struct blake3_ops *const emulated[] = { &emulated_sse41,
+		&emulated_avx2, &emulated_avx512 };
+	static uint8_t want[33 * BLAKE3_CV_LEN], got[33 * BLAKE3_CV_LEN];
+	const uint64_t counter = 0xfffffffbu;
+	size_t i, n;
+	int path;
+
+	(void)state;
+	for (n = 1; n <= 33; n++) {
+		blake3_portable.chunks(
+		    input, n, blake3_iv, counter, BLAKE3_KEYED_HASH, want);
+		for (path = BLAKE3_SSE41; path < BLAKE3_PATHS; path++) {
+			if (!blake3_path_usable((enum blake3_path)path))
+				continue;
+			blake3_cpu_ops((enum blake3_path)path)
+			    ->chunks(
+				input, n, blake3_iv, counter, BLAKE3_KEYED_HASH, got);
+			assert_memory_equal(got, want, n * BLAKE3_CV_LEN);
+		}
+		for (i = 0; i < 3; i++) {
+			emulated[i]->chunks(
+			    input, n, blake3_iv, counter, BLAKE3_KEYED_HASH, got);
+			assert_memory_equal(got, want, n * BLAKE3_CV_LEN);
+		}
+	}
 }
 
 int
@@ -164,6 +246,9 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(portable_gives_the_published_bytes),
+		cmocka_unit_test(vector_paths_give_the_published_bytes),
+		cmocka_unit_test(high_counters_agree),
+		cmocka_unit_test(best_usable_path_is_chosen),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
