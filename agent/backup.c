@@ -1,0 +1,490 @@
+#include "agent/backup.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "agent/dial.h"
+#include "agent/snapshot.h"
+#include "agent/sources.h"
+#include "agent/stop.h"
+#include "agent/volmap.h"
+#include "proto/base/buf.h"
+#include "proto/base/err.h"
+#include "proto/net/channel.h"
+
+#define FREEZE_MS (60u * 1000)
+#define COMMIT_TRIES 5u
+#define ATTEMPTS_MAX 100u
+#define BAD_MAX (16u * 1024 * 1024) /* Bytes of ids of bad chunks. */
+#define MISSING_MAX (16u * 1024 * 1024)
+
+/* One backup, over as many sessions as it takes. */
+struct backup {
+	const struct state *st;
+	const struct backup_options *o;
+	struct snapshot *snapshot;
+	struct snapshot_volume *volumes[SETTINGS_VOLUMES_MAX];
+	struct progress *progress;
+	uint64_t started_us;
+	int64_t frozen_at;
+	int uplink_failed; /* The last failure was the server's side. */
+	int moved;	   /* This session got as far as beginning. */
+	struct backup_result *out;
+	struct chunk_id roots[SETTINGS_VOLUMES_MAX];
+};
+
+static uint64_t
+now_us(clockid_t clock)
+{
+	struct timespec t;
+
+	clock_gettime(clock, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void
+say(const struct backup *b, const char *line)
+{
+	if (b->o->say != NULL)
+		b->o->say(b->o->say_arg, line);
+}
+
+/* -------------------------------------------------------------- the frozen -- */
+
+static int
+freeze(struct backup *b, struct err *err)
+{
+	const struct snapshot_provider *provider = snapshot_provider_find("offline");
+	const struct settings *s = b->o->settings;
+	const struct snapshot_info *info;
+	unsigned i;
+
+	if (snapshot_open(provider, &b->snapshot, err) != 0)
+		return -1;
+	for (i = 0; i < s->count; i++)
+		if (snapshot_add(b->snapshot, s->volumes[i].path, &b->volumes[i], err) !=
+		    0)
+			return err_context(err, "volume %s", s->volumes[i].name);
+	if (snapshot_freeze(b->snapshot, FREEZE_MS, err) != 0)
+		return -1;
+	b->out->volumes_bytes = 0;
+	for (i = 0; i < s->count; i++) {
+		info = snapshot_info(b->volumes[i]);
+		b->out->volumes_bytes += info->size;
+		b->frozen_at = info->frozen_at;
+	}
+	return 0;
+}
+
+static int
+read_volume(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
+{
+	return snapshot_read(arg, offset, buf, len, err);
+}
+
+/* ----------------------------------------------------------------- volumes -- */
+
+static int
+cache_paths(const struct backup *b, unsigned i, char *old, char *new, struct err *err)
+{
+	char name[SETTINGS_NAME_MAX + 16];
+	const char *volume = b->o->settings->volumes[i].name;
+
+	snprintf(name, sizeof(name), "cache/%s", volume);
+	if (state_path(b->st, name, old, err) != 0)
+		return -1;
+	snprintf(name, sizeof(name), "cache/%s.new", volume);
+	return state_path(b->st, name, new, err);
+}
+
+/* What is under way in one session. */
+struct session {
+	struct backup *b;
+	struct dial dial;
+	struct uplink up;
+	struct uplink_base bases[SETTINGS_VOLUMES_MAX];
+	struct buf bad;
+	char old_cache[STATE_PATH_MAX], new_cache[STATE_PATH_MAX];
+};
+
+/* The pipeline's job for volume `i`; its strings are the session's. */
+static int
+make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
+    struct err *err)
+{
+	const struct backup *b = s->b;
+	const struct snapshot_info *info = snapshot_info(b->volumes[i]);
+
+	memset(job, 0, sizeof(*job));
+	job->source = (struct volmap_source){ .read = read_volume,
+		.arg = b->volumes[i],
+		.size = info->size,
+		.sector_size = info->sector_size,
+		.flushed = info->flushed };
+	job->root.size = info->size;
+	job->root.sector_size = info->sector_size;
+	job->root.grade = (enum tree_grade)info->grade;
+	job->root.sequence = info->sequence;
+	memcpy(job->root.generation, info->generation, sizeof(job->root.generation));
+	strcpy(job->root.provider, "offline");
+	job->keys = &s->dial.keys;
+	job->up = s->up;
+	job->base = s->bases[i];
+	job->bad = s->bad.p;
+	job->bad_len = s->bad.len;
+	job->level = b->o->settings->level;
+	job->progress = b->progress;
+	job->progress_from = from;
+	job->stop = b->o->stop;
+	if (cache_paths(b, i, s->old_cache, s->new_cache, err) != 0)
+		return -1;
+	job->old_cache = b->o->no_cache ? NULL : s->old_cache;
+	job->new_cache = s->new_cache;
+	return 0;
+}
+
+static void
+add_counts(struct uplink_counts *sum, const struct uplink_counts *c)
+{
+	sum->read_bytes += c->read_bytes;
+	sum->sent_bytes += c->sent_bytes;
+	sum->new_bytes += c->new_bytes;
+	sum->known_bytes += c->known_bytes;
+	sum->zero_bytes += c->zero_bytes;
+	sum->hole_bytes += c->hole_bytes;
+	sum->excluded_bytes += c->excluded_bytes;
+	sum->chunks += c->chunks;
+	sum->new_chunks += c->new_chunks;
+}
+
+/* One line about several volumes: what each map had to say. */
+static void
+add_note(char note[256], const char *volume, const char *text)
+{
+	size_t len = strlen(note);
+
+	if (text[0] != '\0')
+		snprintf(
+		    note + len, 256 - len, "%s%s: %s", len > 0 ? "; " : "", volume, text);
+}
+
+static int
+run_volumes(struct session *s, struct err *err)
+{
+	struct backup *b = s->b;
+	struct backup_result *out = b->out;
+	struct pipeline_result r;
+	struct pipeline_job job;
+	uint64_t from = 0;
+	unsigned i, k;
+	int rc = 0;
+
+	out->note[0] = '\0';
+	for (i = 0; i < b->o->settings->count && rc == 0; i++) {
+		if (make_job(s, i, from, &job, err) != 0)
+			return -1;
+		rc = pipeline_run(&job, &r, err);
+		b->uplink_failed = r.uplink_failed;
+		add_counts(&out->counts, &r.counts);
+		for (k = 0; k < PIPELINE_STAGES; k++)
+			out->cpu_us[k] += r.cpu_us[k];
+		b->roots[i] = r.root_id;
+		add_note(out->note, b->o->settings->volumes[i].name, r.note);
+		from += job.source.size;
+		if (rc != 0 && !r.uplink_failed && err->code != ERR_CANCELED)
+			err_context(err, "volume %s", b->o->settings->volumes[i].name);
+	}
+	return rc;
+}
+
+/* ------------------------------------------------------------------ commit -- */
+
+/* Send what Commit says is missing; -1 also if nothing of it could be found. */
+static int
+send_missing(
+    struct session *s, struct buf *data_ids, struct buf *meta_ids, struct err *err)
+{
+	size_t sent, total = 0;
+	struct pipeline_job job;
+	unsigned i;
+
+	for (i = 0; i < s->b->o->settings->count; i++) {
+		if (make_job(s, i, 0, &job, err) != 0 ||
+		    pipeline_resend(&job, (struct chunk_id *)data_ids->p,
+			data_ids->len / CHUNK_ID_LEN, (struct chunk_id *)meta_ids->p,
+			meta_ids->len / CHUNK_ID_LEN, &s->b->roots[i], &sent, err) != 0)
+			return err_context(err, "sending again what the server lacks");
+		total += sent;
+	}
+	if (total == 0)
+		return err_set(err, ERR_CORRUPT,
+		    "the server lacks %zu chunks that this backup does not have",
+		    (data_ids->len + meta_ids->len) / CHUNK_ID_LEN);
+	return 0;
+}
+
+static int
+commit(struct session *s, struct err *err)
+{
+	struct backup *b = s->b;
+	const struct settings *set = b->o->settings;
+	const char *names[SETTINGS_VOLUMES_MAX];
+	struct uplink_commit c = { .count = set->count,
+		.names = names,
+		.roots = b->roots,
+		.frozen_at_us = b->frozen_at,
+		.note = b->out->note };
+	struct buf data = BUF_INIT(MISSING_MAX), meta = BUF_INIT(MISSING_MAX);
+	enum uplink_commit_result result = UPLINK_MISSING;
+	unsigned i, tries;
+	int rc = 0;
+
+	for (i = 0; i < set->count; i++)
+		names[i] = set->volumes[i].name;
+	for (tries = 0; rc == 0 && result == UPLINK_MISSING && tries < COMMIT_TRIES;
+	     tries++) {
+		buf_clear(&data);
+		buf_clear(&meta);
+		b->out->counts.duration_us = now_us(CLOCK_MONOTONIC) - b->started_us;
+		c.counts = b->out->counts;
+		b->uplink_failed = 1;
+		rc = s->up.ops->commit(
+		    s->up.arg, &c, &result, &b->out->point, &data, &meta, err);
+		if (rc == 0 && result == UPLINK_MISSING)
+			rc = send_missing(s, &data, &meta, err);
+	}
+	if (rc == 0 && result == UPLINK_MISSING)
+		rc = err_set(err, ERR_CORRUPT,
+		    "the server still lacks chunks after %u tries", tries);
+	buf_free(&data);
+	buf_free(&meta);
+	return rc;
+}
+
+/* -------------------------------------------------------------- afterwards -- */
+
+static void
+write_last(const struct backup *b)
+{
+	const struct backup_result *r = b->out;
+	struct err ignored = ERR_INIT;
+	json_t *volumes = json_array();
+	json_t *j;
+	char *text;
+	unsigned i;
+
+	for (i = 0; i < b->o->settings->count; i++)
+		json_array_append_new(volumes,
+		    json_pack("{s:s, s:s}", "name", b->o->settings->volumes[i].name,
+			"path", b->o->settings->volumes[i].path));
+	j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "sequence",
+	    (json_int_t)r->point.sequence, "time_us", (json_int_t)r->point.time_us,
+	    "read_bytes", (json_int_t)r->counts.read_bytes, "sent_bytes",
+	    (json_int_t)r->counts.sent_bytes, "new_bytes",
+	    (json_int_t)r->counts.new_bytes, "known_bytes",
+	    (json_int_t)r->counts.known_bytes, "duration_us",
+	    (json_int_t)r->counts.duration_us, "volumes", volumes);
+	text = j != NULL ? json_dumps(j, JSON_INDENT(2)) : NULL;
+	if (text != NULL)
+		state_write(b->st, "last.json", text, strlen(text), 0600, &ignored);
+	free(text);
+	json_decref(j);
+}
+
+/* The point is made: what fails from here on costs time later, not the point. */
+static void
+remember(struct backup *b)
+{
+	char old[STATE_PATH_MAX], new[STATE_PATH_MAX], line[ERR_TEXT_MAX + 64];
+	struct err err = ERR_INIT;
+	unsigned i;
+
+	for (i = 0; i < b->o->settings->count; i++)
+		if (cache_paths(b, i, old, new, &err) == 0 && rename(new, old) != 0)
+			remove(new);
+	write_last(b);
+	err_clear(&err);
+	if (state_set_head(b->st, b->out->point.record, &err) != 0 ||
+	    sources_note(b->st, b->o->settings, &err) != 0) {
+		snprintf(line, sizeof(line), "the point is made, but not noted here: %s",
+		    err.text);
+		say(b, line);
+	}
+}
+
+static void
+forget(struct backup *b)
+{
+	char old[STATE_PATH_MAX], new[STATE_PATH_MAX];
+	struct err ignored = ERR_INIT;
+	unsigned i;
+
+	for (i = 0; i < b->o->settings->count; i++)
+		if (cache_paths(b, i, old, new, &ignored) == 0)
+			remove(new);
+}
+
+/* ---------------------------------------------------------------- sessions -- */
+
+static int
+begin(struct session *s, struct err *err)
+{
+	const struct settings *set = s->b->o->settings;
+	struct uplink_volume volumes[SETTINGS_VOLUMES_MAX];
+	int resumed;
+	unsigned i;
+
+	for (i = 0; i < set->count; i++) {
+		const struct snapshot_info *info = snapshot_info(s->b->volumes[i]);
+
+		volumes[i].name = set->volumes[i].name;
+		volumes[i].size = info->size;
+		volumes[i].sector_size = info->sector_size;
+	}
+	return s->up.ops->begin(
+	    s->up.arg, volumes, set->count, s->bases, &s->bad, &resumed, err);
+}
+
+static void
+heed_welcome(struct session *s)
+{
+	const struct dial_welcome *w = &s->dial.welcome;
+	char line[ERR_TEXT_MAX + 64];
+	struct err err = ERR_INIT;
+
+	if (w->head_unknown)
+		say(s->b,
+		    "WARNING: the server's list of points lacks the newest one that it "
+		    "acknowledged to this host: it was rolled back or tampered with");
+	if (w->renew && dial_renew(&s->dial, &err) != 0) {
+		snprintf(
+		    line, sizeof(line), "the certificate was not renewed: %s", err.text);
+		say(s->b, line);
+	}
+}
+
+static void
+on_stop(void *arg)
+{
+	channel_cancel(arg);
+}
+
+/* One session from connecting to commit. */
+static int
+attempt(struct backup *b, struct err *err)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int rc = -1;
+
+	if (s == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	s->b = b;
+	s->bad.max = BAD_MAX;
+	b->uplink_failed = 1;
+	memset(&b->out->counts, 0, sizeof(b->out->counts));
+	if (dial_open(b->st, b->o->machine, &s->dial, err) != 0) {
+		free(s);
+		return -1;
+	}
+	heed_welcome(s);
+	s->up = uplink_channel(s->dial.ch, s->dial.welcome.window);
+	stop_attach(b->o->stop, on_stop, s->dial.ch);
+	if (begin(s, err) != 0)
+		goto out;
+	b->moved = 1;
+	stop_attach(b->o->stop, NULL, NULL);
+	if (run_volumes(s, err) != 0)
+		goto out;
+	b->uplink_failed = 0;
+	if (snapshot_confirm(b->snapshot, err) != 0)
+		goto out;
+	stop_attach(b->o->stop, on_stop, s->dial.ch);
+	rc = commit(s, err);
+out:
+	stop_attach(b->o->stop, NULL, NULL);
+	dial_close(&s->dial);
+	buf_free(&s->bad);
+	free(s);
+	return rc;
+}
+
+/* Until it is done, hopeless, or the server has been away for too long. */
+static int
+attempts(struct backup *b, struct err *err)
+{
+	uint64_t since = 0, now, budget = (uint64_t)b->o->settings->retry_s * 1000000;
+	char line[ERR_TEXT_MAX + 128];
+	unsigned failures = 0;
+	uint32_t wait;
+
+	for (b->out->attempts = 1;; b->out->attempts++) {
+		err_clear(err);
+		b->moved = 0;
+		if (attempt(b, err) == 0)
+			return 0;
+		if (stop_asked(b->o->stop)) {
+			err_clear(err);
+			return err_set(
+			    err, ERR_CANCELED, "interrupted; no point was made");
+		}
+		now = now_us(CLOCK_MONOTONIC);
+		if (since == 0 || b->moved) {
+			since = now;
+			failures = 0;
+		}
+		wait = dial_backoff_ms(failures++);
+		if (!b->uplink_failed || !dial_may_retry(err) ||
+		    now - since + (uint64_t)wait * 1000 > budget ||
+		    b->out->attempts >= ATTEMPTS_MAX)
+			return -1;
+		snprintf(line, sizeof(line), "%s; trying again in %u.%u s", err->text,
+		    wait / 1000, wait % 1000 / 100);
+		say(b, line);
+		if (stop_wait_ms(b->o->stop, wait)) {
+			err_clear(err);
+			return err_set(
+			    err, ERR_CANCELED, "interrupted; no point was made");
+		}
+	}
+}
+
+int
+backup_run(const struct state *st, const struct backup_options *options,
+    struct backup_result *out, struct err *err)
+{
+	struct backup *b = calloc(1, sizeof(*b));
+	char path[STATE_PATH_MAX];
+	int rc = -1;
+
+	if (b == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	memset(out, 0, sizeof(*out));
+	b->st = st;
+	b->o = options;
+	b->out = out;
+	b->started_us = now_us(CLOCK_MONOTONIC);
+	if (state_path(st, "cache", path, err) != 0)
+		goto out;
+	if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+		err_os(err, errno, "%s", path);
+		goto out;
+	}
+	if (freeze(b, err) != 0 || progress_start(options->mode, "backup",
+				       out->volumes_bytes, &b->progress, err) != 0)
+		goto out;
+	rc = attempts(b, err);
+	progress_stop(b->progress);
+	if (rc == 0)
+		remember(b);
+	else
+		forget(b);
+out:
+	snapshot_close(b->snapshot, rc == 0);
+	free(b);
+	return rc;
+}

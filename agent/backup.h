@@ -1,0 +1,49 @@
+/*
+ * backup.h - one recovery point of some volumes, through lost connections.
+ *
+ * Freezes the volumes once; then connects, runs the pipeline for each and
+ * commits.  When the server is lost it comes back to it over the same frozen
+ * view: what was stored before is still pinned there and not sent again.
+ */
+#ifndef AGENT_BACKUP_H
+#define AGENT_BACKUP_H
+
+#include <stdint.h>
+
+#include "agent/pipeline.h"
+#include "agent/progress.h"
+#include "agent/settings.h"
+#include "agent/state.h"
+#include "agent/uplink.h"
+
+struct err;
+struct stop;
+
+struct backup_options {
+	const struct settings *settings; /* Volumes, level, retry. */
+	uint8_t machine[STATE_HASH_LEN];
+	int no_cache; /* Ask for every chunk. */
+	enum progress_mode mode;
+	struct stop *stop; /* May be NULL. */
+	/* Something people should read now: one line. */
+	void (*say)(void *arg, const char *line);
+	void *say_arg;
+};
+
+struct backup_result {
+	struct uplink_point point;
+	struct uplink_counts counts;
+	uint64_t volumes_bytes;
+	unsigned attempts; /* Sessions that it took. */
+	uint64_t cpu_us[PIPELINE_STAGES];
+	char note[256];
+};
+
+/*
+ * Make one point.  The state must be locked.  Remembers the new head, the
+ * trees, the sources' paths and what `status` shows.
+ */
+int backup_run(const struct state *st, const struct backup_options *options,
+    struct backup_result *out, struct err *err);
+
+#endif /* AGENT_BACKUP_H */

@@ -1,0 +1,255 @@
+#include "agent/cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/bytes.h"
+#include "proto/base/err.h"
+#include "proto/chunk/blake3.h"
+
+#define HEADER_LEN 80u
+#define NODE_HEADER_LEN 44u
+
+static const uint8_t magic[8] = { 'H', 'F', 'C', 'A', 'C', 'H', 'E', '0' };
+
+struct cache_writer {
+	FILE *f;
+	uint64_t nodes;
+	char path[]; /* For messages. */
+};
+
+struct node {
+	uint64_t span;
+	uint32_t len;
+	uint64_t at; /* Where its bytes are in the file. */
+	struct chunk_id id;
+};
+
+/* A reader that goes forward only: the leaf it stands on and the one after. */
+struct place {
+	int has_leaf, has_next;
+	struct node leaf, next;
+};
+
+struct cache {
+	struct chunk_keys keys;
+	int fd;
+	uint64_t nodes;
+	int damaged;
+	int given; /* cache_leaf() gave by_span.leaf already. */
+	struct place by_id, by_span;
+};
+
+/* ---------------------------------------------------------------- writing -- */
+
+static void
+make_header(uint8_t h[HEADER_LEN], const struct chunk_id *root, uint64_t nodes)
+{
+	memcpy(h, magic, sizeof(magic));
+	memcpy(h + 8, root->b, CHUNK_ID_LEN);
+	store_le64(h + 40, nodes);
+	blake3(h, 48, NULL, h + 48, 32);
+}
+
+int
+cache_create(const char *path, struct cache_writer **out, struct err *err)
+{
+	static const uint8_t unsealed[HEADER_LEN];
+	struct cache_writer *w = calloc(1, sizeof(*w) + strlen(path) + 1);
+
+	if (w == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	strcpy(w->path, path);
+	if ((w->f = fopen(path, "w+e")) == NULL ||
+	    fwrite(unsealed, sizeof(unsealed), 1, w->f) != 1) {
+		err_os(err, errno, "%s", path);
+		if (w->f != NULL)
+			fclose(w->f);
+		free(w);
+		return -1;
+	}
+	*out = w;
+	return 0;
+}
+
+int
+cache_add(struct cache_writer *w, uint64_t span, const struct chunk_id *id,
+    const uint8_t *p, size_t len, struct err *err)
+{
+	uint8_t h[NODE_HEADER_LEN];
+
+	store_le32(h, (uint32_t)len);
+	store_le64(h + 4, span);
+	memcpy(h + 12, id->b, CHUNK_ID_LEN);
+	if (fwrite(h, sizeof(h), 1, w->f) != 1 || fwrite(p, 1, len, w->f) != len)
+		return err_os(err, errno, "%s", w->path);
+	w->nodes++;
+	return 0;
+}
+
+int
+cache_finish(struct cache_writer *w, const struct chunk_id *root, struct err *err)
+{
+	uint8_t h[HEADER_LEN];
+	int os = 0;
+
+	if (w == NULL)
+		return 0;
+	if (root != NULL) {
+		make_header(h, root, w->nodes);
+		if (fseek(w->f, 0, SEEK_SET) != 0 || fwrite(h, sizeof(h), 1, w->f) != 1)
+			os = errno;
+	}
+	if (fclose(w->f) != 0 && os == 0 && root != NULL)
+		os = errno;
+	if (os != 0)
+		err_os(err, os, "%s", w->path);
+	free(w);
+	return os == 0 ? 0 : -1;
+}
+
+/* ---------------------------------------------------------------- reading -- */
+
+/* The node whose header is at `at`: 1, or 0 at the end or where it is damaged. */
+static int
+node_at(const struct cache *c, uint64_t at, struct node *out)
+{
+	uint8_t h[NODE_HEADER_LEN];
+
+	if (pread(c->fd, h, sizeof(h), (off_t)at) != (ssize_t)sizeof(h))
+		return 0;
+	out->len = load_le32(h);
+	out->span = load_le64(h + 4);
+	memcpy(out->id.b, h + 12, CHUNK_ID_LEN);
+	out->at = at + NODE_HEADER_LEN;
+	return out->len > 0 && out->len <= CHUNK_META_MAX;
+}
+
+static int
+bytes_of(const struct cache *c, const struct node *n, struct buf *out)
+{
+	struct err ignored = ERR_INIT;
+	struct chunk_id real;
+	uint8_t *p;
+
+	buf_clear(out);
+	if ((p = buf_room(out, n->len, &ignored)) == NULL ||
+	    pread(c->fd, p, n->len, (off_t)n->at) != (ssize_t)n->len)
+		return 0;
+	out->len = n->len;
+	chunk_id_of(&c->keys, CHUNK_META, p, n->len, &real);
+	return chunk_id_cmp(&real, &n->id) == 0;
+}
+
+int
+cache_open(const char *path, const struct chunk_id *root, const struct chunk_keys *keys,
+    struct cache **out, struct err *err)
+{
+	uint8_t h[HEADER_LEN], want[HEADER_LEN];
+	struct cache *c = calloc(1, sizeof(*c));
+	int fine;
+
+	if (c == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	c->keys = *keys;
+	c->fd = open(path, O_RDONLY | O_CLOEXEC);
+	fine = c->fd >= 0 && pread(c->fd, h, sizeof(h), 0) == (ssize_t)sizeof(h);
+	if (fine) {
+		c->nodes = load_le64(h + 40);
+		make_header(want, root, c->nodes);
+		fine = memcmp(h, want, sizeof(h)) == 0 &&
+		       node_at(c, HEADER_LEN, &c->by_id.next) && c->by_id.next.span == 0;
+	}
+	if (!fine) {
+		cache_close(c);
+		return 0;
+	}
+	c->by_id.has_next = 1;
+	c->by_span = c->by_id;
+	*out = c;
+	return 1;
+}
+
+void
+cache_close(struct cache *c)
+{
+	if (c == NULL)
+		return;
+	if (c->fd >= 0)
+		close(c->fd);
+	free(c);
+}
+
+/* Stand on the leaf of span `n`: 1, or 0 where there is none. */
+static int
+stand_on(const struct cache *c, struct place *pl, uint64_t n, int *moved)
+{
+	uint64_t at;
+
+	*moved = 0;
+	while (pl->has_next && pl->next.span <= n) {
+		pl->leaf = pl->next;
+		pl->has_leaf = 1;
+		*moved = 1;
+		do {
+			at = pl->next.at + pl->next.len;
+			pl->has_next = node_at(c, at, &pl->next);
+		} while (pl->has_next && pl->next.span == CACHE_NO_SPAN);
+	}
+	return pl->has_leaf;
+}
+
+int
+cache_leaf_is(struct cache *c, uint64_t n, const struct chunk_id *id)
+{
+	int moved;
+
+	return !c->damaged && stand_on(c, &c->by_id, n, &moved) &&
+	       chunk_id_cmp(&c->by_id.leaf.id, id) == 0;
+}
+
+int
+cache_leaf(struct cache *c, uint64_t n, struct buf *out)
+{
+	int moved;
+
+	if (c->damaged || !stand_on(c, &c->by_span, n, &moved))
+		return 0;
+	if (!moved && c->given)
+		return 2;
+	if (!bytes_of(c, &c->by_span.leaf, out)) {
+		c->damaged = 1;
+		return 0;
+	}
+	c->given = 1;
+	return 1;
+}
+
+int
+cache_each(struct cache *c,
+    int (*each)(void *arg, uint64_t span, const struct chunk_id *id, const uint8_t *p,
+	size_t len, struct err *err),
+    void *arg, struct err *err)
+{
+	struct buf bytes = BUF_INIT(CHUNK_META_MAX);
+	struct node n;
+	uint64_t i, at = HEADER_LEN;
+	int rc = 0;
+
+	for (i = 0; i < c->nodes && rc == 0; i++) {
+		if (!node_at(c, at, &n) || !bytes_of(c, &n, &bytes)) {
+			rc = err_set(err, ERR_CORRUPT, "tree cache: node %llu is damaged",
+			    (unsigned long long)i);
+			break;
+		}
+		rc = each(arg, n.span, &n.id, bytes.p, bytes.len, err);
+		at = n.at + n.len;
+	}
+	buf_free(&bytes);
+	return rc;
+}

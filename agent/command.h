@@ -1,0 +1,81 @@
+/*
+ * command.h - the agent's command line: what was asked, and doing it.
+ */
+#ifndef AGENT_COMMAND_H
+#define AGENT_COMMAND_H
+
+#include <stdint.h>
+
+#include "agent/progress.h"
+#include "agent/settings.h"
+#include "agent/state.h"
+
+struct err;
+struct stop;
+
+enum command_verb {
+	COMMAND_HELP,
+	COMMAND_VERSION,
+	COMMAND_ENROLL,
+	COMMAND_BACKUP,
+	COMMAND_RESTORE,
+	COMMAND_POINTS,
+	COMMAND_STATUS,
+	COMMAND_RUN
+};
+
+/* The words are argv's. */
+struct command {
+	enum command_verb verb;
+	const char *state_dir;
+	const char *server;	/* NULL: as enrolled. */
+	const char *machine_id; /* NULL: the system's. */
+	int json, quiet;
+
+	const char *token, *name; /* enroll */
+	int replace;
+
+	const char *volumes[SETTINGS_VOLUMES_MAX]; /* backup */
+	unsigned volumes_count;
+	int level; /* 0: as configured. */
+	int has_retry;
+	uint32_t retry_s;
+	int no_cache, profile;
+
+	const char *point, *volume, *to; /* restore */
+	int delta, force, discard, zero_holes, over_source;
+};
+
+/* Read the command line.  ERR_UNSUPPORTED with one line for what cannot be meant. */
+int command_parse(int argc, char **argv, struct command *out, struct err *err);
+
+/* What `--help` shows; static. */
+const char *command_help(void);
+
+/* What a verb works with. */
+struct command_context {
+	const struct command *cmd;
+	struct state *st;
+	struct settings settings; /* agent.conf, and the command line over it. */
+	uint8_t machine[STATE_HASH_LEN];
+	struct stop *stop;
+};
+
+/* Do it. */
+int command_enroll(const struct command_context *c, struct err *err);
+int command_backup(const struct command_context *c, struct err *err);
+int command_restore(const struct command_context *c, struct err *err);
+int command_points(const struct command_context *c, struct err *err);
+int command_status(const struct command_context *c, struct err *err);
+int command_run(const struct command_context *c, struct err *err);
+
+/* How progress is to be shown. */
+enum progress_mode command_progress(const struct command *cmd);
+
+/* "2026-11-22 19:04:05" in UTC; `out` has 24 bytes. */
+void command_time(int64_t us, char out[24]);
+
+/* A line for people on standard error, "holdfast-agent: ..."; `arg` is not used. */
+void command_say(void *arg, const char *line);
+
+#endif /* AGENT_COMMAND_H */

@@ -1,0 +1,159 @@
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/command.h"
+#include "agent/dial.h"
+#include "agent/reading.h"
+#include "proto/base/buf.h"
+#include "proto/base/err.h"
+#include "proto/wire/msg.h"
+
+static json_t *
+volume_json(const Wire__VolumeInfo *v)
+{
+	return json_pack("{s:s, s:I, s:s, s:s, s:i, s:I, s:I, s:I, s:I}", "name", v->name,
+	    "size", (json_int_t)v->size, "fs", v->fs, "provider", v->provider, "grade",
+	    (int)v->grade, "data_bytes", (json_int_t)v->data_bytes, "hole_bytes",
+	    (json_int_t)v->hole_bytes, "zero_bytes", (json_int_t)v->zero_bytes,
+	    "excluded_bytes", (json_int_t)v->excluded_bytes);
+}
+
+static int
+print_json(void *arg, const Wire__Point *p)
+{
+	const Wire__Counts none = WIRE__COUNTS__INIT;
+	const Wire__Counts *n = p->counts != NULL ? p->counts : &none;
+	json_t *volumes = json_array();
+	json_t *j;
+	size_t i;
+
+	(void)arg;
+	for (i = 0; i < p->n_volumes; i++)
+		json_array_append_new(volumes, volume_json(p->volumes[i]));
+	j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}",
+	    "host", p->host, "sequence", (json_int_t)p->sequence, "time_us",
+	    (json_int_t)p->time_us, "frozen_at_us", (json_int_t)p->frozen_at_us,
+	    "read_bytes", (json_int_t)n->read_bytes, "known_bytes",
+	    (json_int_t)n->known_bytes, "new_bytes", (json_int_t)n->new_bytes,
+	    "sent_bytes", (json_int_t)n->sent_bytes, "stored_bytes",
+	    (json_int_t)n->stored_bytes, "duration_us", (json_int_t)n->duration_us,
+	    "note", p->note, "volumes", volumes);
+	if (j != NULL) {
+		json_dumpf(j, stdout, JSON_COMPACT);
+		putchar('\n');
+	}
+	json_decref(j);
+	return 0;
+}
+
+static int
+print_text(void *arg, const Wire__Point *p)
+{
+	const Wire__Counts none = WIRE__COUNTS__INIT;
+	const Wire__Counts *n = p->counts != NULL ? p->counts : &none;
+	char when[24], read[24], sent[24];
+	size_t i;
+
+	(void)arg;
+	command_time(p->time_us, when);
+	progress_bytes(n->read_bytes, read);
+	progress_bytes(n->sent_bytes, sent);
+	printf("%5" PRIu64 "  %s  read %9s  sent %9s ", p->sequence, when, read, sent);
+	for (i = 0; i < p->n_volumes; i++) {
+		progress_bytes(p->volumes[i]->size, read);
+		printf(" %s (%s, %s)", p->volumes[i]->name, p->volumes[i]->fs, read);
+	}
+	putchar('\n');
+	return 0;
+}
+
+int
+command_points(const struct command_context *c, struct err *err)
+{
+	struct dial d;
+	int rc;
+
+	if (dial_open(c->st, c->machine, &d, err) != 0)
+		return err_context(err, "points");
+	if (d.welcome.head_unknown)
+		command_say(NULL,
+		    "WARNING: the server's list of points lacks the newest one that it "
+		    "acknowledged to this host: it was rolled back or tampered with");
+	rc = reading_points(
+	    d.ch, "", 0, c->cmd->json ? print_json : print_text, NULL, err);
+	dial_close(&d);
+	return rc == 0 ? 0 : err_context(err, "points");
+}
+
+/* ------------------------------------------------------------------ status -- */
+
+/* What the last backup left; NULL if there is none. */
+static json_t *
+last_backup(const struct command_context *c)
+{
+	struct buf file = BUF_INIT(STATE_FILE_MAX);
+	struct err ignored = ERR_INIT;
+	json_t *j = NULL;
+
+	if (state_read(c->st, "last.json", &file, &ignored) == 1)
+		j = json_loadb((const char *)file.p, file.len, 0, NULL);
+	buf_free(&file);
+	return j;
+}
+
+static void
+status_text(const struct state_identity *id, const json_t *last, const char *server)
+{
+	char when[24];
+
+	command_time(id->facts.not_after * 1000000, when);
+	printf(
+	    "enrolled as     %s\nserver          %s: %s\ncertificate     until %s UTC\n",
+	    id->facts.name, id->address, server, when);
+	if (last == NULL) {
+		puts("last backup     none");
+		return;
+	}
+	command_time(json_integer_value(json_object_get(last, "time_us")), when);
+	printf("last backup     point %" JSON_INTEGER_FORMAT " at %s UTC\n",
+	    json_integer_value(json_object_get(last, "sequence")), when);
+}
+
+int
+command_status(const struct command_context *c, struct err *err)
+{
+	struct err why = ERR_INIT;
+	struct state_identity id;
+	struct dial d;
+	json_t *last, *j;
+	int found, reached;
+
+	if ((found = state_identity(c->st, &id, err)) < 0)
+		return err_context(err, "status");
+	if (found == 0)
+		return err_set(
+		    err, ERR_NOTFOUND, "status: %s: not enrolled", state_dir(c->st));
+	last = last_backup(c);
+	reached = dial_open(c->st, c->machine, &d, &why) == 0;
+	if (reached)
+		dial_close(&d);
+	if (c->cmd->json) {
+		j = json_pack("{s:s, s:s, s:I, s:b, s:s, s:O?}", "name", id.facts.name,
+		    "server", id.address, "certificate_ends_s",
+		    (json_int_t)id.facts.not_after, "reachable", reached, "why_not",
+		    why.text, "last", last);
+		if (j != NULL)
+			json_dumpf(j, stdout, JSON_COMPACT);
+		putchar('\n');
+		json_decref(j);
+	} else {
+		status_text(&id, last, reached ? "reachable" : why.text);
+	}
+	json_decref(last);
+	state_identity_free(&id);
+	/* Being unreachable is what was asked about, not a failure to tell. */
+	return 0;
+}

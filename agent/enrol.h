@@ -1,0 +1,34 @@
+/*
+ * enrol.h - becoming a host the server knows.
+ *
+ * The key is made and kept before anything is sent, so that a reply that is
+ * lost after the token was used up can be asked for again: the server gives
+ * the same key the same certificate and takes no second use of the token.
+ */
+#ifndef AGENT_ENROL_H
+#define AGENT_ENROL_H
+
+#include <stdint.h>
+
+#include "agent/state.h"
+
+struct err;
+
+struct enrol_options {
+	const char *token; /* The text, "hf1...." */
+	const char *name;  /* NULL: the host's own name. */
+	int replace;	   /* Although already enrolled. */
+	uint32_t retry_ms; /* Give up after so long; 0: one attempt. */
+	uint8_t machine[STATE_HASH_LEN];
+};
+
+/*
+ * Enrol and keep the certificate; `name` gets the name the server gave.  The
+ * state must be locked.  ERR_EXISTS (enrolled already, or the name is taken),
+ * ERR_CORRUPT (not a token), ERR_DENIED (wrong, used-up, expired token, or not
+ * the server it was made for), ERR_IO, ERR_TIMEOUT.
+ */
+int enrol_run(const struct state *st, const struct enrol_options *options,
+    char name[CERT_NAME_MAX], struct err *err);
+
+#endif /* AGENT_ENROL_H */

@@ -1,0 +1,83 @@
+/*
+ * pipeline.h - one frozen volume on its way to the server.
+ *
+ *	reader -> hash -> plan -> (Have) -> answer -> pack, pack -> send -> receive
+ *
+ * Each word is a thread, each arrow a bounded queue; agent/DESIGN.md has the
+ * picture with the limits.  The pipeline ends with every chunk and node of the
+ * volume's tree stored or known; to make a point of it is the caller's.
+ */
+#ifndef AGENT_PIPELINE_H
+#define AGENT_PIPELINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent/uplink.h"
+#include "agent/volmap.h"
+#include "proto/chunk/chunk_id.h"
+#include "proto/chunk/tree.h"
+
+struct err;
+struct progress;
+struct stop;
+
+struct pipeline_job {
+	struct volmap_source source; /* The frozen volume. */
+	unsigned map_flags;	     /* VOLMAP_* */
+	struct tree_root root;	     /* All but fs, levels, top. */
+	const struct chunk_keys *keys;
+	struct uplink up;	   /* Begun. */
+	struct uplink_base base;   /* Of this volume. */
+	const uint8_t *bad;	   /* Ids of the bases that do not count as stored. */
+	size_t bad_len;		   /* Bytes. */
+	const char *old_cache;	   /* agent/cache.h: the base's tree; NULL: none. */
+	const char *new_cache;	   /* Where this tree's nodes go. */
+	int level;		   /* zstd's. */
+	struct progress *progress; /* May be NULL. */
+	uint64_t progress_from;	   /* Bytes of the volumes before this one. */
+	struct stop *stop;	   /* May be NULL. */
+};
+
+/* Threads, for the CPU time of each. */
+enum pipeline_stage {
+	PIPELINE_READ,
+	PIPELINE_HASH,
+	PIPELINE_PLAN,
+	PIPELINE_ANSWER,
+	PIPELINE_PACK,
+	PIPELINE_SEND,
+	PIPELINE_RECEIVE,
+	PIPELINE_STAGES
+};
+
+struct pipeline_result {
+	struct chunk_id root_id;
+	struct uplink_counts counts; /* duration_us is the caller's. */
+	char note[256];		     /* From the map, or "". */
+	int cached;		     /* The base's tree was at hand. */
+	int uplink_failed;	     /* After a failure: it was the server's side. */
+	uint64_t cpu_us[PIPELINE_STAGES];
+};
+
+/*
+ * Run it.  On failure `out` still has counts and uplink_failed.  ERR_CANCELED
+ * when stopped; ERR_SNAPSHOT_LOST if bytes read twice differ; else what the
+ * source or the uplink said.
+ */
+int pipeline_run(
+    const struct pipeline_job *job, struct pipeline_result *out, struct err *err);
+
+/*
+ * Send chunks that Commit named missing, found again by the new cache: reads
+ * their extents (data) or takes the nodes (meta).  `ids` are sorted by this
+ * call; those found are counted in `*sent`.
+ */
+int pipeline_resend(const struct pipeline_job *job, struct chunk_id *data_ids,
+    size_t data_n, struct chunk_id *meta_ids, size_t meta_n,
+    const struct chunk_id *root_id, size_t *sent, struct err *err);
+
+/* "read", "hash" ...; static. */
+const char *pipeline_stage_name(enum pipeline_stage stage);
+
+#endif /* AGENT_PIPELINE_H */

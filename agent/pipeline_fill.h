@@ -1,0 +1,23 @@
+/*
+ * pipeline_fill.h - chunks that the server needs, copied into groups.
+ */
+#ifndef AGENT_PIPELINE_FILL_H
+#define AGENT_PIPELINE_FILL_H
+
+#include "agent/pipeline_stages.h"
+
+/* Where chunks of each kind are being collected; used by one thread. */
+struct pipeline_fill {
+	struct pipeline *p;
+	struct pipeline_builder *builder[3]; /* By enum chunk_kind. */
+	struct uplink_counts counts;
+};
+
+/* Add a chunk; a full group goes to the packers.  1, 0 if the pipeline has ended, -1. */
+int pipeline_fill_add(struct pipeline_fill *f, enum chunk_kind kind,
+    const struct chunk_id *id, const uint8_t *p, size_t len, struct err *err);
+
+/* Send the packers what has been collected: 1, or 0 if the pipeline has ended. */
+int pipeline_fill_flush(struct pipeline_fill *f);
+
+#endif /* AGENT_PIPELINE_FILL_H */

@@ -1,0 +1,205 @@
+#include <assert.h>
+#include <string.h>
+
+#include "agent/pipeline_stages.h"
+#include "agent/progress.h"
+#include "proto/base/queue.h"
+
+/*
+ * The reader collects cuts in a slab and reads late: cuts that are neighbours on
+ * the volume, as most are, become one large read.
+ */
+struct reader {
+	struct pipeline *p;
+	struct pipeline_slab *slab;
+	uint64_t from; /* The read that is planned. */
+	uint32_t at, len;
+	uint64_t read_bytes;
+};
+
+static int
+read_planned(struct reader *r, struct err *err)
+{
+	const struct volmap_source *src = &r->p->job->source;
+
+	if (r->len == 0)
+		return 0;
+	if (src->read(src->arg, r->from, r->slab->mem + r->at, r->len, err) != 0)
+		return err_context(
+		    err, "%u bytes at byte %llu", r->len, (unsigned long long)r->from);
+	r->read_bytes += r->len;
+	progress_add(r->p->job->progress, PROGRESS_READ, r->len);
+	r->len = 0;
+	return 0;
+}
+
+/* The next `len` bytes of the slab come from `from`. */
+static int
+plan_read(struct reader *r, uint64_t from, uint32_t len, struct err *err)
+{
+	if (r->len > 0 && r->from + r->len == from) {
+		r->len += len;
+	} else {
+		if (read_planned(r, err) != 0)
+			return -1;
+		r->from = from;
+		r->at = r->slab->used;
+		r->len = len;
+	}
+	r->slab->used += len;
+	return 0;
+}
+
+/* Hand the slab on.  1, or 0 if the pipeline has ended, or -1. */
+static int
+hand_on(struct reader *r, struct err *err)
+{
+	if (r->slab == NULL)
+		return 1;
+	if (read_planned(r, err) != 0)
+		return -1;
+	if (queue_put(r->p->read, r->slab, 1) != QUEUE_OK)
+		return 0;
+	r->slab = NULL;
+	return 1;
+}
+
+/* Have room for an item of `pieces` pieces and `len` bytes in the slab: as hand_on(). */
+static int
+make_room(struct reader *r, uint32_t pieces, uint32_t len, struct err *err)
+{
+	struct pipeline_slab *s = r->slab;
+	void *item;
+	int rc;
+
+	if (s != NULL && s->items_n < PIPELINE_ITEMS_MAX &&
+	    s->pieces_n + pieces <= PIPELINE_PIECES_MAX &&
+	    s->used + len <= sizeof(s->mem))
+		return 1;
+	if ((rc = hand_on(r, err)) != 1)
+		return rc;
+	if (queue_get(r->p->free_slabs, &item) != QUEUE_OK)
+		return 0;
+	s = r->slab = item;
+	s->items_n = s->pieces_n = s->chunks_n = 0;
+	s->used = PIPELINE_HEADROOM;
+	atomic_store(&s->refs, 1);
+	return 1;
+}
+
+static struct pipeline_item *
+new_item(struct reader *r, enum volmap_kind kind, uint64_t offset, uint64_t len)
+{
+	struct pipeline_item *it = &r->slab->items[r->slab->items_n++];
+
+	memset(it, 0, sizeof(*it));
+	it->kind = kind;
+	it->offset = offset;
+	it->len = len;
+	it->at = r->slab->used;
+	return it;
+}
+
+static int
+stream(struct reader *r, const struct volmap_cut *cut, struct err *err)
+{
+	uint64_t offset = cut->offset, left = cut->len;
+	struct pipeline_item *it;
+	uint32_t n;
+	int rc;
+
+	while (left > 0) {
+		if ((rc = make_room(r, 0, 1, err)) != 1)
+			return rc;
+		n = (uint32_t)sizeof(r->slab->mem) - r->slab->used;
+		if (n > left)
+			n = (uint32_t)left;
+		it = new_item(r, VOLMAP_STREAM, offset, n);
+		it->goes_on = left != cut->len;
+		it->last = n == left;
+		if (plan_read(r, offset, n, err) != 0)
+			return -1;
+		offset += n;
+		left -= n;
+	}
+	return 1;
+}
+
+static int
+data(struct reader *r, const struct volmap_cut *cut, struct err *err)
+{
+	struct pipeline_item *it;
+	uint32_t i;
+	int rc;
+
+	if ((rc = make_room(r, cut->count, (uint32_t)cut->len, err)) != 1)
+		return rc;
+	it = new_item(r, VOLMAP_DATA, cut->offset, cut->len);
+	it->piece = r->slab->pieces_n;
+	it->count = cut->count;
+	for (i = 0; i < cut->count; i++) {
+		r->slab->pieces[r->slab->pieces_n++] = cut->piece[i];
+		if (plan_read(r, cut->piece[i].offset, cut->piece[i].len, err) != 0)
+			return -1;
+	}
+	return 1;
+}
+
+/* One cut of the map: 1, 0 if the pipeline has ended, -1. */
+static int
+take_cut(struct reader *r, const struct volmap_cut *cut, struct err *err)
+{
+	int rc;
+
+	switch (cut->kind) {
+	case VOLMAP_STREAM:
+		return stream(r, cut, err);
+	case VOLMAP_DATA:
+		return data(r, cut, err);
+	case VOLMAP_HOLE:
+	case VOLMAP_EXCLUDED:
+		break;
+	}
+	if ((rc = make_room(r, 0, 0, err)) == 1)
+		new_item(r, cut->kind, cut->offset, cut->len);
+	return rc;
+}
+
+void *
+pipeline_reader(void *arg)
+{
+	struct reader r = { .p = arg };
+	struct err err = ERR_INIT;
+	struct uplink_counts counts = { 0 };
+	struct volmap_cut cut;
+	int rc;
+
+	while ((rc = volmap_next(r.p->map, &cut, &err)) == 1)
+		if ((rc = take_cut(&r, &cut, &err)) != 1)
+			break;
+	if (rc == 0)
+		rc = hand_on(&r, &err);
+	if (rc < 0)
+		pipeline_fail(r.p, 0, &err);
+	counts.read_bytes = r.read_bytes;
+	pipeline_count(r.p, &counts);
+	queue_finish(r.p->read);
+	pipeline_done(r.p, PIPELINE_READ);
+	return NULL;
+}
+
+int
+pipeline_gather(const struct pipeline_job *job, const struct volmap_piece *pieces,
+    uint32_t count, uint8_t *out, struct err *err)
+{
+	uint32_t i;
+
+	for (i = 0; i < count; i++) {
+		if (job->source.read(
+			job->source.arg, pieces[i].offset, out, pieces[i].len, err) != 0)
+			return err_context(err, "%u bytes at byte %llu", pieces[i].len,
+			    (unsigned long long)pieces[i].offset);
+		out += pieces[i].len;
+	}
+	return 0;
+}

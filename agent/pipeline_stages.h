@@ -1,0 +1,196 @@
+/*
+ * pipeline_stages.h - inside the pipeline: what its threads share.
+ *
+ * A slab is a large buffer of bytes as read, with the list of what they are; it
+ * goes reader -> hash -> plan, is held by the chunks that wait for an answer
+ * to Have, and returns to the pool.  Chunks to be sent are copied from it into
+ * group builders, so that a slab never waits for compression.
+ */
+#ifndef AGENT_PIPELINE_STAGES_H
+#define AGENT_PIPELINE_STAGES_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "agent/chunker.h"
+#include "agent/pipeline.h"
+#include "proto/base/buf.h"
+#include "proto/base/err.h"
+#include "proto/chunk/group.h"
+
+struct ahead;
+struct cache;
+struct cache_writer;
+struct group_builder;
+struct queue;
+struct seen;
+struct tree_builder;
+
+/* ----------------------------------------------------------------- limits -- */
+
+#define PIPELINE_SLAB_LEN (1024u * 1024)
+/* Before the bytes of a slab: the end of the last one's, not cut yet. */
+#define PIPELINE_HEADROOM CHUNKER_MAX
+#define PIPELINE_SLABS 14u
+#define PIPELINE_ITEMS_MAX 1024u  /* Cuts in one slab. */
+#define PIPELINE_PIECES_MAX 4096u /* Their pieces. */
+#define PIPELINE_CHUNKS_MAX (PIPELINE_ITEMS_MAX + 128u)
+#define PIPELINE_BATCH_SLABS 4u		  /* Slabs that one question may hold. */
+#define PIPELINE_BATCH_META (256u * 1024) /* Bytes of nodes in one question. */
+#define PIPELINE_ASKED_MAX 2u		  /* Questions under way. */
+#define PIPELINE_DATA_BUILDERS 4u
+#define PIPELINE_META_BUILDERS 2u
+#define PIPELINE_PACKERS 2u
+#define PIPELINE_GROUPS_MAX 4u	    /* Packed and not yet sent. */
+#define PIPELINE_PUTS_MAX 256u	    /* Sent and not yet stored. */
+#define PIPELINE_PENDING_MAX 65536u /* Chunks that another host is sending. */
+#define PIPELINE_PENDING_BYTES (4u * 1024 * 1024)
+#define PIPELINE_SEEN_BITS 16u /* 2^16 ids of 32 bytes. */
+#define PIPELINE_SPAN_BITS 16u /* Ids of one span: at most 16384 extents. */
+
+/* ------------------------------------------------------------------ slabs -- */
+
+/* A part of what the reader read, in order of the walk. */
+struct pipeline_item {
+	enum volmap_kind kind;
+	int goes_on; /* STREAM: continues the last slab's last item. */
+	int last;    /* STREAM: the range ends with it. */
+	uint64_t offset, len;
+	uint32_t at;	       /* Where its bytes are in mem. */
+	uint32_t piece, count; /* DATA: which of the slab's pieces. */
+};
+
+enum pipeline_chunk_kind {
+	CHUNK_IS_HOLE,
+	CHUNK_IS_EXCLUDED,
+	CHUNK_IS_ZERO,
+	CHUNK_IS_DATA
+};
+
+/* What the hash thread made of it. */
+struct pipeline_chunk {
+	enum pipeline_chunk_kind kind;
+	uint64_t offset, len; /* Of the lowest piece; whole length. */
+	uint32_t at;
+	uint32_t piece, count; /* None for HOLE and EXCLUDED. */
+	struct chunk_id id;
+};
+
+struct pipeline_slab {
+	struct queue *home; /* Of free slabs. */
+	atomic_uint refs;
+	uint32_t used; /* Bytes of mem, headroom included. */
+	uint32_t items_n, pieces_n, chunks_n;
+	struct pipeline_item items[PIPELINE_ITEMS_MAX];
+	struct volmap_piece pieces[PIPELINE_PIECES_MAX + PIPELINE_CHUNKS_MAX];
+	struct pipeline_chunk chunks[PIPELINE_CHUNKS_MAX];
+	uint8_t mem[PIPELINE_HEADROOM + PIPELINE_SLAB_LEN];
+};
+
+void pipeline_slab_drop(struct pipeline_slab *s);
+
+/* -------------------------------------------------------------- questions -- */
+
+/* A chunk asked for: its bytes are in a slab, or are a node of its own. */
+struct pipeline_asked {
+	const uint8_t *p;
+	uint32_t len, count;
+	const struct volmap_piece *pieces;
+	struct pipeline_slab *slab; /* Referenced; NULL: `p` is malloc'ed. */
+};
+
+struct pipeline_batch {
+	struct queue *home;
+	enum chunk_kind kind;
+	uint64_t request;
+	size_t n, slabs, bytes;
+	struct pipeline_slab *last_slab;
+	struct chunk_id ids[UPLINK_IDS_MAX];
+	struct pipeline_asked asked[UPLINK_IDS_MAX];
+};
+
+/* Let go of what it holds and return it to its pool. */
+void pipeline_batch_drop(void *batch);
+
+/* A chunk that another host is sending: ask again later. */
+struct pipeline_pending {
+	struct pipeline_pending *next;
+	enum chunk_kind kind;
+	struct chunk_id id;
+	uint32_t len, count;
+	uint8_t *node;		      /* META: its bytes. */
+	struct volmap_piece pieces[]; /* DATA: where to read it again. */
+};
+
+/* A group being filled, or waiting to be packed. */
+struct pipeline_builder {
+	enum chunk_kind kind;
+	struct group_builder *group;
+};
+
+/* A group sent and not yet stored. */
+struct pipeline_sent {
+	uint64_t request;
+	size_t len;
+};
+
+/* -------------------------------------------------------------- the whole -- */
+
+#define PIPELINE_BATCHES (PIPELINE_ASKED_MAX + 4u)
+#define PIPELINE_BUILDERS (PIPELINE_DATA_BUILDERS + PIPELINE_META_BUILDERS)
+#define PIPELINE_BUFFERS (PIPELINE_GROUPS_MAX + PIPELINE_PACKERS + 1u)
+
+/* What circulates through the queues, owned here so that giving up loses nothing. */
+struct pipeline_pool {
+	struct pipeline_slab *slabs[PIPELINE_SLABS];
+	struct pipeline_batch *batches[PIPELINE_BATCHES];
+	struct pipeline_builder builders[PIPELINE_BUILDERS];
+	struct buf groups[PIPELINE_BUFFERS];
+};
+
+struct pipeline {
+	const struct pipeline_job *job;
+	struct volmap *map;
+	struct pipeline_pool pool;
+
+	struct queue *free_slabs, *read, *hashed;
+	struct queue *free_batches, *asked;
+	struct queue *free_builders[3], *full; /* By enum chunk_kind. */
+	struct queue *free_groups, *packed, *sent;
+
+	pthread_mutex_t lock;	/* Guards all below; nothing is locked under it. */
+	pthread_cond_t changed; /* `window` or `failed` changed. */
+	uint64_t in_window;	/* Bytes sent and not yet stored. */
+	int failed, uplink_failed;
+	struct err why;
+	unsigned packers; /* Still at work. */
+	int cached;	  /* Planner: the base is at hand. */
+	uint64_t cpu_us[PIPELINE_STAGES];
+	struct uplink_counts counts;
+	struct chunk_id root_id;
+};
+
+/* Record the first failure and wake everyone.  `uplink`: the server's side failed. */
+void pipeline_fail(struct pipeline *p, int uplink, const struct err *why);
+int pipeline_failed(struct pipeline *p);
+
+/* Add to the counts; each argument may be zeros. */
+void pipeline_count(struct pipeline *p, const struct uplink_counts *more);
+
+/* The threads' functions; `arg` is the pipeline. */
+void *pipeline_reader(void *arg);
+void *pipeline_hasher(void *arg);
+void *pipeline_planner(void *arg);
+void *pipeline_answerer(void *arg);
+void *pipeline_packer(void *arg);
+void *pipeline_sender(void *arg);
+void *pipeline_receiver(void *arg);
+
+/* At a thread's end: note its CPU time. */
+void pipeline_done(struct pipeline *p, enum pipeline_stage stage);
+
+/* Read a scattered chunk of `len` bytes again. */
+int pipeline_gather(const struct pipeline_job *job, const struct volmap_piece *pieces,
+    uint32_t count, uint8_t *out, struct err *err);
+
+#endif /* AGENT_PIPELINE_STAGES_H */

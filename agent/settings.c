@@ -1,0 +1,189 @@
+#include "agent/settings.h"
+
+#include <errno.h>
+#include <ini.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/err.h"
+
+#define DURATION_MAX_S (366u * 24 * 3600)
+
+void
+settings_init(struct settings *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->level = SETTINGS_LEVEL;
+	s->interval_s = SETTINGS_INTERVAL_S;
+	s->retry_s = SETTINGS_RETRY_S;
+}
+
+static int
+name_ok(const char *name, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++)
+		if ((name[i] < 'a' || name[i] > 'z') &&
+		    (name[i] < 'A' || name[i] > 'Z') &&
+		    (name[i] < '0' || name[i] > '9') && strchr("._-", name[i]) == NULL)
+			return 0;
+	return len > 0 && len < SETTINGS_NAME_MAX;
+}
+
+/* The volume of this name, or NULL. */
+static struct settings_volume *
+find(struct settings *s, const char *name, size_t len)
+{
+	unsigned i;
+
+	for (i = 0; i < s->count; i++)
+		if (strlen(s->volumes[i].name) == len &&
+		    memcmp(s->volumes[i].name, name, len) == 0)
+			return &s->volumes[i];
+	return NULL;
+}
+
+static int
+add(struct settings *s, const char *name, size_t len, const char *path, struct err *err)
+{
+	struct settings_volume *v;
+
+	if (!name_ok(name, len))
+		return err_set(err, ERR_LIMIT,
+		    "volume name '%.*s': letters, digits, '.', '_' "
+		    "and '-' only, at most %d; say NAME=PATH",
+		    (int)len, name, SETTINGS_NAME_MAX - 1);
+	if (find(s, name, len) != NULL)
+		return err_set(
+		    err, ERR_EXISTS, "volume %.*s: named twice", (int)len, name);
+	if (s->count == SETTINGS_VOLUMES_MAX)
+		return err_set(
+		    err, ERR_LIMIT, "more than %d volumes", SETTINGS_VOLUMES_MAX);
+	if (strlen(path) >= SETTINGS_PATH_MAX)
+		return err_set(
+		    err, ERR_LIMIT, "volume %.*s: path too long", (int)len, name);
+	v = &s->volumes[s->count++];
+	memcpy(v->name, name, len);
+	v->name[len] = '\0';
+	strcpy(v->path, path);
+	return 0;
+}
+
+int
+settings_add(struct settings *s, const char *spec, struct err *err)
+{
+	const char *eq = strchr(spec, '='), *slash = strrchr(spec, '/'), *name;
+	size_t len;
+
+	if (eq != NULL &&
+	    (slash == NULL || memchr(spec, '/', (size_t)(eq - spec)) == NULL)) {
+		if (eq[1] == '\0')
+			return err_set(err, ERR_NOTFOUND, "volume %s: no path", spec);
+		return add(s, spec, (size_t)(eq - spec), eq + 1, err);
+	}
+	name = slash != NULL ? slash + 1 : spec;
+	len = strlen(name);
+	/* An image file is named without its ending. */
+	if (len > 4 &&
+	    (strcmp(name + len - 4, ".img") == 0 || strcmp(name + len - 4, ".raw") == 0))
+		len -= 4;
+	return add(s, name, len, spec, err);
+}
+
+int
+settings_duration(const char *text, uint32_t *seconds, struct err *err)
+{
+	unsigned long long n, unit;
+	char *end;
+
+	if (text[0] >= '0' && text[0] <= '9') {
+		n = strtoull(text, &end, 10);
+		unit = *end == 'm' ? 60 : *end == 'h' ? 3600 : *end == 'd' ? 86400 : 1;
+		if (*end != '\0' && strchr("smhd", *end) != NULL)
+			end++;
+		if (*end == '\0' && n <= DURATION_MAX_S / unit) {
+			*seconds = (uint32_t)(n * unit);
+			return 0;
+		}
+	}
+	return err_set(
+	    err, ERR_CORRUPT, "'%s' is no duration; say 90s, 15m, 6h or 2d", text);
+}
+
+int
+settings_level(const char *text, int *level, struct err *err)
+{
+	char *end;
+	long n = strtol(text, &end, 10);
+
+	if (end == text || *end != '\0' || n < 1 || n > 19)
+		return err_set(
+		    err, ERR_CORRUPT, "level '%s': a number from 1 to 19", text);
+	*level = (int)n;
+	return 0;
+}
+
+/* One line's meaning while the file is read. */
+struct reading {
+	struct settings *s;
+	struct err *err;
+};
+
+static int
+agent_key(struct reading *r, const char *name, const char *value)
+{
+	if (strcmp(name, "level") == 0)
+		return settings_level(value, &r->s->level, r->err);
+	if (strcmp(name, "interval") == 0) {
+		if (settings_duration(value, &r->s->interval_s, r->err) != 0)
+			return -1;
+		if (r->s->interval_s < 60)
+			return err_set(
+			    r->err, ERR_LIMIT, "interval %s: at least 1m", value);
+		return 0;
+	}
+	if (strcmp(name, "retry-for") == 0)
+		return settings_duration(value, &r->s->retry_s, r->err);
+	return err_set(r->err, ERR_CORRUPT, "unknown key '%s' in [agent]", name);
+}
+
+static int
+on_line(void *user, const char *section, const char *name, const char *value)
+{
+	struct reading *r = user;
+
+	if (r->err->code != ERR_NONE)
+		return 0;
+	if (strcmp(section, "agent") == 0)
+		return agent_key(r, name, value) == 0;
+	if (strncmp(section, "volume ", 7) == 0) {
+		if (strcmp(name, "path") != 0) {
+			err_set(r->err, ERR_CORRUPT, "unknown key '%s' in [%s]", name,
+			    section);
+			return 0;
+		}
+		return add(r->s, section + 7, strlen(section + 7), value, r->err) == 0;
+	}
+	err_set(r->err, ERR_CORRUPT, "unknown section [%s]", section);
+	return 0;
+}
+
+int
+settings_load(struct settings *s, const char *path, struct err *err)
+{
+	struct reading r = { s, err };
+	FILE *f;
+	int line;
+
+	if ((f = fopen(path, "re")) == NULL)
+		return errno == ENOENT ? 0 : err_os(err, errno, "%s", path);
+	line = ini_parse_file(f, on_line, &r);
+	fclose(f);
+	if (err->code != ERR_NONE)
+		return err_context(err, "%s:%d", path, line);
+	if (line != 0)
+		return err_set(err, ERR_CORRUPT, "%s:%d: not a setting", path, line);
+	return 0;
+}

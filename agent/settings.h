@@ -1,0 +1,60 @@
+/*
+ * settings.h - agent.conf, in INI form, written by people:
+ *
+ *	[agent]
+ *	level = 3		; zstd level of new data, 1..19
+ *	interval = 24h		; of `run`; s, m, h or d after the number
+ *	retry-for = 10m		; how long one backup outlasts a lost server
+ *	[volume C]
+ *	path = /dev/sda2
+ *
+ * An unknown section or key, a bad value or a volume named twice is an error
+ * that names the line: a misspelt setting must not pass as the default.
+ */
+#ifndef AGENT_SETTINGS_H
+#define AGENT_SETTINGS_H
+
+#include <stdint.h>
+
+struct err;
+
+#define SETTINGS_VOLUMES_MAX 64 /* MSG_VOLUMES_MAX */
+#define SETTINGS_NAME_MAX 64
+#define SETTINGS_PATH_MAX 1024
+#define SETTINGS_LEVEL 3
+#define SETTINGS_INTERVAL_S (24u * 3600)
+#define SETTINGS_RETRY_S (10u * 60)
+
+struct settings_volume {
+	char name[SETTINGS_NAME_MAX];
+	char path[SETTINGS_PATH_MAX];
+};
+
+/* Copyable; owns nothing. */
+struct settings {
+	int level;
+	uint32_t interval_s;
+	uint32_t retry_s;
+	unsigned count; /* Volumes. */
+	struct settings_volume volumes[SETTINGS_VOLUMES_MAX];
+};
+
+/* The defaults, without volumes. */
+void settings_init(struct settings *s);
+
+/* Read `path` over the defaults; a missing file leaves them.  ERR_CORRUPT, ERR_IO. */
+int settings_load(struct settings *s, const char *path, struct err *err);
+
+/*
+ * Add a volume: "NAME=PATH", or a path whose last part is the name.  Names
+ * hold letters, digits, '.', '_' and '-'.  ERR_EXISTS, ERR_LIMIT.
+ */
+int settings_add(struct settings *s, const char *spec, struct err *err);
+
+/* "90", "90s", "15m", "6h", "2d" as seconds. */
+int settings_duration(const char *text, uint32_t *seconds, struct err *err);
+
+/* "1".."19" */
+int settings_level(const char *text, int *level, struct err *err);
+
+#endif /* AGENT_SETTINGS_H */

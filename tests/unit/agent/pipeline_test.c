@@ -1,0 +1,369 @@
+/*
+ * The pipeline: what a volume holds is on the server afterwards, whatever the
+ * server answers on the way; what it has already does not travel again.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/pipeline.h"
+#include "agent/stop.h"
+#include "tests/unit/agent/fake_server.h"
+
+#define SPAN ((uint64_t)TREE_SPAN_LEN)
+#define SIZE (3 * SPAN + 4 * 1024 * 1024)
+
+struct world {
+	struct fake_server *server;
+	struct chunk_keys keys;
+	uint8_t *disk, *back;
+	uint64_t size;
+	uint64_t bad_from, bad_to; /* Reading there fails. */
+	struct stop *stop;
+	uint64_t stop_at; /* Reading there asks to stop; 0: never. */
+	char dir[64], old[96], new[96];
+	struct pipeline_job job;
+	struct pipeline_result r;
+	struct err err;
+};
+
+static int
+read_disk(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
+{
+	struct world *w = arg;
+
+	if (offset + len > w->size)
+		return err_set(err, ERR_LIMIT, "past the end");
+	if (offset < w->bad_to && offset + len > w->bad_from)
+		return err_set(err, ERR_IO, "read: Input/output error");
+	if (w->stop_at != 0 && offset >= w->stop_at)
+		stop_request(w->stop);
+	memcpy(buf, w->disk + offset, len);
+	return 0;
+}
+
+static void
+fill_random(uint8_t *p, size_t len, uint64_t seed)
+{
+	uint64_t x = seed * 0x9e3779b97f4a7c15u + 1;
+	size_t i;
+
+	for (i = 0; i + 8 <= len; i += 8) {
+		x ^= x << 13;
+		x ^= x >> 7;
+		x ^= x << 17;
+		memcpy(p + i, &x, 8);
+	}
+}
+
+static int
+set_up(void **state)
+{
+	static const uint8_t domain[CHUNK_KEY_LEN] = { 3 };
+	struct world *w = calloc(1, sizeof(*w));
+
+	chunk_keys_init(&w->keys, domain);
+	w->server = fake_new(&w->keys);
+	w->size = SIZE;
+	w->disk = calloc(1, SIZE);
+	w->back = malloc(SIZE);
+	/* Random, then text that compresses, then zeros, then the random again. */
+	fill_random(w->disk, SPAN, 1);
+	for (size_t i = 0; i < SPAN; i += 64)
+		snprintf((char *)w->disk + SPAN + i, 64,
+		    "line %zu of what compresses well\n", i);
+	memcpy(w->disk + 3 * SPAN, w->disk, 2 * 1024 * 1024);
+	strcpy(w->dir, "/tmp/hf-pipeline-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	snprintf(w->old, sizeof(w->old), "%s/old", w->dir);
+	snprintf(w->new, sizeof(w->new), "%s/new", w->dir);
+	w->stop = stop_new();
+	w->job = (struct pipeline_job){ .source = { .read = read_disk,
+					    .arg = w,
+					    .size = SIZE,
+					    .sector_size = 512,
+					    .flushed = 1 },
+		.map_flags = VOLMAP_WHOLE,
+		.keys = &w->keys,
+		.up = { &fake_ops, w->server, 4u << 20 },
+		.level = 1,
+		.new_cache = w->new,
+		.stop = w->stop };
+	w->job.root.size = SIZE;
+	w->job.root.sector_size = 512;
+	strcpy(w->job.root.provider, "offline");
+	*state = w;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct world *w = *state;
+
+	remove(w->old);
+	remove(w->new);
+	rmdir(w->dir);
+	fake_free(w->server);
+	stop_free(w->stop);
+	free(w->disk);
+	free(w->back);
+	free(w);
+	return 0;
+}
+
+/* Run it, which must succeed, and rebuild the image: nothing may be missing. */
+static struct fake_image
+run_and_compare(struct world *w)
+{
+	struct fake_image im;
+
+	if (pipeline_run(&w->job, &w->r, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	if (w->server->bad.code != ERR_NONE)
+		fail_msg("%s", w->server->bad.text);
+	if (fake_rebuild(w->server, &w->r.root_id, w->back, w->size, &im, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	assert_memory_equal(w->back, w->disk, w->size);
+	return im;
+}
+
+/* What was new is the base of the next run. */
+static void
+becomes_base(struct world *w)
+{
+	assert_int_equal(rename(w->new, w->old), 0);
+	w->job.old_cache = w->old;
+	w->job.base.known = 1;
+	w->job.base.root_id = w->r.root_id;
+	fake_reset(w->server);
+}
+
+static void
+all_bytes_arrive(void **state)
+{
+	struct world *w = *state;
+	struct fake_image im = run_and_compare(w);
+
+	assert_true(im.bytes[EXTENT_ZERO] >= SPAN);
+	assert_int_equal(w->r.counts.read_bytes, SIZE);
+	assert_int_equal(w->r.counts.zero_bytes, im.bytes[EXTENT_ZERO]);
+	assert_int_equal(w->r.counts.sent_bytes, w->server->bytes_put);
+	assert_int_equal(w->server->twice, 0);
+	/* The repeated two MiB were not sent twice. */
+	assert_true(w->r.counts.known_bytes > 1536 * 1024);
+}
+
+static void
+what_the_base_has_is_not_asked_for(void **state)
+{
+	struct world *w = *state;
+
+	run_and_compare(w);
+	becomes_base(w);
+	run_and_compare(w);
+	assert_true(w->r.cached);
+	assert_int_equal(w->server->puts, 0);
+	assert_true(w->server->asked <= 2); /* An inner node and the root. */
+	assert_int_equal(w->r.counts.new_bytes, 0);
+}
+
+static void
+a_change_travels_alone(void **state)
+{
+	struct world *w = *state;
+
+	run_and_compare(w);
+	becomes_base(w);
+	fill_random(w->disk + SPAN / 2, 4096, 77);
+	run_and_compare(w);
+	assert_true(w->r.counts.new_chunks >= 1 && w->r.counts.new_chunks <= 3);
+	assert_true(w->r.counts.sent_bytes < 1024 * 1024);
+}
+
+static void
+a_damaged_cache_only_costs_questions(void **state)
+{
+	struct world *w = *state;
+	FILE *f;
+
+	run_and_compare(w);
+	becomes_base(w);
+	f = fopen(w->old, "r+");
+	assert_non_null(f);
+	fseek(f, 300, SEEK_SET);
+	fputc('x', f);
+	fclose(f);
+	run_and_compare(w);
+	assert_int_equal(w->server->puts, 0);
+	assert_true(w->server->asked > 100);
+}
+
+static void
+quarantined_chunks_are_asked_for(void **state)
+{
+	struct world *w = *state;
+	struct chunk_id *ids = calloc(FAKE_CHUNKS, sizeof(*ids));
+	size_t i, n = 0;
+
+	run_and_compare(w);
+	becomes_base(w);
+	/* All data chunks are lost on the server. */
+	for (i = 0; i < FAKE_CHUNKS; i++)
+		if (w->server->chunks[i].kind == CHUNK_DATA) {
+			ids[n++] = w->server->chunks[i].id;
+			free(w->server->chunks[i].p);
+			w->server->chunks[i].p = NULL;
+		}
+	assert_true(n > 100);
+	w->job.bad = (const uint8_t *)ids;
+	w->job.bad_len = n * CHUNK_ID_LEN;
+	run_and_compare(w);
+	assert_int_equal(w->r.counts.new_chunks, n);
+	free(ids);
+}
+
+static void
+pending_chunks_are_sent_if_the_other_host_dies(void **state)
+{
+	struct world *w = *state;
+
+	w->server->pending_every = 3;
+	w->server->pending_times = 4;
+	run_and_compare(w);
+	assert_int_equal(w->server->twice, 0);
+}
+
+static void
+pending_chunks_that_arrive_are_not_sent(void **state)
+{
+	struct world *w = *state;
+
+	w->server->pending_every = 5;
+	w->server->pending_times = 3;
+	w->server->pending_then_have = 1;
+	if (pipeline_run(&w->job, &w->r, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	assert_int_equal(w->server->bad.code, ERR_NONE);
+	assert_int_equal(w->server->twice, 0);
+	assert_int_equal(w->server->chunks_put, w->server->needed);
+}
+
+static void
+missing_chunks_are_found_again(void **state)
+{
+	struct world *w = *state;
+	struct chunk_id data[8], meta[2];
+	struct fake_image im;
+	size_t i, n = 0, m = 0, sent;
+
+	run_and_compare(w);
+	for (i = 0; i < FAKE_CHUNKS && (n < 8 || m < 2); i++) {
+		struct fake_chunk *c = &w->server->chunks[i];
+
+		if (c->p == NULL)
+			continue;
+		if (c->kind == CHUNK_DATA && n < 8)
+			data[n++] = c->id;
+		else if (c->kind == CHUNK_META && m < 2)
+			meta[m++] = c->id;
+		else
+			continue;
+		free(c->p);
+		c->p = NULL;
+	}
+	assert_int_equal(n, 8);
+	assert_int_equal(m, 2);
+	if (pipeline_resend(&w->job, data, n, meta, m, &w->r.root_id, &sent, &w->err) !=
+	    0)
+		fail_msg("%s", w->err.text);
+	assert_int_equal(sent, n + m);
+	assert_int_equal(
+	    fake_rebuild(w->server, &w->r.root_id, w->back, w->size, &im, &w->err), 0);
+	assert_memory_equal(w->back, w->disk, w->size);
+}
+
+static void
+a_lost_connection_ends_it_and_is_told_apart(void **state)
+{
+	struct world *w = *state;
+
+	w->server->fail_put = 5;
+	assert_int_equal(pipeline_run(&w->job, &w->r, &w->err), -1);
+	assert_int_equal(w->err.code, ERR_IO);
+	assert_true(w->r.uplink_failed);
+	/* Coming back, what was stored is not sent again. */
+	fake_reset(w->server);
+	err_clear(&w->err);
+	run_and_compare(w);
+	assert_int_equal(w->server->twice, 0);
+}
+
+static void
+a_bad_sector_is_named(void **state)
+{
+	struct world *w = *state;
+
+	w->bad_from = 20000768;
+	w->bad_to = w->bad_from + 512;
+	assert_int_equal(pipeline_run(&w->job, &w->r, &w->err), -1);
+	assert_int_equal(w->err.code, ERR_IO);
+	assert_false(w->r.uplink_failed);
+	assert_non_null(strstr(w->err.text, "byte"));
+}
+
+static void
+stopping_ends_it(void **state)
+{
+	struct world *w = *state;
+
+	w->stop_at = SPAN;
+	assert_int_equal(pipeline_run(&w->job, &w->r, &w->err), -1);
+	assert_int_equal(w->err.code, ERR_CANCELED);
+}
+
+static void
+the_smallest_volume_works(void **state)
+{
+	struct world *w = *state;
+
+	w->size = w->job.source.size = w->job.root.size = 512;
+	run_and_compare(w);
+	memset(w->disk, 0, 512);
+	run_and_compare(w);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(all_bytes_arrive, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    what_the_base_has_is_not_asked_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_change_travels_alone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_damaged_cache_only_costs_questions, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    quarantined_chunks_are_asked_for, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    pending_chunks_are_sent_if_the_other_host_dies, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    pending_chunks_that_arrive_are_not_sent, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    missing_chunks_are_found_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_lost_connection_ends_it_and_is_told_apart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_bad_sector_is_named, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(stopping_ends_it, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    the_smallest_volume_works, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
