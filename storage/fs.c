@@ -131,6 +131,7 @@ fs_replace(struct fs *fs, const char *dir, const char *name, const void *p, size
     struct err *err)
 {
 	char to[FS_NAME_MAX], from[FS_NAME_MAX + 4];
+	struct err ignored = ERR_INIT;
 	struct fs_file *f = NULL;
 	int bad;
 
@@ -146,7 +147,12 @@ fs_replace(struct fs *fs, const char *dir, const char *name, const void *p, size
 	bad = fs_truncate(f, 0, err) != 0 || fs_pwrite(f, p, len, 0, err) != 0 ||
 	      fs_sync(f, err) != 0;
 	fs_close(f);
-	if (bad || fs_rename(fs, from, to, err) != 0)
+	if (bad) {
+		/* After a failed sync not even new bytes in this file are safe. */
+		(void)fs_unlink(fs, from, &ignored);
+		return -1;
+	}
+	if (fs_rename(fs, from, to, err) != 0)
 		return -1;
 	return fs_sync_dir(fs, dir, err);
 }

@@ -42,14 +42,17 @@ struct index_opened {
 	uint32_t packs_read; /* Footers read because no run covers them. */
 	int rebuilt;	     /* The old index was unusable or not wanted. */
 	char why[160];	     /* If rebuilt: one line. */
+	uint32_t
+	    damaged; /* Packs with a bad footer: whole groups were found by walking. */
+	uint32_t damaged_pack; /* The number of one of them. */
 };
 
 /*
  * Open the index of the store behind `fs` (borrowed), given the numbers of all
  * packs that count, all sealed: those that no run covers are read from their
  * footers, what runs say of any other pack is dead.  Starts the thread.
- * `opened` may be NULL.  Fails only if a footer cannot be read or files cannot
- * be written; ERR_CORRUPT names the pack.
+ * `opened` may be NULL.  Fails if a pack cannot be read or files cannot be
+ * written.
  */
 int index_open(struct fs *fs, const struct index_config *config, const uint32_t *packs,
     size_t n_packs, struct index **out, struct index_opened *opened, struct err *err);

@@ -101,8 +101,9 @@ uint32_t pack_writer_groups(struct pack_writer *w);
 /*
  * Write the footer, make all durable and give the file its final name.  From
  * the start of this call append says PACK_FULL.  An empty pack is removed.  On
- * failure the .open file stays; the call may be repeated (ERR_NOSPACE passes),
- * or left to pack_recover() at the next start.
+ * failure what was synced stays readable, and pack_recover() seals at the next
+ * start; the call may be repeated where only writing the footer failed
+ * (ERR_NOSPACE), else it fails again.
  */
 int pack_writer_seal(struct pack_writer *w, struct err *err);
 
@@ -146,15 +147,16 @@ struct pack_stats {
 int pack_each_entry(struct pack *p, int (*each)(void *arg, const struct pack_entry *e),
     void *arg, struct pack_stats *stats, struct err *err);
 
+/* Hears of a damaged group: where it starts and what is wrong. */
+typedef int (*pack_bad)(void *arg, uint32_t offset, const struct err *why);
+
 /*
  * Read every group that the footer names, check its hash and that it holds
  * exactly the chunks the footer gives it.  `bad` hears of each group that is
- * damaged (ERR_CORRUPT) or cannot be read (ERR_IO); non-zero from it ends the
- * scrub and is returned.  -1 with `err` only if the footer itself is bad.
+ * damaged (ERR_CORRUPT, ERR_UNSUPPORTED) or cannot be read (ERR_IO); non-zero from it
+ * ends the scrub and is returned.  -1 with `err` only if the footer itself is bad.
  */
-int
-pack_scrub(struct pack *p, int (*bad)(void *arg, uint32_t offset, const struct err *why),
-    void *arg, struct err *err);
+int pack_scrub(struct pack *p, pack_bad bad, void *arg, struct err *err);
 
 /* ------------------------------------------------------ all of a store's -- */
 
@@ -175,6 +177,13 @@ struct pack_recovery {
  */
 int pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
     struct pack_recovery *out, struct err *err);
+
+/*
+ * Call `each` for the chunks of all groups that are whole, found by walking from
+ * group to group: for a pack whose footer is damaged, or that is still open.
+ */
+int pack_walk(struct pack *p, int (*each)(void *arg, const struct pack_entry *e),
+    void *arg, struct pack_recovery *out, struct err *err);
 
 /* Remove sealed pack `no`, durably.  That it is gone already is fine. */
 int pack_remove(struct fs *fs, uint32_t no, struct err *err);

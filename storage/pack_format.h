@@ -32,7 +32,7 @@ void pack_name(uint32_t no, int sealed, char out[FS_NAME_MAX]);
 
 void pack_format_header(const struct pack_header *h, uint8_t out[PACK_HEADER_LEN]);
 
-/* Chunks collected for a footer; grows by realloc. */
+/* Chunks collected for a footer. */
 struct pack_toc {
 	struct pack_entry *entries;
 	uint32_t count, cap;
@@ -45,15 +45,25 @@ int pack_toc_add(struct pack_toc *toc, uint32_t no, uint32_t offset,
     const struct group *g, struct err *err);
 void pack_toc_free(struct pack_toc *toc);
 
-/*
- * Turn an .open file whose groups end at `data_end` into a sealed pack: cut what
- * is behind, write the footer (sorts `toc`), sync, rename, sync the directory.
- */
-int pack_finish(struct fs *fs, struct fs_file *f, const struct pack_header *h,
-    uint32_t data_end, struct pack_toc *toc, struct err *err);
+/* Sort `toc` and make entries and trailer of it: `*len` bytes (malloc), or NULL. */
+uint8_t *pack_format_footer(
+    const struct pack_header *h, uint32_t data_end, struct pack_toc *toc, size_t *len);
 
-/* Give the sealed file its final name, durably.  Its bytes must be durable. */
-int pack_publish(struct fs *fs, uint32_t no, struct err *err);
+/*
+ * Turning an .open file whose groups end at `data_end` into a sealed pack, in two
+ * steps: cut what is behind and write the footer (sorts `toc`); then make the
+ * bytes durable, give the file its final name, and make that durable.
+ */
+int pack_write_footer(struct fs_file *f, const struct pack_header *h, uint32_t data_end,
+    struct pack_toc *toc, struct err *err);
+int pack_publish(struct fs *fs, struct fs_file *f, uint32_t no, struct err *err);
+
+/*
+ * Walk the groups of `f` from the header on; see pack_walk().  `*end` is where
+ * the last whole group ends.
+ */
+int pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *toc,
+    struct pack_recovery *out, uint64_t *end, struct err *err);
 
 /* Read and check the footer of `f`: `*p` (malloc) holds entries and trailer. */
 int pack_load_footer(struct fs_file *f, const struct pack_header *h, uint8_t **p,

@@ -205,8 +205,7 @@ scrub_group(struct pack *p, const struct pack_entry *e, uint32_t n, struct buf *
 }
 
 int
-pack_scrub(struct pack *p, int (*bad)(void *arg, uint32_t offset, const struct err *why),
-    void *arg, struct err *err)
+pack_scrub(struct pack *p, pack_bad bad, void *arg, struct err *err)
 {
 	struct buf out = BUF_INIT(GROUP_LEN_MAX);
 	struct layout l = { NULL, 0 };

@@ -6,81 +6,105 @@
 #include "proto/chunk/group.h"
 #include "storage/pack_format.h"
 
-/* A walk over the groups of an .open file. */
+/* A walk over the groups of a file. */
 struct walk {
 	struct fs_file *file;
 	uint64_t file_len;
 	const struct pack_header *header;
 	struct buf bytes;
-	struct pack_toc toc;
-	uint64_t end;	  /* Where the last whole group ends. */
-	uint32_t damaged; /* Broken groups before it. */
 };
 
-/*
- * The group at `at`: 1 if whole, 0 if its header gives a length but its bytes
- * do not hold, -2 if there is no telling how to go on, -1 with err.
- */
-static int
+enum seen {
+	SEEN_WHOLE,
+	SEEN_BROKEN, /* Its header gives a length, but the bytes do not hold. */
+	SEEN_END,    /* There is no telling how to go on. */
+	SEEN_FAILED  /* err is set. */
+};
+
+/* Look at the group at `at`. */
+static enum seen
 look(struct walk *w, uint64_t at, struct group *g, size_t *len, struct err *err)
 {
 	struct err why = ERR_INIT;
 	uint8_t *to;
 
 	if (w->file_len - at < GROUP_HEADER_LEN)
-		return -2;
+		return SEEN_END;
 	buf_clear(&w->bytes);
 	if ((to = buf_room(&w->bytes, GROUP_HEADER_LEN, err)) == NULL ||
 	    fs_read_all(w->file, to, GROUP_HEADER_LEN, at, err) != 0)
-		return -1;
+		return SEEN_FAILED;
 	if (group_peek(to, len, &why) != 0 || *len > w->file_len - at)
-		return -2;
+		return SEEN_END;
 	if ((to = buf_room(&w->bytes, *len, err)) == NULL ||
 	    fs_read_all(w->file, to, *len, at, err) != 0)
-		return -1;
+		return SEEN_FAILED;
 	w->bytes.len = *len;
-	return group_parse(w->bytes.p, *len, g, &why) == 0 &&
-	       g->kind == w->header->kind && group_check(g, &why) == 0;
+	if (group_parse(w->bytes.p, *len, g, &why) == 0 && g->kind == w->header->kind &&
+	    group_check(g, &why) == 0)
+		return SEEN_WHOLE;
+	return SEEN_BROKEN;
 }
 
 /*
- * Find all whole groups.  A torn tail is what a power cut leaves.  A broken
- * group with whole ones behind it is damage of another kind: what follows was
- * perhaps acknowledged, so the walk goes on by the broken group's length.  It
- * never looks for a magic among the bytes: an agent chose those.
+ * A torn tail is what a power cut leaves.  A broken group with whole ones behind
+ * it is damage of another kind: what follows was perhaps acknowledged, so the
+ * walk goes on by the broken group's length.  It never looks for a magic among
+ * the bytes: an agent chose those.
  */
-static int
-walk_groups(struct walk *w, struct err *err)
+int
+pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *toc,
+    struct pack_recovery *out, uint64_t *end, struct err *err)
 {
+	struct walk w = { f, 0, h, BUF_INIT(GROUP_LEN_MAX) };
 	uint64_t at = PACK_HEADER_LEN;
 	uint32_t suspects = 0;
+	enum seen seen = SEEN_WHOLE;
 	struct group g;
 	size_t len = 0;
-	int is;
 
-	w->end = at;
-	while (at < w->file_len) {
-		if ((is = look(w, at, &g, &len, err)) == -1)
-			return -1;
-		if (is == -2)
-			break;
-		if (is == 0)
+	*end = at;
+	if (fs_size(f, &w.file_len, err) != 0)
+		return -1;
+	while (at < w.file_len && (seen = look(&w, at, &g, &len, err)) < SEEN_END) {
+		if (seen == SEEN_BROKEN)
 			suspects++;
-		else {
-			if (w->toc.count > PACK_CHUNKS_MAX - g.count ||
-			    at + len > PACK_TARGET_LEN + GROUP_LEN_MAX)
-				return err_set(err, ERR_CORRUPT,
-				    "%s holds more than a pack may", w->file->name);
-			if (pack_toc_add(&w->toc, w->header->no, (uint32_t)at, &g, err) !=
-			    0)
-				return -1;
-			w->end = at + len;
-			w->damaged += suspects;
+		else if (toc->count > PACK_CHUNKS_MAX - g.count ||
+			 at + len > PACK_TARGET_LEN + GROUP_LEN_MAX) {
+			(void)err_set(
+			    err, ERR_CORRUPT, "%s holds more than a pack may", f->name);
+			seen = SEEN_FAILED;
+			break;
+		} else if (pack_toc_add(toc, h->no, (uint32_t)at, &g, err) != 0) {
+			seen = SEEN_FAILED;
+			break;
+		} else {
+			*end = at + len;
+			out->damaged += suspects;
 			suspects = 0;
 		}
 		at = pack_align(at + len);
 	}
-	return 0;
+	buf_free(&w.bytes);
+	out->groups = toc->groups;
+	out->kind = h->kind;
+	return seen == SEEN_FAILED ? -1 : 0;
+}
+
+int
+pack_walk(struct pack *p, int (*each)(void *arg, const struct pack_entry *e), void *arg,
+    struct pack_recovery *out, struct err *err)
+{
+	struct pack_toc toc = { .entries = NULL };
+	uint64_t end;
+	int ret;
+
+	memset(out, 0, sizeof(*out));
+	ret = pack_walk_file(p->file, &p->header, &toc, out, &end, err);
+	for (uint32_t i = 0; ret == 0 && i < toc.count; i++)
+		ret = each(arg, &toc.entries[i]);
+	pack_toc_free(&toc);
+	return ret;
 }
 
 static int
@@ -104,7 +128,7 @@ is_finished(struct fs_file *f, const struct pack_header *h, struct pack_recovery
 	uint8_t *foot = NULL;
 
 	if (pack_load_footer(f, h, &foot, &t, &why) != 0) {
-		if (why.code == ERR_CORRUPT || why.code == ERR_UNSUPPORTED)
+		if (why.code == ERR_CORRUPT)
 			return 0;
 		*err = why;
 		return -1;
@@ -118,29 +142,25 @@ static int
 recover_file(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint64_t len,
     struct pack_recovery *out, struct err *err)
 {
-	struct walk w = { .file = f, .file_len = len, .header = h };
+	struct pack_toc toc = { .entries = NULL };
+	uint64_t end;
 	int ret = -1;
 
 	switch (is_finished(f, h, out, err)) {
 	case -1:
 		return -1;
 	case 1:
-		/* Read whole does not mean durable: it may be in memory only. */
-		return fs_sync(f, err) != 0 ? -1 : pack_publish(fs, h->no, err);
+		return pack_publish(fs, f, h->no, err);
 	}
-	w.bytes.max = GROUP_LEN_MAX;
-	if (walk_groups(&w, err) != 0)
+	if (pack_walk_file(f, h, &toc, out, &end, err) != 0)
 		goto done;
-	out->groups = w.toc.groups;
-	out->damaged = w.damaged;
-	out->cut = len > w.end ? len - w.end : 0;
-	if (w.toc.count == 0)
+	out->cut = len > end ? len - end : 0;
+	if (toc.count == 0)
 		ret = remove_empty(fs, h->no, err);
-	else
-		ret = pack_finish(fs, f, h, (uint32_t)pack_align(w.end), &w.toc, err);
+	else if (pack_write_footer(f, h, (uint32_t)pack_align(end), &toc, err) == 0)
+		ret = pack_publish(fs, f, h->no, err);
 done:
-	buf_free(&w.bytes);
-	pack_toc_free(&w.toc);
+	pack_toc_free(&toc);
 	return ret;
 }
 

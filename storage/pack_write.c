@@ -242,11 +242,15 @@ pack_writer_seal(struct pack_writer *w, struct err *err)
 		    err, ERR_IO, "%s: an earlier write or sync failed", w->file->name);
 	else if (w->sealed)
 		ret = 0;
-	else if (w->toc.count == 0)
-		ret = discard(w, err);
-	else
-		ret = pack_finish(
-		    w->fs, w->file, &w->header, (uint32_t)data_end, &w->toc, err);
+	else if (w->toc.count == 0) {
+		if ((ret = discard(w, err)) != 0)
+			w->broken = 1;
+	} else if ((ret = pack_write_footer(
+			w->file, &w->header, (uint32_t)data_end, &w->toc, err)) == 0) {
+		/* A failed sync may have lost what came before, too. */
+		if ((ret = pack_publish(w->fs, w->file, w->header.no, err)) != 0)
+			w->broken = 1;
+	}
 	if (ret == 0) {
 		w->sealed = 1;
 		w->synced = w->end;
