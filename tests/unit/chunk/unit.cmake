@@ -8,7 +8,3 @@ target_include_directories(blake3_emulated BEFORE PRIVATE unit/chunk/emulated
 # UBSan over fully unrolled emulation takes a minute to compile, for nothing.
 target_compile_options(blake3_emulated PRIVATE -O1 -g0 -Wno-psabi -fno-sanitize=undefined)
 target_link_libraries(blake3_test PRIVATE blake3_emulated)
-
-# bench/: built with the rest so that it stays buildable; nothing runs it here.
-add_executable(blake3_bench bench/blake3_bench.c)
-target_link_libraries(blake3_bench PRIVATE chunk)
