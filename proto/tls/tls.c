@@ -17,9 +17,8 @@
 #include "proto/tls/tls_alert.h"
 #include "proto/tls/tls_config.h"
 
-#define KEEP ((size_t)16 * 1024) /* Of an empty buffer; more goes back at once. */
-#define RECORD_MIN 16000	 /* Plain bytes in a full record, at least. */
-#define RECORD_MORE 64		 /* Bytes a record adds, at most. */
+#define RECORD_MIN 16000 /* Plain bytes in a full record, at least. */
+#define RECORD_MORE 64	 /* Bytes a record adds, at most. */
 
 /* Bytes that go through: added at the end, taken from `at`. */
 struct stream {
@@ -68,10 +67,8 @@ stream_take(struct stream *s, size_t n)
 	s->at += n;
 	if (s->at < s->b.len)
 		return;
-	buf_clear(&s->b);
-	s->at = 0;
-	if (s->b.cap > KEEP)
-		buf_free(&s->b);
+	/* Most connections are idle most of the time. */
+	stream_free(s);
 }
 
 /* Room for `n` bytes, moving what waits to the front when that is the cheaper way. */

@@ -1,0 +1,2 @@
+/* tls_raw_bench.c, linked with the unmodified mbedTLS. */
+#include "tests/bench/tls_raw_bench.c"
