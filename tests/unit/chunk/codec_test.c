@@ -96,6 +96,10 @@ only_one_whole_frame_of_the_right_length_is_taken(void **state)
 	refuse(c, twice, 2 * out.len, 5000);
 	refuse(c, twice, 2 * out.len, 10000);
 	refuse(c, twice, out.len + 1, 5000);
+	/* zstd itself would pass over a skippable frame. */
+	store_le32(twice + out.len, 0x184d2a50);
+	store_le32(twice + out.len + 4, 4);
+	refuse(c, twice, out.len + 12, 5000);
 	twice[0] ^= 1;
 	refuse(c, twice, out.len, 5000);
 	free(twice);

@@ -280,6 +280,42 @@ lies_with_a_good_hash_are_refused(void **state)
 	    ERR_NONE);
 }
 
+/* Lengths are judged before anything is read by them, however much follows. */
+static void
+parse_alone_refuses_lengths_that_do_not_fit(void **state)
+{
+	static const struct {
+		size_t at;
+		uint32_t value;
+	} lies[] = {
+		{ AT_DATA_LEN, 15000 },
+		{ AT_DATA_LEN, 15001 },
+		{ AT_PLAIN_LEN, 14999 },
+		{ AT_PLAIN_LEN, 15001 },
+		{ AT_COUNT, 2 },
+		{ GROUP_HEADER_LEN + CHUNK_ID_LEN, 4999 },
+		{ GROUP_HEADER_LEN + CHUNK_ID_LEN, 5001 },
+		{ GROUP_HEADER_LEN + CHUNK_ID_LEN, 0 },
+	};
+	struct world *w = *state;
+	struct err err = ERR_INIT;
+	uint8_t *room;
+	struct group g;
+	size_t i;
+
+	build(w, CHUNK_DATA, 3, 5000);
+	for (i = 0; i < sizeof(lies) / sizeof(*lies); i++) {
+		assert_non_null(room = calloc(1, GROUP_LEN_MAX));
+		memcpy(room, w->out.p, w->out.len);
+		assert_int_equal(group_parse(room, GROUP_LEN_MAX, &g, &err), 0);
+		store_le32(room + lies[i].at, lies[i].value);
+		assert_int_equal(group_parse(room, GROUP_LEN_MAX, &g, &err), -1);
+		assert_int_equal(err.code, ERR_CORRUPT);
+		err_clear(&err);
+		free(room);
+	}
+}
+
 static void
 builder_keeps_its_limits(void **state)
 {
@@ -335,6 +371,8 @@ main(void)
 		    every_changed_byte_is_noticed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    lies_with_a_good_hash_are_refused, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    parse_alone_refuses_lengths_that_do_not_fit, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    builder_keeps_its_limits, set_up, tear_down),
 	};
