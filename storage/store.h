@@ -22,16 +22,16 @@
 
 struct buf;
 struct err;
-struct group;		/* proto/chunk/group.h */
+struct group; /* proto/chunk/group.h */
 
 struct store;
 
-#define STORE_NAME_MAX 64	/* Names of hosts, volumes, groups; with NUL. */
+#define STORE_NAME_MAX 64 /* Names of hosts, volumes, groups; with NUL. */
 #define STORE_TEXT_MAX 256
 #define STORE_VOLUMES_MAX 64
 #define STORE_HASH_LEN 32
 #define STORE_SERIAL_LEN 16
-#define STORE_BLOB_MAX 4096	/* A certificate, a secret. */
+#define STORE_BLOB_MAX 4096 /* A certificate, a secret. */
 
 /* Make an empty store in `dir`, which must be missing or empty: ERR_EXISTS. */
 int store_init(const char *dir, struct err *err);
@@ -57,38 +57,39 @@ const struct chunk_keys *store_keys(const struct store *s);
  * Secrets of the server (CA key, its own key and certificate), kept wrapped in
  * the journal under a name.  store_secret_get: ERR_NOTFOUND.
  */
-int store_secret_put(struct store *s, const char *name, const uint8_t *p, size_t len,
-    struct err *err);
-int store_secret_get(struct store *s, const char *name, uint8_t *p, size_t cap, size_t *len,
-    struct err *err);
+int store_secret_put(
+    struct store *s, const char *name, const uint8_t *p, size_t len, struct err *err);
+int store_secret_get(struct store *s, const char *name, uint8_t *p, size_t cap,
+    size_t *len, struct err *err);
 
 /* ------------------------------------------------------------- the people -- */
 
 /* A host or an operator and the certificate that is theirs now. */
 struct store_peer {
 	char name[STORE_NAME_MAX];
-	int role;				/* enum cert_role; storage only keeps it. */
+	int role; /* enum cert_role; storage only keeps it. */
 	char group[STORE_NAME_MAX];
-	uint8_t serial[STORE_SERIAL_LEN];	/* Of the newest certificate. */
+	uint8_t serial[STORE_SERIAL_LEN]; /* Of the newest certificate. */
 	uint8_t key_hash[STORE_HASH_LEN];
-	uint8_t machine[STORE_HASH_LEN];	/* Hosts; zeros if not told. */
+	uint8_t machine[STORE_HASH_LEN]; /* Hosts; zeros if not told. */
 	int revoked;
 	int64_t enrolled_us, seen_us, cert_ends_us;
-	char program[STORE_NAME_MAX];		/* What it said it runs. */
-	char alarm[STORE_TEXT_MAX];		/* Something an operator must see; or "". */
+	char program[STORE_NAME_MAX]; /* What it said it runs. */
+	char alarm[STORE_TEXT_MAX];   /* Something an operator must see; or "". */
 	uint64_t points;
-	int64_t point_us;			/* Newest point's time; 0 if none. */
+	int64_t point_us; /* Newest point's time; 0 if none. */
 };
 
-/* Find by certificate serial (an older, still valid one counts) or by name.  ERR_NOTFOUND. */
+/* Find by certificate serial (an older, still valid one counts) or by name. ERR_NOTFOUND.
+ */
 int store_peer_by_serial(struct store *s, const uint8_t serial[STORE_SERIAL_LEN],
     struct store_peer *out, struct err *err);
-int store_peer_by_name(struct store *s, const char *name, struct store_peer *out,
-    struct err *err);
+int store_peer_by_name(
+    struct store *s, const char *name, struct store_peer *out, struct err *err);
 
 /* Call for each, by name, until `each` returns non-zero; returns that, 0 or -1. */
-int store_peers(struct store *s, int (*each)(void *arg, const struct store_peer *p), void *arg,
-    struct err *err);
+int store_peers(struct store *s, int (*each)(void *arg, const struct store_peer *p),
+    void *arg, struct err *err);
 
 /*
  * Record a peer with a fresh certificate: adds it, or (same name) replaces
@@ -100,16 +101,18 @@ int store_peer_put(struct store *s, const struct store_peer *p, struct err *err)
 int store_peer_revoke(struct store *s, const char *name, struct err *err);
 
 /* Note that it was here / raise or clear its alarm.  Seen is not made durable at once. */
-int store_peer_seen(struct store *s, const char *name, const char *program, struct err *err);
-int store_peer_alarm(struct store *s, const char *name, const char *alarm, struct err *err);
+int
+store_peer_seen(struct store *s, const char *name, const char *program, struct err *err);
+int
+store_peer_alarm(struct store *s, const char *name, const char *alarm, struct err *err);
 
 struct store_token {
-	uint8_t hash[STORE_HASH_LEN];		/* Of its secret. */
+	uint8_t hash[STORE_HASH_LEN]; /* Of its secret. */
 	uint32_t uses_left;
 	int64_t ends_us;
 	char group[STORE_NAME_MAX];
-	char replace_host[STORE_NAME_MAX];	/* May take over this name; or "". */
-	char networks[STORE_TEXT_MAX];		/* "10.0.0.0/8 ::1/128"; "" is any. */
+	char replace_host[STORE_NAME_MAX]; /* May take over this name; or "". */
+	char networks[STORE_TEXT_MAX];	   /* "10.0.0.0/8 ::1/128"; "" is any. */
 };
 
 int store_token_put(struct store *s, const struct store_token *t, struct err *err);
@@ -147,21 +150,21 @@ struct store_volume {
 	uint64_t size;
 	uint32_t sector_size;
 	char fs[16], provider[16];
-	int grade;				/* enum tree_grade */
+	int grade; /* enum tree_grade */
 	uint64_t data_bytes, hole_bytes, zero_bytes, excluded_bytes;
 };
 
 struct store_point {
 	char host[STORE_NAME_MAX];
-	uint64_t sequence;			/* Per host, from 1, never reused. */
-	int64_t time_us;			/* The server's. */
-	int64_t frozen_at_us;			/* The host's word. */
+	uint64_t sequence;    /* Per host, from 1, never reused. */
+	int64_t time_us;      /* The server's. */
+	int64_t frozen_at_us; /* The host's word. */
 	char note[STORE_TEXT_MAX];
 	uint32_t volumes_count;
 	struct store_volume volumes[STORE_VOLUMES_MAX];
 	struct store_counts counts;
-	uint8_t record[STORE_HASH_LEN];		/* Hash of its record. */
-	uint8_t previous[STORE_HASH_LEN];	/* Of the host's record before; zeros. */
+	uint8_t record[STORE_HASH_LEN];	  /* Hash of its record. */
+	uint8_t previous[STORE_HASH_LEN]; /* Of the host's record before; zeros. */
 };
 
 /* One point; sequence 0 is the newest.  ERR_NOTFOUND. */
@@ -173,8 +176,8 @@ int store_points(struct store *s, const char *host,
     int (*each)(void *arg, const struct store_point *p), void *arg, struct err *err);
 
 /* Is `record` the hash of any record of this host (pruned ones count)?  1, 0, -1. */
-int store_record_known(struct store *s, const char *host, const uint8_t record[STORE_HASH_LEN],
-    struct err *err);
+int store_record_known(struct store *s, const char *host,
+    const uint8_t record[STORE_HASH_LEN], struct err *err);
 
 /* ------------------------------------------------------------------ leases -- */
 
@@ -191,11 +194,12 @@ enum store_purpose { STORE_BACKUP, STORE_READ };
 int store_lease_open(struct store *s, const char *host, enum store_purpose purpose,
     struct store_lease **out, struct err *err);
 
-/* End it: claims go to whoever asks next; unsynced groups are synced.  NULL is allowed. */
+/* End it: claims go to whoever asks next; unsynced groups are synced.  NULL is allowed.
+ */
 void store_lease_close(struct store_lease *l);
 
 struct store_base {
-	int known;			/* The volume has a point. */
+	int known; /* The volume has a point. */
 	uint64_t sequence;
 	struct chunk_id root_id;
 };
@@ -211,9 +215,9 @@ int store_backup_begin(struct store_lease *l, const char *const names[], uint32_
 
 /* The numbers go on the wire (enum msg_have). */
 enum store_have {
-	STORE_NEED = 0,		/* Not here: now claimed by this lease, send it. */
-	STORE_HAVE = 1,		/* Durable, pinned until the lease ends. */
-	STORE_PENDING = 2	/* Another live lease has claimed it: ask later. */
+	STORE_NEED = 0,	  /* Not here: now claimed by this lease, send it. */
+	STORE_HAVE = 1,	  /* Durable, pinned until the lease ends. */
+	STORE_PENDING = 2 /* Another live lease has claimed it: ask later. */
 };
 
 /* Ask for `n` chunks of one kind. */
@@ -245,7 +249,8 @@ int store_commit(struct store_lease *l, struct store_point *draft,
 
 /* ----------------------------------------------------------------- reading -- */
 
-/* Read tree node `id` into `out` (replaced); proven.  A tree_fetch by shape, arg is the lease. */
+/* Read tree node `id` into `out` (replaced); proven.  A tree_fetch by shape, arg is the
+ * lease. */
 int store_node(void *lease, const struct chunk_id *id, struct buf *out, struct err *err);
 
 /* Where a chunk's group lies: equal places are equal groups; order is pack order. */

@@ -1,0 +1,385 @@
+#include "storage/catalog.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "proto/base/err.h"
+#include "storage/catalog_db.h"
+
+/* --------------------------------------------------------------- statements -- */
+
+static int
+fail(struct catalog *c, int rc, struct err *err)
+{
+	enum err_code code = ERR_IO;
+
+	switch (rc & 0xff) {
+	case SQLITE_NOMEM:
+		code = ERR_NOMEM;
+		break;
+	case SQLITE_FULL:
+		code = ERR_NOSPACE;
+		break;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		code = ERR_BUSY;
+		break;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		code = ERR_CORRUPT;
+		break;
+	default:
+		break;
+	}
+	return err_set(err, code, "catalog: %s",
+	    c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc));
+}
+
+static int
+bind_one(sqlite3_stmt *st, int i, char type, va_list *ap)
+{
+	const void *p;
+
+	switch (type) {
+	case 't':
+		return sqlite3_bind_text(
+		    st, i, va_arg(*ap, const char *), -1, SQLITE_STATIC);
+	case 'i':
+		return sqlite3_bind_int64(st, i, va_arg(*ap, int64_t));
+	case 'h':
+		return sqlite3_bind_blob(
+		    st, i, va_arg(*ap, const uint8_t *), STORE_HASH_LEN, SQLITE_STATIC);
+	default:
+		p = va_arg(*ap, const void *);
+		return sqlite3_bind_blob64(st, i, p, va_arg(*ap, size_t), SQLITE_STATIC);
+	}
+}
+
+sqlite3_stmt *
+catalog_bind(
+    struct catalog *c, enum catalog_op op, struct err *err, const char *types, ...)
+{
+	sqlite3_stmt *st = c->ops[op];
+	int rc = SQLITE_OK;
+	va_list ap;
+
+	if (st == NULL) {
+		rc = sqlite3_prepare_v3(c->db, catalog_sql[op], -1,
+		    SQLITE_PREPARE_PERSISTENT, &c->ops[op], NULL);
+		st = c->ops[op];
+	}
+	va_start(ap, types);
+	for (int i = 0; rc == SQLITE_OK && types[i] != '\0'; i++)
+		rc = bind_one(st, i + 1, types[i], &ap);
+	va_end(ap);
+	if (rc != SQLITE_OK) {
+		(void)fail(c, rc, err);
+		catalog_done(st);
+		return NULL;
+	}
+	return st;
+}
+
+int
+catalog_step(struct catalog *c, sqlite3_stmt *st, struct err *err)
+{
+	int rc = sqlite3_step(st);
+
+	if (rc == SQLITE_ROW)
+		return 1;
+	if (rc == SQLITE_DONE)
+		return 0;
+	return fail(c, rc, err);
+}
+
+void
+catalog_done(sqlite3_stmt *st)
+{
+	if (st != NULL) {
+		(void)sqlite3_reset(st);
+		(void)sqlite3_clear_bindings(st);
+	}
+}
+
+int
+catalog_finish(struct catalog *c, sqlite3_stmt *st, struct err *err)
+{
+	int rc;
+
+	if (st == NULL)
+		return -1;
+	while ((rc = catalog_step(c, st, err)) > 0)
+		continue;
+	catalog_done(st);
+	return rc;
+}
+
+int
+catalog_exec(struct catalog *c, const char *sql, struct err *err)
+{
+	int rc = sqlite3_exec(c->db, sql, NULL, NULL, NULL);
+
+	return rc == SQLITE_OK ? 0 : fail(c, rc, err);
+}
+
+void
+catalog_text(sqlite3_stmt *st, int column, char *out, size_t cap)
+{
+	const unsigned char *s = sqlite3_column_text(st, column);
+
+	(void)snprintf(out, cap, "%s", s != NULL ? (const char *)s : "");
+}
+
+void
+catalog_blob(sqlite3_stmt *st, int column, uint8_t *out, size_t len)
+{
+	const void *p = sqlite3_column_blob(st, column);
+
+	memset(out, 0, len);
+	if (p != NULL && (size_t)sqlite3_column_bytes(st, column) == len)
+		memcpy(out, p, len);
+}
+
+/* ---------------------------------------------------------------- following -- */
+
+struct follower {
+	struct catalog *c;
+	struct err *err;
+	struct journal_place at;
+};
+
+static int
+follow_record(void *arg, const struct journal_record *r)
+{
+	struct follower *f = arg;
+
+	if (catalog_apply(f->c, r, f->err) != 0)
+		return -1;
+	f->at = r->end;
+	return 0;
+}
+
+static int
+set_applied(struct catalog *c, const struct journal_place *at, struct err *err)
+{
+	return CATALOG_RUN(c, CATALOG_APPLIED_SET, err, "ibiiih",
+	    (int64_t)CATALOG_SCHEMA_VERSION, (const void *)c->store, sizeof(c->store),
+	    (int64_t)at->offset, (int64_t)at->sequence, at->time_us,
+	    (const uint8_t *)at->hash);
+}
+
+/* Apply all behind `from` in one transaction, after emptying the tables if `anew`. */
+static int
+follow_from(
+    struct catalog *c, const struct journal_place *from, int anew, struct err *err)
+{
+	struct follower f = { c, err, *from };
+	struct err ignored = ERR_INIT;
+
+	if (catalog_exec(c, "BEGIN IMMEDIATE", err) != 0)
+		return -1;
+	if ((anew && catalog_exec(c, catalog_wipe, err) != 0) ||
+	    journal_each(c->journal, from, follow_record, &f, err) != 0 ||
+	    set_applied(c, &f.at, err) != 0 || catalog_exec(c, "COMMIT", err) != 0) {
+		(void)catalog_exec(c, "ROLLBACK", &ignored);
+		return -1;
+	}
+	c->applied = f.at;
+	return 0;
+}
+
+static int
+follow_locked(struct catalog *c, struct err *err)
+{
+	struct journal_place end, start;
+
+	journal_end(c->journal, &end);
+	if (end.offset == c->applied.offset && end.sequence == c->applied.sequence &&
+	    memcmp(end.hash, c->applied.hash, sizeof(end.hash)) == 0)
+		return 0;
+	if (c->applied.offset != 0) {
+		if (follow_from(c, &c->applied, 0, err) == 0)
+			return 0;
+		if (err->code != ERR_NOTFOUND)
+			return -1;
+		err_clear(err);
+	}
+	journal_start(c->journal, &start);
+	return follow_from(c, &start, 1, err);
+}
+
+int
+catalog_enter(struct catalog *c, struct err *err)
+{
+	pthread_mutex_lock(&c->lock);
+	if (follow_locked(c, err) == 0)
+		return 0;
+	pthread_mutex_unlock(&c->lock);
+	return -1;
+}
+
+void
+catalog_leave(struct catalog *c)
+{
+	pthread_mutex_unlock(&c->lock);
+}
+
+int
+catalog_follow(struct catalog *c, struct err *err)
+{
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	catalog_leave(c);
+	return 0;
+}
+
+/* -------------------------------------------------------------- open, close -- */
+
+static void
+close_db(struct catalog *c)
+{
+	for (int i = 0; i < CATALOG_OPS; i++) {
+		sqlite3_finalize(c->ops[i]);
+		c->ops[i] = NULL;
+	}
+	(void)sqlite3_close(c->db);
+	c->db = NULL;
+}
+
+/* Is what is in the file whole?  Anything but "ok" is damage. */
+static int
+quick_check(struct catalog *c, struct err *err)
+{
+	sqlite3_stmt *st = NULL;
+	int rc, ok = 0;
+
+	rc = sqlite3_prepare_v2(c->db, "PRAGMA quick_check(1)", -1, &st, NULL);
+	if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
+		ok = strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
+	if (ok) {
+		sqlite3_finalize(st);
+		return 0;
+	}
+	if (rc == SQLITE_ROW)
+		(void)err_set(err, ERR_CORRUPT, "catalog: %s",
+		    (const char *)sqlite3_column_text(st, 0));
+	else
+		(void)fail(c, rc, err);
+	sqlite3_finalize(st);
+	return -1;
+}
+
+/* How far it had come; ERR_CORRUPT if it is not for this store and version. */
+static int
+read_applied(struct catalog *c, struct err *err)
+{
+	sqlite3_stmt *st = catalog_bind(c, CATALOG_APPLIED_GET, err, "");
+	uint8_t store[16];
+	int row;
+
+	memset(&c->applied, 0, sizeof(c->applied));
+	if (st == NULL)
+		return -1;
+	row = catalog_step(c, st, err);
+	if (row > 0) {
+		catalog_blob(st, 1, store, sizeof(store));
+		c->applied.offset = (uint64_t)sqlite3_column_int64(st, 2);
+		c->applied.sequence = (uint64_t)sqlite3_column_int64(st, 3);
+		c->applied.time_us = sqlite3_column_int64(st, 4);
+		catalog_blob(st, 5, c->applied.hash, sizeof(c->applied.hash));
+		if (sqlite3_column_int64(st, 0) != CATALOG_SCHEMA_VERSION)
+			row = err_set(err, ERR_CORRUPT, "catalog: of another version");
+		else if (memcmp(store, c->store, sizeof(store)) != 0)
+			row = err_set(err, ERR_CORRUPT, "catalog: of another store");
+	}
+	catalog_done(st);
+	return row < 0 ? -1 : 0;
+}
+
+static int
+open_db(struct catalog *c, const char *path, struct err *err)
+{
+	int rc = sqlite3_open_v2(path != NULL ? path : ":memory:", &c->db,
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+
+	if (rc != SQLITE_OK)
+		return fail(c, rc, err);
+	(void)sqlite3_extended_result_codes(c->db, 1);
+	(void)sqlite3_busy_timeout(c->db, 2000);
+	if (catalog_exec(c,
+		"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
+		"temp_store=MEMORY;"
+		"ATTACH ':memory:' AS live;",
+		err) != 0 ||
+	    quick_check(c, err) != 0 || catalog_exec(c, catalog_schema, err) != 0 ||
+	    read_applied(c, err) != 0)
+		return -1;
+	return 0;
+}
+
+/* Remove the files of a catalog that is of no use. */
+static int
+remove_files(const char *path, struct err *err)
+{
+	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
+	char name[4096];
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		(void)snprintf(name, sizeof(name), "%s%s", path, ends[i]);
+		if (unlink(name) != 0 && errno != ENOENT)
+			return err_os(err, errno, "cannot remove damaged %s", name);
+	}
+	return 0;
+}
+
+/* What the file's state can be blamed for, and not the machine's. */
+static int
+is_damage(const struct err *err)
+{
+	return err->code == ERR_CORRUPT || err->code == ERR_IO;
+}
+
+int
+catalog_open(const char *path, const uint8_t store[16], struct journal *journal,
+    struct catalog **out, char *why, struct err *err)
+{
+	struct catalog *c;
+	int failed;
+
+	if (why != NULL)
+		why[0] = '\0';
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for the catalog");
+	memcpy(c->store, store, sizeof(c->store));
+	c->journal = journal;
+	pthread_mutex_init(&c->lock, NULL);
+	failed = open_db(c, path, err) != 0 || catalog_follow(c, err) != 0;
+	if (failed && path != NULL && is_damage(err)) {
+		if (why != NULL)
+			(void)snprintf(why, 160, "%.150s", err->text);
+		err_clear(err);
+		close_db(c);
+		failed = remove_files(path, err) != 0 || open_db(c, path, err) != 0 ||
+			 catalog_follow(c, err) != 0;
+	}
+	if (failed) {
+		catalog_close(c);
+		return -1;
+	}
+	*out = c;
+	return 0;
+}
+
+void
+catalog_close(struct catalog *c)
+{
+	if (c == NULL)
+		return;
+	close_db(c);
+	pthread_mutex_destroy(&c->lock);
+	free(c);
+}

@@ -1,0 +1,103 @@
+/*
+ * catalog.h - what the journal says, ready to be asked: named questions on SQLite.
+ *
+ * The catalog is a cache.  It knows how much of the journal it holds, applies
+ * what is new before it answers anything, and is thrown away and made anew from
+ * the journal when it is missing, damaged, of another store or ahead.  Nothing
+ * is ever written to it but by applying the journal; what peers last said in
+ * passing (seen) is kept in memory until the journal has it.
+ *
+ * One connection behind a lock: any thread may call.  SQL stays in catalog*.c.
+ */
+#ifndef STORAGE_CATALOG_H
+#define STORAGE_CATALOG_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/store.h"
+
+struct err;
+struct journal;	       /* storage/journal.h */
+struct journal_secret; /* storage/journal_record.h */
+struct journal_pack;
+struct journal_group;
+
+struct catalog;
+
+/*
+ * Open the catalog in file `path` (NULL: in memory) of the store with this id,
+ * and bring it up to `journal`, which is borrowed.  `why` (at least 160 bytes,
+ * may be NULL) says in a line why it was made anew; "" if it was not.
+ */
+int catalog_open(const char *path, const uint8_t store[16], struct journal *journal,
+    struct catalog **out, char *why, struct err *err);
+void catalog_close(struct catalog *c);
+
+/* Apply what the journal has more; everything below does so first, too. */
+int catalog_follow(struct catalog *c, struct err *err);
+
+/* Each of these gives ERR_NOTFOUND, naming what was asked for. */
+int catalog_secret(
+    struct catalog *c, const char *name, struct journal_secret *out, struct err *err);
+int catalog_peer_by_name(
+    struct catalog *c, const char *name, struct store_peer *out, struct err *err);
+int catalog_peer_by_serial(struct catalog *c, const uint8_t serial[STORE_SERIAL_LEN],
+    struct store_peer *out, struct err *err);
+int catalog_token(struct catalog *c, const uint8_t hash[STORE_HASH_LEN],
+    struct store_token *out, struct err *err);
+int catalog_point(struct catalog *c, const char *host, uint64_t sequence,
+    struct store_point *out, struct err *err);
+
+/* Up to `cap` peers by name behind `after` ("" for the first). */
+int catalog_peers(struct catalog *c, const char *after, struct store_peer *out,
+    uint32_t cap, uint32_t *n, struct err *err);
+
+/*
+ * Note that a peer is here.  `*due` is set if the journal should be told: the
+ * program changed or its last record of it is a day old.
+ */
+int catalog_seen(struct catalog *c, const char *name, const char *program, int64_t now_us,
+    int *due, struct err *err);
+
+/* The certificate given to this key and name by this token: 1, or 0. */
+int catalog_enrolment(struct catalog *c, const uint8_t token[STORE_HASH_LEN],
+    const struct store_peer *p, uint8_t cert[STORE_BLOB_MAX], size_t *len,
+    struct err *err);
+
+/* Up to `cap` points of `host` (NULL: all), newest first, older than `before_us`. */
+int catalog_points(struct catalog *c, const char *host, int64_t before_us,
+    struct store_point *out, uint32_t cap, uint32_t *n, struct err *err);
+
+/* Is this the hash of a point record of `host`, pruned or not?  1, 0, -1. */
+int catalog_record_known(struct catalog *c, const char *host,
+    const uint8_t record[STORE_HASH_LEN], struct err *err);
+
+/* What a host's next point continues; zeros for a host without points. */
+struct catalog_head {
+	uint64_t sequence; /* Of its last point, pruned or not. */
+	uint8_t record[STORE_HASH_LEN];
+};
+int catalog_head(
+    struct catalog *c, const char *host, struct catalog_head *out, struct err *err);
+
+/* The newest point's root of a host's volume; out->known 0 if there is none. */
+int catalog_base(struct catalog *c, const char *host, const char *volume,
+    struct store_base *out, struct err *err);
+
+/* Leases of `host` recorded as open, other than `except`: up to `cap` ids. */
+int catalog_leases(struct catalog *c, const char *host, uint64_t except, uint64_t *ids,
+    uint32_t cap, uint32_t *n, struct err *err);
+
+/* Packs recorded as sealed, by number behind `after`. */
+int catalog_packs(struct catalog *c, uint32_t after, struct journal_pack *out,
+    uint32_t cap, uint32_t *n, struct err *err);
+
+/* Groups recorded as bad, behind `after` (NULL for the first). */
+int catalog_quarantined(struct catalog *c, const struct journal_group *after,
+    struct journal_group *out, uint32_t cap, uint32_t *n, struct err *err);
+
+/* Fills in hosts, points, logical_bytes, unique_bytes, stored_bytes, chunks, packs. */
+int catalog_stats(struct catalog *c, struct store_stats *out, struct err *err);
+
+#endif /* STORAGE_CATALOG_H */

@@ -1,0 +1,109 @@
+/*
+ * catalog_db.h - the inside of the catalog: its connection and statements.
+ *
+ * Shared by catalog*.c only.  All of it needs the catalog's lock, which
+ * catalog_enter() takes.
+ */
+#ifndef STORAGE_CATALOG_DB_H
+#define STORAGE_CATALOG_DB_H
+
+#include <pthread.h>
+#include <sqlite3.h>
+
+#include "storage/catalog.h"
+#include "storage/journal.h"
+
+/* One statement each; the SQL is in catalog_sql.c. */
+enum catalog_op {
+	CATALOG_APPLIED_GET,
+	CATALOG_APPLIED_SET,
+	CATALOG_SECRET_SET,
+	CATALOG_SECRET_GET,
+	CATALOG_PEER_SET,
+	CATALOG_PEER_GROUP,
+	CATALOG_PEER_REVOKED,
+	CATALOG_PEER_ALARM,
+	CATALOG_PEER_SEEN,
+	CATALOG_PEER_BY_NAME,
+	CATALOG_PEER_BY_SERIAL,
+	CATALOG_PEERS,
+	CATALOG_LIVE_SET,
+	CATALOG_LIVE_DUE,
+	CATALOG_CERT_SET,
+	CATALOG_CERT_REVOKE_ALL,
+	CATALOG_CERT_REVOKE_OTHERS,
+	CATALOG_TOKEN_SET,
+	CATALOG_TOKEN_USED,
+	CATALOG_TOKEN_GET,
+	CATALOG_ENROLMENT_SET,
+	CATALOG_ENROLMENT_GET,
+	CATALOG_POINT_SET,
+	CATALOG_VOLUME_SET,
+	CATALOG_RECORD_SET,
+	CATALOG_HEAD_SET,
+	CATALOG_HEAD_GET,
+	CATALOG_POINT_GET,
+	CATALOG_POINT_NEWEST,
+	CATALOG_POINTS_HOST,
+	CATALOG_POINTS_ALL,
+	CATALOG_RECORD_GET,
+	CATALOG_BASE_GET,
+	CATALOG_AUDIT_SET,
+	CATALOG_LEASE_SET,
+	CATALOG_LEASE_DROP,
+	CATALOG_LEASES,
+	CATALOG_PACK_SET,
+	CATALOG_PACKS,
+	CATALOG_BAD_SET,
+	CATALOG_BAD_DROP,
+	CATALOG_BAD_LIST,
+	CATALOG_STATS,
+	CATALOG_OPS
+};
+
+struct catalog {
+	sqlite3 *db;
+	struct journal *journal;
+	pthread_mutex_t lock; /* Before the journal's. */
+	struct journal_place applied;
+	uint8_t store[16];
+	sqlite3_stmt *ops[CATALOG_OPS];
+};
+
+extern const char *const catalog_sql[CATALOG_OPS];
+extern const char catalog_schema[];
+extern const char catalog_wipe[];
+#define CATALOG_SCHEMA_VERSION 1
+
+/* Lock and catch up with the journal; on failure it is not locked. */
+int catalog_enter(struct catalog *c, struct err *err);
+void catalog_leave(struct catalog *c);
+
+/*
+ * Get statement `op` ready with its parameters, one letter each in `types`:
+ * t text, i int64_t, h const uint8_t * of 32 bytes, b const void * and size_t.
+ * NULL on failure.  Borrowed: end with catalog_done().
+ */
+sqlite3_stmt *catalog_bind(
+    struct catalog *c, enum catalog_op op, struct err *err, const char *types, ...);
+
+/* 1 for a row, 0 at the end, -1. */
+int catalog_step(struct catalog *c, sqlite3_stmt *st, struct err *err);
+void catalog_done(sqlite3_stmt *st);
+
+/* catalog_bind(), run to the end, catalog_done(). */
+#define CATALOG_RUN(c, op, err, ...) \
+	catalog_finish((c), catalog_bind((c), (op), (err), __VA_ARGS__), (err))
+int catalog_finish(struct catalog *c, sqlite3_stmt *st, struct err *err);
+
+/* Run SQL without parameters. */
+int catalog_exec(struct catalog *c, const char *sql, struct err *err);
+
+/* Columns; text is cut to `cap`, blobs of another length give zeros. */
+void catalog_text(sqlite3_stmt *st, int column, char *out, size_t cap);
+void catalog_blob(sqlite3_stmt *st, int column, uint8_t *out, size_t len);
+
+/* Write what a record says into the tables; within a transaction. */
+int catalog_apply(struct catalog *c, const struct journal_record *r, struct err *err);
+
+#endif /* STORAGE_CATALOG_DB_H */

@@ -1,0 +1,73 @@
+/*
+ * journal.h - the file that is the truth about everything packs cannot tell.
+ *
+ *	journal		records, appended and synced, never changed
+ *	journal.head	how far it is known to be durable: a hint, see below
+ *
+ * journal_create() once, then journal_open(), journal_append() from any number
+ * of threads (those that come together share one sync), journal_each() to read.
+ *
+ * The last write before a crash may be torn.  What is broken at the end is cut
+ * off by journal_open() if it cannot have been acknowledged: no record behind
+ * it was written after it was durable, and journal.head does not reach beyond.
+ * Anything else that is broken is ERR_CORRUPT with its offset.
+ */
+#ifndef STORAGE_JOURNAL_H
+#define STORAGE_JOURNAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/journal_record.h"
+
+struct err;
+struct fs; /* storage/fs.h */
+
+#define JOURNAL_NAME "journal"
+#define JOURNAL_HEAD_NAME "journal.head"
+
+struct journal;
+
+/* Make the files of a store's journal, empty and durable; replaces older ones. */
+int journal_create(struct fs *fs, const uint8_t store[JOURNAL_STORE_LEN],
+    const uint8_t key[32], struct err *err);
+
+/*
+ * Open it and check every record.  `fs` is borrowed.  `cut` (may be NULL) gets
+ * the bytes of a torn tail that were removed.  `clock` (may be NULL) is asked
+ * for the time instead of the system: microseconds since 1970.
+ */
+int
+journal_open(struct fs *fs, const uint8_t store[JOURNAL_STORE_LEN], const uint8_t key[32],
+    int64_t (*clock)(void), struct journal **out, uint64_t *cut, struct err *err);
+
+/* Close and free; nobody may be in a call.  NULL is allowed. */
+void journal_close(struct journal *j);
+
+/* The clock, but later than any record and never before an earlier answer. */
+int64_t journal_now(struct journal *j);
+
+/*
+ * Append one event; when it returns 0 the record is durable and `place` (may be
+ * NULL) is where it ends, with its sequence, time and hash.  ERR_NOSPACE: it is
+ * not there, and the journal goes on.  After another failure of writing or
+ * syncing it is in doubt whether it is there, and the journal takes nothing
+ * more until it is opened again: ERR_IO.
+ */
+int journal_append(struct journal *j, const struct journal_event *e,
+    struct journal_place *place, struct err *err);
+
+/* The end of what is durable. */
+void journal_end(struct journal *j, struct journal_place *end);
+
+/* The place before the first record. */
+void journal_start(const struct journal *j, struct journal_place *start);
+
+/*
+ * Call `each` for every durable record behind `from` until it returns non-zero,
+ * and return that.  ERR_NOTFOUND if `from` is not a place in this journal.
+ */
+int journal_each(struct journal *j, const struct journal_place *from,
+    int (*each)(void *arg, const struct journal_record *r), void *arg, struct err *err);
+
+#endif /* STORAGE_JOURNAL_H */

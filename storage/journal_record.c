@@ -1,0 +1,379 @@
+#include "storage/journal_record.h"
+
+#include <string.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/bytes.h"
+#include "proto/base/cursor.h"
+#include "proto/base/err.h"
+#include "proto/chunk/blake3.h"
+
+static const uint8_t magic[8] = { 'H', 'F', 'J', 'R', 'N', 'L', '0', '\n' };
+
+/* ------------------------------------------------------------------ frames -- */
+
+void
+journal_file_header(const uint8_t store[JOURNAL_STORE_LEN],
+    uint8_t out[JOURNAL_FILE_HEADER_LEN], struct journal_place *at)
+{
+	memcpy(out, magic, 8);
+	memcpy(out + 8, store, JOURNAL_STORE_LEN);
+	memset(out + 24, 0, 8);
+	memset(at, 0, sizeof(*at));
+	at->offset = JOURNAL_FILE_HEADER_LEN;
+	blake3(out, JOURNAL_FILE_HEADER_LEN, NULL, at->hash, JOURNAL_HASH_LEN);
+}
+
+int
+journal_frame(uint16_t type, const uint8_t *payload, size_t len, int64_t time_us,
+    uint64_t durable, const uint8_t key[32], struct journal_place *at, struct buf *out,
+    struct err *err)
+{
+	size_t total = JOURNAL_HEADER_LEN + len + JOURNAL_MAC_LEN;
+	uint8_t *p;
+
+	if (len > JOURNAL_PAYLOAD_MAX)
+		return err_set(err, ERR_LIMIT, "a journal record of %zu bytes", len);
+	if ((p = buf_room(out, total, err)) == NULL)
+		return -1;
+	store_le32(p, (uint32_t)len);
+	store_le16(p + 4, type);
+	store_le16(p + 6, 0);
+	store_le64(p + 8, at->sequence + 1);
+	store_le64(p + 16, (uint64_t)time_us);
+	store_le64(p + 24, durable);
+	memcpy(p + 32, at->hash, JOURNAL_HASH_LEN);
+	if (len > 0)
+		memcpy(p + JOURNAL_HEADER_LEN, payload, len);
+	blake3(p, JOURNAL_HEADER_LEN + len, key, p + JOURNAL_HEADER_LEN + len,
+	    JOURNAL_MAC_LEN);
+	blake3(p, total, NULL, at->hash, JOURNAL_HASH_LEN);
+	at->offset += total;
+	at->sequence++;
+	at->time_us = time_us;
+	out->len += total;
+	return 0;
+}
+
+enum journal_parse
+journal_parse(const uint8_t *p, size_t len, const uint8_t key[32],
+    const struct journal_place *before, struct journal_record *out, size_t *need)
+{
+	uint8_t mac[JOURNAL_MAC_LEN];
+	size_t n, total;
+
+	*need = JOURNAL_HEADER_LEN;
+	if (len < JOURNAL_HEADER_LEN)
+		return JOURNAL_SHORT;
+	n = load_le32(p);
+	if (n > JOURNAL_PAYLOAD_MAX || load_le16(p + 6) != 0)
+		return JOURNAL_BAD;
+	if (before != NULL && (load_le64(p + 8) != before->sequence + 1 ||
+				  (int64_t)load_le64(p + 16) <= before->time_us ||
+				  memcmp(p + 32, before->hash, JOURNAL_HASH_LEN) != 0))
+		return JOURNAL_BAD;
+	total = JOURNAL_HEADER_LEN + n + JOURNAL_MAC_LEN;
+	*need = total;
+	if (len < total)
+		return JOURNAL_SHORT;
+	blake3(p, JOURNAL_HEADER_LEN + n, key, mac, sizeof(mac));
+	if (memcmp(mac, p + JOURNAL_HEADER_LEN + n, sizeof(mac)) != 0)
+		return JOURNAL_BAD;
+	out->type = load_le16(p + 4);
+	out->durable = load_le64(p + 24);
+	out->payload = p + JOURNAL_HEADER_LEN;
+	out->len = n;
+	out->end.offset = (before != NULL ? before->offset : 0) + total;
+	out->end.sequence = load_le64(p + 8);
+	out->end.time_us = (int64_t)load_le64(p + 16);
+	blake3(p, total, NULL, out->end.hash, JOURNAL_HASH_LEN);
+	return JOURNAL_WHOLE;
+}
+
+/* ---------------------------------------------------------------- payloads -- */
+
+/*
+ * One walk over the fields serves both ways, so that writer and reader cannot
+ * disagree: `out` is set when writing, `in` when reading.
+ */
+struct fields {
+	struct buf *out;
+	struct cursor in;
+	struct err *err;
+	int bad;
+};
+
+static void
+f_bytes(struct fields *f, void *p, size_t n)
+{
+	if (f->bad)
+		return;
+	if (f->out != NULL)
+		f->bad = buf_add(f->out, p, n, f->err) != 0;
+	else
+		cursor_copy(&f->in, p, n);
+}
+
+static void
+f_u8(struct fields *f, uint8_t *v)
+{
+	f_bytes(f, v, 1);
+}
+
+static void
+f_u32(struct fields *f, uint32_t *v)
+{
+	uint8_t b[4] = { 0 };
+
+	store_le32(b, *v);
+	f_bytes(f, b, 4);
+	if (f->out == NULL)
+		*v = load_le32(b);
+}
+
+static void
+f_u64(struct fields *f, uint64_t *v)
+{
+	uint8_t b[8] = { 0 };
+
+	store_le64(b, *v);
+	f_bytes(f, b, 8);
+	if (f->out == NULL)
+		*v = load_le64(b);
+}
+
+static void
+f_i64(struct fields *f, int64_t *v)
+{
+	uint64_t u = (uint64_t)*v;
+
+	f_u64(f, &u);
+	if (f->out == NULL)
+		*v = (int64_t)u;
+}
+
+/* An int that holds a small number of ours: a byte. */
+static void
+f_small(struct fields *f, int *v)
+{
+	uint8_t b = (uint8_t)*v;
+
+	f_u8(f, &b);
+	if (f->out == NULL)
+		*v = b;
+}
+
+/* A length byte and as many characters; `cap` is at most 256 and counts the NUL. */
+static void
+f_text(struct fields *f, char *s, size_t cap)
+{
+	uint8_t n = f->out != NULL ? (uint8_t)strnlen(s, cap - 1) : 0;
+
+	f_u8(f, &n);
+	if (f->bad)
+		return;
+	if (n >= cap) {
+		f->bad = 1;
+		return;
+	}
+	f_bytes(f, s, n);
+	if (f->out == NULL) {
+		s[n] = '\0';
+		if (strlen(s) != n)
+			f->bad = 1;
+	}
+}
+
+/* A 32-bit length and as many bytes. */
+static void
+f_blob(struct fields *f, uint8_t *p, uint32_t *len, size_t cap)
+{
+	f_u32(f, len);
+	if (f->bad)
+		return;
+	if (*len > cap) {
+		f->bad = 1;
+		return;
+	}
+	f_bytes(f, p, *len);
+}
+
+static void
+f_peer(struct fields *f, struct store_peer *p)
+{
+	f_text(f, p->name, sizeof(p->name));
+	f_small(f, &p->role);
+	f_text(f, p->group, sizeof(p->group));
+	f_bytes(f, p->serial, sizeof(p->serial));
+	f_bytes(f, p->key_hash, sizeof(p->key_hash));
+	f_bytes(f, p->machine, sizeof(p->machine));
+	f_i64(f, &p->cert_ends_us);
+	f_text(f, p->program, sizeof(p->program));
+}
+
+static void
+f_counts(struct fields *f, struct store_counts *c)
+{
+	f_u64(f, &c->read_bytes);
+	f_u64(f, &c->sent_bytes);
+	f_u64(f, &c->new_bytes);
+	f_u64(f, &c->known_bytes);
+	f_u64(f, &c->zero_bytes);
+	f_u64(f, &c->hole_bytes);
+	f_u64(f, &c->excluded_bytes);
+	f_u64(f, &c->chunks);
+	f_u64(f, &c->new_chunks);
+	f_u64(f, &c->duration_us);
+	f_u64(f, &c->stored_bytes);
+}
+
+static void
+f_point(struct fields *f, struct store_point *p)
+{
+	f_text(f, p->host, sizeof(p->host));
+	f_u64(f, &p->sequence);
+	f_i64(f, &p->frozen_at_us);
+	f_text(f, p->note, sizeof(p->note));
+	f_bytes(f, p->previous, sizeof(p->previous));
+	f_counts(f, &p->counts);
+	f_u32(f, &p->volumes_count);
+	if (f->bad || p->volumes_count == 0 || p->volumes_count > STORE_VOLUMES_MAX) {
+		f->bad = 1;
+		return;
+	}
+	for (uint32_t i = 0; i < p->volumes_count; i++) {
+		struct store_volume *v = &p->volumes[i];
+
+		f_text(f, v->name, sizeof(v->name));
+		f_bytes(f, v->root_id.b, sizeof(v->root_id.b));
+		f_u64(f, &v->size);
+		f_u32(f, &v->sector_size);
+		f_text(f, v->fs, sizeof(v->fs));
+		f_text(f, v->provider, sizeof(v->provider));
+		f_small(f, &v->grade);
+		f_u64(f, &v->data_bytes);
+		f_u64(f, &v->hole_bytes);
+		f_u64(f, &v->zero_bytes);
+		f_u64(f, &v->excluded_bytes);
+	}
+}
+
+static void
+f_token(struct fields *f, struct store_token *t)
+{
+	f_bytes(f, t->hash, sizeof(t->hash));
+	f_u32(f, &t->uses_left);
+	f_i64(f, &t->ends_us);
+	f_text(f, t->group, sizeof(t->group));
+	f_text(f, t->replace_host, sizeof(t->replace_host));
+	f_text(f, t->networks, sizeof(t->networks));
+}
+
+static void
+f_use(struct fields *f, struct journal_use *u)
+{
+	f_bytes(f, u->token, sizeof(u->token));
+	f_peer(f, &u->peer);
+	f_blob(f, u->cert, &u->cert_len, sizeof(u->cert));
+	f_u8(f, &u->replaces);
+}
+
+static void
+f_pack(struct fields *f, struct journal_pack *p)
+{
+	f_u32(f, &p->no);
+	f_u8(f, &p->kind);
+	f_u32(f, &p->chunks);
+	f_u32(f, &p->groups);
+	f_u64(f, &p->plain);
+	f_u64(f, &p->stored);
+}
+
+/* Non-zero if `type` is one of ours. */
+static int
+f_event(struct fields *f, unsigned type, struct journal_event *e)
+{
+	switch (type) {
+	case JOURNAL_MADE:
+		f_bytes(f, e->u.made, sizeof(e->u.made));
+		return 1;
+	case JOURNAL_SECRET:
+		f_text(f, e->u.secret.name, sizeof(e->u.secret.name));
+		f_blob(f, e->u.secret.wrapped, &e->u.secret.len,
+		    sizeof(e->u.secret.wrapped));
+		return 1;
+	case JOURNAL_PEER:
+		f_peer(f, &e->u.peer);
+		return 1;
+	case JOURNAL_SEEN:
+		f_text(f, e->u.peer.name, sizeof(e->u.peer.name));
+		f_i64(f, &e->u.peer.seen_us);
+		f_text(f, e->u.peer.program, sizeof(e->u.peer.program));
+		return 1;
+	case JOURNAL_TOKEN:
+		f_token(f, &e->u.token);
+		return 1;
+	case JOURNAL_TOKEN_USE:
+		f_use(f, &e->u.use);
+		return 1;
+	case JOURNAL_POINT:
+		f_point(f, &e->u.point);
+		return 1;
+	case JOURNAL_REVOKE:
+		f_text(f, e->u.note.who, sizeof(e->u.note.who));
+		return 1;
+	case JOURNAL_AUDIT:
+	case JOURNAL_ALARM:
+		f_text(f, e->u.note.who, sizeof(e->u.note.who));
+		f_text(f, e->u.note.what, sizeof(e->u.note.what));
+		return 1;
+	case JOURNAL_LEASE_OPEN:
+	case JOURNAL_LEASE_CLOSE:
+		f_u64(f, &e->u.lease.id);
+		f_text(f, e->u.lease.host, sizeof(e->u.lease.host));
+		return 1;
+	case JOURNAL_PACK:
+		f_pack(f, &e->u.pack);
+		return 1;
+	case JOURNAL_QUARANTINE:
+	case JOURNAL_RELEASE:
+		f_u32(f, &e->u.group.pack);
+		f_u32(f, &e->u.group.offset);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+int
+journal_encode(const struct journal_event *e, struct buf *out, struct err *err)
+{
+	struct fields f = { .out = out, .err = err };
+
+	/* The walk writes nothing to `e` when it has an `out`. */
+	if (!f_event(&f, e->type, (struct journal_event *)(uintptr_t)e))
+		return err_set(
+		    err, ERR_UNSUPPORTED, "no journal record of type %d", e->type);
+	if (f.bad && err->code == ERR_NONE)
+		return err_set(
+		    err, ERR_LIMIT, "a journal record of type %d does not fit", e->type);
+	return f.bad ? -1 : 0;
+}
+
+int
+journal_decode(uint16_t type, const uint8_t *p, size_t len, struct journal_event *out,
+    struct err *err)
+{
+	struct fields f = { .err = err };
+
+	memset(out, 0, sizeof(*out));
+	out->type = (enum journal_type)type;
+	cursor_init(&f.in, p, len);
+	if (!f_event(&f, type, out))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "journal record of type %u: made by a newer version", type);
+	if (f.bad || f.in.bad || f.in.left != 0)
+		return err_set(err, ERR_CORRUPT,
+		    "journal record of type %u has a bad payload", type);
+	return 0;
+}

@@ -1,0 +1,163 @@
+/*
+ * journal_record.h - the bytes of the journal: records and what is in them.
+ *
+ * No I/O here: the writer frames events into a buffer, readers parse bytes
+ * they are given.  Every record carries the hash of the one before and a MAC,
+ * so nothing can be changed, dropped or put elsewhere without being noticed.
+ * Bytes: storage/FORMAT.md, "Journal" (version 0, a draft).
+ *
+ *	+0	4	length of the payload, n
+ *	+4	2	type (enum journal_type)
+ *	+6	2	flags, zero
+ *	+8	8	sequence, from 1
+ *	+16	8	time, microseconds since 1970
+ *	+24	8	highest sequence known durable when this was written
+ *	+32	32	hash of the record before (of the file header for the first)
+ *	+64	n	payload
+ *	...	32	MAC: keyed BLAKE3 of all before
+ */
+#ifndef STORAGE_JOURNAL_RECORD_H
+#define STORAGE_JOURNAL_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "storage/store.h"
+
+struct buf;
+struct err;
+
+#define JOURNAL_HASH_LEN 32u
+#define JOURNAL_STORE_LEN 16u
+#define JOURNAL_FILE_HEADER_LEN 32u
+#define JOURNAL_HEADER_LEN 64u
+#define JOURNAL_MAC_LEN 32u
+#define JOURNAL_PAYLOAD_MAX 65536u
+#define JOURNAL_RECORD_MAX (JOURNAL_HEADER_LEN + JOURNAL_PAYLOAD_MAX + JOURNAL_MAC_LEN)
+
+/* The numbers are stored and never reused. */
+enum journal_type {
+	JOURNAL_MADE = 1,	 /* The store was made; always the first. */
+	JOURNAL_SECRET = 2,	 /* A secret, wrapped. */
+	JOURNAL_PEER = 3,	 /* A peer has a new certificate. */
+	JOURNAL_REVOKE = 4,	 /* No certificate of a name counts any more. */
+	JOURNAL_TOKEN = 5,	 /* An enrolment token was made. */
+	JOURNAL_TOKEN_USE = 6,	 /* A host was enrolled by one. */
+	JOURNAL_POINT = 7,	 /* A recovery point. */
+	JOURNAL_STUB = 8,	 /* Reserved: a point was pruned. */
+	JOURNAL_AUDIT = 9,	 /* Who did what. */
+	JOURNAL_ALARM = 10,	 /* A peer's alarm was raised or cleared. */
+	JOURNAL_LEASE_OPEN = 11, /* A backup began. */
+	JOURNAL_LEASE_CLOSE = 12,
+	JOURNAL_SEEN = 13,	 /* When a peer was here; once a day at most. */
+	JOURNAL_PACK = 14,	 /* A pack was sealed. */
+	JOURNAL_QUARANTINE = 15, /* A group was found bad. */
+	JOURNAL_RELEASE = 16	 /* ... and good again. */
+};
+
+struct journal_secret {
+	char name[STORE_NAME_MAX];
+	uint32_t len;
+	uint8_t wrapped[STORE_BLOB_MAX + 64];
+};
+
+struct journal_use {
+	uint8_t token[STORE_HASH_LEN];
+	struct store_peer peer;
+	uint32_t cert_len;
+	uint8_t cert[STORE_BLOB_MAX];
+	uint8_t replaces; /* Certificates with another key ended with this. */
+};
+
+struct journal_note {
+	char who[STORE_NAME_MAX];
+	char what[STORE_TEXT_MAX];
+};
+
+struct journal_lease {
+	uint64_t id; /* In LEASE_OPEN zero: it is that record's sequence. */
+	char host[STORE_NAME_MAX];
+};
+
+struct journal_pack {
+	uint32_t no;
+	uint8_t kind; /* enum chunk_kind */
+	uint32_t chunks, groups;
+	uint64_t plain, stored;
+};
+
+struct journal_group {
+	uint32_t pack, offset;
+};
+
+/* What happened; `type` says which member counts. */
+struct journal_event {
+	enum journal_type type;
+	union {
+		uint8_t made[JOURNAL_STORE_LEN]; /* The store's id. */
+		struct journal_secret secret;
+		struct store_peer peer; /* PEER, and SEEN (name, seen_us, program). */
+		struct store_token token;
+		struct journal_use use;
+		struct store_point point; /* All but time_us and record. */
+		struct journal_note note; /* AUDIT, ALARM; REVOKE has who. */
+		struct journal_lease lease;
+		struct journal_pack pack;
+		struct journal_group group; /* QUARANTINE, RELEASE */
+	} u;
+};
+
+/* Append the payload of `e` to `out`; ERR_LIMIT, ERR_NOMEM. */
+int journal_encode(const struct journal_event *e, struct buf *out, struct err *err);
+
+/*
+ * Read a payload.  Accepts exactly what journal_encode() makes: ERR_CORRUPT;
+ * ERR_UNSUPPORTED for a type this version does not know.
+ */
+int journal_decode(uint16_t type, const uint8_t *p, size_t len, struct journal_event *out,
+    struct err *err);
+
+/* Where a record ends, and the chain there: what the next one continues. */
+struct journal_place {
+	uint64_t offset; /* Bytes from the start of the file. */
+	uint64_t sequence;
+	int64_t time_us;
+	uint8_t hash[JOURNAL_HASH_LEN];
+};
+
+/* A parsed record; borrows the bytes. */
+struct journal_record {
+	uint16_t type;
+	uint64_t durable;
+	const uint8_t *payload;
+	size_t len;
+	struct journal_place end; /* The place behind it; its own sequence, time, hash. */
+};
+
+enum journal_parse {
+	JOURNAL_WHOLE,
+	JOURNAL_SHORT, /* The bytes end inside it. */
+	JOURNAL_BAD    /* Not a record, or not the one that belongs here. */
+};
+
+/*
+ * Look for the record that follows `before` at the start of `p`.  With `before`
+ * NULL any authentic record will do (for looking behind damage).  On
+ * JOURNAL_SHORT `need` says how many bytes would do.
+ */
+enum journal_parse journal_parse(const uint8_t *p, size_t len, const uint8_t key[32],
+    const struct journal_place *before, struct journal_record *out, size_t *need);
+
+/*
+ * Append the record for a payload to `out`, as the one that follows `at`, which
+ * moves behind it; `time_us` must be later than at->time_us.
+ */
+int journal_frame(uint16_t type, const uint8_t *payload, size_t len, int64_t time_us,
+    uint64_t durable, const uint8_t key[32], struct journal_place *at, struct buf *out,
+    struct err *err);
+
+/* The file's header, and the place behind it. */
+void journal_file_header(const uint8_t store[JOURNAL_STORE_LEN],
+    uint8_t out[JOURNAL_FILE_HEADER_LEN], struct journal_place *at);
+
+#endif /* STORAGE_JOURNAL_RECORD_H */

@@ -1,0 +1,390 @@
+#include "storage/store.h"
+
+#include <errno.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "proto/base/err.h"
+#include "storage/catalog.h"
+#include "storage/fs.h"
+#include "storage/index.h"
+#include "storage/journal.h"
+#include "storage/lease.h"
+#include "storage/store_packs.h"
+#include "storage/store_reader.h"
+#include "storage/store_state.h"
+
+#define LOCK_NAME "lock"
+#define DOMAIN_SECRET ".domain"
+
+/* ------------------------------------------------------------------- making -- */
+
+int
+store_init_fs(struct fs *fs, struct err *err)
+{
+	struct journal_event e = { .type = JOURNAL_MADE };
+	struct journal *j = NULL;
+	uint8_t domain[CHUNK_KEY_LEN];
+	struct store_keys_of of;
+	int failed;
+
+	if (store_keys_begin(fs, &of, err) != 0)
+		return -1;
+	randombytes_buf(domain, sizeof(domain));
+	memcpy(e.u.made, of.store, sizeof(e.u.made));
+	failed = fs_mkdir(fs, PACK_DIR, err) != 0 || fs_mkdir(fs, INDEX_DIR, err) != 0 ||
+		 fs_sync_dir(fs, ".", err) != 0 ||
+		 journal_create(fs, of.store, of.journal, err) != 0 ||
+		 journal_open(fs, of.store, of.journal, NULL, &j, NULL, err) != 0 ||
+		 journal_append(j, &e, NULL, err) != 0;
+	if (!failed) {
+		e.type = JOURNAL_SECRET;
+		failed = store_keys_wrap(&of, DOMAIN_SECRET, domain, sizeof(domain),
+			     &e.u.secret, err) != 0 ||
+			 journal_append(j, &e, NULL, err) != 0;
+	}
+	journal_close(j);
+	failed = failed || store_keys_finish(fs, err) != 0;
+	sodium_memzero(&of, sizeof(of));
+	sodium_memzero(domain, sizeof(domain));
+	return failed ? -1 : 0;
+}
+
+int
+store_init(const char *dir, struct err *err)
+{
+	struct fs *fs;
+	int ret;
+
+	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
+		return err_os(err, errno, "cannot make %s", dir);
+	if (fs_open_dir(dir, &fs, err) != 0)
+		return -1;
+	ret = store_init_fs(fs, err);
+	fs_free(fs);
+	return ret == 0 ? 0 : err_context(err, "cannot make a store in %s", dir);
+}
+
+/* ------------------------------------------------------------------ opening -- */
+
+/* Take the store for this process, and leave our number for those who come. */
+static int
+take_lock(struct store *s, struct err *err)
+{
+	char text[32] = "", others[32] = "";
+	struct err ignored = ERR_INIT;
+	size_t got = 0;
+
+	if (fs_open(s->fs, LOCK_NAME, FS_WRITE | FS_CREATE, &s->lock_file, err) != 0)
+		return -1;
+	if (fs_lock(s->lock_file, err) != 0) {
+		if (err->code != ERR_BUSY)
+			return -1;
+		(void)fs_pread(
+		    s->lock_file, others, sizeof(others) - 1, 0, &got, &ignored);
+		others[strcspn(others, "\n")] = '\0';
+		err_clear(err);
+		return err_set(err, ERR_BUSY, "the store is in use by process %s",
+		    others[0] != '\0' ? others : "(unknown)");
+	}
+	(void)snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	/* For people only: failing to write it harms nothing. */
+	if (fs_truncate(s->lock_file, 0, &ignored) == 0)
+		(void)fs_pwrite(s->lock_file, text, strlen(text), 0, &ignored);
+	return 0;
+}
+
+/* All packs there are, after recovery. */
+struct found_packs {
+	struct store *s;
+	uint32_t *no;
+	uint8_t *sealed;
+	size_t n, cap;
+	struct err *err;
+};
+
+static int
+find_pack(void *arg, uint32_t no, int sealed)
+{
+	struct found_packs *f = arg;
+	size_t cap = f->cap == 0 ? 64 : f->cap * 2;
+	uint32_t *numbers;
+	uint8_t *flags;
+
+	if (f->n == f->cap) {
+		if ((numbers = realloc(f->no, cap * sizeof(*numbers))) == NULL)
+			return err_set(f->err, ERR_NOMEM, "no memory for %zu packs", cap);
+		f->no = numbers;
+		if ((flags = realloc(f->sealed, cap)) == NULL)
+			return err_set(f->err, ERR_NOMEM, "no memory for %zu packs", cap);
+		f->sealed = flags;
+		f->cap = cap;
+	}
+	f->no[f->n] = no;
+	f->sealed[f->n++] = (uint8_t)sealed;
+	return 0;
+}
+
+/* Finish what a crash left open; packs that held nothing are gone afterwards. */
+static int
+recover_packs(struct store *s, struct found_packs *f, struct err *err)
+{
+	struct pack_recovery r;
+	size_t kept = 0;
+
+	if (pack_list(s->fs, find_pack, f, err) != 0)
+		return -1;
+	for (size_t i = 0; i < f->n; i++) {
+		memset(&r, 0, sizeof(r));
+		if (!f->sealed[i] &&
+		    pack_recover(s->fs, f->no[i], s->of.store, &r, err) != 0)
+			return err_context(err, "pack %08x", f->no[i]);
+		if (f->sealed[i] || r.groups > 0)
+			f->no[kept++] = f->no[i];
+	}
+	f->n = kept;
+	return 0;
+}
+
+static void
+record_pack(void *arg, const struct journal_pack *p)
+{
+	struct journal_event e = { .type = JOURNAL_PACK };
+	struct err ignored = ERR_INIT;
+
+	e.u.pack = *p;
+	/* Without it the next opening finds the pack and records it. */
+	(void)store_record(arg, &e, NULL, &ignored);
+}
+
+static int
+cmp_no(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* Record the packs that were sealed just before a crash; count those that are lost. */
+static int
+compare_packs(struct store *s, struct found_packs *f, uint32_t *highest, struct err *err)
+{
+	struct journal_pack known[64];
+	struct pack_stats stats;
+	struct pack *p;
+	uint32_t n = 0, after = 0;
+	size_t i = 0;
+
+	if (f->n > 0)
+		qsort(f->no, f->n, sizeof(f->no[0]), cmp_no);
+	*highest = f->n > 0 ? f->no[f->n - 1] : 0;
+	/* `sealed` becomes: the catalog knows it. */
+	if (f->n > 0)
+		memset(f->sealed, 0, f->n);
+	do {
+		if (catalog_packs(s->catalog, after, known, 64, &n, err) != 0)
+			return -1;
+		for (uint32_t k = 0; k < n; k++) {
+			after = known[k].no;
+			while (i < f->n && f->no[i] < after)
+				i++;
+			if (i < f->n && f->no[i] == after)
+				f->sealed[i] = 1;
+			else
+				s->lost_packs++;
+		}
+	} while (n == 64);
+	if (after > *highest)
+		*highest = after;
+	for (i = 0; i < f->n; i++) {
+		struct journal_event e = { .type = JOURNAL_PACK };
+		int failed;
+
+		if (f->sealed[i])
+			continue;
+		if (pack_open(s->fs, f->no[i], s->of.store, &p, err) != 0)
+			return -1;
+		e.u.pack.no = f->no[i];
+		e.u.pack.kind = (uint8_t)pack_kind(p);
+		failed = pack_each_entry(p, NULL, NULL, &stats, err) != 0;
+		pack_close(p);
+		if (failed)
+			return -1;
+		e.u.pack.chunks = stats.chunks;
+		e.u.pack.groups = stats.groups;
+		e.u.pack.plain = stats.plain;
+		e.u.pack.stored = stats.stored;
+		if (store_record(s, &e, NULL, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+open_chunks(struct store *s, struct err *err)
+{
+	struct found_packs f = { .s = s, .err = err };
+	struct store_packs_config config = {
+		.fs = s->fs, .sealed = record_pack, .arg = s
+	};
+	struct index_config ix = { 0 };
+	uint32_t highest = 0;
+	int failed;
+
+	memcpy(config.store, s->of.store, sizeof(config.store));
+	memcpy(ix.store, s->of.store, sizeof(ix.store));
+	failed = recover_packs(s, &f, err) != 0 ||
+		 compare_packs(s, &f, &highest, err) != 0 ||
+		 index_open(s->fs, &ix, f.no, f.n, &s->index, NULL, err) != 0;
+	free(f.no);
+	free(f.sealed);
+	if (failed)
+		return -1;
+	s->claims = lease_table_new(STORE_CLAIMS_MAX);
+	s->reader = store_reader_new(s->fs, s->of.store, &s->keys);
+	config.index = s->index;
+	config.claims = s->claims;
+	config.next_no = highest + 1;
+	if (s->claims != NULL)
+		s->packs = store_packs_new(&config);
+	if (s->packs == NULL || s->reader == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for the store");
+	return store_load_bad(s, err);
+}
+
+static int
+open_all(
+    struct store *s, const char *catalog_path, int64_t (*clock)(void), struct err *err)
+{
+	size_t len;
+
+	if (store_keys_load(s->fs, &s->of, err) != 0 || take_lock(s, err) != 0 ||
+	    journal_open(
+		s->fs, s->of.store, s->of.journal, clock, &s->journal, NULL, err) != 0 ||
+	    catalog_open(catalog_path, s->of.store, s->journal, &s->catalog,
+		s->catalog_why, err) != 0 ||
+	    store_secret_get(s, DOMAIN_SECRET, s->domain, sizeof(s->domain), &len, err) !=
+		0)
+		return -1;
+	if (len != sizeof(s->domain))
+		return err_set(err, ERR_CORRUPT, "the domain key has %zu bytes", len);
+	chunk_keys_init(&s->keys, s->domain);
+	return open_chunks(s, err);
+}
+
+int
+store_open_fs(struct fs *fs, const char *catalog_path, int64_t (*clock)(void),
+    struct store **out, struct err *err)
+{
+	struct store *s = calloc(1, sizeof(*s));
+
+	if (s == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for the store");
+	s->fs = fs;
+	s->next_reader = (uint64_t)1 << 63;
+	pthread_mutex_init(&s->people, NULL);
+	pthread_mutex_init(&s->leases_lock, NULL);
+	pthread_mutex_init(&s->bad_lock, NULL);
+	for (uint32_t i = 0; i < STORE_HOST_LOCKS; i++)
+		pthread_mutex_init(&s->hosts[i], NULL);
+	if (open_all(s, catalog_path, clock, err) != 0) {
+		store_close(s);
+		return -1;
+	}
+	*out = s;
+	return 0;
+}
+
+int
+store_open(const char *dir, struct store **out, struct err *err)
+{
+	char path[4096];
+	struct fs *fs;
+
+	if (snprintf(path, sizeof(path), "%s/catalog.db", dir) >= (int)sizeof(path))
+		return err_set(err, ERR_LIMIT, "the store's path is too long");
+	if (fs_open_dir(dir, &fs, err) != 0)
+		return -1;
+	if (store_open_fs(fs, path, NULL, out, err) != 0) {
+		fs_free(fs);
+		return err_context(err, "cannot open the store in %s", dir);
+	}
+	(*out)->owns_fs = 1;
+	return 0;
+}
+
+void
+store_close(struct store *s)
+{
+	if (s == NULL)
+		return;
+	store_packs_free(s->packs);
+	store_reader_free(s->reader);
+	index_close(s->index);
+	lease_table_free(s->claims);
+	catalog_close(s->catalog);
+	journal_close(s->journal);
+	fs_close(s->lock_file);
+	if (s->owns_fs)
+		fs_free(s->fs);
+	free(s->bad);
+	for (uint32_t i = 0; i < STORE_HOST_LOCKS; i++)
+		pthread_mutex_destroy(&s->hosts[i]);
+	pthread_mutex_destroy(&s->bad_lock);
+	pthread_mutex_destroy(&s->leases_lock);
+	pthread_mutex_destroy(&s->people);
+	sodium_memzero(s, sizeof(*s));
+	free(s);
+}
+
+/* -------------------------------------------------------------------- small -- */
+
+int64_t
+store_now(struct store *s)
+{
+	return journal_now(s->journal);
+}
+
+const uint8_t *
+store_domain_key(const struct store *s)
+{
+	return s->domain;
+}
+
+const struct chunk_keys *
+store_keys(const struct store *s)
+{
+	return &s->keys;
+}
+
+int
+store_record(struct store *s, const struct journal_event *e, struct journal_place *place,
+    struct err *err)
+{
+	struct err later = ERR_INIT;
+
+	if (journal_append(s->journal, e, place, err) != 0)
+		return -1;
+	(void)catalog_follow(s->catalog, &later);
+	return 0;
+}
+
+int
+store_stats(struct store *s, struct store_stats *out, struct err *err)
+{
+	struct index_stats ix;
+	uint64_t total;
+
+	memset(out, 0, sizeof(*out));
+	if (catalog_stats(s->catalog, out, err) != 0 ||
+	    fs_space(s->fs, &out->free_bytes, &total, err) != 0)
+		return -1;
+	index_stats(s->index, &ix);
+	out->index_ram_bytes = ix.ram;
+	out->quarantined = ix.quarantined;
+	return 0;
+}

@@ -1,0 +1,158 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/err.h"
+#include "proto/chunk/group.h"
+#include "storage/catalog.h"
+#include "storage/index.h"
+#include "storage/journal.h"
+#include "storage/store_state.h"
+
+/* Collects the chunks that a footer puts into one group. */
+struct of_group {
+	struct store *s;
+	uint32_t offset;
+	struct err *err;
+};
+
+static int
+add_bad(void *arg, const struct pack_entry *e)
+{
+	struct of_group *g = arg;
+	struct pack_entry *more;
+
+	if (e->loc.offset != g->offset)
+		return 0;
+	more = realloc(g->s->bad, (g->s->bad_count + 1) * sizeof(*more));
+	if (more == NULL)
+		return err_set(g->err, ERR_NOMEM, "no memory for quarantined chunks");
+	g->s->bad = more;
+	g->s->bad[g->s->bad_count++] = *e;
+	return 0;
+}
+
+/* The entries of an open pack's group; what cannot be read names nothing. */
+static void
+add_from_group(struct store *s, struct pack *p, uint32_t offset)
+{
+	struct pack_loc loc = { .pack = pack_no(p), .offset = offset };
+	struct buf b = BUF_INIT(GROUP_LEN_MAX);
+	struct err ignored = ERR_INIT;
+	struct of_group to = { s, offset, &ignored };
+	struct pack_entry *entries;
+	struct group g;
+
+	if (pack_read_group(p, &loc, NULL, 0, &b, &g, &ignored) == 0 &&
+	    (entries = malloc(g.count * sizeof(*entries))) != NULL) {
+		pack_entries(loc.pack, offset, &g, entries);
+		for (uint32_t i = 0; i < g.count; i++)
+			(void)add_bad(&to, &entries[i]);
+		free(entries);
+	}
+	buf_free(&b);
+}
+
+/*
+ * Note whose chunks are bad now: the footer is believed before the damaged
+ * group.  Failing leaves them unnamed; the index still does not give them.
+ */
+static void
+note_bad(struct store *s, uint32_t pack, uint32_t offset)
+{
+	struct err ignored = ERR_INIT;
+	struct of_group to = { s, offset, &ignored };
+	struct pack *p;
+
+	if (pack_open(s->fs, pack, s->of.store, &p, &ignored) != 0)
+		return;
+	pthread_mutex_lock(&s->bad_lock);
+	if (pack_each_entry(p, add_bad, &to, NULL, &ignored) != 0 &&
+	    ignored.code == ERR_BUSY)
+		add_from_group(s, p, offset);
+	pthread_mutex_unlock(&s->bad_lock);
+	pack_close(p);
+}
+
+int
+store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *err)
+{
+	struct journal_event *e;
+	int ret;
+
+	/* In the index first: from here on nobody is told that it is there. */
+	if (index_quarantine(s->index, pack, offset, err) != 0)
+		return -1;
+	if ((e = calloc(1, sizeof(*e))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a journal record");
+	e->type = JOURNAL_QUARANTINE;
+	e->u.group.pack = pack;
+	e->u.group.offset = offset;
+	ret = store_record(s, e, NULL, err);
+	free(e);
+	note_bad(s, pack, offset);
+	return ret;
+}
+
+int
+store_load_bad(struct store *s, struct err *err)
+{
+	struct journal_group page[64], *after = NULL, last;
+	struct index_stats stats;
+	uint32_t n, all = 0;
+
+	index_stats(s->index, &stats);
+	do {
+		if (catalog_quarantined(s->catalog, after, page, 64, &n, err) != 0)
+			return -1;
+		for (uint32_t i = 0; i < n; i++) {
+			/* An index made anew has forgotten them. */
+			if (stats.quarantined <= all++ &&
+			    index_quarantine(
+				s->index, page[i].pack, page[i].offset, err) != 0)
+				return -1;
+			note_bad(s, page[i].pack, page[i].offset);
+		}
+		if (n > 0) {
+			last = page[n - 1];
+			after = &last;
+		}
+	} while (n == 64);
+	return 0;
+}
+
+static int
+cmp_id(const void *a, const void *b)
+{
+	return chunk_id_cmp(a, b);
+}
+
+int
+store_bad_ids(struct store *s, struct chunk_id **ids, size_t *n, struct err *err)
+{
+	struct chunk_id *all = NULL;
+	struct index_hit hit;
+	size_t count = 0;
+	int failed = 0;
+
+	*ids = NULL;
+	*n = 0;
+	pthread_mutex_lock(&s->bad_lock);
+	if (s->bad_count > 0 && (all = malloc(s->bad_count * sizeof(*all))) == NULL)
+		failed = err_set(err, ERR_NOMEM, "no memory for quarantined chunks");
+	for (size_t i = 0; !failed && i < s->bad_count; i++) {
+		failed = index_lookup(s->index, &s->bad[i].id, 1, &hit, err) != 0;
+		/* Another copy has healed it. */
+		if (!failed && hit.loc.pack == 0)
+			all[count++] = s->bad[i].id;
+	}
+	pthread_mutex_unlock(&s->bad_lock);
+	if (failed || count == 0) {
+		free(all);
+		return failed ? -1 : 0;
+	}
+	qsort(all, count, sizeof(*all), cmp_id);
+	*ids = all;
+	*n = count;
+	return 0;
+}

@@ -1,0 +1,141 @@
+/*
+ * store_state.h - the inside of a store, shared by store*.c and their tests.
+ */
+#ifndef STORAGE_STORE_STATE_H
+#define STORAGE_STORE_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "proto/chunk/tree.h"
+#include "storage/journal_record.h"
+#include "storage/pack.h"
+#include "storage/store.h"
+#include "storage/store_keys.h"
+
+struct catalog;
+struct fs;
+struct fs_file;
+struct index;
+struct journal;
+struct lease_table;
+struct store_nodes;
+struct store_packs;
+struct store_reader;
+
+#define STORE_HOST_LOCKS 64u
+#define STORE_CLAIMS_MAX (2u * 1024 * 1024)
+
+/*
+ * Locks, in the order in which they are taken: people, a host's, leases, bad;
+ * the parts' own locks come after all of these.
+ */
+struct store {
+	struct fs *fs;
+	int owns_fs;
+	struct fs_file *lock_file;
+	struct store_keys_of of;
+	uint8_t domain[CHUNK_KEY_LEN];
+	struct chunk_keys keys;
+	struct journal *journal;
+	struct catalog *catalog;
+	struct index *index;
+	struct lease_table *claims;
+	struct store_packs *packs;
+	struct store_reader *reader;
+	char catalog_why[160]; /* Why the catalog was made anew; "". */
+	uint32_t lost_packs;   /* Recorded as sealed, and not there. */
+
+	pthread_mutex_t people; /* From looking at peers and tokens to recording. */
+	pthread_mutex_t
+	    hosts[STORE_HOST_LOCKS]; /* From a host's head to its next point. */
+	pthread_mutex_t leases_lock;
+	struct store_lease *leases;
+	uint64_t next_reader; /* Ids of leases that the journal does not know. */
+
+	pthread_mutex_t bad_lock;
+	struct pack_entry *bad; /* Chunks of quarantined groups. */
+	size_t bad_count;
+};
+
+struct store_lease {
+	struct store_lease *next;
+	struct store *store;
+	uint64_t id;
+	char host[STORE_NAME_MAX];
+	enum store_purpose purpose;
+	int resumed;			/* It took over an unfinished backup's chunks. */
+	atomic_uint_fast64_t put_bytes; /* Since its last commit. */
+	atomic_int has_put, committed;
+	/* Under store->leases_lock: */
+	uint32_t volumes_count;
+	char volumes[STORE_VOLUMES_MAX][STORE_NAME_MAX];
+	struct store_base bases[STORE_VOLUMES_MAX];
+	/* One commit at a time: */
+	pthread_mutex_t commit;
+	struct store_nodes *checked; /* Nodes that are whole, with all below. */
+};
+
+/* As store_init() and store_open(), on any file layer; `fs` is borrowed. */
+int store_init_fs(struct fs *fs, struct err *err);
+int store_open_fs(struct fs *fs, const char *catalog_path, int64_t (*clock)(void),
+    struct store **out, struct err *err);
+
+/* Did this lease take over the chunks of a backup that did not finish? */
+int store_lease_resumed(const struct store_lease *l);
+
+/*
+ * Append to the journal and let the catalog follow.  0 once it is durable: what
+ * keeps the catalog from following is for the next question to report.
+ */
+int store_record(struct store *s, const struct journal_event *e,
+    struct journal_place *place, struct err *err);
+
+/* --------------------------------------------------------------- bad groups -- */
+
+/* A group's stored bytes are bad: record it, its chunks count as absent. */
+int store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *err);
+
+/* Learn the chunks of the quarantined groups that the catalog knows. */
+int store_load_bad(struct store *s, struct err *err);
+
+/*
+ * The ids (of both kinds) of quarantined chunks without a good copy, in a
+ * malloc'd array sorted by id; `*n` 0 and `*ids` NULL if there are none.
+ */
+int store_bad_ids(struct store *s, struct chunk_id **ids, size_t *n, struct err *err);
+
+/* -------------------------------------------------------------------- trees -- */
+
+/* Nodes already found whole: by id, level and length covered, with their sums. */
+struct store_nodes *store_nodes_new(uint32_t max);
+void store_nodes_free(struct store_nodes *n);
+/* 1 and the sums, or 0. */
+int store_nodes_get(const struct store_nodes *n, const struct chunk_id *id,
+    uint32_t level, uint64_t covered, struct tree_sums *sums);
+/* Remembers it unless it is full. */
+void store_nodes_add(struct store_nodes *n, const struct chunk_id *id, uint32_t level,
+    uint64_t covered, const struct tree_sums *sums);
+
+struct store_check {
+	struct store_lease *lease;
+	struct store_nodes *checked;
+	const struct chunk_id *base;	 /* A tree known to be whole, or NULL. */
+	struct buf *data_ids, *meta_ids; /* What is missing; full ones end the check. */
+	/* NULL, or: every data chunk met; non-zero ends the check and is returned. */
+	int (*chunk)(void *arg, const struct chunk_id *id);
+	/* NULL, or: every node met, before it is fetched. */
+	int (*node)(void *arg, const struct chunk_id *id);
+	void *arg;
+};
+
+/*
+ * Check the tree at `root_id` and all it rests on; fill in `v` from its root.
+ * 0 also if chunks are missing: they are in the lists.  ERR_CORRUPT for a tree
+ * that breaks the rules.
+ */
+int store_check_tree(const struct store_check *check, const struct chunk_id *root_id,
+    struct store_volume *v, struct err *err);
+
+#endif /* STORAGE_STORE_STATE_H */
