@@ -71,7 +71,8 @@ struct ntfs_record {
 	uint32_t len;	  /* Bytes in use. */
 	uint32_t attrs;	  /* Where the attributes begin. */
 	uint16_t links;
-	uint64_t base; /* Record number of the base record, 0 for a base record. */
+	int is_extension; /* Of record `base`; the MFT's own has number 0. */
+	uint64_t base;
 };
 
 /* The header of an in-use record whose fixups are undone; 0 if it makes no sense. */

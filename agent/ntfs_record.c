@@ -115,6 +115,7 @@ ntfs_record_parse(const uint8_t *p, uint32_t len, struct ntfs_record *out)
 	out->links = load_le16(p + 18);
 	out->attrs = load_le16(p + 20);
 	out->len = load_le32(p + 24);
+	out->is_extension = load_le64(p + 32) != 0;
 	out->base = ntfs_ref(load_le64(p + 32));
 	return out->len <= len && out->attrs >= 42 && out->attrs % 8 == 0 &&
 	       out->attrs + 4 <= out->len;

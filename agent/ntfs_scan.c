@@ -92,7 +92,7 @@ static int
 add_record(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan *s,
     uint32_t n, const struct ntfs_record *r, struct err *err)
 {
-	uint32_t at = r->attrs, owner = r->base != 0 ? (uint32_t)r->base : n;
+	uint32_t at = r->attrs, owner = r->is_extension ? (uint32_t)r->base : n;
 	struct ntfs_attr a;
 	unsigned place = 0;
 	int more, good;
@@ -103,7 +103,7 @@ add_record(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan *s,
 		/* "All bad clusters": claims the whole volume, and owns nothing. */
 		if (owner == NTFS_BADCLUS && ntfs_name_is(a.name, a.name_len, "$bad"))
 			continue;
-		if ((good = add_attr(v, plan, owner, r->base == 0, place, &a, err)) == -1)
+		if ((good = add_attr(v, plan, owner, !r->is_extension, place, &a, err)) == -1)
 			return -1;
 		s->damaged += good == 0;
 	}
@@ -126,7 +126,7 @@ look_at_record(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan 
 		s->damaged++;
 		return 0;
 	}
-	if (r.base == 0)
+	if (!r.is_extension)
 		ntfs_candidate_look(s, n, &r);
 	return add_record(v, plan, s, n, &r, err);
 }

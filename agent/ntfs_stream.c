@@ -171,7 +171,7 @@ follow_list(const struct ntfs *v, uint64_t n, const struct ntfs_record *base,
 		} else {
 			if ((got = ntfs_record_read(v, holder, buf, &other, err)) != 1)
 				return got;
-			if (other.base != n)
+			if (!other.is_extension || other.base != n)
 				return 0;
 		}
 		if (!find_part(&other, type, load_le64(p + 8), &a))
@@ -217,7 +217,7 @@ ntfs_stream_open(const struct ntfs *v, uint64_t n, uint32_t type, struct ntfs_st
 	int got;
 
 	memset(out, 0, sizeof(*out));
-	if ((got = ntfs_record_read(v, n, buf, &r, err)) != 1 || r.base != 0)
+	if ((got = ntfs_record_read(v, n, buf, &r, err)) != 1 || r.is_extension)
 		return got == -1 ? -1 : 0;
 	if ((got = open_in_record(v, n, &r, type, out, err)) != 1)
 		ntfs_stream_free(out);
@@ -241,7 +241,7 @@ ntfs_mft_open(struct ntfs *v, struct err *err)
 	if (v->src->read(v->src->arg, at, buf, v->boot.record_size, err) == -1)
 		return -1;
 	if (!ntfs_fixup(buf, v->boot.record_size) ||
-	    !ntfs_record_parse(buf, v->boot.record_size, &r) || r.base != 0)
+	    !ntfs_record_parse(buf, v->boot.record_size, &r) || r.is_extension)
 		return 0;
 	if ((got = open_in_record(v, NTFS_MFT, &r, NTFS_DATA, &v->mft, err)) != 1)
 		return got;

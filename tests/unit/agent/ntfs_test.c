@@ -1,0 +1,830 @@
+/* What the NTFS parser makes of volumes that no tool would make. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <cmocka.h>
+
+#include "tests/unit/agent/ntfs_image.h"
+#include "tests/unit/agent/volmap_cover.h"
+
+#define RUNS(...) ((const struct image_run[]){ __VA_ARGS__, { 0, 0 } })
+
+/* 400 clusters of 4 KiB, records of 1 KiB from 16 on for the test. */
+static struct image *
+ordinary(void)
+{
+	return image_new(400, 4096, 512, 1024, 64);
+}
+
+static struct cover *
+map_with(struct image *v, int flushed, unsigned flags)
+{
+	struct cover_disk disk = { v->p, v->size, 0, 0 };
+	struct err err = ERR_INIT;
+	struct cover *c = cover_new(&disk, flushed, flags, &err);
+
+	assert_non_null(c);
+	return c;
+}
+
+static struct cover *
+map(struct image *v)
+{
+	image_finish(v);
+	return map_with(v, 0, 0);
+}
+
+/* Non-zero: clusters [lcn, lcn + len) all have this letter. */
+static int
+are(const struct image *v, const struct cover *c, uint64_t lcn, uint64_t len, char letter)
+{
+	return cover_all(c, lcn * v->cluster, len * v->cluster, letter);
+}
+
+static void
+done(struct image *v, struct cover *c)
+{
+	cover_free(c);
+	image_free(v);
+}
+
+/* Map it, see a note with this word (or none), and that nothing is a hole. */
+static void
+keeps_everything(struct image *v, const char *word)
+{
+	struct cover *c = map(v);
+
+	assert_string_equal(c->fs, "ntfs");
+	assert_non_null(strstr(c->note, word));
+	assert_int_equal(cover_count(c, 'h'), 0);
+	done(v, c);
+}
+
+/* The same without doubts: only clusters from `lcn` on are holes. */
+static void
+leaves_out_free_clusters(struct image *v, uint64_t lcn)
+{
+	struct cover *c = map(v);
+
+	assert_string_equal(c->note, "");
+	assert_true(are(v, c, lcn, v->clusters - lcn, 'h'));
+	done(v, c);
+}
+
+/* ----------------------------------------------------------------- cutting -- */
+
+static void
+free_clusters_are_holes_and_files_are_cut_in_blocks(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover *c;
+
+	(void)state;
+	image_file(v, 16, 5, "a", RUNS({ f + 10, 40 }));
+	c = map(v);
+	assert_string_equal(c->fs, "ntfs");
+	assert_string_equal(c->note, "");
+	assert_true(are(v, c, f, 10, 'h'));
+	assert_true(are(v, c, f + 10, 40, 'd'));
+	assert_true(are(v, c, f + 50, v->clusters - f - 50, 'h'));
+	/* The copy of the boot sector behind the last cluster is kept. */
+	assert_true(cover_all(c, 400 * 4096, 512, 's'));
+	for (uint32_t i = 0, n = 0; i < c->data_cuts; i++)
+		if (c->data[i].offset >= (f + 10) * 4096ull) {
+			assert_int_equal(c->data[i].len, n < 2 ? 65536 : 8 * 4096);
+			assert_int_equal(
+			    c->data[i].offset, (f + 10) * 4096ull + n++ * 65536ull);
+		}
+	done(v, c);
+}
+
+/* The DATA cut at this byte of the volume. */
+static const struct volmap_cut *
+cut_at(const struct cover *c, uint64_t offset)
+{
+	for (uint32_t i = 0; i < c->data_cuts; i++)
+		if (c->data[i].offset == offset)
+			return &c->data[i];
+	return NULL;
+}
+
+static void
+a_block_gathers_its_pieces_in_the_order_of_the_file(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	const struct volmap_cut *cut;
+	struct cover *c;
+
+	(void)state;
+	/* The file's first part lies last; the hole in it is sparse. */
+	image_file(v, 16, 5, "a",
+	    RUNS({ f + 100, 3 }, { -1, 2 }, { f + 20, 4 }, { f + 60, 11 }));
+	c = map(v);
+	assert_non_null(cut = cut_at(c, (f + 20) * 4096ull));
+	assert_int_equal(cut->count, 3);
+	assert_int_equal(cut->len, 14 * 4096);
+	assert_int_equal(cut->piece[0].offset, (f + 100) * 4096ull);
+	assert_int_equal(cut->piece[1].offset, (f + 20) * 4096ull);
+	assert_int_equal(cut->piece[2].offset, (f + 60) * 4096ull);
+	assert_int_equal(cut->piece[2].len, 7 * 4096);
+	/* What is left of the last run is the next block. */
+	assert_non_null(cut = cut_at(c, (f + 67) * 4096ull));
+	assert_int_equal(cut->len, 4 * 4096);
+	done(v, c);
+}
+
+static void
+data_ends_at_the_last_valid_byte_and_the_rest_is_kept(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct image_run *run = &(struct image_run){ f, 8 };
+	uint64_t base = f * 4096ull;
+	struct cover *c;
+	uint8_t *a;
+
+	(void)state;
+	image_begin(v, 16, 1, 0);
+	image_bits(v, f, 8, 1);
+	a = image_attr(v, 16, 0x80, "", 0, RUNS(*run), 30000);
+	store_le64(a + 56, 9001);
+	c = map(v);
+	assert_true(cover_all(c, base, 9001, 'd'));
+	assert_true(cover_all(c, base + 9001, 8 * 4096 - 9001, 's'));
+	assert_string_equal(c->note, "");
+	done(v, c);
+}
+
+static void
+large_clusters_have_coarse_ends(void **state)
+{
+	struct image *v = image_new(20, 2u << 20, 512, 1024, 32);
+	uint32_t f = image_free_from(v);
+	uint64_t base = (uint64_t)f * v->cluster;
+	struct cover *c;
+
+	(void)state;
+	image_begin(v, 16, 1, 0);
+	image_bits(v, f, 2, 1);
+	image_attr(v, 16, 0x80, "", 0, RUNS({ f, 2 }), v->cluster + 100001);
+	c = map(v);
+	/* 2 MiB / 64 Ki: to the next 32 bytes. */
+	assert_true(cover_all(c, base, v->cluster + 100032, 'd'));
+	assert_true(cover_all(c, base + v->cluster + 100032, 1, 's'));
+	assert_true(are(v, c, f + 2, 20 - f - 2, 'h'));
+	done(v, c);
+}
+
+static void
+crumbs_are_read_like_their_neighbours(void **state)
+{
+	struct image *v = image_new(2000, 512, 512, 1024, 32);
+	uint32_t f = image_free_from(v);
+	struct cover *c;
+
+	(void)state;
+	/* One cluster, seven free, a file of eight, seven free ... */
+	image_file(v, 16, 5, "tiny", RUNS({ f, 1 }));
+	image_file(v, 17, 5, "a", RUNS({ f + 8, 8 }));
+	image_file(v, 18, 5, "b", RUNS({ f + 31, 8 }));
+	image_file(v, 19, 5, "c", RUNS({ f + 47, 9 }));
+	c = map(v);
+	assert_true(are(v, c, f, 8, 's'));
+	assert_true(are(v, c, f + 8, 8, 'd'));
+	assert_true(are(v, c, f + 16, 15, 'h'));
+	assert_true(are(v, c, f + 31, 8, 'd'));
+	assert_true(are(v, c, f + 39, 8, 'h'));
+	assert_true(are(v, c, f + 47, 9, 'd'));
+	done(v, c);
+}
+
+static void
+all_sizes_of_sectors_clusters_and_records_are_read(void **state)
+{
+	static const uint32_t kind[][3] = { { 512, 512, 1024 }, { 4096, 4096, 4096 },
+		{ 65536, 512, 1024 }, { 4096, 512, 512 }, { 1024, 1024, 2048 },
+		{ 131072, 1024, 4096 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(kind) / sizeof(kind[0]); i++) {
+		struct image *v = image_new(500, kind[i][0], kind[i][1], kind[i][2], 20);
+		uint32_t f = image_free_from(v);
+
+		image_file(v, 16, 5, "a", RUNS({ f, 32 }));
+		leaves_out_free_clusters(v, f + 32);
+	}
+}
+
+/* --------------------------------------------------------------- the MFT -- */
+
+/* Move what lies from record 32 on to another place: the MFT has two runs. */
+static void
+split_mft(struct image *v, uint32_t to)
+{
+	struct image_run first = { v->mft[0].lcn, 8 }, second = { to, v->mft[0].len - 8 };
+
+	memcpy(image_cluster(v, to), image_record(v, 32), second.len * v->cluster);
+	image_bits(v, (uint64_t)v->mft[0].lcn + 8, second.len, 0);
+	image_bits(v, to, second.len, 1);
+	v->mft[0] = first;
+	v->mft[1] = second;
+}
+
+static void
+a_fragmented_mft_is_followed(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover *c;
+
+	(void)state;
+	split_mft(v, f + 200);
+	image_begin(v, 0, 1, 0);
+	image_attr(v, 0, 0x80, "", 0, v->mft, 64 * 1024);
+	image_file(v, 50, 5, "late", RUNS({ f + 300, 5 }));
+	c = map(v);
+	assert_string_equal(c->note, "");
+	assert_true(are(v, c, f + 300, 5, 'd'));
+	assert_true(are(v, c, f + 200, 8, 'd'));
+	assert_true(are(v, c, f, 200, 'h'));
+	done(v, c);
+}
+
+/* An entry of an attribute list. */
+static void
+entry(uint8_t *p, uint32_t type, uint64_t lowest, uint32_t record)
+{
+	memset(p, 0, 32);
+	store_le32(p, type);
+	store_le16(p + 4, 32);
+	p[7] = 26;
+	store_le64(p + 8, lowest);
+	store_le64(p + 16, record | 1ull << 48);
+}
+
+/* The second run of the MFT is told by record 17 only; the list by itself is `resident`
+ * or not. */
+static void
+mft_by_list(int resident)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	uint8_t list[96];
+	struct cover *c;
+
+	split_mft(v, f + 200);
+	entry(list, 0x10, 0, 0);
+	entry(list + 32, 0x80, 0, 0);
+	entry(list + 64, 0x80, 8, 17);
+	image_begin(v, 0, 1, 0);
+	if (resident) {
+		image_resident(v, 0, 0x20, list, sizeof(list));
+	} else {
+		memcpy(image_cluster(v, f + 3), list, sizeof(list));
+		image_bits(v, f + 3, 1, 1);
+		image_attr(v, 0, 0x20, "", 0, RUNS({ f + 3, 1 }), sizeof(list));
+	}
+	store_le64(
+	    image_attr(v, 0, 0x80, "", 0, RUNS(v->mft[0]), 64 * 1024) + 40, 64 * 1024);
+	image_begin(v, 17, 1, 0);
+	/* An extension of record 0 names it by its sequence number alone. */
+	store_le64(image_record(v, 17) + 32, 1ull << 48);
+	image_attr(v, 17, 0x80, "", 8, RUNS(v->mft[1]), 0);
+	image_file(v, 50, 5, "late", RUNS({ f + 300, 5 }));
+	c = map(v);
+	assert_string_equal(c->note, "");
+	assert_true(are(v, c, f + 300, 5, 'd'));
+	assert_true(are(v, c, f + 100, 100, 'h'));
+	done(v, c);
+}
+
+static void
+an_mft_told_by_an_attribute_list_is_followed(void **state)
+{
+	(void)state;
+	mft_by_list(1);
+	mft_by_list(0);
+}
+
+static void
+a_file_over_two_records_is_one_file(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	const struct volmap_cut *cut;
+	struct cover *c;
+
+	(void)state;
+	/* The extension lies before its base, and its clusters too. */
+	image_begin(v, 16, 1, 20);
+	image_attr(v, 16, 0x80, "", 6, RUNS({ f + 10, 6 }), 0);
+	image_begin(v, 20, 1, 0);
+	store_le64(image_attr(v, 20, 0x80, "", 0, RUNS({ f + 50, 6 }), 12 * 4096) + 40,
+	    12 * 4096);
+	image_bits(v, f + 10, 6, 1);
+	image_bits(v, f + 50, 6, 1);
+	c = map(v);
+	assert_string_equal(c->note, "");
+	assert_non_null(cut = cut_at(c, (f + 10) * 4096ull));
+	assert_int_equal(cut->count, 2);
+	assert_int_equal(cut->piece[0].offset, (f + 50) * 4096ull);
+	done(v, c);
+}
+
+/* ------------------------------------------------------------------- doubt -- */
+
+static void
+clusters_of_deleted_files_are_holes(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+
+	(void)state;
+	image_file(v, 16, 5, "gone", RUNS({ f, 30 }));
+	image_bits(v, f, 30, 0);
+	store_le16(image_record(v, 16) + 22, 0);
+	leaves_out_free_clusters(v, f);
+}
+
+static void
+clusters_of_a_file_are_kept_though_the_bitmap_lost_them(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover *c;
+
+	(void)state;
+	image_file(v, 16, 5, "late bitmap", RUNS({ f, 30 }));
+	image_bits(v, f, 30, 0);
+	c = map(v);
+	assert_true(are(v, c, f, 30, 'd'));
+	done(v, c);
+}
+
+static void
+an_unclean_log_keeps_everything(void **state)
+{
+	struct image *v = ordinary();
+	struct cover *c;
+
+	(void)state;
+	image_log(v, 0, 1);
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ image_free_from(v), 30 }));
+	image_finish(v);
+	c = map_with(v, 0, 0);
+	assert_non_null(strstr(c->note, "$LogFile"));
+	assert_int_equal(cover_count(c, 'h') + cover_count(c, 'x'), 0);
+	cover_free(c);
+	/* Unless the file system was flushed at the cut. */
+	c = map_with(v, 1, 0);
+	assert_string_equal(c->note, "");
+	assert_true(cover_count(c, 'h') > 0);
+	assert_int_equal(cover_count(c, 'x'), 30 * 4096);
+	done(v, c);
+}
+
+static void
+a_clean_log_is_believed(void **state)
+{
+	struct image *v = ordinary();
+
+	(void)state;
+	image_log(v, 1, 1);
+	leaves_out_free_clusters(v, image_free_from(v));
+}
+
+static void
+a_log_in_doubt_keeps_everything(void **state)
+{
+	struct image *v;
+	uint8_t *log;
+
+	(void)state;
+	v = ordinary();
+	image_log(v, 1, 2); /* Of the version that is only in use while mounted. */
+	keeps_everything(v, "$LogFile");
+
+	v = ordinary();
+	image_log(v, 1, 1);
+	image_cluster(v, (uint64_t)v->log.lcn + 1)[510] ^= 1; /* Torn. */
+	keeps_everything(v, "$LogFile");
+
+	v = ordinary();
+	log = image_cluster(v, (uint64_t)v->log.lcn);
+	log[2 * v->cluster - 1] = 0; /* Nearly all ones. */
+	keeps_everything(v, "$LogFile");
+
+	v = ordinary();
+	image_log(v, 1, 1);
+	store_le16(image_cluster(v, (uint64_t)v->log.lcn) + 24, 4090);
+	keeps_everything(v, "$LogFile");
+
+	v = ordinary();
+	image_log(v, 1, 1);
+	store_le32(image_cluster(v, (uint64_t)v->log.lcn) + 16, 3000);
+	keeps_everything(v, "$LogFile");
+
+	v = ordinary();
+	image_begin(v, 2, 0, 0);
+	keeps_everything(v, "$LogFile");
+
+	v = ordinary();
+	image_begin(v, 2, 1, 0);
+	image_resident(v, 2, 0x80, "", 0);
+	keeps_everything(v, "$LogFile");
+}
+
+static void
+a_dirty_volume_keeps_everything(void **state)
+{
+	static const uint8_t dirty[12] = { 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, 1, 0 };
+	struct image *v = ordinary();
+
+	(void)state;
+	image_begin(v, 3, 1, 0);
+	image_resident(v, 3, 0x70, dirty, sizeof(dirty));
+	keeps_everything(v, "dirty");
+
+	v = ordinary();
+	image_begin(v, 3, 1, 0);
+	keeps_everything(v, "$Volume");
+}
+
+static void
+a_bitmap_in_doubt_keeps_everything(void **state)
+{
+	struct image *v = ordinary();
+
+	(void)state;
+	store_le64(image_record(v, 6) + 72 + 48, 20); /* Data size. */
+	keeps_everything(v, "$Bitmap");
+
+	v = ordinary();
+	store_le64(image_record(v, 6) + 72 + 56, 20); /* Valid size. */
+	keeps_everything(v, "$Bitmap");
+
+	v = ordinary();
+	image_begin(v, 6, 0, 0);
+	keeps_everything(v, "$Bitmap");
+}
+
+static void
+damaged_records_keep_everything(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	uint8_t *p;
+
+	(void)state;
+	image_begin(v, 16, 1, 0);
+	memcpy(image_record(v, 16), "BAAD", 4);
+	keeps_everything(v, "MFT");
+
+	v = ordinary(); /* Torn: the fixups do not match. */
+	image_file(v, 16, 5, "a", RUNS({ f, 3 }));
+	store_le16(image_record(v, 16) + 6, 9);
+	keeps_everything(v, "MFT");
+
+	v = ordinary(); /* A run past the end of the volume. */
+	image_file(v, 16, 5, "a", RUNS({ f, 3 }));
+	p = image_record(v, 16);
+	store_le32(p + load_le32(p + 24) - 8 - 16 + 1, 1u << 30);
+	keeps_everything(v, "MFT");
+
+	v = ordinary(); /* An attribute longer than its record. */
+	image_file(v, 16, 5, "a", RUNS({ f, 3 }));
+	store_le32(image_record(v, 16) + 72 + 4, 2000);
+	keeps_everything(v, "MFT");
+
+	v = ordinary(); /* More runs than it says to have. */
+	image_file(v, 16, 5, "a", RUNS({ f, 3 }, { f + 9, 3 }));
+	p = image_record(v, 16);
+	store_le64(p + 72 + load_le32(p + 76) + 24, 3);
+	keeps_everything(v, "MFT");
+}
+
+static void
+clusters_with_two_owners_are_streams_and_keep_everything(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover *c;
+
+	(void)state;
+	image_file(v, 16, 5, "a", RUNS({ f, 30 }));
+	image_file(v, 17, 5, "b", RUNS({ f + 10, 5 }));
+	image_file(v, 18, 5, "c", RUNS({ f + 40, 5 }));
+	c = map(v);
+	assert_non_null(strstr(c->note, "two owners"));
+	assert_int_equal(cover_count(c, 'h'), 0);
+	assert_true(are(v, c, f, 30, 's'));
+	assert_true(are(v, c, f + 40, 5, 'd'));
+	done(v, c);
+}
+
+static void
+a_file_that_maps_a_place_twice_is_a_stream(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover *c;
+
+	(void)state;
+	/* Base and extension both tell of VCN 0. */
+	image_begin(v, 16, 1, 20);
+	image_attr(v, 16, 0x80, "", 0, RUNS({ f + 10, 6 }), 0);
+	store_le64(image_record(v, 16) + 72 + 40, 0);
+	image_begin(v, 20, 1, 0);
+	store_le64(image_attr(v, 20, 0x80, "", 0, RUNS({ f + 50, 6 }), 12 * 4096) + 40,
+	    12 * 4096);
+	c = map(v);
+	assert_true(are(v, c, f + 10, 6, 's'));
+	assert_true(are(v, c, f + 50, 6, 's'));
+	done(v, c);
+}
+
+/* -------------------------------------------------------------- exclusions -- */
+
+/* Map a volume with this file in record 16, and count what is excluded. */
+static uint64_t
+excluded(struct image *v)
+{
+	struct cover *c = map(v);
+	uint64_t n = cover_count(c, 'x');
+
+	done(v, c);
+	return n;
+}
+
+static void
+page_files_are_excluded(void **state)
+{
+	static const char *const names[] = { "pagefile.sys", "SwapFile.SYS",
+		"hiberfil.sys" };
+	struct image *v;
+	uint32_t f;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		v = ordinary();
+		f = image_free_from(v);
+		image_file(v, 16, 5, names[i], RUNS({ f, 3 }, { f + 10, 4 }));
+		assert_int_equal(excluded(v), 7 * 4096);
+	}
+	/* What lies behind the valid data is the file's too. */
+	v = ordinary();
+	image_begin(v, 16, 1, 0);
+	image_name(v, 16, 5, "pagefile.sys", 3);
+	image_bits(v, f, 9, 1);
+	store_le64(image_attr(v, 16, 0x80, "", 0, RUNS({ f, 9 }), 9 * 4096) + 56, 0);
+	assert_int_equal(excluded(v), 9 * 4096);
+	/* A short name beside the long one is no second name. */
+	v = ordinary();
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 3 }));
+	image_name(v, 16, 5, "PAGEFI~1.SYS", 2);
+	assert_int_equal(excluded(v), 3 * 4096);
+}
+
+static void
+whatever_else_has_the_name_is_kept(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	uint8_t *p;
+
+	(void)state;
+	image_begin(v, 17, 3, 0);
+	image_file(v, 16, 17, "pagefile.sys", RUNS({ f, 3 })); /* Not in the root. */
+	assert_int_equal(excluded(v), 0);
+
+	v = ordinary();
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 3 }));
+	image_name(v, 16, 5, "precious", 1); /* A hard link. */
+	assert_int_equal(excluded(v), 0);
+
+	v = ordinary();
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 3 }));
+	store_le16(image_record(v, 16) + 18, 2); /* A link that is not here. */
+	assert_int_equal(excluded(v), 0);
+
+	v = ordinary();
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 3 }, { f + 6, 2 }));
+	image_bits(v, f + 7, 1, 0); /* A cluster is not allocated. */
+	assert_int_equal(excluded(v), 0);
+
+	v = ordinary();
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 3 }, { f + 6, 2 }));
+	image_file(v, 17, 5, "other", RUNS({ f + 7, 1 })); /* Not its alone. */
+	assert_int_equal(excluded(v), 0);
+
+	v = ordinary();
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 16 }));
+	p = image_record(v, 16);
+	store_le16(p + 72 + load_le32(p + 76) + 12, 1); /* Compressed. */
+	assert_int_equal(excluded(v), 0);
+
+	v = ordinary();
+	image_file(v, 16, 5, "pagefile.sys2", RUNS({ f, 3 }));
+	image_file(v, 17, 5, "pagefile_sys", RUNS({ f + 3, 3 }));
+	assert_int_equal(excluded(v), 0);
+
+	v = ordinary(); /* A second stream of it. */
+	image_begin(v, 16, 1, 0);
+	image_name(v, 16, 5, "pagefile.sys", 3);
+	image_bits(v, f, 3, 1);
+	image_attr(v, 16, 0x80, "s", 0, RUNS({ f, 3 }), 3 * 4096);
+	assert_int_equal(excluded(v), 0);
+}
+
+static void
+nothing_is_excluded_when_asked_to_keep_all(void **state)
+{
+	struct image *v = ordinary();
+	struct cover *c;
+
+	(void)state;
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ image_free_from(v), 3 }));
+	image_finish(v);
+	c = map_with(v, 0, VOLMAP_KEEP_ALL);
+	assert_int_equal(cover_count(c, 'x'), 0);
+	assert_true(cover_count(c, 'h') > 0);
+	cover_free(c);
+	c = map_with(v, 0, VOLMAP_WHOLE);
+	assert_string_equal(c->fs, "raw");
+	assert_int_equal(cover_count(c, 's'), v->size);
+	done(v, c);
+}
+
+#define AREA \
+	"{01234567-0123-0123-0123-0123456789ab}{3808876b-c176-4e48-b7ae-04046e6cc752}"
+
+static void
+difference_areas_are_excluded_in_their_directory_alone(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+
+	(void)state;
+	image_file(v, 16, 18, AREA, RUNS({ f, 3 })); /* Before its directory. */
+	image_file(v, 17, 18, AREA + 38, RUNS({ f + 3, 3 }));
+	image_begin(v, 18, 3, 0);
+	image_name(v, 18, 5, "System Volume Information", 1);
+	image_begin(v, 19, 3, 0);
+	image_name(v, 19, 5, "Other", 1);
+	image_file(v, 20, 19, AREA, RUNS({ f + 6, 3 }));
+	assert_int_equal(excluded(v), 3 * 4096);
+}
+
+static void
+memory_of_a_sleeping_system_is_excluded_and_all_else_kept(void **state)
+{
+	struct image *v;
+	struct cover *c;
+	uint32_t f;
+
+	(void)state;
+	for (int upper = 0; upper < 2; upper++) {
+		v = ordinary();
+		f = image_free_from(v);
+		image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 3 }));
+		image_file(v, 17, 5, "pagefile.sys", RUNS({ f + 3, 3 }));
+		memcpy(image_cluster(v, f), upper ? "HIBR" : "hibr", 4);
+		image_log(v, 0, 1);
+		c = map(v);
+		assert_int_equal(c->hibernated, 1);
+		assert_int_equal(cover_count(c, 'h'), 0);
+		assert_int_equal(cover_count(c, 'x'), 3 * 4096);
+		assert_true(are(v, c, f, 3, 'x'));
+		done(v, c);
+	}
+	/* Awake again: an ordinary volume. */
+	v = ordinary();
+	image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 3 }));
+	memcpy(image_cluster(v, f), "wake", 4);
+	c = map(v);
+	assert_int_equal(c->hibernated, 0);
+	assert_true(cover_count(c, 'h') > 0);
+	done(v, c);
+}
+
+/* ------------------------------------------------------------ not a volume -- */
+
+static void
+raw_with(struct image *v, const char *word)
+{
+	struct cover *c = map_with(v, 0, 0);
+
+	assert_string_equal(c->fs, "raw");
+	assert_non_null(strstr(c->note, word));
+	assert_int_equal(cover_count(c, 's'), v->size);
+	done(v, c);
+}
+
+static void
+a_volume_that_cannot_be_read_is_one_stream(void **state)
+{
+	static const struct {
+		uint32_t at, value;
+		const char *word;
+	} boot[] = { { 11, 100, "sector size" }, { 11, 8192, "sector size" },
+		{ 13, 3, "cluster size" }, { 13, 0x90, "cluster size" },
+		{ 13, 0, "cluster size" }, { 64, 0, "record size" },
+		{ 64, 0xf0, "record size" }, { 64, 3, "record size" },
+		{ 42, 1, "sectors" }, { 50, 7, "clusters" }, { 48, 399, "MFT" } };
+	struct image *v;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(boot) / sizeof(boot[0]); i++) {
+		v = ordinary();
+		image_finish(v);
+		if (boot[i].at == 11)
+			store_le16(v->p + 11, (uint16_t)boot[i].value);
+		else if (boot[i].at == 48)
+			store_le64(v->p + 48, boot[i].value);
+		else
+			v->p[boot[i].at] = (uint8_t)boot[i].value;
+		raw_with(v, boot[i].word);
+	}
+	v = ordinary();
+	image_finish(v);
+	v->size -= 8192; /* The volume was cut short. */
+	raw_with(v, "more sectors");
+	v = ordinary();
+	image_finish(v);
+	image_record(v, 0)[510] ^= 0x55;
+	raw_with(v, "MFT");
+	v = ordinary();
+	image_begin(v, 0, 1, 0);
+	image_finish(v);
+	raw_with(v, "MFT");
+	v = ordinary();
+	image_finish(v);
+	v->p[3] = 'X';
+	raw_with(v, "");
+}
+
+/* Whatever read fails: an error, no crash, no leak, no half map. */
+static void
+every_failing_read_is_reported(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover_disk disk;
+	struct cover *c = NULL;
+	uint64_t n;
+
+	(void)state;
+	image_log(v, 1, 1);
+	image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 3 }));
+	image_finish(v);
+	for (n = 1; n < 100 && c == NULL; n++) {
+		struct err err = ERR_INIT;
+
+		disk = (struct cover_disk){ v->p, v->size, n, 0 };
+		c = cover_new(&disk, 0, 0, &err);
+		assert_int_equal(err.code, c == NULL ? ERR_IO : ERR_NONE);
+	}
+	assert_in_range(n, 10, 99);
+	done(v, c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(free_clusters_are_holes_and_files_are_cut_in_blocks),
+		cmocka_unit_test(a_block_gathers_its_pieces_in_the_order_of_the_file),
+		cmocka_unit_test(data_ends_at_the_last_valid_byte_and_the_rest_is_kept),
+		cmocka_unit_test(large_clusters_have_coarse_ends),
+		cmocka_unit_test(crumbs_are_read_like_their_neighbours),
+		cmocka_unit_test(all_sizes_of_sectors_clusters_and_records_are_read),
+		cmocka_unit_test(a_fragmented_mft_is_followed),
+		cmocka_unit_test(an_mft_told_by_an_attribute_list_is_followed),
+		cmocka_unit_test(a_file_over_two_records_is_one_file),
+		cmocka_unit_test(clusters_of_deleted_files_are_holes),
+		cmocka_unit_test(clusters_of_a_file_are_kept_though_the_bitmap_lost_them),
+		cmocka_unit_test(an_unclean_log_keeps_everything),
+		cmocka_unit_test(a_clean_log_is_believed),
+		cmocka_unit_test(a_log_in_doubt_keeps_everything),
+		cmocka_unit_test(a_dirty_volume_keeps_everything),
+		cmocka_unit_test(a_bitmap_in_doubt_keeps_everything),
+		cmocka_unit_test(damaged_records_keep_everything),
+		cmocka_unit_test(
+		    clusters_with_two_owners_are_streams_and_keep_everything),
+		cmocka_unit_test(a_file_that_maps_a_place_twice_is_a_stream),
+		cmocka_unit_test(page_files_are_excluded),
+		cmocka_unit_test(whatever_else_has_the_name_is_kept),
+		cmocka_unit_test(nothing_is_excluded_when_asked_to_keep_all),
+		cmocka_unit_test(difference_areas_are_excluded_in_their_directory_alone),
+		cmocka_unit_test(
+		    memory_of_a_sleeping_system_is_excluded_and_all_else_kept),
+		cmocka_unit_test(a_volume_that_cannot_be_read_is_one_stream),
+		cmocka_unit_test(every_failing_read_is_reported),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,148 @@
+/*
+ * volmap_cover.h - walk a map over an array and look at what it covers: one
+ * letter for each cluster ('h' hole, 'x' excluded, 's' stream, 'd' data), while
+ * every rule of agent/volmap.h about cuts is checked.
+ */
+#ifndef TESTS_UNIT_AGENT_VOLMAP_COVER_H
+#define TESTS_UNIT_AGENT_VOLMAP_COVER_H
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/volmap.h"
+#include "proto/base/err.h"
+
+/* A volume in memory whose n-th read fails; 0: none does. */
+struct cover_disk {
+	const uint8_t *p;
+	uint64_t size;
+	uint64_t fail_at, reads;
+};
+
+struct cover {
+	char *byte; /* A letter for each byte of the volume. */
+	uint64_t size;
+	uint32_t data_cuts;
+	struct volmap_cut *data; /* The DATA cuts, in order. */
+	char fs[16], note[200];
+	int hibernated;
+};
+
+static inline int
+cover_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
+{
+	struct cover_disk *d = arg;
+
+	assert(offset <= d->size && len <= d->size - offset);
+	if (++d->reads == d->fail_at)
+		return err_set(err, ERR_IO, "bad sector");
+	memcpy(buf, d->p + offset, len);
+	return 0;
+}
+
+static inline void
+cover_range(struct cover *c, uint64_t offset, uint64_t len, char letter)
+{
+	assert(len > 0 && offset <= c->size && len <= c->size - offset);
+	for (uint64_t i = offset; i < offset + len; i++) {
+		assert(c->byte[i] == 0); /* Not covered twice. */
+		c->byte[i] = letter;
+	}
+}
+
+static inline void
+cover_data(struct cover *c, const struct volmap_cut *cut)
+{
+	uint64_t lowest = UINT64_MAX, sum = 0;
+
+	assert(cut->count >= 1 && cut->count <= VOLMAP_PIECES_MAX);
+	for (uint32_t i = 0; i < cut->count; i++) {
+		cover_range(c, cut->piece[i].offset, cut->piece[i].len, 'd');
+		sum += cut->piece[i].len;
+		lowest = cut->piece[i].offset < lowest ? cut->piece[i].offset : lowest;
+	}
+	assert(lowest == cut->offset && sum == cut->len && sum <= VOLMAP_BLOCK);
+	c->data = realloc(c->data, (c->data_cuts + 1) * sizeof(*c->data));
+	assert(c->data != NULL);
+	c->data[c->data_cuts++] = *cut;
+}
+
+/* Walk it all; NULL if something was read that could not be (err says what). */
+static inline struct cover *
+cover_new(struct cover_disk *disk, int flushed, unsigned flags, struct err *err)
+{
+	struct volmap_source source = { .read = cover_read,
+		.arg = disk,
+		.size = disk->size,
+		.sector_size = 512,
+		.flushed = flushed };
+	struct cover *c = calloc(1, sizeof(*c));
+	struct volmap_cut cut;
+	struct volmap *m;
+	uint64_t end = 0; /* Everything below was covered when the walk passed it. */
+	int got;
+
+	assert(c != NULL);
+	c->size = disk->size;
+	c->byte = calloc(1, c->size + 1);
+	assert(c->byte != NULL);
+	if (volmap_open(&source, flags, &m, err) == -1) {
+		free(c->byte);
+		free(c);
+		return NULL;
+	}
+	while ((got = volmap_next(m, &cut, err)) == 1) {
+		/* The position is the first byte that is not covered yet. */
+		while (end < c->size && c->byte[end] != 0)
+			end++;
+		assert(cut.offset == end);
+		if (cut.kind == VOLMAP_DATA)
+			cover_data(c, &cut);
+		else
+			cover_range(c, cut.offset, cut.len, "hxs"[cut.kind]);
+	}
+	for (; got == 0 && end < c->size; end++)
+		assert(c->byte[end] != 0);
+	strcpy(c->fs, volmap_fs(m));
+	strcpy(c->note, volmap_note(m));
+	c->hibernated = volmap_hibernated(m);
+	volmap_close(m);
+	if (got == 0)
+		return c;
+	free(c->byte);
+	free(c->data);
+	free(c);
+	return NULL;
+}
+
+static inline void
+cover_free(struct cover *c)
+{
+	free(c->byte);
+	free(c->data);
+	free(c);
+}
+
+/* Non-zero: all bytes of [offset, offset + len) have this letter. */
+static inline int
+cover_all(const struct cover *c, uint64_t offset, uint64_t len, char letter)
+{
+	for (uint64_t i = offset; i < offset + len; i++)
+		if (c->byte[i] != letter)
+			return 0;
+	return 1;
+}
+
+static inline uint64_t
+cover_count(const struct cover *c, char letter)
+{
+	uint64_t n = 0;
+
+	for (uint64_t i = 0; i < c->size; i++)
+		n += c->byte[i] == letter;
+	return n;
+}
+
+#endif /* TESTS_UNIT_AGENT_VOLMAP_COVER_H */
