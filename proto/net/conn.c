@@ -84,7 +84,7 @@ conn_uv_failed(struct conn *c, const struct err *err)
 		(void)err_context(&c->why,
 		    c->stage == CONN_OPEN ? "connection to %s" : "connect to %s",
 		    c->address);
-	if (c->stage == CONN_CONNECTING || c->broken.code != ERR_NONE)
+	if (c->stage == CONN_CONNECTING || c->broken.code != ERR_NONE || c->peer_gone)
 		cut(c);
 	else
 		linger(c, LAST_WORDS_MS);
@@ -137,6 +137,7 @@ clock_cb(uv_timer_t *h)
 	switch (c->stage) {
 	case CONN_CONNECTING:
 	case CONN_HANDSHAKE:
+		c->peer_gone = 1; /* Who was silent so long need not be waited for. */
 		(void)err_set(&err, ERR_TIMEOUT, "%s within %u ms",
 		    c->stage == CONN_HANDSHAKE ? "the TLS handshake was not done"
 					       : "no connection",
@@ -150,6 +151,7 @@ clock_cb(uv_timer_t *h)
 		}
 		quiet = uv_now(h->loop) - c->moved_at;
 		if (!c->paused && quiet >= c->limits.silence_ms) {
+			c->peer_gone = 1;
 			(void)err_set(
 			    &err, ERR_TIMEOUT, "silent for %u ms", c->limits.silence_ms);
 			conn_uv_failed(c, &err);
@@ -485,6 +487,7 @@ read_cb(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 		if (tls_input(c->tls, (const uint8_t *)b->base, (size_t)n, &err) < 0)
 			conn_uv_failed(c, &err);
 	} else if (n == UV_EOF) {
+		c->peer_gone = 1;
 		ended(c, 0);
 	} else if (c->stage == CONN_LINGER) {
 		cut(c);

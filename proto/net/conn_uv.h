@@ -47,6 +47,7 @@ struct conn {
 	enum conn_socket socket;
 	int handles; /* uv handles not yet closed. */
 	int reading, paused;
+	int peer_gone;	   /* Nobody to wait for: its stream ended, or it is silent. */
 	uint64_t moved_at; /* uv_now() when a byte last moved. */
 
 	struct tls *tls;

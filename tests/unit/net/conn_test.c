@@ -24,7 +24,7 @@ struct end {
 	uint32_t size_max;
 	int stalls; /* Pause now and then. */
 	struct timer *nap;
-	int finished;
+	int asleep;
 	struct gate *gate; /* Raised on open, when all came, and on closed. */
 	struct err why;
 	int client;
@@ -78,6 +78,7 @@ wake(void *arg)
 {
 	struct end *e = arg;
 
+	e->asleep = 0;
 	conn_pause(e->c, 0);
 	send_more(e);
 }
@@ -89,6 +90,7 @@ end_frame(struct conn *c, const struct frame *f, void *arg)
 	struct end *e = arg;
 	struct frame want;
 
+	PAIR_MUST(!e->asleep);
 	make_frame(&e->in_seed, e->got++, e->size_max, &want, body);
 	PAIR_MUST(f->kind == want.kind && f->flags == want.flags);
 	PAIR_MUST(f->request == want.request && f->len == want.len);
@@ -97,6 +99,7 @@ end_frame(struct conn *c, const struct frame *f, void *arg)
 		gate_raise(e->gate);
 	send_more(e);
 	if (e->stalls && e->got < e->to_get && peers_random(&e->stall_seed) % 8 == 0) {
+		e->asleep = 1;
 		conn_pause(c, 1);
 		timer_set(e->nap, peers_random(&e->stall_seed) % 4, 0);
 	}
@@ -216,7 +219,7 @@ both_ways_through_tiny_socket_buffers_with_stalls(void **state)
 	static const struct conn_limits tiny = { .sndbuf = 1, .rcvbuf = 1 };
 
 	(void)state;
-	exchange(&tiny, 100, 9000, 1);
+	exchange(&tiny, 60, 2000, 1);
 }
 
 static int
