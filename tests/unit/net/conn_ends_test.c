@@ -210,7 +210,6 @@ static struct gate came = GATE_INIT, framed = GATE_INIT, roomed = GATE_INIT;
 static struct conn *watched; /* The newest, on its loop only. */
 static struct loop *watched_loop;
 static int raise_limit, last_trust;
-static char last_why[128];
 
 static void
 watch_open(struct conn *c, const struct tls_peer *peer, void *arg)
@@ -218,8 +217,9 @@ watch_open(struct conn *c, const struct tls_peer *peer, void *arg)
 	(void)arg;
 	if (raise_limit)
 		conn_frame_max(c, FRAME_PAYLOAD_MAX);
+	pthread_mutex_lock(&came.lock);
 	last_trust = (int)peer->trust;
-	memcpy(last_why, peer->why, sizeof(last_why));
+	pthread_mutex_unlock(&came.lock);
 	gate_raise(&came);
 }
 
@@ -260,8 +260,10 @@ static const struct conn_events watch_events = { watch_open, watch_frame, watch_
 static void
 watch_accept(struct conn *c, unsigned loop_no, void *arg)
 {
+	pthread_mutex_lock(&came.lock); /* Many may come at once. */
 	watched = c;
 	watched_loop = peers.loops[loop_no];
+	pthread_mutex_unlock(&came.lock);
 	conn_set_events(c, &watch_events, arg);
 }
 
