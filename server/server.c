@@ -141,9 +141,8 @@ server_start(const struct config *config, struct server **out, struct err *err)
 	s->scratch = scratch_pool_new();
 	if (s->registry == NULL || s->policy == NULL || s->scratch == NULL) {
 		(void)err_set(err, ERR_NOMEM, "no memory for a server");
-	} else if (store_open(config->store, &s->store, err) != 0) {
-		(void)err_context(err, "store '%.100s'", config->store);
-	} else if (authority_open(s->store, &s->authority, err) == 0 &&
+	} else if (store_open(config->store, &s->store, err) == 0 &&
+		   authority_open(s->store, &s->authority, err) == 0 &&
 		   start_threads(s, err) == 0 && start_listening(s, err) == 0) {
 		name_addresses(s);
 		*out = s;
