@@ -1,9 +1,107 @@
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "agent/command.h"
+#include "agent/dial.h"
+#include "agent/restore.h"
+#include "agent/sources.h"
 #include "proto/base/err.h"
+
+static void
+print(const struct command_context *c, const struct restore_result *r)
+{
+	char size[24], got[24], put[24], same[24], rate[24];
+	double s = (double)r->duration_us / 1e6;
+
+	if (c->cmd->json) {
+		printf("{\"event\":\"restored\",\"sequence\":%" PRIu64
+		       ",\"size\":%" PRIu64 ",\"received_bytes\":%" PRIu64
+		       ",\"written_bytes\":%" PRIu64 ",\"same_bytes\":%" PRIu64
+		       ",\"duration_us\":%" PRIu64 "}\n",
+		    r->sequence, r->size, r->received_bytes, r->written_bytes,
+		    r->same_bytes, r->duration_us);
+		return;
+	}
+	if (c->cmd->quiet)
+		return;
+	progress_bytes(r->size, size);
+	progress_bytes(r->received_bytes, got);
+	progress_bytes(r->written_bytes, put);
+	progress_bytes(r->same_bytes, same);
+	progress_bytes(s > 0 ? (uint64_t)((double)r->written_bytes / s) : 0, rate);
+	printf("restored %s of point %" PRIu64 " to %s: %s; received %s, written %s",
+	    c->cmd->volume, r->sequence, c->cmd->to, size, got, put);
+	if (c->cmd->delta)
+		printf(", already right %s", same);
+	printf("; %.1f s, %s/s\n", s, rate);
+}
+
+/* A volume that was backed up from here is no target by accident. */
+static int
+check_source(const struct command_context *c, struct err *err)
+{
+	char name[SETTINGS_NAME_MAX];
+	int found;
+
+	if (c->cmd->over_source)
+		return 0;
+	found = sources_has(c->st, &c->settings, c->cmd->to, name, err);
+	if (found <= 0)
+		return found;
+	return err_set(err, ERR_EXISTS,
+	    "target %s: it is the source of volume %s; --overwrite-source allows that",
+	    c->cmd->to, name);
+}
+
+/* Nothing is restored over the agent's own memory. */
+static int
+check_state(const struct command_context *c, struct err *err)
+{
+	char *dir = realpath(state_dir(c->st), NULL), *to = realpath(c->cmd->to, NULL);
+	size_t len;
+	int rc = 0;
+
+	if (dir != NULL && to != NULL) {
+		len = strlen(dir);
+		if (strncmp(to, dir, len) == 0 && (to[len] == '/' || to[len] == '\0'))
+			rc = err_set(err, ERR_BUSY,
+			    "target %s: in the agent's state directory", c->cmd->to);
+	}
+	free(dir);
+	free(to);
+	return rc;
+}
 
 int
 command_restore(const struct command_context *c, struct err *err)
 {
-	(void)c;
-	return err_set(err, ERR_UNSUPPORTED, "restore: not yet");
+	struct restore_job job = { .host = "",
+		.volume = c->cmd->volume,
+		.target = c->cmd->to,
+		.mode = command_progress(c->cmd),
+		.stop = c->stop };
+	struct restore_result r;
+	struct dial d;
+	int rc;
+
+	if (restore_point(c->cmd->point, NULL, &job.sequence, err) != 0 ||
+	    check_source(c, err) != 0 || check_state(c, err) != 0)
+		return err_context(err, "restore");
+	job.flags = (c->cmd->delta ? RESTORE_DELTA : 0) |
+		    (c->cmd->force ? RESTORE_FORCE : 0) |
+		    (c->cmd->zero_holes ? RESTORE_ZERO_HOLES : 0) |
+		    (c->cmd->discard ? RESTORE_DISCARD : 0);
+	if (dial_open(c->st, c->machine, &d, err) != 0)
+		return err_context(err, "restore");
+	job.ch = d.ch;
+	job.keys = &d.keys;
+	rc = restore_run(&job, &r, err);
+	dial_close(&d);
+	if (rc != 0)
+		return err_context(err, "restore");
+	print(c, &r);
+	return 0;
 }

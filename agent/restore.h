@@ -19,34 +19,34 @@ struct chunk_keys;
 struct err;
 struct stop;
 
-#define RESTORE_NAME_MAX 64	/* Of hosts and volumes, with the NUL. */
+#define RESTORE_NAME_MAX 64 /* Of hosts and volumes, with the NUL. */
 
 /* Flags. */
-#define RESTORE_DELTA 1u	/* Keep the target; write only what differs. */
-#define RESTORE_FORCE 2u	/* Replace an existing file. */
-#define RESTORE_ZERO_HOLES 4u	/* Existing targets: what is free becomes zeros. */
-#define RESTORE_DISCARD 8u	/* Devices: tell them what is free. */
+#define RESTORE_DELTA 1u      /* Keep the target; write only what differs. */
+#define RESTORE_FORCE 2u      /* Replace an existing file. */
+#define RESTORE_ZERO_HOLES 4u /* Existing targets: what is free becomes zeros. */
+#define RESTORE_DISCARD 8u    /* Devices: tell them what is free. */
 
 struct restore_job {
-	struct channel *ch;		/* Greeted. */
+	struct channel *ch; /* Greeted. */
 	const struct chunk_keys *keys;
-	const char *host;		/* "": the agent's own. */
-	uint64_t sequence;		/* 0: the newest. */
+	const char *host;  /* "": the agent's own. */
+	uint64_t sequence; /* 0: the newest. */
 	const char *volume;
-	const char *target;		/* Path of a file or block device. */
+	const char *target; /* Path of a file or block device. */
 	unsigned flags;
 	enum progress_mode mode;
-	struct stop *stop;		/* May be NULL. */
+	struct stop *stop; /* May be NULL. */
 };
 
 struct restore_result {
 	char host[RESTORE_NAME_MAX];
 	uint64_t sequence;
-	int64_t time_us;		/* Of the point. */
-	uint64_t size;			/* Of the volume. */
-	uint64_t received_bytes;	/* Groups. */
-	uint64_t written_bytes;		/* To the target, zeros included. */
-	uint64_t same_bytes;		/* With RESTORE_DELTA: found right, left alone. */
+	int64_t time_us;	 /* Of the point. */
+	uint64_t size;		 /* Of the volume. */
+	uint64_t received_bytes; /* Groups. */
+	uint64_t written_bytes;	 /* To the target, zeros included. */
+	uint64_t same_bytes;	 /* With RESTORE_DELTA: found right, left alone. */
 	uint64_t duration_us;
 };
 
@@ -58,13 +58,14 @@ struct restore_result {
  * point, volume), ERR_EXISTS, ERR_BUSY, ERR_LIMIT (too small), ERR_CORRUPT (the
  * store has lost chunks), ERR_CANCELED.
  */
-int restore_run(const struct restore_job *job, struct restore_result *out, struct err *err);
+int
+restore_run(const struct restore_job *job, struct restore_result *out, struct err *err);
 
 /*
  * "12", "latest", and with `host` not NULL also "HOST/12", "HOST/latest": 0 is
  * the newest; host becomes "" if none is named.  ERR_NOTFOUND with one line.
  */
-int restore_point(const char *text, char host[RESTORE_NAME_MAX], uint64_t *sequence,
-    struct err *err);
+int restore_point(
+    const char *text, char host[RESTORE_NAME_MAX], uint64_t *sequence, struct err *err);
 
 #endif /* AGENT_RESTORE_H */
