@@ -440,6 +440,16 @@ load(struct index *ix, struct err *err)
 		(void)err_set(err, ERR_CORRUPT, "the index is of another store");
 		goto done;
 	}
+	/* The quarantine is worth keeping whatever the rest is. */
+	ix->next_run = v->next_run = m.next_run;
+	v->bad = m.bad;
+	v->n_bad = m.n_bad;
+	m.bad = NULL;
+	if (ix->config.rebuild || m.damaged) {
+		(void)err_set(err, ERR_CANCELED,
+		    m.damaged ? "a run was found damaged" : "a rebuild was asked for");
+		goto done;
+	}
 	for (uint32_t i = 0; i < m.n_runs; i++) {
 		if (index_run_open(
 			ix->fs, m.runs[i], m.store, &v->runs[v->n_runs], err) != 0)
@@ -452,12 +462,8 @@ load(struct index *ix, struct err *err)
 			goto done;
 		}
 	}
-	ix->next_run = v->next_run = m.next_run;
 	v->covered = m.covered;
-	v->bad = m.bad;
-	v->n_bad = m.n_bad;
 	m.covered.r = NULL;
-	m.bad = NULL;
 	ret = 1;
 done:
 	if (ret != 1)
@@ -467,14 +473,20 @@ done:
 	return ret;
 }
 
-/* Start from nothing: a durable empty manifest, whatever was there. */
+/* Start from nothing but the quarantine: a durable manifest without runs. */
 static int
 start_over(struct index *ix, struct err *err)
 {
-	index_view_unref(ix->view);
-	if ((ix->view = index_view_new()) == NULL)
+	struct index_view *v = index_view_new();
+
+	if (v == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a view of the index");
-	ix->view->next_run = ix->next_run;
+	v->next_run = ix->next_run;
+	v->bad = ix->view->bad;
+	v->n_bad = ix->view->n_bad;
+	ix->view->bad = NULL;
+	index_view_unref(ix->view);
+	ix->view = v;
 	return index_work_manifest(ix, ix->view, err);
 }
 
@@ -625,9 +637,7 @@ index_open(struct fs *fs, const struct index_config *config, const uint32_t *pac
 
 	if (fs_mkdir(fs, INDEX_DIR, err) != 0 || fs_sync_dir(fs, ".", err) != 0)
 		goto done;
-	loaded = config->rebuild ? err_set(&why, ERR_CANCELED, "a rebuild was asked for")
-				 : load(ix, &why);
-	if (loaded < 0 && !config->rebuild) {
+	if ((loaded = load(ix, &why)) < 0) {
 		*err = why;
 		goto done;
 	}

@@ -100,8 +100,8 @@ int index_forget_pack(struct index *ix, uint32_t no, struct err *err);
 /*
  * The group at `offset` of pack `no` is bad (or good again): its chunks count
  * as not stored unless another copy exists.  Durable when it returns.  At most
- * INDEX_QUARANTINE_MAX groups (ERR_LIMIT).  Lost by a rebuild: the journal or
- * catalog holds the truth and tells it again.
+ * INDEX_QUARANTINE_MAX groups (ERR_LIMIT).  Kept over rebuilds, unless the manifest
+ * itself is unreadable (`opened.rebuilt`): then the caller tells it again.
  */
 #define INDEX_QUARANTINE_MAX 65536u
 int index_quarantine(struct index *ix, uint32_t no, uint32_t offset, struct err *err);

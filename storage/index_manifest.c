@@ -17,14 +17,15 @@ static const uint8_t magic[4] = { 'H', 'F', 'M', '0' };
 
 int
 index_view_format(const struct index_view *v, const uint8_t store[PACK_STORE_ID_LEN],
-    struct buf *out, struct err *err)
+    int damaged, struct buf *out, struct err *err)
 {
 	size_t start = out->len;
 	uint8_t hash[BLAKE3_OUT_LEN];
 	int bad;
 
 	bad = buf_add(out, magic, 4, err) || buf_add_le16(out, VERSION, err) ||
-	      buf_add_le16(out, 0, err) || buf_add(out, store, PACK_STORE_ID_LEN, err) ||
+	      buf_add_le16(out, damaged != 0, err) ||
+	      buf_add(out, store, PACK_STORE_ID_LEN, err) ||
 	      buf_add_le32(out, v->next_run, err) || buf_add_le32(out, v->n_runs, err) ||
 	      buf_add_le32(out, v->covered.n, err) || buf_add_le32(out, v->n_bad, err);
 	for (uint32_t i = 0; !bad && i < v->n_runs; i++)
@@ -107,6 +108,9 @@ index_view_parse(
 	if (memcmp(hash, p + len - BLAKE3_OUT_LEN, sizeof(hash)) != 0)
 		return err_set(err, ERR_CORRUPT, "manifest hash does not hold");
 
+	if (load_le16(p + 6) > 1)
+		return err_set(err, ERR_CORRUPT, "manifest flags are not known");
+	out->damaged = load_le16(p + 6);
 	cursor_init(&c, p + 8, len - 8 - BLAKE3_OUT_LEN);
 	cursor_copy(&c, out->store, PACK_STORE_ID_LEN);
 	out->next_run = cursor_le32(&c);

@@ -67,13 +67,17 @@ int index_view_set_bad(
 int index_view_run_usable(const void *arg, const struct pack_entry *e);
 int index_view_mem_usable(const void *arg, const struct pack_entry *e);
 
-/* Append the manifest for `v` to `out`. */
+/*
+ * Append the manifest for `v` to `out`.  `damaged`: who opens it next takes the
+ * quarantine from it and all else from footers.
+ */
 int index_view_format(const struct index_view *v, const uint8_t store[PACK_STORE_ID_LEN],
-    struct buf *out, struct err *err);
+    int damaged, struct buf *out, struct err *err);
 
 /* What a manifest names; arrays are malloc'ed, freed by index_view_free_manifest(). */
 struct index_manifest {
 	uint8_t store[PACK_STORE_ID_LEN];
+	int damaged;
 	uint32_t next_run;
 	uint32_t runs[INDEX_RUNS_MAX], n_runs;
 	uint64_t entries[INDEX_RUNS_MAX];

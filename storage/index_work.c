@@ -84,10 +84,8 @@ index_work_manifest(struct index *ix, const struct index_view *v, struct err *er
 	struct buf b = BUF_INIT(INDEX_MANIFEST_MAX);
 	int bad;
 
-	/* The next opening reads footers, whatever is written here. */
-	if (atomic_load(&ix->distrusted))
-		return 0;
-	bad = index_view_format(v, ix->config.store, &b, err) != 0
+	bad = index_view_format(
+		  v, ix->config.store, atomic_load(&ix->distrusted), &b, err) != 0
 	      /* New runs have their names before something names them. */
 	      || fs_sync_dir(ix->fs, INDEX_DIR, err) != 0 ||
 	      fs_replace(ix->fs, INDEX_DIR, "MANIFEST", b.p, b.len, err) != 0;
@@ -103,9 +101,9 @@ index_work_distrust(struct index *ix, const struct err *why)
 	if (why->code != ERR_CORRUPT && why->code != ERR_IO)
 		return;
 	(void)pthread_mutex_lock(&ix->install);
-	if (!atomic_exchange(&ix->distrusted, 1) &&
-	    fs_unlink(ix->fs, INDEX_MANIFEST, &ignored) == 0)
-		(void)fs_sync_dir(ix->fs, INDEX_DIR, &ignored);
+	/* If it cannot be written now, each later manifest says it. */
+	if (!atomic_exchange(&ix->distrusted, 1))
+		(void)index_work_manifest(ix, ix->view, &ignored);
 	(void)pthread_mutex_unlock(&ix->install);
 }
 

@@ -42,7 +42,7 @@ struct index {
 	struct index_config config;
 	pthread_t thread;
 	int started;
-	atomic_int distrusted; /* A run is damaged: the manifest is gone. */
+	atomic_int distrusted; /* A run is damaged: the manifest says so. */
 
 	pthread_mutex_t install; /* Who changes the view and the manifest. */
 

@@ -34,11 +34,14 @@ made_chunk(uint64_t n, uint8_t out[96], struct chunk_id *id)
 {
 	static const uint8_t domain[CHUNK_KEY_LEN] = { 7 };
 	size_t len = 9 + made_mix(n) % 88;
-	struct chunk_keys keys;
+	static _Thread_local struct chunk_keys keys;
+	static _Thread_local int ready;
 
 	memset(out, (int)n, 96);
 	memcpy(out, &n, sizeof(n));
-	chunk_keys_init(&keys, domain);
+	if (!ready)
+		chunk_keys_init(&keys, domain);
+	ready = 1;
 	chunk_id_of(&keys, CHUNK_DATA, out, len, id);
 	return len;
 }
