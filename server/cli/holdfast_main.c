@@ -36,6 +36,17 @@ static const struct cli_command commands[] = {
 	{ "points", "[HOST] [--json]", "recovery points, newest first", "", cli_points },
 	{ "show", "HOST[/NUMBER] [--json]",
 	    "one point in full; the newest without NUMBER", "", cli_show },
+	{ "restore",
+	    "HOST[/NUMBER] [--volume NAME] --to FILE|DEVICE [--delta] [--force]\n"
+	    "           [--zero-holes] [--discard] [--quiet]",
+	    "write a volume of a point to a file or device",
+	    "The newest point without NUMBER; the only volume without --volume.  --delta "
+	    "keeps\n"
+	    "the target and rewrites only what differs; --force replaces an existing "
+	    "file;\n"
+	    "--zero-holes makes free space zeros, --discard tells a device what is "
+	    "free.\n",
+	    cli_restore },
 	{ "verify", "[--sample SHARE] [--trees]", "read the store and check it",
 	    "Every group of every pack, or a SHARE of them (0.05).  --trees: also that "
 	    "every\n"
