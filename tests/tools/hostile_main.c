@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/state.h"
@@ -231,11 +232,19 @@ begin(void)
 	v.sector_size = 512;
 	b.volumes = list;
 	b.n_volumes = 1;
-	send_msg(&b.base);
-	if (!next(&f) || f.kind != MSG_BEGUN) {
-		fprintf(stderr, "hostile: no Begun\n");
-		exit(3);
+	/* The case before may not be over yet at the server: it says busy then. */
+	for (int i = 0; i < 200; i++) {
+		const struct timespec moment = { 0, 50 * 1000 * 1000 };
+
+		send_msg(&b.base);
+		if (!next(&f))
+			break;
+		if (f.kind == MSG_BEGUN)
+			return;
+		(void)nanosleep(&moment, NULL);
 	}
+	fprintf(stderr, "hostile: no Begun\n");
+	exit(3);
 }
 
 /* Send chunks as one group; `id` NULL: its right name. */

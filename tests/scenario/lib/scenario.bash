@@ -79,19 +79,16 @@ server_start() {
 		sed -i "s/^listen = .*/listen = 127.0.0.1:$server_port/" "$work/holdfastd.conf"
 	fi
 }
-# server_end SIGNAL: stop and wait; prints its exit status.
+# server_end SIGNAL: stop and wait; its exit status is then in $server_status.
 server_end() {
-	local status=0
+	server_status=0
 	kill "-$1" "$server_pid"
-	wait "$server_pid" || status=$?
-	echo $status
+	wait "$server_pid" || server_status=$?
 }
 server_stop() {
-	local status
-	status=$(server_end_status TERM)
-	[ "$status" = 0 ] || fail "the server ended with $status"
+	server_end TERM
+	[ "$server_status" = 0 ] || fail "the server ended with $server_status"
 }
-server_end_status() { server_end "$1" > "$work/status"; cat "$work/status"; }
 server_kill() { kill -KILL "$server_pid"; wait "$server_pid" 2>/dev/null || true; }
 
 operator() { "$bin/holdfast" --operator "$work/operator" --server "$server" "$@"; }
