@@ -13,6 +13,7 @@ command_enroll(const struct command_context *c, struct err *err)
 {
 	struct enrol_options o = { .token = c->cmd->token,
 		.name = c->cmd->name,
+		.server = c->cmd->server,
 		.replace = c->cmd->replace,
 		.retry_ms = RETRY_MS };
 	char line[TOKEN_TEXT_MAX + 2], name[CERT_NAME_MAX];

@@ -76,6 +76,7 @@ attempt(const struct state *st, const struct enrol_options *o, const struct toke
     const struct cert_key *key, const struct cert *csr, const char *want,
     char name[CERT_NAME_MAX], struct err *err)
 {
+	const char *address = o->server != NULL ? o->server : token->address;
 	Wire__Enroll ask = WIRE__ENROLL__INIT;
 	ProtobufCMessage *reply = NULL;
 	struct tls_config *tls = NULL;
@@ -91,8 +92,8 @@ attempt(const struct state *st, const struct enrol_options *o, const struct toke
 	ask.machine.len = STATE_HASH_LEN;
 	ask.program = "holdfast-agent " HOLDFAST_VERSION;
 	if (tls_config_client(NULL, NULL, token->ca_fingerprint, &tls, err) == 0 &&
-	    channel_open(
-		token->address, tls, NULL, 0, &limits, DIAL_TIMEOUT_MS, &ch, err) == 0 &&
+	    channel_open(address, tls, NULL, 0, &limits, DIAL_TIMEOUT_MS, &ch, err) ==
+		0 &&
 	    greet(ch, o, err) == 0 &&
 	    channel_call(ch, &ask.base, MSG_ENROLLED, &reply, err) == 0)
 		rc = accept_reply(
@@ -101,7 +102,7 @@ attempt(const struct state *st, const struct enrol_options *o, const struct toke
 		msg_free(reply);
 	channel_close(ch);
 	tls_config_free(tls);
-	return rc == 0 ? 0 : err_context(err, "server %s", token->address);
+	return rc == 0 ? 0 : err_context(err, "server %s", address);
 }
 
 static void

@@ -15,10 +15,11 @@
 struct err;
 
 struct enrol_options {
-	const char *token; /* The text, "hf1...." */
-	const char *name;  /* NULL: the host's own name. */
-	int replace;	   /* Although already enrolled. */
-	uint32_t retry_ms; /* Give up after so long; 0: one attempt. */
+	const char *token;  /* The text, "hf1...." */
+	const char *name;   /* NULL: the host's own name. */
+	const char *server; /* "host:port" in place of the token's; NULL: the token's. */
+	int replace;	    /* Although already enrolled. */
+	uint32_t retry_ms;  /* Give up after so long; 0: one attempt. */
 	uint8_t machine[STATE_HASH_LEN];
 };
 

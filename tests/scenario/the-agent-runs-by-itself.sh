@@ -6,7 +6,7 @@
 server_init
 server_start
 enrol h1
-head -c 2000000 /dev/urandom > "$work/v.img"
+head -c 2000896 /dev/urandom > "$work/v.img"
 printf '[agent]\ninterval = 1s\nretry-for = 60s\n[volume v]\npath = %s\n' "$work/v.img" > "$work/agent-h1/agent.conf"
 agent h1 run > "$work/run.out" 2> "$work/run.err" &
 shell=$!
