@@ -74,6 +74,7 @@ hook() {
 	grep -qx '    chachapoly.c' "$library/CMakeLists.txt" ||
 	    { echo "build-mbedtls.sh: chachapoly.c is not where it was in mbedTLS" >&2; exit 1; }
 	sed -i 's/^    chachapoly\.c$/&\n    chachapoly_alt.c\n    external_random.c/' "$library/CMakeLists.txt"
+	sed -i '1i #define HOLDFAST_SELF_TEST' "$library/chachapoly.c"
 	echo '#include "mbedtls/mbedtls_config_holdfast.h"' >> "$include/mbedtls_config.h"
 }
 # hooked_is LIBRARY yes|no: is our ChaCha20-Poly1305 in it, and upstream's not?

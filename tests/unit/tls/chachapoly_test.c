@@ -1,4 +1,5 @@
 /* mbedTLS' ChaCha20-Poly1305 is libsodium's, and it is RFC 8439's. */
+#define HOLDFAST_SELF_TEST /* Declares mbedtls_chachapoly_self_test(). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include <sodium.h>
+
 #include "tests/unit/tls/tls_pair.h"
 
 static struct pair_ca ca, other_ca;
@@ -481,6 +483,39 @@ test_a_ticket_is_its_owners(void **state)
 	tls_config_free(foreign);
 }
 
+/*
+ * A good ticket offered, but so that mbedTLS prefers a full handshake (its age is
+ * wrong), and then no certificate shown: that is nobody, whatever the ticket says.
+ */
+static void
+test_an_offered_ticket_is_no_identity(void **state)
+{
+	/* Version, basis (authority, own certificate), facts; mbedTLS' header, its age.
+	 */
+	const size_t own = 1 + 32, age = 1 + 64 + 129 + 9;
+	uint8_t ticket[4096], sum[32];
+	struct tls_peer peer;
+	size_t len;
+	int wrong_age;
+
+	(void)state;
+	for (wrong_age = 0; wrong_age <= 1; wrong_age++) {
+		len = get_ticket(agent, server, ticket, sizeof(ticket));
+		ticket[age] ^= wrong_age ? 0x40 : 0;
+		(void)crypto_hash_sha256(sum, ticket, len - 8);
+		memcpy(ticket + len - 8, sum, 8);
+		assert_int_equal(resumes(agent, server, ticket, len, &peer), !wrong_age);
+		assert_int_equal(peer.trust, TLS_TRUSTED);
+		/* As a client without certificate would save it. */
+		memset(ticket + own, 0, 32);
+		(void)crypto_hash_sha256(sum, ticket, len - 8);
+		memcpy(ticket + len - 8, sum, 8);
+		assert_int_equal(resumes(nobody, server, ticket, len, &peer), !wrong_age);
+		assert_int_equal(peer.trust, wrong_age ? TLS_NOBODY : TLS_TRUSTED);
+		assert_string_equal(peer.cert.name, wrong_age ? "" : "host-7");
+	}
+}
+
 static void
 not_tls(struct tls_config *config, const char *bytes, size_t n, const char *why)
 {
@@ -585,6 +620,7 @@ main(void)
 		cmocka_unit_test(test_tickets_end),
 		cmocka_unit_test(test_ticket_keys_rotate),
 		cmocka_unit_test(test_a_ticket_is_its_owners),
+		cmocka_unit_test(test_an_offered_ticket_is_no_identity),
 		cmocka_unit_test(test_what_is_not_tls_13_is_said_so),
 		cmocka_unit_test(test_keylog_lines),
 		cmocka_unit_test(test_a_key_must_fit_its_certificate),
