@@ -76,7 +76,8 @@ state_lock(struct state *st, struct err *err)
 	if (flock(st->lock_fd, LOCK_EX | LOCK_NB) == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
-		err_set(err, ERR_BUSY, "%s: another holdfast-agent works with it now",
+		err_set(err, ERR_BUSY,
+		    "%s: busy: another holdfast-agent is already at work with it",
 		    st->dir);
 	else
 		err_os(err, errno, "%s/lock", st->dir);

@@ -74,6 +74,12 @@ stop_wait_ms(struct stop *s, uint32_t ms)
 	struct timespec end;
 	int asked, rc = 0;
 
+	if (s == NULL) {
+		end.tv_sec = ms / 1000;
+		end.tv_nsec = (long)(ms % 1000) * 1000000;
+		nanosleep(&end, NULL);
+		return 0;
+	}
 	clock_gettime(CLOCK_MONOTONIC, &end);
 	end.tv_sec += ms / 1000;
 	end.tv_nsec += (long)(ms % 1000) * 1000000;

@@ -21,7 +21,7 @@ void stop_free(struct stop *s);
 /* From any thread, but not from a signal handler.  Idempotent. */
 void stop_request(struct stop *s);
 
-/* Non-zero once asked.  `s` may be NULL: never. */
+/* Non-zero once asked.  `s` may be NULL, here and below: never asked. */
 int stop_asked(struct stop *s);
 
 /* Wait `ms`; non-zero if asked to stop before. */

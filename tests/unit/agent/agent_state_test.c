@@ -1,0 +1,255 @@
+/*
+ * What the agent remembers: files are replaced as a whole, the key is made once
+ * and for the owner only, one program at a time.  And agent.conf.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/settings.h"
+#include "agent/state.h"
+#include "proto/base/buf.h"
+#include "proto/base/err.h"
+
+struct world {
+	char dir[64];
+	struct state *st;
+	struct settings s;
+	struct err err;
+};
+
+static int
+set_up(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+
+	strcpy(w->dir, "/tmp/hf-state-XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	assert_int_equal(state_open(w->dir, &w->st, &w->err), 0);
+	settings_init(&w->s);
+	*state = w;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct world *w = *state;
+	char cmd[96];
+
+	state_close(w->st);
+	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", w->dir);
+	assert_int_equal(system(cmd), 0);
+	free(w);
+	return 0;
+}
+
+static void
+files_are_replaced_and_removed(void **state)
+{
+	struct world *w = *state;
+	struct buf b = BUF_INIT(STATE_FILE_MAX);
+
+	assert_int_equal(state_read(w->st, "x", &b, &w->err), 0);
+	assert_int_equal(state_write(w->st, "x", "one", 3, 0600, &w->err), 0);
+	assert_int_equal(state_write(w->st, "x", "three", 5, 0600, &w->err), 0);
+	assert_int_equal(state_read(w->st, "x", &b, &w->err), 1);
+	assert_int_equal(b.len, 5);
+	assert_memory_equal(b.p, "three", 5);
+	assert_int_equal(state_remove(w->st, "x", &w->err), 0);
+	assert_int_equal(state_remove(w->st, "x", &w->err), 0);
+	assert_int_equal(state_read(w->st, "x", &b, &w->err), 0);
+	buf_free(&b);
+}
+
+static void
+a_temporary_that_a_crash_left_is_in_nobodys_way(void **state)
+{
+	struct world *w = *state;
+	char path[96];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/x.tmp", w->dir);
+	assert_non_null(f = fopen(path, "w"));
+	fclose(f);
+	assert_int_equal(state_write(w->st, "x", "one", 3, 0600, &w->err), 0);
+	assert_int_not_equal(access(path, F_OK), 0);
+}
+
+static void
+the_key_is_made_once_and_for_us_only(void **state)
+{
+	struct world *w = *state;
+	uint8_t a[CERT_FINGERPRINT_LEN], b[CERT_FINGERPRINT_LEN];
+	struct cert_key *key;
+	struct stat st;
+	char path[96];
+
+	assert_int_equal(state_key(w->st, &key, &w->err), 0);
+	assert_int_equal(cert_key_hash(key, a, &w->err), 0);
+	cert_key_free(key);
+	assert_int_equal(state_key(w->st, &key, &w->err), 0);
+	assert_int_equal(cert_key_hash(key, b, &w->err), 0);
+	cert_key_free(key);
+	assert_memory_equal(a, b, sizeof(a));
+	snprintf(path, sizeof(path), "%s/key", w->dir);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+}
+
+static void
+a_damaged_key_is_said_not_replaced(void **state)
+{
+	struct world *w = *state;
+	struct cert_key *key;
+
+	assert_int_equal(state_write(w->st, "key", "junk", 4, 0600, &w->err), 0);
+	assert_int_equal(state_key(w->st, &key, &w->err), -1);
+	assert_non_null(strstr(w->err.text, "/key"));
+}
+
+static void
+the_head_is_kept(void **state)
+{
+	struct world *w = *state;
+	uint8_t in[STATE_HASH_LEN], out[STATE_HASH_LEN];
+
+	memset(in, 7, sizeof(in));
+	assert_int_equal(state_head(w->st, out, &w->err), 0);
+	assert_int_equal(state_set_head(w->st, in, &w->err), 0);
+	assert_int_equal(state_head(w->st, out, &w->err), 1);
+	assert_memory_equal(in, out, sizeof(in));
+	assert_int_equal(state_write(w->st, "head", "short", 5, 0600, &w->err), 0);
+	assert_int_equal(state_head(w->st, out, &w->err), 0);
+}
+
+static void
+machines_are_told_apart_by_a_hash(void **state)
+{
+	struct world *w = *state;
+	uint8_t a[STATE_HASH_LEN], b[STATE_HASH_LEN];
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/id", w->dir);
+	assert_int_equal(state_machine(path, a, &w->err), -1);
+	assert_int_equal(w->err.code, ERR_NOTFOUND);
+	err_clear(&w->err);
+	assert_int_equal(state_write(w->st, "id", "\n", 1, 0600, &w->err), 0);
+	assert_int_equal(state_machine(path, a, &w->err), -1);
+	assert_non_null(strstr(w->err.text, "empty"));
+	err_clear(&w->err);
+	assert_int_equal(state_write(w->st, "id", "0123", 4, 0600, &w->err), 0);
+	assert_int_equal(state_machine(path, a, &w->err), 0);
+	assert_int_equal(state_write(w->st, "id", "0123\n", 5, 0600, &w->err), 0);
+	assert_int_equal(state_machine(path, b, &w->err), 0);
+	assert_memory_equal(a, b, sizeof(a));
+	assert_int_equal(state_write(w->st, "id", "0124", 4, 0600, &w->err), 0);
+	assert_int_equal(state_machine(path, b, &w->err), 0);
+	assert_memory_not_equal(a, b, sizeof(a));
+}
+
+/* --------------------------------------------------------------- agent.conf -- */
+
+static int
+load(struct world *w, const char *text)
+{
+	char path[96];
+
+	snprintf(path, sizeof(path), "%s/agent.conf", w->dir);
+	assert_int_equal(
+	    state_write(w->st, "agent.conf", text, strlen(text), 0600, &w->err), 0);
+	settings_init(&w->s);
+	err_clear(&w->err);
+	return settings_load(&w->s, path, &w->err);
+}
+
+static void
+settings_are_read(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(settings_load(&w->s, "/nowhere/agent.conf", &w->err), 0);
+	assert_int_equal(w->s.level, SETTINGS_LEVEL);
+	assert_int_equal(
+	    load(w, "[agent]\nlevel = 5\ninterval = 6h\nretry-for = 90\n"
+		    "[volume C]\npath = /dev/sda2\n[volume data]\npath=/x y\n"),
+	    0);
+	assert_int_equal(w->s.level, 5);
+	assert_int_equal(w->s.interval_s, 6 * 3600);
+	assert_int_equal(w->s.retry_s, 90);
+	assert_int_equal(w->s.count, 2);
+	assert_string_equal(w->s.volumes[0].name, "C");
+	assert_string_equal(w->s.volumes[1].path, "/x y");
+}
+
+static void
+what_is_no_setting_is_named_with_its_line(void **state)
+{
+	static const struct {
+		const char *text, *words;
+	} bad[] = { { "[agent]\nlevle = 5\n", "levle" },
+		{ "[agent]\nlevel = 20\n", ":2" }, { "[agent]\nlevel = x\n", "level" },
+		{ "[agent]\ninterval = 5 weeks\n", "duration" },
+		{ "[agent]\ninterval = 10s\n", "at least" },
+		{ "[other]\na = b\n", "other" },
+		{ "[volume a b]\npath = /x\n", "letters" },
+		{ "[volume a]\npaht = /x\n", "paht" },
+		{ "[volume a]\npath = /x\npath = /y\n", "twice" },
+		{ "[agent]\nwhat is this\n", ":2" } };
+	struct world *w = *state;
+	size_t i;
+
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		if (load(w, bad[i].text) == 0 ||
+		    strstr(w->err.text, bad[i].words) == NULL)
+			fail_msg("%s: '%s'", bad[i].text, w->err.text);
+}
+
+static void
+volumes_are_named_on_the_command_line(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(settings_add(&w->s, "c=/dev/x=y", &w->err), 0);
+	assert_string_equal(w->s.volumes[0].name, "c");
+	assert_string_equal(w->s.volumes[0].path, "/dev/x=y");
+	assert_int_equal(settings_add(&w->s, "/a=b/disk.img", &w->err), 0);
+	assert_string_equal(w->s.volumes[1].name, "disk");
+	assert_string_equal(w->s.volumes[1].path, "/a=b/disk.img");
+	assert_int_equal(settings_add(&w->s, "/dev/sdb1", &w->err), 0);
+	assert_string_equal(w->s.volumes[2].name, "sdb1");
+	assert_int_equal(settings_add(&w->s, "c=/other", &w->err), -1);
+	assert_int_equal(w->err.code, ERR_EXISTS);
+	err_clear(&w->err);
+	assert_int_equal(settings_add(&w->s, "d=", &w->err), -1);
+	err_clear(&w->err);
+	assert_int_equal(settings_add(&w->s, "/with space", &w->err), -1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(files_are_replaced_and_removed),
+		TEST(a_temporary_that_a_crash_left_is_in_nobodys_way),
+		TEST(the_key_is_made_once_and_for_us_only),
+		TEST(a_damaged_key_is_said_not_replaced),
+		TEST(the_head_is_kept),
+		TEST(machines_are_told_apart_by_a_hash),
+		TEST(settings_are_read),
+		TEST(what_is_no_setting_is_named_with_its_line),
+		TEST(volumes_are_named_on_the_command_line),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

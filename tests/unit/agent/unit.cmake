@@ -1,0 +1,2 @@
+# The whole path against a real server in the same process.
+target_link_libraries(whole_test PRIVATE server)
