@@ -379,17 +379,16 @@ tell(struct waiter *w, const struct err *err)
 /*
  * A batch could not be written.  With it fails what was queued behind, as it
  * names the batch's records.  A full disk is survived if the file can be put
- * back as it was; after a failed sync nothing is certain.
+ * back as it was; after a failed sync nothing is certain (fs.h).
  */
 static void
-give_up(struct journal *j, struct waiter *batch, const struct err *why, int synced)
+give_up(struct journal *j, struct waiter *batch, const struct err *why, int written)
 {
 	struct err second = ERR_INIT;
 
-	if (why->code != ERR_NOSPACE || synced)
-		j->broken = 1;
-	else if (fs_truncate(j->file, j->end.offset, &second) != 0 ||
-		 fs_datasync(j->file, &second) != 0)
+	if (why->code != ERR_NOSPACE || written ||
+	    fs_truncate(j->file, j->end.offset, &second) != 0 ||
+	    fs_datasync(j->file, &second) != 0)
 		j->broken = 1;
 	tell(batch, why);
 	tell(j->waiters, why);
@@ -406,7 +405,7 @@ write_batch(struct journal *j)
 	struct journal_place end = j->queued;
 	struct buf bytes = j->pending;
 	struct err why = ERR_INIT;
-	int failed, synced = 0;
+	int failed, written;
 
 	j->waiters = NULL;
 	memset(&j->pending, 0, sizeof(j->pending));
@@ -414,11 +413,8 @@ write_batch(struct journal *j)
 	j->writing = 1;
 	pthread_mutex_unlock(&j->lock);
 
-	failed = fs_pwrite(j->file, bytes.p, bytes.len, j->end.offset, &why) != 0;
-	if (!failed) {
-		synced = 1;
-		failed = fs_datasync(j->file, &why) != 0;
-	}
+	written = fs_pwrite(j->file, bytes.p, bytes.len, j->end.offset, &why) == 0;
+	failed = !written || fs_datasync(j->file, &why) != 0;
 	if (!failed)
 		head_write(j, &end);
 
@@ -426,7 +422,7 @@ write_batch(struct journal *j)
 	j->writing = 0;
 	if (failed) {
 		(void)err_context(&why, "journal");
-		give_up(j, batch, &why, synced);
+		give_up(j, batch, &why, written);
 	} else {
 		j->end = end;
 		tell(batch, &why);

@@ -259,9 +259,36 @@ struct rig_reader {
 	const struct rig_volume *v;
 	struct codec *codec;
 	struct buf bytes;
+	struct store_place place; /* Of the group below. */
+	struct group group;
+	uint8_t *plain;
 	uint64_t next; /* Where the next extent must start. */
 	struct err *err;
 };
+
+/* Have the group at `place` decoded and proven; it is usually the last one. */
+static inline int
+rig_read_group(struct rig_reader *r, const struct store_place *place)
+{
+	if (r->plain != NULL && r->place.pack == place->pack &&
+	    r->place.offset == place->offset)
+		return 0;
+	free(r->plain);
+	r->plain = NULL;
+	if (store_group(r->lease, place, &r->bytes, r->err) != 0 ||
+	    group_parse(r->bytes.p, r->bytes.len, &r->group, r->err) != 0)
+		return -1;
+	r->plain = malloc(r->group.plain_len);
+	assert_non_null(r->plain);
+	if (group_decode(r->codec, &r->group, r->plain, r->err) != 0 ||
+	    group_prove(&r->group, r->keys, r->plain, r->err) != 0) {
+		free(r->plain);
+		r->plain = NULL;
+		return -1;
+	}
+	r->place = *place;
+	return 0;
+}
 
 static inline int
 rig_read_chunk(struct rig_reader *r, const struct extent *e, uint32_t seed)
@@ -269,37 +296,23 @@ rig_read_chunk(struct rig_reader *r, const struct extent *e, uint32_t seed)
 	uint8_t content[RIG_BLOCK], found;
 	struct store_place place;
 	struct group_entry entry;
-	struct group g;
-	uint8_t *plain;
-	int ret = 1;
 
 	if (store_locate(r->lease, CHUNK_DATA, &e->id, 1, &place, &found, r->err) != 0)
 		return -1;
 	if (!found)
 		return err_set(r->err, ERR_NOTFOUND, "the chunk at %llu is not there",
 		    (unsigned long long)e->offset);
-	if (store_group(r->lease, &place, &r->bytes, r->err) != 0 ||
-	    group_parse(r->bytes.p, r->bytes.len, &g, r->err) != 0)
+	if (rig_read_group(r, &place) != 0)
 		return -1;
-	plain = malloc(g.plain_len);
-	assert_non_null(plain);
-	if (group_decode(r->codec, &g, plain, r->err) != 0 ||
-	    group_prove(&g, r->keys, plain, r->err) != 0) {
-		free(plain);
-		return -1;
-	}
 	rig_content(seed, content);
-	for (uint32_t i = 0; i < g.count && ret == 1; i++) {
-		group_entry(&g, i, &entry);
-		if (chunk_id_cmp(&entry.id, &e->id) == 0)
-			ret =
-			    memcmp(plain + entry.offset, content, RIG_BLOCK) == 0 ? 0 : 1;
+	for (uint32_t i = 0; i < r->group.count; i++) {
+		group_entry(&r->group, i, &entry);
+		if (chunk_id_cmp(&entry.id, &e->id) == 0 &&
+		    memcmp(r->plain + entry.offset, content, RIG_BLOCK) == 0)
+			return 0;
 	}
-	free(plain);
-	if (ret == 1)
-		return err_set(r->err, ERR_CORRUPT, "the chunk at %llu is another",
-		    (unsigned long long)e->offset);
-	return 0;
+	return err_set(r->err, ERR_CORRUPT, "the chunk at %llu is another",
+	    (unsigned long long)e->offset);
 }
 
 /* Every block of the extent is of its kind; data is what it was. */
@@ -349,6 +362,7 @@ rig_verify(struct store *s, const struct store_point *p, uint32_t i,
 	store_lease_close(r.lease);
 	codec_free(r.codec);
 	buf_free(&r.bytes);
+	free(r.plain);
 	return ret;
 }
 

@@ -202,22 +202,22 @@ test_the_domain_key_stays_the_same(void **state)
 static void
 test_a_volume_comes_back_as_it_was(void **state)
 {
-	static uint32_t blocks[3000];
+	static uint32_t blocks[1200];
 	struct store_point *p = calloc(1, sizeof(*p)), *q = calloc(1, sizeof(*q));
-	struct rig_volume v = { blocks, 3000 };
+	struct rig_volume v = { blocks, 1200 };
 	struct here *h = *state;
 	struct store_stats stats;
 
 	assert_non_null(p);
 	assert_non_null(q);
-	rig_fill(blocks, 3000, 1);
-	for (uint32_t i = 0; i < 3000; i += 7)
+	rig_fill(blocks, 1200, 1);
+	for (uint32_t i = 0; i < 1200; i += 7)
 		blocks[i] = i % 3;
 	rig_ok(rig_backup(h->s, "alpha", &v, p, &h->err), &h->err);
 	assert_int_equal(p->sequence, 1);
 	assert_string_equal(p->host, "alpha");
 	assert_string_equal(p->volumes[0].fs, "raw");
-	assert_int_equal(p->volumes[0].size, 3000u * RIG_BLOCK);
+	assert_int_equal(p->volumes[0].size, 1200u * RIG_BLOCK);
 	assert_true(p->counts.stored_bytes > 0);
 	rig_ok(rig_verify(h->s, p, 0, &v, &h->err), &h->err);
 	reopen(h);
@@ -235,14 +235,14 @@ test_a_volume_comes_back_as_it_was(void **state)
 static void
 test_points_form_a_chain_per_host(void **state)
 {
-	static uint32_t blocks[1500];
+	static uint32_t blocks[1100];
 	struct store_point *p = calloc(4, sizeof(*p));
-	struct rig_volume v = { blocks, 1500 };
+	struct rig_volume v = { blocks, 1100 };
 	struct here *h = *state;
 	uint8_t zeros[STORE_HASH_LEN] = { 0 };
 
 	assert_non_null(p);
-	rig_fill(blocks, 1500, 2);
+	rig_fill(blocks, 1100, 2);
 	for (int i = 0; i < 3; i++) {
 		blocks[100 + i] = 77u + (uint32_t)i;
 		rig_ok(rig_backup(h->s, "alpha", &v, &p[i], &h->err), &h->err);
@@ -360,9 +360,9 @@ static void
 test_an_unfinished_backup_is_resumed_without_sending_again(void **state)
 {
 	static const char *const names[] = { "C" };
-	static uint32_t blocks[800];
+	static uint32_t blocks[200];
 	struct store_point *p = calloc(1, sizeof(*p));
-	struct rig_volume v = { blocks, 800 };
+	struct rig_volume v = { blocks, 200 };
 	struct buf bad = BUF_INIT(1000);
 	struct here *h = *state;
 	struct store_lease *l;
@@ -371,7 +371,7 @@ test_an_unfinished_backup_is_resumed_without_sending_again(void **state)
 	struct chunk_id root;
 
 	assert_non_null(p);
-	rig_fill(blocks, 800, 4);
+	rig_fill(blocks, 200, 4);
 	rig_ok(store_lease_open(h->s, "alpha", STORE_BACKUP, &l, &h->err), &h->err);
 	assert_int_equal(store_lease_resumed(l), 0);
 	rig_ok(store_backup_begin(l, names, 1, &base, &bad, &h->err), &h->err);

@@ -1,0 +1,374 @@
+/* The catalog is what the journal says: however it is lost, it comes back equal. */
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "proto/base/err.h"
+#include "storage/catalog.h"
+#include "storage/fs.h"
+#include "storage/fs_fault.h"
+#include "storage/journal.h"
+
+static const uint8_t store_id[16] = "a store's  name";
+static const uint8_t key[32] = "the journal's key, of 32 bytes.";
+
+#define ok(call)                                             \
+	do {                                                 \
+		if ((call) != 0)                             \
+			fail_msg("%s: %s", #call, err.text); \
+	} while (0)
+
+struct here {
+	char dir[64], path[80];
+	struct fs_fault *ff;
+	struct journal *j;
+};
+
+static int
+setup(void **state)
+{
+	struct here *h = calloc(1, sizeof(*h));
+	struct err err = ERR_INIT;
+
+	assert_non_null(h);
+	(void)snprintf(h->dir, sizeof(h->dir), "/tmp/hfcatalog.XXXXXX");
+	assert_non_null(mkdtemp(h->dir));
+	(void)snprintf(h->path, sizeof(h->path), "%s/catalog.db", h->dir);
+	h->ff = fs_fault_new(1);
+	assert_non_null(h->ff);
+	ok(journal_create(fs_fault_fs(h->ff), store_id, key, &err));
+	ok(journal_open(fs_fault_fs(h->ff), store_id, key, NULL, &h->j, NULL, &err));
+	*state = h;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct here *h = *state;
+	char command[100];
+
+	journal_close(h->j);
+	fs_fault_free(h->ff);
+	(void)snprintf(command, sizeof(command), "rm -rf '%s'", h->dir);
+	assert_int_equal(system(command), 0);
+	free(h);
+	return 0;
+}
+
+/* An event of each type, with contents by `n`. */
+static void
+write_events(struct here *h, unsigned n)
+{
+	struct journal_event *e = malloc(sizeof(*e));
+	struct err err = ERR_INIT;
+
+	assert_non_null(e);
+	for (int type = JOURNAL_SECRET; type <= JOURNAL_RELEASE; type++) {
+		memset(e, 0, sizeof(*e));
+		e->type = (enum journal_type)type;
+		switch (type) {
+		case JOURNAL_STUB:
+			continue;
+		case JOURNAL_SECRET:
+			(void)snprintf(e->u.secret.name, 20, "secret-%u", n % 3);
+			e->u.secret.len = 100 + n;
+			break;
+		case JOURNAL_PEER:
+		case JOURNAL_SEEN:
+			(void)snprintf(e->u.peer.name, 20, "host-%u", n % 5);
+			(void)snprintf(e->u.peer.group, 20, "group-%u", n);
+			memset(e->u.peer.serial, (int)n, sizeof(e->u.peer.serial));
+			e->u.peer.role = 1;
+			e->u.peer.seen_us = n * 1000;
+			break;
+		case JOURNAL_TOKEN:
+			memset(e->u.token.hash, (int)n, sizeof(e->u.token.hash));
+			e->u.token.uses_left = n;
+			e->u.token.ends_us = INT64_MAX;
+			break;
+		case JOURNAL_TOKEN_USE:
+			memset(e->u.use.token, (int)n, sizeof(e->u.use.token));
+			(void)snprintf(e->u.use.peer.name, 20, "new-%u", n);
+			memset(e->u.use.peer.serial, (int)n + 1,
+			    sizeof(e->u.use.peer.serial));
+			e->u.use.cert_len = 300;
+			break;
+		case JOURNAL_POINT:
+			(void)snprintf(e->u.point.host, 20, "host-%u", n % 5);
+			e->u.point.sequence = n / 5 + 1;
+			e->u.point.volumes_count = STORE_VOLUMES_MAX;
+			for (unsigned i = 0; i < STORE_VOLUMES_MAX; i++) {
+				(void)snprintf(
+				    e->u.point.volumes[i].name, 20, "volume-%u", i);
+				e->u.point.volumes[i].root_id.b[0] = (uint8_t)n;
+				e->u.point.volumes[i].data_bytes = i * n;
+			}
+			break;
+		case JOURNAL_LEASE_OPEN:
+			(void)snprintf(e->u.lease.host, 20, "host-%u", n % 5);
+			break;
+		case JOURNAL_LEASE_CLOSE:
+			e->u.lease.id = n;
+			break;
+		case JOURNAL_PACK:
+			e->u.pack.no = n + 1;
+			e->u.pack.plain = 1000;
+			e->u.pack.stored = 400;
+			e->u.pack.chunks = 7;
+			break;
+		case JOURNAL_QUARANTINE:
+			e->u.group.pack = n;
+			break;
+		case JOURNAL_RELEASE:
+			e->u.group.pack = n - 3;
+			break;
+		default:
+			(void)snprintf(e->u.note.who, 20, "host-%u", n % 5);
+			(void)snprintf(e->u.note.what, 20, "note-%u", n);
+			break;
+		}
+		/* Two hosts in seven are revoked now and then. */
+		if (type == JOURNAL_REVOKE && n % 7 > 1)
+			continue;
+		ok(journal_append(h->j, e, NULL, &err));
+	}
+	free(e);
+}
+
+/* All rows of all tables, as one text. */
+static char *
+dump(struct here *h)
+{
+	static const char *const tables[] = { "applied", "secrets", "peers", "certs",
+		"tokens", "enrolments", "points", "volumes", "records", "hosts", "audit",
+		"leases", "packs", "bad_groups" };
+	char *text = NULL;
+	sqlite3 *db;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+
+	assert_non_null(f);
+	assert_int_equal(sqlite3_open(h->path, &db), SQLITE_OK);
+	for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+		char sql[100];
+		sqlite3_stmt *st;
+
+		(void)snprintf(
+		    sql, sizeof(sql), "SELECT * FROM %s ORDER BY 1,2", tables[i]);
+		assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+		fprintf(f, "%s\n", tables[i]);
+		while (sqlite3_step(st) == SQLITE_ROW) {
+			for (int c = 0; c < sqlite3_column_count(st); c++) {
+				const uint8_t *p = sqlite3_column_blob(st, c);
+				int n = sqlite3_column_bytes(st, c);
+
+				for (int k = 0; k < n; k++)
+					fprintf(f, "%02x", p[k]);
+				fputc(' ', f);
+			}
+			fputc('\n', f);
+		}
+		sqlite3_finalize(st);
+	}
+	sqlite3_close(db);
+	fclose(f);
+	return text;
+}
+
+/* Open and close the catalog; why it was made anew. */
+static void
+visit(struct here *h, char why[160])
+{
+	struct err err = ERR_INIT;
+	struct catalog *c;
+
+	ok(catalog_open(h->path, store_id, h->j, &c, why, &err));
+	catalog_close(c);
+}
+
+static void
+test_lost_ruined_or_cut_it_comes_back_equal(void **state)
+{
+	struct here *h = *state;
+	char why[160], command[256], *want, *got;
+
+	for (unsigned n = 0; n < 40; n++)
+		write_events(h, n);
+	visit(h, why);
+	assert_string_equal(why, "");
+	want = dump(h);
+	assert_true(strlen(want) > 100000);
+	visit(h, why);
+	for (int i = 0; i < 5; i++) {
+		switch (i) {
+		case 0:
+			(void)snprintf(command, sizeof(command), "rm -f '%s'", h->path);
+			break;
+		case 1:
+			(void)snprintf(
+			    command, sizeof(command), "echo x > '%s'", h->path);
+			break;
+		case 2:
+			(void)snprintf(
+			    command, sizeof(command), "truncate -s 9000 '%s'", h->path);
+			break;
+		case 3:
+			(void)snprintf(command, sizeof(command), ": > '%s'", h->path);
+			break;
+		default:
+			(void)snprintf(command, sizeof(command),
+			    "dd if=/dev/urandom of='%s' bs=4096 seek=2 count=3 "
+			    "conv=notrunc "
+			    "2>/dev/null",
+			    h->path);
+			break;
+		}
+		assert_int_equal(system(command), 0);
+		visit(h, why);
+		got = dump(h);
+		assert_string_equal(want, got);
+		free(got);
+	}
+	free(want);
+}
+
+static void
+test_followed_step_by_step_or_at_once_it_is_the_same(void **state)
+{
+	struct here *h = *state;
+	struct err err = ERR_INIT;
+	struct catalog *c;
+	char *want, *got;
+
+	ok(catalog_open(h->path, store_id, h->j, &c, NULL, &err));
+	for (unsigned n = 0; n < 30; n++) {
+		write_events(h, n);
+		if (n % 3 == 0)
+			ok(catalog_follow(c, &err));
+	}
+	ok(catalog_follow(c, &err));
+	catalog_close(c);
+	want = dump(h);
+	assert_int_equal(unlink(h->path), 0);
+	visit(h, NULL);
+	got = dump(h);
+	assert_string_equal(want, got);
+	free(want);
+	free(got);
+}
+
+static void
+test_ahead_of_the_journal_it_is_made_anew(void **state)
+{
+	struct here *h = *state;
+	struct err err = ERR_INIT;
+	struct journal *j;
+	char why[160], *want, *got;
+	struct fs_fault *other;
+
+	for (unsigned n = 0; n < 5; n++)
+		write_events(h, n);
+	visit(h, why);
+	/* Another journal of the same store: shorter, and not what was applied. */
+	other = fs_fault_new(2);
+	assert_non_null(other);
+	ok(journal_create(fs_fault_fs(other), store_id, key, &err));
+	ok(journal_open(fs_fault_fs(other), store_id, key, NULL, &j, NULL, &err));
+	journal_close(h->j);
+	fs_fault_free(h->ff);
+	h->j = j;
+	h->ff = other;
+	write_events(h, 3);
+	visit(h, why);
+	got = dump(h);
+	assert_int_equal(unlink(h->path), 0);
+	visit(h, why);
+	want = dump(h);
+	assert_string_equal(want, got);
+	free(want);
+	free(got);
+}
+
+static void
+test_another_stores_catalog_is_not_believed(void **state)
+{
+	static const uint8_t other[16] = "another store's";
+	struct here *h = *state;
+	struct err err = ERR_INIT;
+	struct catalog *c;
+	char why[160];
+
+	write_events(h, 1);
+	visit(h, why);
+	ok(catalog_open(h->path, other, h->j, &c, why, &err));
+	assert_non_null(strstr(why, "another store"));
+	catalog_close(c);
+}
+
+static void
+test_what_it_answers(void **state)
+{
+	struct here *h = *state;
+	struct err err = ERR_INIT;
+	struct store_base base;
+	struct store_stats stats;
+	struct catalog_head head;
+	struct journal_group bad[50];
+	uint64_t ids[50];
+	struct catalog *c;
+	uint32_t n;
+
+	ok(catalog_open(NULL, store_id, h->j, &c, NULL, &err));
+	for (unsigned i = 0; i < 20; i++)
+		write_events(h, i);
+	ok(catalog_base(c, "host-3", "volume-63", &base, &err));
+	assert_int_equal(base.known, 1);
+	assert_int_equal(base.sequence, 4);
+	assert_int_equal(base.root_id.b[0], 18);
+	ok(catalog_base(c, "host-3", "volume-64", &base, &err));
+	assert_int_equal(base.known, 0);
+	ok(catalog_head(c, "host-3", &head, &err));
+	assert_int_equal(head.sequence, 4);
+	ok(catalog_head(c, "nobody", &head, &err));
+	assert_int_equal(head.sequence, 0);
+	ok(catalog_quarantined(c, NULL, bad, 50, &n, &err));
+	assert_int_equal(n, 3);
+	assert_int_equal(bad[0].pack, 17);
+	ok(catalog_quarantined(c, &bad[1], bad, 50, &n, &err));
+	assert_int_equal(n, 1);
+	ok(catalog_leases(c, "host-3", 0, ids, 50, &n, &err));
+	assert_int_equal(n, 4);
+	ok(catalog_leases(c, "host-3", ids[1], ids, 50, &n, &err));
+	assert_int_equal(n, 3);
+	memset(&stats, 0, sizeof(stats));
+	ok(catalog_stats(c, &stats, &err));
+	assert_int_equal(stats.points, 20);
+	assert_int_equal(stats.packs, 20);
+	assert_int_equal(stats.stored_bytes, 20 * 400);
+	assert_int_equal(stats.chunks, 140);
+	catalog_close(c);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_lost_ruined_or_cut_it_comes_back_equal),
+		T(test_followed_step_by_step_or_at_once_it_is_the_same),
+		T(test_ahead_of_the_journal_it_is_made_anew),
+		T(test_another_stores_catalog_is_not_believed),
+		T(test_what_it_answers),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
