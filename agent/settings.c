@@ -139,9 +139,9 @@ agent_key(struct reading *r, const char *name, const char *value)
 	if (strcmp(name, "interval") == 0) {
 		if (settings_duration(value, &r->s->interval_s, r->err) != 0)
 			return -1;
-		if (r->s->interval_s < 60)
+		if (r->s->interval_s == 0)
 			return err_set(
-			    r->err, ERR_LIMIT, "interval %s: at least 1m", value);
+			    r->err, ERR_LIMIT, "interval %s: at least 1s", value);
 		return 0;
 	}
 	if (strcmp(name, "retry-for") == 0)

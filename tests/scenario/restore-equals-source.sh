@@ -8,7 +8,7 @@ enrol h1
 ntfs_make "$work/c.img" 192 60 1
 fat_make "$work/f32.img" 64 32 12 2
 fat_make "$work/f16.img" 32 16 8 3
-fat_make "$work/f12.img" 4 12 1 4
+fat_make "$work/f12.img" 16 12 4 4
 truncate -s 24M "$work/ext.img"
 mkfs.ext4 -q -F -d "$here" "$work/ext.img"
 head -c 3000320 /dev/urandom > "$work/noise.img"

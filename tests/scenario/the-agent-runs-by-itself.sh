@@ -11,7 +11,7 @@ printf '[agent]\ninterval = 1s\nretry-for = 60s\n[volume v]\npath = %s\n' "$work
 agent h1 run > "$work/run.out" 2> "$work/run.err" &
 shell=$!
 pids+=($shell)
-points() { operator points h1 --json 2>/dev/null | grep -c '"sequence"' || true; }
+points() { operator points h1 --json 2>/dev/null | grep -o "\"sequence\"" | wc -l; }
 at_least() { [ "$(points)" -ge "$1" ]; }
 await 60 at_least 2
 server_kill
