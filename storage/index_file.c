@@ -44,6 +44,7 @@ index_run_unref(struct index_run *r)
 	fs_close(r->file);
 	free(r->fences);
 	free(r->filter);
+	free(r->known);
 	free(r);
 }
 
@@ -81,7 +82,8 @@ load_tail(struct index_run *r, struct err *err)
 	n = (size_t)(len - (uint64_t)r->f.blocks * INDEX_BLOCK_LEN);
 	fences_len = (size_t)r->f.blocks * INDEX_FENCE_LEN;
 	if ((tail = malloc(n)) == NULL || (r->fences = malloc(fences_len)) == NULL ||
-	    (r->filter = alloc_filter(r->f.lines)) == NULL) {
+	    (r->filter = alloc_filter(r->f.lines)) == NULL ||
+	    (r->known = calloc(r->f.blocks / 32 + 1, sizeof(*r->known))) == NULL) {
 		(void)err_set(err, ERR_NOMEM, "no memory for the filter of a run");
 		goto done;
 	}
@@ -196,13 +198,21 @@ index_run_find(const struct index_run *r, const struct chunk_id *id,
 	uint8_t block[INDEX_BLOCK_LEN];
 	uint64_t key = index_run_prefix(id->b);
 	uint32_t count, at;
+	int known;
 
 	for (uint32_t b = find_block(r, key); b < r->f.blocks; b++) {
 		if (fs_read_all(r->file, block, sizeof(block),
 			(uint64_t)b * sizeof(block), err) != 0)
 			return -1;
-		if (index_run_check_block(block, b, &count, err) != 0)
+		known = atomic_load_explicit(&r->known[b / 32], memory_order_relaxed) >>
+			    b % 32 &
+			1;
+		if (index_run_check_block(block, b, known, &count, err) != 0)
 			return err_context(err, "%s", r->file->name);
+		if (!known)
+			(void)atomic_fetch_or_explicit(
+			    &r->known[b / 32], 1u << b % 32, memory_order_relaxed);
+
 		for (at = lower_bound(block, count, id->b); at < count; at++) {
 			const uint8_t *e =
 			    block + INDEX_BLOCK_HEAD + (size_t)at * INDEX_ENTRY_LEN;
@@ -267,7 +277,7 @@ index_run_reader_next(struct index_run_reader *rd, const uint8_t **entry, struct
 		}
 		if (index_run_check_block(
 			rd->blocks + (size_t)rd->block * INDEX_BLOCK_LEN,
-			rd->first + rd->block, &rd->count, err) != 0)
+			rd->first + rd->block, 0, &rd->count, err) != 0)
 			return err_context(err, "%s", r->file->name);
 		rd->at = 0;
 	}
@@ -309,7 +319,8 @@ index_run_writer_open(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE
 	w->fences_cap = (uint32_t)(most / INDEX_BLOCK_ENTRIES + 1);
 	if ((w->blocks = malloc((size_t)AHEAD * INDEX_BLOCK_LEN)) == NULL ||
 	    (r->filter = alloc_filter(r->f.lines)) == NULL ||
-	    (r->fences = malloc((size_t)w->fences_cap * sizeof(*r->fences))) == NULL) {
+	    (r->fences = malloc((size_t)w->fences_cap * sizeof(*r->fences))) == NULL ||
+	    (r->known = calloc(w->fences_cap / 32 + 1, sizeof(*r->known))) == NULL) {
 		(void)err_set(err, ERR_NOMEM, "no memory to write a run");
 		goto fail;
 	}

@@ -50,9 +50,13 @@ index_run_prefix(const uint8_t *id)
 /* Complete a block that holds `count` entries. */
 void index_run_seal_block(uint8_t block[INDEX_BLOCK_LEN], uint32_t no, uint32_t count);
 
-/* Is this block `no`, whole?  `*count` is 1..INDEX_BLOCK_ENTRIES.  ERR_CORRUPT. */
-int index_run_check_block(
-    const uint8_t block[INDEX_BLOCK_LEN], uint32_t no, uint32_t *count, struct err *err);
+/*
+ * Is this block `no`, whole?  `*count` is 1..INDEX_BLOCK_ENTRIES.  The hash costs
+ * more than all the rest of a look-up: `known` leaves it out, for a block that
+ * held it before.  ERR_CORRUPT.
+ */
+int index_run_check_block(const uint8_t block[INDEX_BLOCK_LEN], uint32_t no, int known,
+    uint32_t *count, struct err *err);
 
 struct index_run_footer {
 	uint8_t store[PACK_STORE_ID_LEN];
@@ -98,8 +102,9 @@ struct index_run {
 	atomic_uint refs;
 	struct fs_file *file;
 	struct index_run_footer f;
-	uint64_t *fences; /* f.blocks of them. */
-	uint8_t *filter;  /* f.lines lines, aligned to one. */
+	uint64_t *fences;   /* f.blocks of them. */
+	uint8_t *filter;    /* f.lines lines, aligned to one. */
+	atomic_uint *known; /* A bit per block whose hash held since opening. */
 };
 
 /* "index/0000002a.run" */
