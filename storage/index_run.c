@@ -89,7 +89,8 @@ index_run_check_block(const uint8_t block[INDEX_BLOCK_LEN], uint32_t no, int kno
 			    err, ERR_CORRUPT, "hash of block %u does not hold", no);
 	}
 	*count = load_le16(block + 20);
-	if (load_le32(block + 16) != no || *count == 0 || *count > INDEX_BLOCK_ENTRIES)
+	if (load_le32(block + 16) != no || load_le16(block + 22) != 0 || *count == 0 ||
+	    *count > INDEX_BLOCK_ENTRIES)
 		return err_set(err, ERR_CORRUPT, "block %u is not what it should be", no);
 	return 0;
 }
@@ -136,6 +137,9 @@ index_run_parse_footer(const uint8_t p[INDEX_FOOTER_LEN], uint64_t file_len,
 	if (load_le16(p + 4) != VERSION)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "run version %u is newer than this program", load_le16(p + 4));
+	if (load_le16(p + 6) != 0 || load_le32(p + 28) != 0 || load_le64(p + 48) != 0 ||
+	    load_le64(p + 56) != 0)
+		return err_set(err, ERR_CORRUPT, "reserved bytes of a run are not zero");
 	out->no = load_le32(p + 8);
 	out->blocks = load_le32(p + 12);
 	out->entries = load_le64(p + 16);
