@@ -78,7 +78,7 @@ struct conn {
 struct conn *
 conn_uv_new(struct loop *l, struct tls_config *config, const struct conn_limits *limits);
 
-/* Give `c` the connected socket `fd` and begin; takes over `fd` in any case. */
+/* Give `c` the connected socket `fd` and begin.  Negative: `fd` stays the caller's. */
 int conn_uv_accept(struct conn *c, uv_os_sock_t fd);
 
 /* The socket in c->tcp is connected: begin TLS. */

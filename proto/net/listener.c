@@ -94,6 +94,7 @@ adopt(void *arg)
 		c->gone = conn_gone;
 		c->gone_arg = l->census;
 		if (conn_uv_accept(c, h->fd) < 0) {
+			(void)close(h->fd);
 			conn_close(c, NULL, 0);
 		} else {
 			l->accept(c, h->loop_no, l->arg);

@@ -264,6 +264,12 @@ msg_check(const ProtobufCMessage *m, enum err_code code, struct err *err)
 {
 	const ProtobufCMessageDescriptor *of = m->descriptor;
 
+	/* No field has the number 0; protobuf-c sees only its shortest form. */
+	for (unsigned i = 0; i < m->n_unknown_fields; i++) {
+		if (m->unknown_fields[i].tag == 0)
+			return err_set(
+			    err, code, "%s: a field without a number", of->short_name);
+	}
 	for (unsigned i = 0; i < of->n_fields; i++) {
 		const ProtobufCFieldDescriptor *f = &of->fields[i];
 		const struct rule *r = rule_of(of, f->name);

@@ -346,6 +346,9 @@ long_and_broken_messages_are_refused(void **state)
 	err_clear(&err);
 	assert_int_equal(unpack(MSG_HELLO, "\x0a\x7f", 2, &m, &err), -1);
 	assert_int_equal(err.code, ERR_PROTOCOL);
+	err_clear(&err);
+	assert_int_equal(unpack(MSG_STATS, "\x80\x00\x58", 3, &m, &err), -1);
+	assert_int_equal(err.code, ERR_PROTOCOL);
 }
 
 static void
