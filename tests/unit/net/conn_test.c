@@ -24,7 +24,7 @@ struct end {
 	uint32_t size_max;
 	int stalls; /* Pause now and then. */
 	struct timer *nap;
-	int asleep;
+	int asleep, again;
 	struct gate *gate; /* Raised on open, when all came, and on closed. */
 	struct err why;
 	int client;
@@ -47,6 +47,8 @@ make_frame(uint64_t *seed, int n, uint32_t size_max, struct frame *f, uint8_t *b
 	f->payload = f->len > 0 ? body : NULL;
 }
 
+static void send_again(void *arg);
+
 static void
 send_more(struct end *e)
 {
@@ -58,6 +60,21 @@ send_more(struct end *e)
 		make_frame(&e->out_seed, e->sent++, e->size_max, &f, body);
 		conn_send(e->c, &f);
 	}
+	/* When full, on_room goes on; else nobody would. */
+	if (e->sent < e->to_send && !conn_full(e->c) && !e->again) {
+		e->again = 1;
+		loop_post(e->loop, send_again, e);
+	}
+}
+
+static void
+send_again(void *arg)
+{
+	struct end *e = arg;
+
+	e->again = 0;
+	if (e->c != NULL)
+		send_more(e);
 }
 
 static void
