@@ -383,6 +383,7 @@ store_stats(struct store *s, struct store_stats *out, struct err *err)
 	if (catalog_stats(s->catalog, out, err) != 0 ||
 	    fs_space(s->fs, &out->free_bytes, &total, err) != 0)
 		return -1;
+	store_packs_count(s->packs, out);
 	index_stats(s->index, &ix);
 	out->index_ram_bytes = ix.ram;
 	out->quarantined = ix.quarantined;

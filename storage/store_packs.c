@@ -10,6 +10,7 @@
 #include "storage/journal_record.h"
 #include "storage/lease.h"
 #include "storage/pack.h"
+#include "storage/store.h"
 
 /* A group that is in its pack and not yet durable. */
 struct batch {
@@ -29,8 +30,9 @@ struct filling {
 	/* Under sp->lock: */
 	unsigned users;
 	struct batch *unsynced;
-	uint64_t end; /* Sync up to here for all of them. */
-	int stuck;    /* Can be neither filled nor sealed; kept until the end. */
+	uint64_t end;			/* Sync up to here for all of them. */
+	uint64_t chunks, plain, stored; /* In it; zeros once it was reported. */
+	int stuck; /* Can be neither filled nor sealed; kept until the end. */
 };
 
 struct store_packs {
@@ -250,6 +252,9 @@ retire(struct store_packs *sp, struct filling *f, struct err *err)
 	}
 	if (!empty) {
 		index_pack_done(sp->config.index, no);
+		pthread_mutex_lock(&sp->lock);
+		f->chunks = f->plain = f->stored = 0;
+		pthread_mutex_unlock(&sp->lock);
 		report(sp, no, f->kind);
 	}
 	unlink_filling(sp, f);
@@ -274,7 +279,8 @@ batch_new(uint64_t owner, const struct group *g)
 
 /* The group of `b` lies at `offset`: from here on a sync includes it. */
 static int
-note_put(struct store_packs *sp, struct filling *f, struct batch *b, uint64_t end)
+note_put(struct store_packs *sp, struct filling *f, struct batch *b, uint32_t plain,
+    uint64_t end)
 {
 	int much;
 
@@ -286,6 +292,9 @@ note_put(struct store_packs *sp, struct filling *f, struct batch *b, uint64_t en
 	f->unsynced = b;
 	if (end > f->end)
 		f->end = end;
+	f->chunks += b->n;
+	f->plain += plain;
+	f->stored += b->len;
 	sp->unsynced += b->len;
 	much = sp->unsynced >= STORE_PACKS_UNSYNCED_MAX;
 	pthread_mutex_unlock(&sp->lock);
@@ -315,7 +324,7 @@ store_packs_put(
 		r = pack_writer_append(f->w, g, &offset, &end, err);
 		if (r == PACK_APPENDED) {
 			pack_entries(pack_writer_no(f->w), offset, g, b->entries);
-			much = note_put(sp, f, b, end);
+			much = note_put(sp, f, b, g->plain_len, end);
 		}
 		leave(sp, f);
 		/* A pack in doubt goes the same way; what it held is then given up. */
@@ -360,6 +369,19 @@ store_packs_sync(struct store_packs *sp, struct err *err)
 	}
 	pthread_mutex_unlock(&sp->lock);
 	return failed ? -1 : 0;
+}
+
+void
+store_packs_count(struct store_packs *sp, struct store_stats *stats)
+{
+	pthread_mutex_lock(&sp->lock);
+	for (const struct filling *f = sp->all; f != NULL; f = f->next) {
+		stats->packs += f->chunks > 0;
+		stats->chunks += f->chunks;
+		stats->unique_bytes += f->plain;
+		stats->stored_bytes += f->stored;
+	}
+	pthread_mutex_unlock(&sp->lock);
 }
 
 int

@@ -18,6 +18,7 @@ struct index;
 struct journal_pack;
 struct lease_table;
 struct store_packs;
+struct store_stats;
 
 /* What it works with; all borrowed. */
 struct store_packs_config {
@@ -49,6 +50,9 @@ int store_packs_put(
 
 /* All that was put before this call is durable and found when it returns 0. */
 int store_packs_sync(struct store_packs *sp, struct err *err);
+
+/* Add what is in packs that are not sealed yet to chunks, packs and bytes. */
+void store_packs_count(struct store_packs *sp, struct store_stats *stats);
 
 /* Sync, and seal the packs being filled; the next group starts a new one. */
 int store_packs_seal(struct store_packs *sp, struct err *err);
