@@ -44,6 +44,9 @@ static const struct key keys[] = {
 	    "connections at once" },
 	{ "window", SIZE, AT(window), 0, 1 << 20, 1 << 28, 1, "8M",
 	    "bytes an agent may send ahead of what is stored" },
+	{ "ingest-memory", SIZE, AT(ingest_memory), 0, 1 << 24, 1ull << 40, 0, "512M",
+	    "bytes received and not yet stored, of all sessions; above it they take "
+	    "turns" },
 	{ "silence-timeout", DURATION, AT(silence_s), 0, 1, 86400, 1, "5m",
 	    "a session in which nothing moves for so long ends" },
 	{ "handshake-timeout", DURATION, AT(handshake_s), 0, 1, 600, 0, "20s",

@@ -30,7 +30,8 @@ struct config {
 	uint64_t workers, disk_workers;	    /* 0: one a core, four. */
 
 	uint64_t sessions;
-	uint64_t window; /* Bytes of Put under way a session. */
+	uint64_t window;	/* Bytes of Put under way a session. */
+	uint64_t ingest_memory; /* Of Put under way in all sessions. */
 	uint64_t silence_s, handshake_s, drain_s;
 
 	int agents_may_restore;

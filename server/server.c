@@ -36,6 +36,7 @@ struct server {
 	unsigned loops_count;
 	struct tls_config *tls;
 	struct listener *listener;
+	atomic_size_t ingest;
 	char address[CONFIG_ADDRESS_MAX + 8], advertise[CONFIG_ADDRESS_MAX + 8];
 };
 
@@ -120,6 +121,8 @@ start_listening(struct server *s, struct err *err)
 		.disk = s->disk,
 		.slow = s->slow,
 		.advertise = s->advertise,
+		.ingest = &s->ingest,
+		.ingest_max = s->config.ingest_memory,
 	};
 	if (tls_config_server(authority_server(s->authority), authority_ca(s->authority),
 		&s->tls, err) != 0)

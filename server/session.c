@@ -17,6 +17,14 @@
 
 #define LINGER_MS 3000u
 
+/* Who has not shown who it is gets less patience, in ms; and how often we look. */
+#define STRANGER_SILENCE_MS 30000
+#define LOOK_MS 5000u
+
+/* When trying again may help, where the handler does not know better. */
+#define RETRY_BUSY_MS 10000u
+#define RETRY_FULL_MS 60000u
+
 static void step(struct session *s);
 
 static int64_t
@@ -246,6 +254,12 @@ job_submit(struct session_job *j)
 	workers_submit(pools[j->how->pool], job_run, j->s->loop, job_done, j);
 }
 
+static uint32_t
+retry_after(enum err_code code)
+{
+	return code == ERR_BUSY ? RETRY_BUSY_MS : code == ERR_NOSPACE ? RETRY_FULL_MS : 0;
+}
+
 static void
 job_done(void *arg)
 {
@@ -261,6 +275,7 @@ job_done(void *arg)
 	if (j->how->beside) {
 		s->beside--;
 		s->beside_bytes -= j->raw_len;
+		(void)atomic_fetch_sub(s->world->ingest, j->raw_len);
 	} else {
 		s->lone_running = 0;
 	}
@@ -283,7 +298,7 @@ job_done(void *arg)
 		if (!j->closing)
 			session_log(s, LOG_WARN, "%s failed: %s", msg_name(j->how->kind),
 			    j->err.text);
-		fail(s, j->request, &j->err, j->closing, j->retry_ms);
+		fail(s, j->request, &j->err, j->closing, retry_after(j->err.code));
 	}
 	job_free(j);
 	step(s);
@@ -348,7 +363,9 @@ step(struct session *s)
 		return;
 	}
 	pause = s->lone != NULL || s->draining || s->beside >= SESSION_BESIDE_MAX ||
-		(s->window > 0 && s->beside_bytes > s->window);
+		(s->beside_bytes > 0 &&
+		    (s->beside_bytes > s->window ||
+			atomic_load(s->world->ingest) > s->world->ingest_max));
 	if (pause != s->paused)
 		conn_pause(s->conn, s->paused = pause);
 }
@@ -479,6 +496,7 @@ on_frame(struct conn *c, const struct frame *f, void *arg)
 	} else if (j->how->beside) {
 		s->beside++;
 		s->beside_bytes += j->raw_len;
+		(void)atomic_fetch_add(s->world->ingest, j->raw_len);
 		job_submit(j);
 	} else {
 		s->lone = j;
@@ -537,6 +555,8 @@ on_time(void *arg)
 	uint64_t silence_ms = policy_get(s->world->policy).silence_s * 1000;
 	struct err why = ERR_INIT;
 
+	if (s->role == CERT_NOBODY && silence_ms > STRANGER_SILENCE_MS)
+		silence_ms = STRANGER_SILENCE_MS;
 	if (s->conn == NULL || s->state == SESSION_CLOSING || s->beside > 0 ||
 	    (s->lone != NULL && s->lone_running) ||
 	    now_ms() - s->moved_ms < (int64_t)silence_ms)
@@ -574,6 +594,7 @@ session_accept(const struct session_world *world, struct loop *l, struct conn *c
 		return;
 	}
 	every = policy_get(world->policy).silence_s * 250;
+	every = every < LOOK_MS ? every : LOOK_MS;
 	timer_set(s->timer, every, every);
 	conn_set_events(c, &events, s);
 }

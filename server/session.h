@@ -18,6 +18,9 @@
 #ifndef SERVER_SESSION_H
 #define SERVER_SESSION_H
 
+#include <stdatomic.h>
+#include <stddef.h>
+
 struct authority;
 struct conn;
 struct err;
@@ -40,6 +43,8 @@ struct session_world {
 	struct workers *disk;  /* Store calls, signatures. */
 	struct workers *slow;  /* Verify: minutes. */
 	const char *advertise; /* "host:port" for tokens. */
+	atomic_size_t *ingest; /* Bytes of Put under way in all sessions. */
+	size_t ingest_max;     /* Above it each session has one Put at a time. */
 };
 
 /* Begin a session on a conn that was just accepted, on its loop `l`. */

@@ -11,9 +11,6 @@
 #define BAD_IDS_MAX (256u * 1024)
 #define MISSING_MAX (16u * 1024 * 1024)
 
-#define RETRY_BUSY_MS 10000u
-#define RETRY_FULL_MS 60000u
-
 static int
 check_begin(const Wire__Begin *m, struct err *err)
 {
@@ -86,15 +83,12 @@ session_begin_run(struct session_job *j)
 		names[i] = m->volumes[i]->name;
 		memcpy(s->begun[i], names[i], strlen(names[i]) + 1);
 	}
-	atomic_store(&s->stored_bytes, 0);
 	if (store_lease_open(
 		s->world->store, s->name, STORE_BACKUP, &s->backup, &j->err) == 0 &&
 	    store_backup_begin(s->backup, names, s->begun_count, bases, &bad, &j->err) ==
 		0)
 		answer_begun(j, s->begun_count, bases, &bad);
 	if (j->err.code != ERR_NONE) {
-		if (j->err.code == ERR_BUSY)
-			j->retry_ms = RETRY_BUSY_MS;
 		store_lease_close(s->backup);
 		free(s->begun);
 		s->backup = NULL;
@@ -178,12 +172,8 @@ session_put_run(struct session_job *j)
 
 	/* Whatever goes wrong, what would follow rests on this group. */
 	j->closing = 1;
-	if (prove(j, &g) != 0 || store_put(j->s->backup, &g, &j->err) != 0) {
-		if (j->err.code == ERR_NOSPACE)
-			j->retry_ms = RETRY_FULL_MS;
+	if (prove(j, &g) != 0 || store_put(j->s->backup, &g, &j->err) != 0)
 		return;
-	}
-	(void)atomic_fetch_add(&j->s->stored_bytes, g.len);
 	session_reply(j, &m.base, 0);
 }
 
@@ -227,7 +217,6 @@ draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct er
 	}
 	p->frozen_at_us = m->frozen_at_us;
 	session_text(p->note, sizeof(p->note), m->note);
-	p->counts.stored_bytes = atomic_load(&s->stored_bytes);
 	if (c == NULL)
 		return 0;
 	p->counts.read_bytes = c->read_bytes;
@@ -292,8 +281,7 @@ session_commit_run(struct session_job *j)
 	}
 	if (draft(s, m, p, &j->err) != 0 ||
 	    store_commit(s->backup, p, &result, &data, &meta, &j->err) != 0) {
-		if (j->err.code == ERR_NOSPACE)
-			j->retry_ms = RETRY_FULL_MS;
+		session_log(s, LOG_WARN, "commit failed: %s", j->err.text);
 	} else if (result == STORE_MISSING) {
 		answer_missing(j, &data, &meta);
 	} else {

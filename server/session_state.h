@@ -5,7 +5,7 @@
  *	the loop	everything not said to be otherwise
  *	lone job	`backup`, `view`, `begun`: read and written by the job that runs
  *			alone; Have and Put read `backup`, never beside such a job
- *	any thread	`gone`, `stored_bytes` (atomic); `world`, `address`, `peer`
+ *	any thread	`gone` (atomic); `world`, `address`, `peer`
  *			(constant once set); what is behind pointers that lock themselves
  */
 #ifndef SERVER_SESSION_STATE_H
@@ -75,8 +75,7 @@ struct session {
 	char (*begun)[STORE_NAME_MAX]; /* Volumes of this backup. */
 	struct session_view *view;
 
-	atomic_int gone;	    /* Its end has come: jobs may stop early. */
-	atomic_ullong stored_bytes; /* Of the backup under way. */
+	atomic_int gone; /* Its end has come: jobs may stop early. */
 };
 
 /* An answer that waits to be sent. */
@@ -116,9 +115,8 @@ struct session_job {
 	size_t out_bytes;
 	int more;
 	struct err err;
-	int closing;	   /* A failure ends the session. */
-	uint32_t retry_ms; /* After which trying again may help. */
-	void *state;	   /* The handler's, between run and done. */
+	int closing; /* A failure ends the session. */
+	void *state; /* The handler's, between run and done. */
 	void (*state_free)(void *state);
 };
 

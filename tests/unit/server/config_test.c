@@ -34,7 +34,7 @@ every_key_can_be_set(void **state)
 		  "advertise = backup.example.org:7437 ; what tokens say\n"
 		  "ready-file = /run/ready\n"
 		  "threads = 3\nworkers = 4\ndisk-workers = 5\n"
-		  "max-sessions = 17\nwindow = 16M\n"
+		  "max-sessions = 17\nwindow = 16M\ningest-memory = 64M\n"
 		  "silence-timeout = 90s\nhandshake-timeout = 5\ndrain-timeout = 2m\n"
 		  "agents-may-restore = no\ncertificate-lifetime = 30d\n"
 		  "log-level = debug\nlog-format = json",
@@ -49,6 +49,7 @@ every_key_can_be_set(void **state)
 	assert_int_equal(config.disk_workers, 5);
 	assert_int_equal(config.sessions, 17);
 	assert_int_equal(config.window, 16 << 20);
+	assert_int_equal(config.ingest_memory, 64 << 20);
 	assert_int_equal(config.silence_s, 90);
 	assert_int_equal(config.handshake_s, 5);
 	assert_int_equal(config.drain_s, 120);

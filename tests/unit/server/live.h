@@ -37,6 +37,7 @@
 #include "storage/store.h"
 
 #define LIVE_MS 20000u
+#define LIVE_CHUNK 65536u
 
 /* Fail the test with the error's own words. */
 #define live_ok(call)                                        \
@@ -361,6 +362,7 @@ live_emit(
 	struct live_nodes *n = arg;
 	uint8_t answer;
 
+	/* Whoever claimed it may be waiting for us: sending it twice does no harm. */
 	if (live_have(n->s, CHUNK_META, id, 1, &answer, err) != 0)
 		return -1;
 	if (answer == MSG_HAVE)
@@ -370,12 +372,43 @@ live_emit(
 	return live_put(n->s, n->b, err);
 }
 
-#define LIVE_CHUNK 65536u
-
 static inline int
 live_zero(const uint8_t *p, size_t n)
 {
 	return p[0] == 0 && memcmp(p, p + 1, n - 1) == 0;
+}
+
+/*
+ * Chunks that another session had claimed: ask until they are there, or until
+ * that session is gone and they are ours to send.
+ */
+static inline int
+live_pending(struct live_session *s, const uint8_t *image, size_t size,
+    const size_t *pending, size_t n, struct group_builder *data, struct err *err)
+{
+	const struct timespec wait = { .tv_nsec = 5000000 };
+
+	for (size_t i = 0; i < n; i++) {
+		size_t len =
+		    size - pending[i] < LIVE_CHUNK ? size - pending[i] : LIVE_CHUNK;
+		uint8_t answer = MSG_PENDING;
+		struct chunk_id id;
+
+		chunk_id_of(&s->keys, CHUNK_DATA, image + pending[i], len, &id);
+		for (int tries = 0; answer == MSG_PENDING && tries < 4000; tries++) {
+			if (live_have(s, CHUNK_DATA, &id, 1, &answer, err) != 0)
+				return -1;
+			if (answer == MSG_PENDING)
+				(void)nanosleep(&wait, NULL);
+		}
+		if (answer == MSG_PENDING)
+			return err_set(err, ERR_TIMEOUT, "a chunk stays pending");
+		if (answer == MSG_NEED &&
+		    (group_builder_add(data, &id, image + pending[i], len, err) != 0 ||
+			live_put(s, data, err) != 0))
+			return -1;
+	}
+	return 0;
 }
 
 /* Send all chunks of an image and its tree; the root's id.  For a begun session. */
@@ -391,6 +424,7 @@ live_send_image(struct live_session *s, const uint8_t *image, size_t size,
 	struct live_nodes nodes = { s, group_builder_new(CHUNK_META) };
 	struct group_builder *data = group_builder_new(CHUNK_DATA);
 	struct tree_builder *tree = tree_builder_new(&s->keys, &facts, live_emit, &nodes);
+	size_t *pending = calloc(size / LIVE_CHUNK + 1, sizeof(*pending)), waits = 0;
 	int rc = 0;
 
 	for (size_t at = 0; at < size && rc == 0; at += LIVE_CHUNK) {
@@ -407,6 +441,8 @@ live_send_image(struct live_session *s, const uint8_t *image, size_t size,
 			chunk_id_of(&s->keys, CHUNK_DATA, image + at, n, &e.id);
 			rc = live_have(s, CHUNK_DATA, &e.id, 1, &answer, err);
 		}
+		if (rc == 0 && answer == MSG_PENDING)
+			pending[waits++] = at;
 		if (rc == 0 && answer == MSG_NEED)
 			rc = group_builder_add(data, &e.id, image + at, n, err);
 		if (rc == 0 && group_builder_count(data) > 0 &&
@@ -418,7 +454,10 @@ live_send_image(struct live_session *s, const uint8_t *image, size_t size,
 	if (rc == 0 && group_builder_count(data) > 0)
 		rc = live_put(s, data, err);
 	if (rc == 0)
+		rc = live_pending(s, image, size, pending, waits, data, err);
+	if (rc == 0)
 		rc = tree_builder_finish(tree, root, err);
+	free(pending);
 	tree_builder_free(tree);
 	group_builder_free(data);
 	group_builder_free(nodes.b);
