@@ -128,12 +128,12 @@ says_how_fast_it_is(void **state)
 	double s;
 
 	(void)state;
-	(void)clock_gettime(CLOCK_MONOTONIC, &a);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
 	while (pos < BYTES)
 		pos += chunker_cut(p + pos, BYTES - pos, 1);
-	(void)clock_gettime(CLOCK_MONOTONIC, &b);
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
 	s = (double)(b.tv_sec - a.tv_sec) + (double)(b.tv_nsec - a.tv_nsec) / 1e9;
-	print_message("%.2f GB/s\n", BYTES / s / 1e9);
+	print_message("%.2f GB per second of CPU\n", BYTES / s / 1e9);
 	free(p);
 }
 

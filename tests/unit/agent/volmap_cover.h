@@ -46,10 +46,10 @@ static inline void
 cover_range(struct cover *c, uint64_t offset, uint64_t len, char letter)
 {
 	assert(len > 0 && offset <= c->size && len <= c->size - offset);
-	for (uint64_t i = offset; i < offset + len; i++) {
-		assert(c->byte[i] == 0); /* Not covered twice. */
-		c->byte[i] = letter;
-	}
+	/* Not covered twice: all of it is still zero. */
+	assert(c->byte[offset] == 0 &&
+	       memcmp(c->byte + offset, c->byte + offset + 1, len - 1) == 0);
+	memset(c->byte + offset, letter, len);
 }
 
 static inline void
@@ -67,6 +67,13 @@ cover_data(struct cover *c, const struct volmap_cut *cut)
 	c->data = realloc(c->data, (c->data_cuts + 1) * sizeof(*c->data));
 	assert(c->data != NULL);
 	c->data[c->data_cuts++] = *cut;
+}
+
+/* The first byte from `at` on that is not covered. */
+static inline uint64_t
+cover_end(const struct cover *c, uint64_t at)
+{
+	return (uint64_t)((char *)memchr(c->byte + at, 0, c->size + 1 - at) - c->byte);
 }
 
 /* Walk it all; NULL if something was read that could not be (err says what). */
@@ -95,16 +102,14 @@ cover_new(struct cover_disk *disk, int flushed, unsigned flags, struct err *err)
 	}
 	while ((got = volmap_next(m, &cut, err)) == 1) {
 		/* The position is the first byte that is not covered yet. */
-		while (end < c->size && c->byte[end] != 0)
-			end++;
+		end = cover_end(c, end);
 		assert(cut.offset == end);
 		if (cut.kind == VOLMAP_DATA)
 			cover_data(c, &cut);
 		else
 			cover_range(c, cut.offset, cut.len, "hxs"[cut.kind]);
 	}
-	for (; got == 0 && end < c->size; end++)
-		assert(c->byte[end] != 0);
+	assert(got != 0 || cover_end(c, end) == c->size);
 	strcpy(c->fs, volmap_fs(m));
 	strcpy(c->note, volmap_note(m));
 	c->hibernated = volmap_hibernated(m);
