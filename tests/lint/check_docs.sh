@@ -28,15 +28,4 @@ if [ -x "$cli" ]; then
 		grep -q "holdfast $c" docs/operators-guide.md || { echo "docs/operators-guide.md does not mention holdfast $c"; bad=1; }
 	done < "$tmp/commands"
 fi
-daemon=$1/bin/holdfastd
-if [ -x "$daemon" ]; then
-	# Every key with its default, as the daemon itself knows them.
-	: > "$tmp/empty.conf"
-	"$daemon" --config "$tmp/empty.conf" --check-config | sed -n 's/^\([a-z][a-z-]*\) = *\(.*\)$/\1 \2/p' |
-	    sed 's/ *$//' | sort > "$tmp/keys"
-	[ -s "$tmp/keys" ] || { echo "holdfastd --check-config prints no keys"; bad=1; }
-	sed -n 's/^| `\([a-z-]*\)` | `\{0,1\}\([^`|]*\)`\{0,1\} |.*/\1 \2/p' docs/operators-guide.md |
-	    sed 's/ *$//' | sort > "$tmp/keys.doc"
-	diff -u "$tmp/keys" "$tmp/keys.doc" || { echo "docs/operators-guide.md's keys and holdfastd's differ"; bad=1; }
-fi
 exit $bad
