@@ -321,34 +321,47 @@ state_set_head(
 	return state_write(st, "head", head, STATE_HASH_LEN, 0600, err);
 }
 
+/* The id in one file: 1, or 0 if there is none in it, or -1. */
+static int
+machine_id(const char *path, struct buf *id, struct err *err)
+{
+	int fd, rc;
+
+	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
+		if (errno == ENOENT)
+			return 0;
+		return err_os(err, errno, "machine id %s", path);
+	}
+	buf_clear(id);
+	rc = read_all(fd, id, err);
+	close(fd);
+	if (rc != 0)
+		return err_context(err, "machine id %s", path);
+	while (id->len > 0 && (id->p[id->len - 1] == '\n' || id->p[id->len - 1] == ' '))
+		id->len--;
+	return id->len > 0;
+}
+
 int
 state_machine(const char *path, uint8_t out[STATE_HASH_LEN], struct err *err)
 {
+	static const char *const places[] = { MACHINE_FILE, "/var/lib/dbus/machine-id",
+		"/sys/class/dmi/id/product_uuid" };
 	struct buf id = BUF_INIT(STATE_FILE_MAX);
-	int fd, rc = -1;
+	int found = 0;
 
-	if (path == NULL)
-		path = MACHINE_FILE;
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return err_os(err, errno, "machine id %s", path);
-	if (read_all(fd, &id, err) != 0) {
-		err_context(err, "machine id %s", path);
-		goto out;
-	}
-	while (id.len > 0 && (id.p[id.len - 1] == '\n' || id.p[id.len - 1] == ' '))
-		id.len--;
-	if (id.len == 0) {
-		err_set(err, ERR_NOTFOUND,
-		    "machine id %s: empty; name another file by "
-		    "--machine-id",
-		    path);
-		goto out;
-	}
-	blake3_derive_key(MACHINE_CONTEXT, id.p, id.len, out, STATE_HASH_LEN);
-	rc = 0;
-out:
-	close(fd);
+	if (path != NULL)
+		found = machine_id(path, &id, err);
+	else
+		for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && found == 0;
+		     i++)
+			found = machine_id(places[i], &id, err);
+	if (found == 1)
+		blake3_derive_key(MACHINE_CONTEXT, id.p, id.len, out, STATE_HASH_LEN);
+	else if (found == 0)
+		(void)err_set(err, ERR_NOTFOUND,
+		    "machine id %s: missing or empty; name another file by --machine-id",
+		    path != NULL ? path : MACHINE_FILE);
 	buf_free(&id);
-	return rc;
+	return found == 1 ? 0 : -1;
 }

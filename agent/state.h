@@ -89,7 +89,8 @@ int state_set_head(
     const struct state *st, const uint8_t head[STATE_HASH_LEN], struct err *err);
 
 /*
- * A hash that names this machine: of the id in `path` (NULL: /etc/machine-id).
+ * A hash that names this machine: of the id in `path` (NULL: /etc/machine-id,
+ * else D-Bus' copy of it, else the mainboard's UUID).
  * Says nothing about the id itself.  ERR_NOTFOUND with the way out in its text.
  */
 int state_machine(const char *path, uint8_t out[STATE_HASH_LEN], struct err *err);

@@ -14,7 +14,7 @@ server_stop
 note "the host's clock is wrong by years"
 server_start
 for when in '-10y' '+25y'; do
-	if ! at "$when" "$bin/holdfast-agent" --state "$work/agent-h1" backup c="$work/c.img" --retry-for 0s 2> "$work/e"; then
+	if ! at "$when" "$bin/holdfast-agent" --state "$work/agent-h1" --machine-id "$work/machine-id" backup c="$work/c.img" --retry-for 0s 2> "$work/e"; then
 		tail -1 "$work/e" | grep -Eiq 'clock|valid|expired' || fail "$when: $(tail -2 "$work/e")"
 		note "$when: $(tail -1 "$work/e")"
 	fi

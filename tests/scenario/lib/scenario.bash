@@ -15,6 +15,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=${HOLDFAST_BUILD:?set HOLDFAST_BUILD to a build directory}/bin
 work=$(mktemp -d "${TMPDIR:-/tmp}/holdfast.XXXXXX")
 pids=()
+# A machine of our own: a minimal system has no id, and runs must not depend on it.
+echo 0123456789abcdef0123456789abcdef > "$work/machine-id"
 
 cleanup() {
 	local status=$? pid m
@@ -95,7 +97,7 @@ operator() { "$bin/holdfast" --operator "$work/operator" --server "$server" "$@"
 agent() {
 	local name=$1
 	shift
-	"$bin/holdfast-agent" --state "$work/agent-$name" "$@"
+	"$bin/holdfast-agent" --state "$work/agent-$name" --machine-id "$work/machine-id" "$@"
 }
 enrol() {
 	local name=$1 token
