@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/snapshot_mounts.h"
 #include "agent/snapshot_provider.h"
 #include "proto/base/err.h"
 
@@ -37,38 +38,6 @@ struct offline {
 	struct state frozen;
 	char *path;
 };
-
-/*
- * How the device is mounted: 0 not at all, 1 only read-only, 2 for writing.
- * What counts is the file system's own option, not that of one mount of it.
- */
-static int
-mounted(dev_t dev, struct err *err)
-{
-	char line[8192], *rest, *super;
-	unsigned major_no, minor_no;
-	int found = 0;
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-
-	if (f == NULL)
-		return err_os(err, errno, "/proc/self/mountinfo");
-	while (found < 2 && fgets(line, sizeof(line), f) != NULL) {
-		if (sscanf(line, "%*u %*u %u:%u", &major_no, &minor_no) != 2 ||
-		    makedev(major_no, minor_no) != dev)
-			continue;
-		/* "... - fstype source options" */
-		super = NULL;
-		if ((rest = strstr(line, " - ")) != NULL &&
-		    (rest = strchr(rest + 3, ' ')) != NULL)
-			super = strchr(rest + 1, ' ');
-		found = super != NULL && strncmp(super + 1, "ro", 2) == 0 &&
-				strchr(",\n", super[3]) != NULL
-			    ? 1
-			    : 2;
-	}
-	(void)fclose(f);
-	return found;
-}
 
 /* Sectors written to and discarded on the device; 0 if the kernel does not tell. */
 static uint64_t
@@ -118,12 +87,12 @@ open_device(struct offline *v, struct err *err)
 
 	v->fd = open(v->path, O_RDONLY | O_EXCL | O_CLOEXEC);
 	if (v->fd == -1 && errno == EBUSY) {
-		if ((how = mounted(v->dev, err)) == -1)
+		if ((how = snapshot_mounts_device(v->dev, err)) == -1)
 			return -1;
-		if (how == 2)
+		if (how == SNAPSHOT_MOUNTS_WRITING)
 			return err_set(err, ERR_BUSY,
 			    "%s is mounted for writing: unmount it first", v->path);
-		if (how == 0)
+		if (how == SNAPSHOT_MOUNTS_NONE)
 			return err_set(err, ERR_BUSY,
 			    "%s is in use (by LVM, RAID, swap or another program)",
 			    v->path);
@@ -142,7 +111,13 @@ static int
 open_file(struct offline *v, struct err *err)
 {
 	struct flock lock = { .l_type = F_RDLCK, .l_whence = SEEK_SET };
+	int how;
 
+	if ((how = snapshot_mounts_file(v->dev, v->ino, err)) == -1)
+		return -1;
+	if (how == SNAPSHOT_MOUNTS_WRITING)
+		return err_set(err, ERR_BUSY,
+		    "%s is mounted for writing: unmount it first", v->path);
 	if ((v->fd = open(v->path, O_RDONLY | O_CLOEXEC)) == -1)
 		return err_os(err, errno, "%s", v->path);
 	if (fcntl(v->fd, F_OFD_SETLK, &lock) == -1 &&

@@ -160,6 +160,23 @@ data_ends_at_the_last_valid_byte_and_the_rest_is_kept(void **state)
 }
 
 static void
+compressed_data_is_taken_by_whole_clusters(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover *c;
+
+	(void)state;
+	image_begin(v, 16, 1, 0);
+	image_bits(v, f, 8, 1);
+	store_le16(
+	    image_attr(v, 16, 0x80, "", 0, RUNS({ f, 8 }, { -1, 8 }), 3000) + 12, 1);
+	c = map(v);
+	assert_true(are(v, c, f, 8, 'd'));
+	done(v, c);
+}
+
+static void
 large_clusters_have_coarse_ends(void **state)
 {
 	struct image *v = image_new(20, 2u << 20, 512, 1024, 32);
@@ -701,6 +718,19 @@ memory_of_a_sleeping_system_is_excluded_and_all_else_kept(void **state)
 		assert_true(are(v, c, f, 3, 'x'));
 		done(v, c);
 	}
+	/* Not if a cluster of it has another owner, or none can be ruled out. */
+	for (int torn = 0; torn < 2; torn++) {
+		v = ordinary();
+		image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 3 }, { f + 9, 3 }));
+		memcpy(image_cluster(v, f), "hibr", 4);
+		image_file(v, 17, 5, "other", RUNS({ torn ? f + 5 : f + 2, 2 }));
+		if (torn)
+			memcpy(image_record(v, 17), "BAAD", 4);
+		c = map(v);
+		assert_int_equal(c->hibernated, 1);
+		assert_int_equal(cover_count(c, 'x') + cover_count(c, 'h'), 0);
+		done(v, c);
+	}
 	/* Awake again: an ordinary volume. */
 	v = ordinary();
 	image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 3 }));
@@ -799,6 +829,7 @@ main(void)
 		cmocka_unit_test(free_clusters_are_holes_and_files_are_cut_in_blocks),
 		cmocka_unit_test(a_block_gathers_its_pieces_in_the_order_of_the_file),
 		cmocka_unit_test(data_ends_at_the_last_valid_byte_and_the_rest_is_kept),
+		cmocka_unit_test(compressed_data_is_taken_by_whole_clusters),
 		cmocka_unit_test(large_clusters_have_coarse_ends),
 		cmocka_unit_test(crumbs_are_read_like_their_neighbours),
 		cmocka_unit_test(all_sizes_of_sectors_clusters_and_records_are_read),
