@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sodium.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,21 @@ store_init(const char *dir, struct err *err)
 
 /* ------------------------------------------------------------------ opening -- */
 
+/* Add a few words to what store_opened() says. */
+static void ERR_PRINTF(2, 3) remark(struct store *s, const char *fmt, ...)
+{
+	size_t n = strlen(s->opened);
+	va_list ap;
+
+	if (n > 0 && n + 3 < sizeof(s->opened)) {
+		memcpy(s->opened + n, "; ", 3);
+		n += 2;
+	}
+	va_start(ap, fmt);
+	(void)vsnprintf(s->opened + n, sizeof(s->opened) - n, fmt, ap);
+	va_end(ap);
+}
+
 /* Take the store for this process, and leave our number for those who come. */
 static int
 take_lock(struct store *s, struct err *err)
@@ -133,7 +149,9 @@ find_pack(void *arg, uint32_t no, int sealed)
 static int
 recover_packs(struct store *s, struct found_packs *f, struct err *err)
 {
+	uint32_t recovered = 0, damaged = 0;
 	struct pack_recovery r;
+	uint64_t cut = 0;
 	size_t kept = 0;
 
 	if (pack_list(s->fs, find_pack, f, err) != 0)
@@ -143,10 +161,18 @@ recover_packs(struct store *s, struct found_packs *f, struct err *err)
 		if (!f->sealed[i] &&
 		    pack_recover(s->fs, f->no[i], s->of.store, &r, err) != 0)
 			return err_context(err, "pack %08x", f->no[i]);
+		recovered += !f->sealed[i];
+		cut += r.cut;
+		damaged += r.damaged;
 		if (f->sealed[i] || r.groups > 0)
 			f->no[kept++] = f->no[i];
 	}
 	f->n = kept;
+	if (recovered > 0)
+		remark(s, "%u packs were still open, %llu bytes of torn groups were cut",
+		    recovered, (unsigned long long)cut);
+	if (damaged > 0)
+		remark(s, "%u damaged groups in them were left out", damaged);
 	return 0;
 }
 
@@ -159,6 +185,35 @@ record_pack(void *arg, const struct journal_pack *p)
 	e.u.pack = *p;
 	/* Without it the next opening finds the pack and records it. */
 	(void)store_record(arg, &e, NULL, &ignored);
+}
+
+/* A pack that the journal does not know: a crash came between seal and record. */
+static int
+record_found(struct store *s, uint32_t no, struct err *err)
+{
+	struct journal_event e = { .type = JOURNAL_PACK };
+	struct pack_stats stats;
+	struct pack *p = NULL;
+	int failed;
+
+	failed = pack_open(s->fs, no, s->of.store, &p, err) != 0 ||
+		 pack_each_entry(p, NULL, NULL, &stats, err) != 0;
+	if (!failed) {
+		e.u.pack.no = no;
+		e.u.pack.kind = (uint8_t)pack_kind(p);
+		e.u.pack.chunks = stats.chunks;
+		e.u.pack.groups = stats.groups;
+		e.u.pack.plain = stats.plain;
+		e.u.pack.stored = stats.stored;
+		failed = store_record(s, &e, NULL, err) != 0;
+	} else if (err->code == ERR_CORRUPT) {
+		/* Damaged, but no reason to keep all other points from everybody. */
+		remark(s, "pack %08x: %.80s", no, err->text);
+		err_clear(err);
+		failed = 0;
+	}
+	pack_close(p);
+	return failed ? -1 : 0;
 }
 
 static int
@@ -174,8 +229,6 @@ static int
 compare_packs(struct store *s, struct found_packs *f, uint32_t *highest, struct err *err)
 {
 	struct journal_pack known[64];
-	struct pack_stats stats;
-	struct pack *p;
 	uint32_t n = 0, after = 0;
 	size_t i = 0;
 
@@ -200,27 +253,11 @@ compare_packs(struct store *s, struct found_packs *f, uint32_t *highest, struct 
 	} while (n == 64);
 	if (after > *highest)
 		*highest = after;
-	for (i = 0; i < f->n; i++) {
-		struct journal_event e = { .type = JOURNAL_PACK };
-		int failed;
-
-		if (f->sealed[i])
-			continue;
-		if (pack_open(s->fs, f->no[i], s->of.store, &p, err) != 0)
+	if (s->lost_packs > 0)
+		remark(s, "%u PACKS ARE MISSING: run verify", s->lost_packs);
+	for (i = 0; i < f->n; i++)
+		if (!f->sealed[i] && record_found(s, f->no[i], err) != 0)
 			return -1;
-		e.u.pack.no = f->no[i];
-		e.u.pack.kind = (uint8_t)pack_kind(p);
-		failed = pack_each_entry(p, NULL, NULL, &stats, err) != 0;
-		pack_close(p);
-		if (failed)
-			return -1;
-		e.u.pack.chunks = stats.chunks;
-		e.u.pack.groups = stats.groups;
-		e.u.pack.plain = stats.plain;
-		e.u.pack.stored = stats.stored;
-		if (store_record(s, &e, NULL, err) != 0)
-			return -1;
-	}
 	return 0;
 }
 
@@ -232,6 +269,7 @@ open_chunks(struct store *s, struct err *err)
 		.fs = s->fs, .sealed = record_pack, .arg = s
 	};
 	struct index_config ix = { 0 };
+	struct index_opened found = { 0 };
 	uint32_t highest = 0;
 	int failed;
 
@@ -239,11 +277,16 @@ open_chunks(struct store *s, struct err *err)
 	memcpy(ix.store, s->of.store, sizeof(ix.store));
 	failed = recover_packs(s, &f, err) != 0 ||
 		 compare_packs(s, &f, &highest, err) != 0 ||
-		 index_open(s->fs, &ix, f.no, f.n, &s->index, NULL, err) != 0;
+		 index_open(s->fs, &ix, f.no, f.n, &s->index, &found, err) != 0;
 	free(f.no);
 	free(f.sealed);
 	if (failed)
 		return -1;
+	if (found.rebuilt && f.n > 0)
+		remark(s, "the index was made anew: %.100s", found.why);
+	if (found.damaged > 0)
+		remark(s, "%u packs have a damaged footer, one is %08x", found.damaged,
+		    found.damaged_pack);
 	s->claims = lease_table_new(STORE_CLAIMS_MAX);
 	s->reader = store_reader_new(s->fs, s->of.store, &s->keys);
 	config.index = s->index;
@@ -260,16 +303,22 @@ static int
 open_all(
     struct store *s, const char *catalog_path, int64_t (*clock)(void), struct err *err)
 {
+	uint64_t cut = 0;
 	size_t len;
 
 	if (store_keys_load(s->fs, &s->of, err) != 0 || take_lock(s, err) != 0 ||
 	    journal_open(
-		s->fs, s->of.store, s->of.journal, clock, &s->journal, NULL, err) != 0 ||
+		s->fs, s->of.store, s->of.journal, clock, &s->journal, &cut, err) != 0 ||
 	    catalog_open(catalog_path, s->of.store, s->journal, &s->catalog,
 		s->catalog_why, err) != 0 ||
 	    store_secret_get(s, DOMAIN_SECRET, s->domain, sizeof(s->domain), &len, err) !=
 		0)
 		return -1;
+	if (cut > 0)
+		remark(s, "%llu torn bytes at the journal's end were cut",
+		    (unsigned long long)cut);
+	if (s->catalog_why[0] != '\0')
+		remark(s, "the catalog was made anew: %.100s", s->catalog_why);
 	if (len != sizeof(s->domain))
 		return err_set(err, ERR_CORRUPT, "the domain key has %zu bytes", len);
 	chunk_keys_init(&s->keys, s->domain);
@@ -342,6 +391,12 @@ store_close(struct store *s)
 }
 
 /* -------------------------------------------------------------------- small -- */
+
+const char *
+store_opened(const struct store *s)
+{
+	return s->opened;
+}
 
 int64_t
 store_now(struct store *s)

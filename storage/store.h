@@ -43,6 +43,12 @@ int store_init(const char *dir, struct err *err);
  */
 int store_open(const char *dir, struct store **out, struct err *err);
 
+/*
+ * What opening had to put right, for the log: one line, or "" if all was as a
+ * clean close leaves it.
+ */
+const char *store_opened(const struct store *s);
+
 /* Sync, seal what is open, release the lock and free.  NULL is allowed. */
 void store_close(struct store *s);
 
@@ -197,6 +203,12 @@ int store_lease_open(struct store *s, const char *host, enum store_purpose purpo
 /* End it: claims go to whoever asks next; unsynced groups are synced.  NULL is allowed.
  */
 void store_lease_close(struct store_lease *l);
+
+/*
+ * Non-zero if an earlier backup of this host put chunks and did not commit: they
+ * are still pinned, and need not be sent again.
+ */
+int store_lease_resumed(const struct store_lease *l);
 
 struct store_base {
 	int known; /* The volume has a point. */

@@ -97,27 +97,37 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 int
 store_load_bad(struct store *s, struct err *err)
 {
-	struct journal_group page[64], *after = NULL, last;
+	struct journal_group page[64], last = { 0, 0 };
 	struct index_stats stats;
-	uint32_t n, all = 0;
+	uint32_t n, all;
+	int again;
 
+	/* Told once, the index keeps them; one made anew has forgotten all. */
 	index_stats(s->index, &stats);
-	do {
-		if (catalog_quarantined(s->catalog, after, page, 64, &n, err) != 0)
-			return -1;
-		for (uint32_t i = 0; i < n; i++) {
-			/* An index made anew has forgotten them. */
-			if (stats.quarantined <= all++ &&
-			    index_quarantine(
-				s->index, page[i].pack, page[i].offset, err) != 0)
+	for (again = 0; again < 2; again++) {
+		const struct journal_group *after = NULL;
+
+		all = 0;
+		do {
+			if (catalog_quarantined(s->catalog, after, page, 64, &n, err) !=
+			    0)
 				return -1;
-			note_bad(s, page[i].pack, page[i].offset);
-		}
-		if (n > 0) {
-			last = page[n - 1];
-			after = &last;
-		}
-	} while (n == 64);
+			for (uint32_t i = 0; again && i < n; i++) {
+				if (index_quarantine(
+					s->index, page[i].pack, page[i].offset, err) != 0)
+					return -1;
+			}
+			for (uint32_t i = 0; !again && i < n; i++)
+				note_bad(s, page[i].pack, page[i].offset);
+			all += n;
+			if (n > 0) {
+				last = page[n - 1];
+				after = &last;
+			}
+		} while (n == 64);
+		if (all <= stats.quarantined)
+			break;
+	}
 	return 0;
 }
 

@@ -45,6 +45,7 @@ struct store {
 	struct store_packs *packs;
 	struct store_reader *reader;
 	char catalog_why[160]; /* Why the catalog was made anew; "". */
+	char opened[400];      /* What store_opened() says. */
 	uint32_t lost_packs;   /* Recorded as sealed, and not there. */
 
 	pthread_mutex_t people; /* From looking at peers and tokens to recording. */
@@ -81,9 +82,6 @@ struct store_lease {
 int store_init_fs(struct fs *fs, struct err *err);
 int store_open_fs(struct fs *fs, const char *catalog_path, int64_t (*clock)(void),
     struct store **out, struct err *err);
-
-/* Did this lease take over the chunks of a backup that did not finish? */
-int store_lease_resumed(const struct store_lease *l);
 
 /*
  * Append to the journal and let the catalog follow.  0 once it is durable: what

@@ -532,6 +532,65 @@ test_a_rotten_group_is_found_told_and_healed(void **state)
 	}
 }
 
+/* Change the byte `back` bytes before a file's end. */
+static void
+spoil_end(const char *dir, const char *name, long back)
+{
+	char path[160];
+	FILE *f;
+	int c;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	assert_int_equal(fseek(f, -back, SEEK_END), 0);
+	c = fgetc(f);
+	assert_int_equal(fseek(f, -back, SEEK_END), 0);
+	fputc(c ^ 1, f);
+	fclose(f);
+}
+
+static void
+test_a_lost_pack_or_footer_does_not_keep_the_store_shut(void **state)
+{
+	struct here *h = *state;
+	enum store_commit_result result;
+	struct problems problems = { 0 };
+	struct store_verify_report report;
+	struct chunk_id root;
+	char path[160];
+
+	rig_ok(rig_volume_put(&h->a, &h->v, &root, &h->err), &h->err);
+	h->p->volumes[0].root_id = root;
+	rig_ok(commit(h, &result), &h->err);
+	rig_agent_end(&h->a);
+	store_lease_close(h->lease);
+	h->lease = NULL;
+	store_close(h->s);
+	/* The index gone and a footer rotten: its groups are found by walking. */
+	(void)snprintf(path, sizeof(path), "%s/index/MANIFEST", h->dir);
+	assert_int_equal(unlink(path), 0);
+	spoil_end(h->dir, "packs/00000001.pack", 100);
+	rig_ok(store_open(h->dir, &h->s, &h->err), &h->err);
+	assert_non_null(strstr(store_opened(h->s), "damaged footer"));
+	rig_ok(rig_verify(h->s, h->p, 0, &h->v, &h->err), &h->err);
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &report, &h->err), &h->err);
+	assert_int_equal(problems.n, 1);
+	store_close(h->s);
+	/* The file gone: it is said, verify names the point. */
+	(void)snprintf(path, sizeof(path), "%s/packs/00000001.pack", h->dir);
+	assert_int_equal(unlink(path), 0);
+	rig_ok(store_open(h->dir, &h->s, &h->err), &h->err);
+	assert_non_null(strstr(store_opened(h->s), "1 PACKS ARE MISSING"));
+	memset(&problems, 0, sizeof(problems));
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &report, &h->err), &h->err);
+	assert_int_equal(problems.n, 2);
+	assert_non_null(strstr(problems.text[1], "alpha point 1 volume C"));
+	rig_ok(
+	    store_lease_open(h->s, "alpha", STORE_BACKUP, &h->lease, &h->err), &h->err);
+	assert_int_equal(rig_agent_start(&h->a, h->s, h->lease), 0);
+}
+
 int
 main(void)
 {
@@ -546,6 +605,7 @@ main(void)
 		T(test_only_volumes_that_were_begun_once_each),
 		T(test_a_shared_subtree_cannot_carry_lies),
 		T(test_a_rotten_group_is_found_told_and_healed),
+		T(test_a_lost_pack_or_footer_does_not_keep_the_store_shut),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
