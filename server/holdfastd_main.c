@@ -16,6 +16,7 @@
 #include "server/config.h"
 #include "server/ready.h"
 #include "server/server.h"
+#include "storage/store.h"
 
 #define CONFIG_DEFAULT "/etc/holdfast/holdfastd.conf"
 
@@ -115,6 +116,8 @@ run(const char *path, struct config *config)
 		log_event(LOG_ERROR, "%s", err.text);
 		return 1;
 	}
+	if (store_opened(server_store(server))[0] != '\0')
+		log_event(LOG_WARN, "store: %s", store_opened(server_store(server)));
 	log_event(LOG_INFO, "listening on %s", server_address(server));
 	if (config->ready_file[0] != '\0' &&
 	    ready_write(config->ready_file, server_address(server), &err) != 0) {

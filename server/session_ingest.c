@@ -53,6 +53,7 @@ answer_begun(struct session_job *j, uint32_t n, struct store_base *bases, struct
 	}
 	m.n_bases = n;
 	m.bases = pointers;
+	m.resumed = store_lease_resumed(j->s->backup);
 	session_reply(j, &m.base, 0);
 }
 
