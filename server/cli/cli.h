@@ -93,6 +93,10 @@ int cli_json_print(json_t *j, struct err *err); /* Takes over `j`. */
 /* "90s", "15m", "1h", "30d"; -1 if it is none. */
 int cli_duration(const char *text, uint64_t *seconds);
 
+/* "HOST/SEQ" or "HOST" (sequence 0). */
+int cli_point_name(
+    const char *text, char host[CERT_NAME_MAX], uint64_t *sequence, struct err *err);
+
 /* A table with aligned columns; cells are copied. */
 struct cli_table;
 struct cli_table *cli_table_new(size_t columns, const char *const titles[],
@@ -131,10 +135,6 @@ int cli_show(struct cli *c, int argc, char **argv);
 int cli_restore(struct cli *c, int argc, char **argv);
 int cli_verify(struct cli *c, int argc, char **argv);
 int cli_stats(struct cli *c, int argc, char **argv);
-
-/* "HOST/SEQ" or "HOST" (sequence 0). */
-int cli_point_name(
-    const char *text, char host[CERT_NAME_MAX], uint64_t *sequence, struct err *err);
 
 /* The points that match, newest first; `each` as for cli_each(). */
 int cli_fetch_points(struct cli *c, const char *host, uint64_t sequence, uint32_t limit,

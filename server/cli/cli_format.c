@@ -116,6 +116,28 @@ cli_duration(const char *text, uint64_t *seconds)
 	return 0;
 }
 
+int
+cli_point_name(
+    const char *text, char host[CERT_NAME_MAX], uint64_t *sequence, struct err *err)
+{
+	const char *slash = strchr(text, '/');
+	size_t n = slash != NULL ? (size_t)(slash - text) : strlen(text);
+
+	*sequence = 0;
+	if (n == 0 || n >= CERT_NAME_MAX)
+		return err_set(
+		    err, ERR_PROTOCOL, "'%.80s' is not HOST or HOST/NUMBER", text);
+	memcpy(host, text, n);
+	host[n] = '\0';
+	if (slash == NULL || strcmp(slash, "/latest") == 0)
+		return 0;
+	if (strspn(slash + 1, "0123456789") != strlen(slash + 1) ||
+	    strlen(slash + 1) > 18 || (*sequence = strtoull(slash + 1, NULL, 10)) == 0)
+		return err_set(
+		    err, ERR_PROTOCOL, "'%.80s' is not HOST or HOST/NUMBER", text);
+	return 0;
+}
+
 struct cli_table {
 	size_t columns, rows, cap;
 	const char *rights;

@@ -5,28 +5,6 @@
 
 #include "proto/chunk/tree.h"
 
-int
-cli_point_name(
-    const char *text, char host[CERT_NAME_MAX], uint64_t *sequence, struct err *err)
-{
-	const char *slash = strchr(text, '/');
-	size_t n = slash != NULL ? (size_t)(slash - text) : strlen(text);
-
-	*sequence = 0;
-	if (n == 0 || n >= CERT_NAME_MAX)
-		return err_set(
-		    err, ERR_PROTOCOL, "'%.80s' is not HOST or HOST/NUMBER", text);
-	memcpy(host, text, n);
-	host[n] = '\0';
-	if (slash == NULL || strcmp(slash, "/latest") == 0)
-		return 0;
-	if (strspn(slash + 1, "0123456789") != strlen(slash + 1) ||
-	    strlen(slash + 1) > 18 || (*sequence = strtoull(slash + 1, NULL, 10)) == 0)
-		return err_set(
-		    err, ERR_PROTOCOL, "'%.80s' is not HOST or HOST/NUMBER", text);
-	return 0;
-}
-
 struct fetch {
 	int (*each)(void *arg, const Wire__Point *p);
 	void *arg;

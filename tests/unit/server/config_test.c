@@ -196,6 +196,36 @@ what_is_shown_reads_back_the_same(void **state)
 	assert_memory_equal(&first, &config, sizeof(config));
 }
 
+static void
+look_up(void *arg, const char *key, const char *value, const char *meaning)
+{
+	const char *guide = arg;
+	char row[100];
+	const char *at;
+
+	(void)value;
+	(void)snprintf(row, sizeof(row), "\n| `%s` | ", key);
+	at = strstr(guide, row);
+	if (at == NULL || strstr(at, meaning) == NULL)
+		fail_msg("docs/operators-guide.md says nothing, or something else, of %s",
+		    key);
+}
+
+static void
+the_guide_has_every_key(void **state)
+{
+	static char guide[65536];
+	FILE *f = fopen("docs/operators-guide.md", "r");
+	struct config defaults;
+
+	(void)state;
+	assert_non_null(f);
+	guide[fread(guide, 1, sizeof(guide) - 1, f)] = '\0';
+	(void)fclose(f);
+	config_defaults(&defaults);
+	config_each(&defaults, look_up, guide);
+}
+
 int
 main(void)
 {
@@ -206,6 +236,7 @@ main(void)
 		cmocka_unit_test(long_lines_and_files_and_binary_are_refused),
 		cmocka_unit_test(only_some_keys_need_a_restart),
 		cmocka_unit_test(what_is_shown_reads_back_the_same),
+		cmocka_unit_test(the_guide_has_every_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
