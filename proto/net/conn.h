@@ -49,7 +49,7 @@ struct conn_events {
  */
 #define CONN_HIGH_WATER (4u * 1024 * 1024)
 #define CONN_LOW_WATER (1u * 1024 * 1024)
-#define CONN_QUEUE_MAX (64u * 1024 * 1024)
+#define CONN_QUEUE_MAX (32u * 1024 * 1024)
 
 /* Longest payload an accepted conn takes until conn_frame_max() is called. */
 #define CONN_FRAME_FIRST (64u * 1024)

@@ -37,13 +37,14 @@ struct actor {
 static void
 do_close(struct actor *a)
 {
-	struct err why = ERR_INIT;
+	struct err why = ERR_INIT, other = ERR_INIT;
 
+	(void)err_set(&other, ERR_NOMEM, "what comes second is not heard");
 	a->did_close = 1;
 	if (a->code != ERR_NONE)
 		(void)err_set(&why, a->code, "as the test says");
 	conn_close(a->c, a->code != ERR_NONE ? &why : NULL, a->linger_ms);
-	conn_close(a->c, NULL, 0);
+	conn_close(a->c, &other, 0);
 	conn_pause(a->c, 1);
 	conn_pause(a->c, 0);
 	PAIR_MUST(!a->closed);
@@ -651,9 +652,130 @@ a_queue_without_end_is_cut(void **state)
 	raw_flush(&r);
 	gate_wait(&came, 1);
 	loop_post(watched_loop, flood_blindly, NULL);
-	expect_end(ERR_LIMIT, "");
+	expect_end(ERR_LIMIT, "the peer does not read: ");
 	raw_close(&r);
 	peers_deaf(&peers);
+}
+
+/* ---------------------------------------- what was said before a reset -- */
+
+static struct gate late_open = GATE_INIT, late_blocked = GATE_INIT, late_go = GATE_INIT,
+		   late_heard = GATE_INIT, late_closed = GATE_INIT;
+static struct conn *late_conn;
+static struct err late_why;
+
+static void
+late_on_open(struct conn *c, const struct tls_peer *peer, void *arg)
+{
+	(void)peer;
+	(void)arg;
+	late_conn = c;
+	gate_raise(&late_open);
+}
+
+static void
+late_on_frame(struct conn *c, const struct frame *f, void *arg)
+{
+	(void)c;
+	(void)arg;
+	PAIR_MUST(f->kind == 9);
+	gate_raise(&late_heard);
+}
+
+static void
+late_on_closed(struct conn *c, const struct err *why, void *arg)
+{
+	(void)c;
+	(void)arg;
+	late_why = *why;
+	gate_raise(&late_closed);
+}
+
+static const struct conn_events late_events = { late_on_open, late_on_frame, watch_room,
+	late_on_closed };
+
+static void
+late_connect(void *arg)
+{
+	PAIR_MUST(conn_connect(peers.client_loop, arg, peers.agent, NULL, 0, NULL,
+		      &late_events, NULL) != NULL);
+}
+
+/* Hold the loop until the reset is there, then write before anything is read. */
+static void
+late_write(void *arg)
+{
+	static uint8_t body[1000000];
+	struct frame f = { 7, 0, 1, body, sizeof(body) };
+
+	(void)arg;
+	gate_raise(&late_blocked);
+	gate_wait(&late_go, 1);
+	conn_send(late_conn, &f);
+	conn_send(late_conn, &f);
+}
+
+/* Something for the server to leave unread; it is sent before the next post runs. */
+static void
+late_say(void *arg)
+{
+	struct frame f = { 7, 0, 1, NULL, 0 };
+
+	conn_send(late_conn, &f);
+	loop_post(peers.client_loop, late_write, arg);
+}
+
+/* The server's side by hand, until the handshake is done. */
+static void
+raw_serve(struct raw *r, int listening)
+{
+	uint8_t buf[16384], junk[16384];
+	struct err err = ERR_INIT;
+	size_t got;
+	ssize_t n;
+
+	r->fd = accept(listening, NULL, NULL);
+	r->tls = tls_new(peers.server);
+	while (!tls_open(r->tls)) {
+		n = read(r->fd, buf, sizeof(buf));
+		PAIR_MUST(n > 0 && tls_input(r->tls, buf, (size_t)n, &err) == 0);
+		PAIR_MUST(tls_read(r->tls, junk, sizeof(junk), &got, &err) != TLS_FAILED);
+		raw_flush(r);
+	}
+}
+
+static void
+what_was_said_before_a_reset_is_still_heard(void **state)
+{
+	static const uint8_t more[16] = { 0, 0, 0, 0, 9 };
+	struct sockaddr_in here = { .sin_family = AF_INET };
+	socklen_t len = sizeof(here);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	char address[64], byte;
+	struct raw r;
+
+	(void)state;
+	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&here, &len), 0);
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(here.sin_port));
+	loop_post(peers.client_loop, late_connect, address);
+	raw_serve(&r, fd);
+	gate_wait(&late_open, 1);
+	loop_post(peers.client_loop, late_say, NULL);
+	gate_wait(&late_blocked, 1);
+	raw_write(&r, more, sizeof(more));
+	raw_flush(&r);
+	/* Closing with something unread makes it a reset. */
+	assert_int_equal(recv(r.fd, &byte, 1, MSG_PEEK), 1);
+	raw_close(&r);
+	gate_raise(&late_go);
+	gate_wait(&late_closed, 1);
+	assert_int_equal(gate_count(&late_heard), 1);
+	assert_int_equal(late_why.code, ERR_IO);
+	assert_memory_equal(late_why.text, "connection to 127.0.0.1:", 24);
+	close(fd);
 }
 
 /* ---------------------------------------------------------- many at once -- */
@@ -831,6 +953,7 @@ main(void)
 		cmocka_unit_test(the_server_judges_but_opens_for_all),
 		cmocka_unit_test(a_full_conn_says_once_when_there_is_room),
 		cmocka_unit_test(a_queue_without_end_is_cut),
+		cmocka_unit_test(what_was_said_before_a_reset_is_still_heard),
 		cmocka_unit_test(hundreds_at_once_are_spread_over_the_loops),
 		cmocka_unit_test(more_than_the_limit_are_refused_and_room_comes_back),
 		cmocka_unit_test(a_port_in_use_is_named),
