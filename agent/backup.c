@@ -36,6 +36,8 @@ struct backup {
 	int moved;	   /* This session got as far as beginning. */
 	struct backup_result *out;
 	struct chunk_id roots[SETTINGS_VOLUMES_MAX];
+	uint64_t done[SETTINGS_VOLUMES_MAX]; /* Spans that need not be read again. */
+	struct uplink_counts before;	     /* Of the sessions that were lost. */
 };
 
 static uint64_t
@@ -89,17 +91,27 @@ read_volume(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
 
 /* ----------------------------------------------------------------- volumes -- */
 
+/* Trees of one volume: of its newest point, of this session, of a session that was lost.
+ */
+struct paths {
+	char old[STATE_PATH_MAX], new[STATE_PATH_MAX], done[STATE_PATH_MAX];
+};
+
 static int
-cache_paths(const struct backup *b, unsigned i, char *old, char *new, struct err *err)
+cache_paths(const struct backup *b, unsigned i, struct paths *out, struct err *err)
 {
 	char name[SETTINGS_NAME_MAX + 16];
 	const char *volume = b->o->settings->volumes[i].name;
 
 	snprintf(name, sizeof(name), "cache/%s", volume);
-	if (state_path(b->st, name, old, err) != 0)
+	if (state_path(b->st, name, out->old, err) != 0)
 		return -1;
-	snprintf(name, sizeof(name), "cache/%s.new", volume);
-	return state_path(b->st, name, new, err);
+	/* '=' is in no volume's name: these can be no other volume's. */
+	snprintf(name, sizeof(name), "cache/%s=new", volume);
+	if (state_path(b->st, name, out->new, err) != 0)
+		return -1;
+	snprintf(name, sizeof(name), "cache/%s=done", volume);
+	return state_path(b->st, name, out->done, err);
 }
 
 /* What is under way in one session. */
@@ -109,7 +121,7 @@ struct session {
 	struct uplink up;
 	struct uplink_base bases[SETTINGS_VOLUMES_MAX];
 	struct buf bad;
-	char old_cache[STATE_PATH_MAX], new_cache[STATE_PATH_MAX];
+	struct paths paths;
 };
 
 /* The pipeline's job for volume `i`; its strings are the session's. */
@@ -141,10 +153,12 @@ make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
 	job->progress = b->progress;
 	job->progress_from = from;
 	job->stop = b->o->stop;
-	if (cache_paths(b, i, s->old_cache, s->new_cache, err) != 0)
+	if (cache_paths(b, i, &s->paths, err) != 0)
 		return -1;
-	job->old_cache = b->o->no_cache ? NULL : s->old_cache;
-	job->new_cache = s->new_cache;
+	job->old_cache = b->o->no_cache ? NULL : s->paths.old;
+	job->new_cache = s->paths.new;
+	job->done_cache = b->done[i] > 0 ? s->paths.done : NULL;
+	job->done_spans = b->done[i];
 	return 0;
 }
 
@@ -173,6 +187,15 @@ add_note(char note[256], const char *volume, const char *text)
 		    note + len, 256 - len, "%s%s: %s", len > 0 ? "; " : "", volume, text);
 }
 
+/* If this session is lost, the next one need not read these spans again. */
+static void
+note_done(struct session *s, unsigned i, uint64_t spans)
+{
+	if (spans <= s->b->done[i])
+		return;
+	s->b->done[i] = rename(s->paths.new, s->paths.done) == 0 ? spans : 0;
+}
+
 static int
 run_volumes(struct session *s, struct err *err)
 {
@@ -180,7 +203,8 @@ run_volumes(struct session *s, struct err *err)
 	struct backup_result *out = b->out;
 	struct pipeline_result r;
 	struct pipeline_job job;
-	uint64_t from = 0;
+	uint64_t from = 0, spans[SETTINGS_VOLUMES_MAX];
+	struct err ignored = ERR_INIT;
 	unsigned i, k;
 	int rc = 0;
 
@@ -190,6 +214,7 @@ run_volumes(struct session *s, struct err *err)
 			return -1;
 		rc = pipeline_run(&job, &r, err);
 		b->uplink_failed = r.uplink_failed;
+		spans[i] = r.spans;
 		add_counts(&out->counts, &r.counts);
 		for (k = 0; k < PIPELINE_STAGES; k++)
 			out->cpu_us[k] += r.cpu_us[k];
@@ -199,6 +224,9 @@ run_volumes(struct session *s, struct err *err)
 		if (rc != 0 && !r.uplink_failed && err->code != ERR_CANCELED)
 			err_context(err, "volume %s", b->o->settings->volumes[i].name);
 	}
+	while (rc != 0 && i-- > 0)
+		if (cache_paths(b, i, &s->paths, &ignored) == 0)
+			note_done(s, i, spans[i]);
 	return rc;
 }
 
@@ -300,13 +328,16 @@ write_last(const struct backup *b)
 static void
 remember(struct backup *b)
 {
-	char old[STATE_PATH_MAX], new[STATE_PATH_MAX], line[ERR_TEXT_MAX + 64];
+	char line[ERR_TEXT_MAX + 64];
 	struct err err = ERR_INIT;
+	struct paths p;
 	unsigned i;
 
 	for (i = 0; i < b->o->settings->count; i++)
-		if (cache_paths(b, i, old, new, &err) == 0 && rename(new, old) != 0)
-			remove(new);
+		if (cache_paths(b, i, &p, &err) == 0) {
+			rename(p.new, p.old);
+			remove(p.done);
+		}
 	write_last(b);
 	err_clear(&err);
 	if (state_set_head(b->st, b->out->point.record, &err) != 0 ||
@@ -320,13 +351,15 @@ remember(struct backup *b)
 static void
 forget(struct backup *b)
 {
-	char old[STATE_PATH_MAX], new[STATE_PATH_MAX];
 	struct err ignored = ERR_INIT;
+	struct paths p;
 	unsigned i;
 
 	for (i = 0; i < b->o->settings->count; i++)
-		if (cache_paths(b, i, old, new, &ignored) == 0)
-			remove(new);
+		if (cache_paths(b, i, &p, &ignored) == 0) {
+			remove(p.new);
+			remove(p.done);
+		}
 }
 
 /* ---------------------------------------------------------------- sessions -- */
@@ -374,6 +407,36 @@ on_stop(void *arg)
 	channel_cancel(arg);
 }
 
+/* What was read and sent before counts too; what was new then is not known now. */
+static void
+add_before(struct backup *b, int lost)
+{
+	struct uplink_counts *now = &b->out->counts, *before = &b->before;
+
+	now->read_bytes += before->read_bytes;
+	now->sent_bytes += before->sent_bytes;
+	now->new_bytes += before->new_bytes;
+	now->new_chunks += before->new_chunks;
+	now->known_bytes -=
+	    now->known_bytes < before->new_bytes ? now->known_bytes : before->new_bytes;
+	if (lost)
+		*before = *now;
+}
+
+/* A volume whose notes of a lost session are of no use: non-zero if there was one. */
+static int
+drop_done(struct backup *b)
+{
+	unsigned i;
+	int any = 0;
+
+	for (i = 0; i < b->o->settings->count; i++) {
+		any |= b->done[i] > 0;
+		b->done[i] = 0;
+	}
+	return any;
+}
+
 /* One session from connecting to commit. */
 static int
 attempt(struct backup *b, struct err *err)
@@ -398,8 +461,11 @@ attempt(struct backup *b, struct err *err)
 		goto out;
 	b->moved = 1;
 	stop_attach(b->o->stop, NULL, NULL);
-	if (run_volumes(s, err) != 0)
+	rc = run_volumes(s, err);
+	add_before(b, rc != 0);
+	if (rc != 0)
 		goto out;
+	rc = -1;
 	b->uplink_failed = 0;
 	if (snapshot_confirm(b->snapshot, err) != 0)
 		goto out;
@@ -432,6 +498,8 @@ attempts(struct backup *b, struct err *err)
 			return err_set(
 			    err, ERR_CANCELED, "interrupted; no point was made");
 		}
+		if (!b->uplink_failed && err->code == ERR_CORRUPT && drop_done(b))
+			continue;
 		now = now_us(CLOCK_MONOTONIC);
 		if (since == 0 || b->moved) {
 			since = now;

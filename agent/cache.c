@@ -146,26 +146,19 @@ bytes_of(const struct cache *c, const struct node *n, struct buf *out)
 	return chunk_id_cmp(&real, &n->id) == 0;
 }
 
-int
-cache_open(const char *path, const struct chunk_id *root, const struct chunk_keys *keys,
-    struct cache **out, struct err *err)
+/* Open the file and stand before its first node: 1, 0 if there is none, -1. */
+static int
+open_file(
+    const char *path, const struct chunk_keys *keys, struct cache **out, struct err *err)
 {
-	uint8_t h[HEADER_LEN], want[HEADER_LEN];
 	struct cache *c = calloc(1, sizeof(*c));
-	int fine;
 
 	if (c == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	c->keys = *keys;
 	c->fd = open(path, O_RDONLY | O_CLOEXEC);
-	fine = c->fd >= 0 && pread(c->fd, h, sizeof(h), 0) == (ssize_t)sizeof(h);
-	if (fine) {
-		c->nodes = load_le64(h + 40);
-		make_header(want, root, c->nodes);
-		fine = memcmp(h, want, sizeof(h)) == 0 &&
-		       node_at(c, HEADER_LEN, &c->by_id.next) && c->by_id.next.span == 0;
-	}
-	if (!fine) {
+	if (c->fd < 0 || !node_at(c, HEADER_LEN, &c->by_id.next) ||
+	    c->by_id.next.span != 0) {
 		cache_close(c);
 		return 0;
 	}
@@ -173,6 +166,36 @@ cache_open(const char *path, const struct chunk_id *root, const struct chunk_key
 	c->by_span = c->by_id;
 	*out = c;
 	return 1;
+}
+
+int
+cache_open(const char *path, const struct chunk_id *root, const struct chunk_keys *keys,
+    struct cache **out, struct err *err)
+{
+	uint8_t h[HEADER_LEN], want[HEADER_LEN];
+	struct cache *c;
+	int found = open_file(path, keys, &c, err);
+
+	if (found != 1)
+		return found;
+	found = pread(c->fd, h, sizeof(h), 0) == (ssize_t)sizeof(h);
+	if (found) {
+		c->nodes = load_le64(h + 40);
+		make_header(want, root, c->nodes);
+		found = memcmp(h, want, sizeof(h)) == 0;
+	}
+	if (found)
+		*out = c;
+	else
+		cache_close(c);
+	return found;
+}
+
+int
+cache_open_partial(
+    const char *path, const struct chunk_keys *keys, struct cache **out, struct err *err)
+{
+	return open_file(path, keys, out, err);
 }
 
 void

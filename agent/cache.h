@@ -56,6 +56,13 @@ struct cache;
  */
 int cache_open(const char *path, const struct chunk_id *root,
     const struct chunk_keys *keys, struct cache **out, struct err *err);
+
+/*
+ * Open what an interrupted run has written so far, by this very process: leaves
+ * of the first spans, in a file that was never sealed.  As cache_open().
+ */
+int cache_open_partial(
+    const char *path, const struct chunk_keys *keys, struct cache **out, struct err *err);
 void cache_close(struct cache *c);
 
 /* Is span `n`'s leaf `id`?  `n` only grows.  1 or 0. */

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/cache.h"
 #include "agent/pipeline_stages.h"
 #include "agent/stop.h"
 #include "proto/base/queue.h"
@@ -214,6 +215,7 @@ pipeline_free(struct pipeline *p)
 	queue_free(p->sent, free);
 	pthread_cond_destroy(&p->changed);
 	pthread_mutex_destroy(&p->lock);
+	cache_close(p->done);
 	volmap_close(p->map);
 	free(p);
 }
@@ -283,12 +285,15 @@ pipeline_run(const struct pipeline_job *job, struct pipeline_result *out, struct
 		return -1;
 	if (volmap_open(&job->source, job->map_flags, &p->map, err) != 0)
 		goto out;
+	if (pipeline_replay_open(p, err) != 0)
+		goto out;
 	strncpy(out->note, volmap_note(p->map), sizeof(out->note) - 1);
 	stop_attach(job->stop, on_stop, p);
 	run_threads(p);
 	stop_attach(job->stop, NULL, NULL);
 	out->counts = p->counts;
 	out->cached = p->cached;
+	out->spans = p->spans;
 	out->root_id = p->root_id;
 	out->uplink_failed = p->uplink_failed;
 	memcpy(out->cpu_us, p->cpu_us, sizeof(out->cpu_us));

@@ -27,13 +27,15 @@ struct pipeline_job {
 	unsigned map_flags;	     /* VOLMAP_* */
 	struct tree_root root;	     /* All but fs, levels, top. */
 	const struct chunk_keys *keys;
-	struct uplink up;	   /* Begun. */
-	struct uplink_base base;   /* Of this volume. */
-	const uint8_t *bad;	   /* Ids of the bases that do not count as stored. */
-	size_t bad_len;		   /* Bytes. */
-	const char *old_cache;	   /* agent/cache.h: the base's tree; NULL: none. */
-	const char *new_cache;	   /* Where this tree's nodes go. */
-	int level;		   /* zstd's. */
+	struct uplink up;	 /* Begun. */
+	struct uplink_base base; /* Of this volume. */
+	const uint8_t *bad;	 /* Ids of the bases that do not count as stored. */
+	size_t bad_len;		 /* Bytes. */
+	const char *old_cache;	 /* agent/cache.h: the base's tree; NULL: none. */
+	const char *new_cache;	 /* Where this tree's nodes go. */
+	const char *done_cache;	 /* An interrupted run's new_cache over the same view, */
+	uint64_t done_spans;	 /* and its `spans`: not read again; or NULL and 0. */
+	int level;		 /* zstd's. */
 	struct progress *progress; /* May be NULL. */
 	uint64_t progress_from;	   /* Bytes of the volumes before this one. */
 	struct stop *stop;	   /* May be NULL. */
@@ -56,12 +58,13 @@ struct pipeline_result {
 	struct uplink_counts counts; /* duration_us is the caller's. */
 	char note[256];		     /* From the map, or "". */
 	int cached;		     /* The base's tree was at hand. */
+	uint64_t spans;		     /* From the first, whose leaves are in new_cache. */
 	int uplink_failed;	     /* After a failure: it was the server's side. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 };
 
 /*
- * Run it.  On failure `out` still has counts and uplink_failed.  ERR_CANCELED
+ * Run it.  On failure `out` still has counts, spans and uplink_failed.  ERR_CANCELED
  * when stopped; ERR_SNAPSHOT_LOST if bytes read twice differ; else what the
  * source or the uplink said.
  */

@@ -89,22 +89,30 @@ pending_note(struct answerer *a, enum chunk_kind kind, const struct chunk_id *id
 	return 0;
 }
 
-/* It turned out to be ours to send: read it again. */
+/* A data chunk whose bytes are not at hand is needed: as pipeline_fill_add(). */
 static int
-pending_send(struct answerer *a, const struct pipeline_pending *n, struct err *err)
+read_again(struct answerer *a, const struct chunk_id *id,
+    const struct volmap_piece *pieces, uint32_t count, uint32_t len, struct err *err)
 {
 	struct chunk_id real;
 
-	if (n->kind == CHUNK_META)
-		return pipeline_fill_add(&a->fill, n->kind, &n->id, n->node, n->len, err);
-	if (pipeline_gather(a->p->job, n->pieces, n->count, a->scratch, err) != 0)
+	if (pipeline_gather(a->p->job, pieces, count, a->scratch, err) != 0)
 		return -1;
-	chunk_id_of(a->p->job->keys, CHUNK_DATA, a->scratch, n->len, &real);
-	if (chunk_id_cmp(&real, &n->id) != 0)
+	chunk_id_of(a->p->job->keys, CHUNK_DATA, a->scratch, len, &real);
+	if (chunk_id_cmp(&real, id) != 0)
 		return err_set(err, ERR_SNAPSHOT_LOST,
 		    "byte %llu changed while it was read",
-		    (unsigned long long)n->pieces[0].offset);
-	return pipeline_fill_add(&a->fill, n->kind, &n->id, a->scratch, n->len, err);
+		    (unsigned long long)pieces[0].offset);
+	return pipeline_fill_add(&a->fill, CHUNK_DATA, id, a->scratch, len, err);
+}
+
+/* It turned out to be ours to send. */
+static int
+pending_send(struct answerer *a, const struct pipeline_pending *n, struct err *err)
+{
+	if (n->kind == CHUNK_META)
+		return pipeline_fill_add(&a->fill, n->kind, &n->id, n->node, n->len, err);
+	return read_again(a, &n->id, n->pieces, n->count, n->len, err);
 }
 
 /* Ask once more for up to PENDING_ASK of a kind: 1, 0 if ended, -1. */
@@ -209,6 +217,9 @@ take_answer(struct answerer *a, struct pipeline_batch *b, size_t i, struct err *
 
 	switch (a->answers[i]) {
 	case UPLINK_NEED:
+		if (asked->p == NULL)
+			return read_again(
+			    a, &b->ids[i], asked->pieces, asked->count, asked->len, err);
 		return pipeline_fill_add(
 		    &a->fill, b->kind, &b->ids[i], asked->p, asked->len, err);
 	case UPLINK_PENDING:

@@ -72,7 +72,7 @@ take_slab(struct hasher *h, struct pipeline_slab *s)
 
 	for (i = 0; i < s->items_n; i++) {
 		it = &s->items[i];
-		if (it->kind == VOLMAP_STREAM) {
+		if (it->kind == VOLMAP_STREAM && !it->replay) {
 			cut_stream(h, s, it);
 			continue;
 		}
@@ -83,7 +83,9 @@ take_slab(struct hasher *h, struct pipeline_slab *s)
 		c->piece = it->piece;
 		c->count = it->count;
 		c->kind = it->kind == VOLMAP_HOLE ? CHUNK_IS_HOLE : CHUNK_IS_EXCLUDED;
-		if (it->kind == VOLMAP_DATA)
+		if (it->replay)
+			c->kind = CHUNK_IS_REPLAY;
+		else if (it->kind == VOLMAP_DATA)
 			name(h, s, c);
 	}
 }

@@ -3,6 +3,7 @@
 
 #include "agent/ahead.h"
 #include "agent/cache.h"
+#include "agent/pipeline_replay.h"
 #include "agent/pipeline_stages.h"
 #include "agent/progress.h"
 #include "agent/seen.h"
@@ -22,6 +23,7 @@ struct planner {
 	struct seen *base_span; /* Chunks of the base's leaf of span `span`. */
 	uint64_t span;
 	struct buf leaf;
+	struct pipeline_replay *replay; /* NULL: all is read. */
 	struct cache_writer *out;
 	struct pipeline_batch *batch[3]; /* By enum chunk_kind. */
 	struct chunk_id *bad;		 /* Sorted. */
@@ -76,7 +78,7 @@ ask_data(struct planner *pl, struct pipeline_slab *s, const struct pipeline_chun
 		return 0;
 	a = &b->asked[b->n];
 	b->ids[b->n++] = c->id;
-	a->p = s->mem + c->at;
+	a->p = c->kind == CHUNK_IS_REPLAY ? NULL : s->mem + c->at;
 	a->len = (uint32_t)c->len;
 	a->pieces = &s->pieces[c->piece];
 	a->count = c->count;
@@ -258,6 +260,104 @@ place_range(struct planner *pl, const struct pipeline_chunk *c, struct err *err)
 	return append(pl, &e, c->len, err);
 }
 
+/* A named chunk, whose extents are placed: known, or to be asked for. */
+static int
+consider(struct planner *pl, struct pipeline_slab *s, const struct pipeline_chunk *c,
+    struct err *err)
+{
+	pl->counts.chunks++;
+	if (base_has(pl, c->offset, &c->id) || seen_add(pl->asked, &c->id)) {
+		pl->counts.known_bytes += c->len;
+		return 1;
+	}
+	return ask_data(pl, s, c, err);
+}
+
+/* ------------------------------------------------------------------ replay -- */
+
+static int
+misfit(uint64_t offset, struct err *err)
+{
+	return err_set(err, ERR_CORRUPT,
+	    "what an interrupted run noted does not fit the volume at byte %llu",
+	    (unsigned long long)offset);
+}
+
+/* A block of a file: its id is where its lowest piece lies. */
+static int
+replay_block(struct planner *pl, struct pipeline_slab *s, const struct pipeline_chunk *c,
+    struct err *err)
+{
+	struct pipeline_chunk named = *c;
+	struct extent e;
+
+	if (pipeline_replay_at(pl->replay, c->offset, &e, err) != 0)
+		return -1;
+	if (e.kind == EXTENT_ZERO) {
+		named.kind = CHUNK_IS_ZERO;
+		pl->counts.zero_bytes += c->len;
+		return place_pieces(pl, s, &named, err) == 0 ? 1 : -1;
+	}
+	if (e.kind != EXTENT_DATA || e.chunk_len != c->len)
+		return misfit(c->offset, err);
+	named.id = e.id;
+	named.kind = CHUNK_IS_DATA;
+	if (place_pieces(pl, s, &named, err) != 0)
+		return -1;
+	named.kind = CHUNK_IS_REPLAY;
+	return consider(pl, s, &named, err);
+}
+
+/* The next chunk, or part of one, of a range: its length goes to `*len`. */
+static int
+replay_part(struct planner *pl, struct pipeline_slab *s, uint64_t at, uint64_t end,
+    uint64_t *len, struct err *err)
+{
+	struct pipeline_chunk c = { .kind = CHUNK_IS_REPLAY, .offset = at, .count = 1 };
+	struct extent e;
+
+	if (at < pl->p->done_end) {
+		if (pipeline_replay_at(pl->replay, at, &e, err) != 0)
+			return -1;
+	} else {
+		/* The rest of the chunk that the last span ended in. */
+		e = pl->p->tail;
+		e.chunk_offset += (uint32_t)(at - e.offset);
+		e.offset = at;
+		e.len = (uint32_t)(end - at);
+	}
+	if (e.kind != EXTENT_DATA && e.kind != EXTENT_ZERO)
+		return misfit(at, err);
+	*len = e.len < end - at ? e.len : end - at;
+	if (append(pl, &e, *len, err) != 0)
+		return -1;
+	if (e.kind == EXTENT_ZERO)
+		pl->counts.zero_bytes += *len;
+	if (e.kind == EXTENT_ZERO || e.chunk_offset != 0)
+		return 1;
+	if (s->pieces_n == sizeof(s->pieces) / sizeof(s->pieces[0]))
+		return misfit(at, err);
+	c.len = e.chunk_len;
+	c.id = e.id;
+	c.piece = s->pieces_n;
+	s->pieces[s->pieces_n++] = (struct volmap_piece){ at, e.chunk_len };
+	return consider(pl, s, &c, err);
+}
+
+static int
+take_replay(struct planner *pl, struct pipeline_slab *s, const struct pipeline_chunk *c,
+    struct err *err)
+{
+	uint64_t at = c->offset, end = c->offset + c->len, len = 0;
+	int rc = 1;
+
+	if (c->count > 0)
+		return replay_block(pl, s, c, err);
+	for (; rc == 1 && at < end; at += len)
+		rc = replay_part(pl, s, at, end, &len, err);
+	return rc;
+}
+
 static int
 take_chunk(struct planner *pl, struct pipeline_slab *s, const struct pipeline_chunk *c,
     struct err *err)
@@ -266,18 +366,15 @@ take_chunk(struct planner *pl, struct pipeline_slab *s, const struct pipeline_ch
 		return -1;
 	if (c->kind == CHUNK_IS_HOLE || c->kind == CHUNK_IS_EXCLUDED)
 		return place_range(pl, c, err) == 0 ? 1 : -1;
+	if (c->kind == CHUNK_IS_REPLAY)
+		return take_replay(pl, s, c, err);
 	if (place_pieces(pl, s, c, err) != 0)
 		return -1;
 	if (c->kind == CHUNK_IS_ZERO) {
 		pl->counts.zero_bytes += c->len;
 		return 1;
 	}
-	pl->counts.chunks++;
-	if (base_has(pl, c->offset, &c->id) || seen_add(pl->asked, &c->id)) {
-		pl->counts.known_bytes += c->len;
-		return 1;
-	}
-	return ask_data(pl, s, c, err);
+	return consider(pl, s, c, err);
 }
 
 static int
@@ -318,6 +415,8 @@ start(struct planner *pl, struct err *err)
 	if (pl->tree == NULL || pl->ahead == NULL || pl->asked == NULL ||
 	    pl->base_span == NULL || pl->bad == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
+	if (pl->p->done != NULL && (pl->replay = pipeline_replay_new(pl->p)) == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
 	if (pl->bad_n > 0)
 		memcpy(pl->bad, job->bad, pl->bad_n * CHUNK_ID_LEN);
 	qsort(pl->bad, pl->bad_n, sizeof(*pl->bad), cmp_ids);
@@ -353,6 +452,7 @@ end(struct planner *pl)
 
 	cache_finish(pl->out, NULL, &ignored);
 	cache_close(pl->base);
+	pipeline_replay_free(pl->replay);
 	tree_builder_free(pl->tree);
 	ahead_free(pl->ahead);
 	seen_free(pl->asked);
@@ -379,6 +479,8 @@ pipeline_planner(void *arg)
 	if (rc < 0)
 		pipeline_fail(pl.p, pl.uplink_failed, &err);
 	pipeline_count(pl.p, &pl.counts);
+	pl.p->spans =
+	    pl.at == pl.p->job->root.size ? tree_spans(pl.at) : pl.at / TREE_SPAN_LEN;
 	end(&pl);
 	queue_finish(pl.p->asked);
 	pipeline_done(pl.p, PIPELINE_PLAN);

@@ -125,6 +125,39 @@ stream(struct reader *r, const struct volmap_cut *cut, struct err *err)
 	return 1;
 }
 
+/*
+ * The part of a range that an interrupted run has cut already, to the end of its
+ * last chunk, span by span; `cut` becomes the rest.  1, 0 if ended, -1.
+ */
+static int
+replay_stream(struct reader *r, struct volmap_cut *cut, struct err *err)
+{
+	const struct extent *tail = &r->p->tail;
+	uint64_t done = r->p->done_end, end = cut->offset + cut->len, to;
+	struct pipeline_item *it;
+	int rc = 1;
+
+	/* Beyond what was done lies the rest of a chunk that began before. */
+	if (end > done && tail->kind == EXTENT_DATA)
+		done = tail->offset - tail->chunk_offset + tail->chunk_len;
+	if (end > done)
+		end = done;
+	while (rc == 1 && cut->offset < end) {
+		to = cut->offset - cut->offset % TREE_SPAN_LEN + TREE_SPAN_LEN;
+		if (to > end || to >= r->p->done_end)
+			to = end;
+		if ((rc = make_room(r, 0, 0, err)) != 1)
+			break;
+		it = new_item(r, VOLMAP_STREAM, cut->offset, to - cut->offset);
+		it->replay = 1;
+		cut->len -= to - cut->offset;
+		cut->offset = to;
+		/* The planner needs the slab's room for pieces: one such item in each. */
+		rc = hand_on(r, err);
+	}
+	return rc;
+}
+
 static int
 data(struct reader *r, const struct volmap_cut *cut, struct err *err)
 {
@@ -137,9 +170,11 @@ data(struct reader *r, const struct volmap_cut *cut, struct err *err)
 	it = new_item(r, VOLMAP_DATA, cut->offset, cut->len);
 	it->piece = r->slab->pieces_n;
 	it->count = cut->count;
+	it->replay = cut->offset < r->p->done_end;
 	for (i = 0; i < cut->count; i++) {
 		r->slab->pieces[r->slab->pieces_n++] = cut->piece[i];
-		if (plan_read(r, cut->piece[i].offset, cut->piece[i].len, err) != 0)
+		if (!it->replay &&
+		    plan_read(r, cut->piece[i].offset, cut->piece[i].len, err) != 0)
 			return -1;
 	}
 	return 1;
@@ -147,12 +182,15 @@ data(struct reader *r, const struct volmap_cut *cut, struct err *err)
 
 /* One cut of the map: 1, 0 if the pipeline has ended, -1. */
 static int
-take_cut(struct reader *r, const struct volmap_cut *cut, struct err *err)
+take_cut(struct reader *r, struct volmap_cut *cut, struct err *err)
 {
 	int rc;
 
 	switch (cut->kind) {
 	case VOLMAP_STREAM:
+		if (cut->offset < r->p->done_end &&
+		    (rc = replay_stream(r, cut, err)) != 1)
+			return rc;
 		return stream(r, cut, err);
 	case VOLMAP_DATA:
 		return data(r, cut, err);

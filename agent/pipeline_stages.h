@@ -58,13 +58,15 @@ struct pipeline_item {
 	uint64_t offset, len;
 	uint32_t at;	       /* Where its bytes are in mem. */
 	uint32_t piece, count; /* DATA: which of the slab's pieces. */
+	int replay;	       /* Not read: an interrupted run has named it. */
 };
 
 enum pipeline_chunk_kind {
 	CHUNK_IS_HOLE,
 	CHUNK_IS_EXCLUDED,
 	CHUNK_IS_ZERO,
-	CHUNK_IS_DATA
+	CHUNK_IS_DATA,
+	CHUNK_IS_REPLAY /* DATA, or (count 0) a STREAM, that is not read again. */
 };
 
 /* What the hash thread made of it. */
@@ -93,7 +95,7 @@ void pipeline_slab_drop(struct pipeline_slab *s);
 
 /* A chunk asked for: its bytes are in a slab, or are a node of its own. */
 struct pipeline_asked {
-	const uint8_t *p;
+	const uint8_t *p; /* NULL: to be read again if it is needed. */
 	uint32_t len, count;
 	const struct volmap_piece *pieces;
 	struct pipeline_slab *slab; /* Referenced; NULL: `p` is malloc'ed. */
@@ -152,6 +154,9 @@ struct pipeline {
 	const struct pipeline_job *job;
 	struct volmap *map;
 	struct pipeline_pool pool;
+	struct cache *done; /* What an interrupted run did; NULL: nothing. */
+	uint64_t done_end;  /* Bytes of the volume that it covers. */
+	struct extent tail; /* Its last extent; of length 0 if it did nothing. */
 
 	struct queue *free_slabs, *read, *hashed;
 	struct queue *free_batches, *asked;
@@ -165,6 +170,7 @@ struct pipeline {
 	struct err why;
 	unsigned packers; /* Still at work. */
 	int cached;	  /* Planner: the base is at hand. */
+	uint64_t spans;	  /* Planner: leaves made. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 	struct uplink_counts counts;
 	struct chunk_id root_id;
@@ -188,6 +194,9 @@ void *pipeline_receiver(void *arg);
 
 /* At a thread's end: note its CPU time. */
 void pipeline_done(struct pipeline *p, enum pipeline_stage stage);
+
+/* Get ready not to read again what job->done_cache has. */
+int pipeline_replay_open(struct pipeline *p, struct err *err);
 
 /* Read a scattered chunk of `len` bytes again. */
 int pipeline_gather(const struct pipeline_job *job, const struct volmap_piece *pieces,

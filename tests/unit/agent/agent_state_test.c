@@ -198,7 +198,7 @@ what_is_no_setting_is_named_with_its_line(void **state)
 	} bad[] = { { "[agent]\nlevle = 5\n", "levle" },
 		{ "[agent]\nlevel = 20\n", ":2" }, { "[agent]\nlevel = x\n", "level" },
 		{ "[agent]\ninterval = 5 weeks\n", "duration" },
-		{ "[agent]\ninterval = 10s\n", "at least" },
+		{ "[agent]\ninterval = 0s\n", "at least" },
 		{ "[other]\na = b\n", "other" },
 		{ "[volume a b]\npath = /x\n", "letters" },
 		{ "[volume a]\npaht = /x\n", "paht" },

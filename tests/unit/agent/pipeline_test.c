@@ -339,6 +339,208 @@ the_smallest_volume_works(void **state)
 	run_and_compare(w);
 }
 
+/* -------------------------------------------------------- an interrupted run -- */
+
+/* Run until the n-th Put fails; what was done goes to w->old. */
+static void
+interrupted(struct world *w, uint64_t put)
+{
+	w->server->fail_put = put;
+	assert_int_equal(pipeline_run(&w->job, &w->r, &w->err), -1);
+	assert_int_equal(rename(w->new, w->old), 0);
+	w->job.done_cache = w->old;
+	w->job.done_spans = w->r.spans;
+	fake_reset(w->server);
+	err_clear(&w->err);
+}
+
+/* Without an interruption the tree would have been this. */
+static struct chunk_id
+undisturbed_root(struct world *w)
+{
+	struct fake_server *server = fake_new(&w->keys);
+	struct pipeline_job job = w->job;
+
+	job.up.arg = server;
+	job.done_cache = NULL;
+	job.done_spans = 0;
+	if (pipeline_run(&job, &w->r, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	fake_free(server);
+	return w->r.root_id;
+}
+
+static void
+what_was_named_before_is_not_read_again(void **state)
+{
+	struct world *w = *state;
+	struct chunk_id root;
+
+	/* More new bytes than the first span has are sent: it was done by then. */
+	fill_random(w->disk + SPAN - 100000, 12 * MIB, 4);
+	root = undisturbed_root(w);
+	interrupted(w, 30);
+	assert_true(w->job.done_spans >= 1);
+	/* A place in the part that was done: whoever reads it fails. */
+	w->bad_from = 15 * MIB;
+	w->bad_to = w->bad_from + 4096;
+	if (pipeline_run(&w->job, &w->r, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	assert_int_equal(chunk_id_cmp(&root, &w->r.root_id), 0);
+	assert_true(w->r.counts.read_bytes < SIZE - w->job.done_spans * (SPAN - 2 * MIB));
+}
+
+static void
+what_the_server_lost_meanwhile_is_sent_again(void **state)
+{
+	struct world *w = *state;
+	size_t i;
+
+	fill_random(w->disk + SPAN - 100000, 12 * MIB, 4);
+	interrupted(w, 30);
+	assert_true(w->job.done_spans >= 1);
+	for (i = 0; i < FAKE_CHUNKS; i++) {
+		free(w->server->chunks[i].p);
+		w->server->chunks[i].p = NULL;
+	}
+	run_and_compare(w);
+	assert_true(w->r.counts.new_bytes > 20 * MIB);
+}
+
+/* ------------------------------------------------------ files in many pieces -- */
+
+#define CLUSTER 4096u
+#define RUNS 80u
+
+/*
+ * File `n` of RUNS runs of one to three clusters, spread over the volume so that
+ * most blocks of it begin far behind where they end; content by `seed`.
+ */
+static uint64_t
+scatter_file(
+    struct image *v, uint32_t n, const char *name, uint32_t *slots, uint64_t seed)
+{
+	struct image_run runs[RUNS + 1] = { { 0, 0 } };
+	uint8_t *bytes = malloc(3 * RUNS * CLUSTER);
+	uint64_t at = 0;
+	uint32_t i;
+
+	fill_random(bytes, 3 * RUNS * CLUSTER, seed);
+	for (i = 0; i < RUNS; i++) {
+		runs[i].lcn = slots[i];
+		runs[i].len = 1 + i % 3;
+		memcpy(image_cluster(v, slots[i]), bytes + at, runs[i].len * CLUSTER);
+		at += runs[i].len * CLUSTER;
+	}
+	image_file(v, n, 5, name, runs);
+	free(bytes);
+	return at;
+}
+
+/* Two files of the same content, scattered each in its own way, on w->disk. */
+static uint64_t
+scattered_volume(struct world *w)
+{
+	struct image *v = image_new(8192, CLUSTER, 512, 1024, 32);
+	uint32_t slots[2 * RUNS], first = image_free_from(v), i, k, x = 12345, swap;
+	uint64_t len;
+
+	for (i = 0; i < 2 * RUNS; i++)
+		slots[i] = first + 8 + i * 48;
+	for (i = 2 * RUNS - 1; i > 0; i--) {
+		x = x * 1664525u + 1013904223u;
+		k = (x >> 8) % (i + 1);
+		swap = slots[i];
+		slots[i] = slots[k];
+		slots[k] = swap;
+	}
+	len = scatter_file(v, 16, "a", slots, 5);
+	assert_int_equal(scatter_file(v, 17, "b", slots + RUNS, 5), len);
+	image_finish(v);
+	assert_true(v->size <= SIZE && v->size > SPAN);
+	memset(w->disk, 0, SIZE);
+	memcpy(w->disk, v->p, v->size);
+	w->size = w->job.source.size = w->job.root.size = v->size;
+	w->job.map_flags = 0;
+	image_free(v);
+	return len;
+}
+
+static void
+scattered_files_are_whole_and_stored_once(void **state)
+{
+	struct world *w = *state;
+	uint64_t len = scattered_volume(w);
+	struct fake_image im = run_and_compare(w);
+
+	assert_true(im.bytes[EXTENT_HOLE] > SPAN / 2);
+	assert_true(im.bytes[EXTENT_DATA] >= 2 * len);
+	assert_true(w->r.counts.known_bytes >= len);
+	assert_true(w->r.counts.new_bytes < 2 * len);
+	becomes_base(w);
+	run_and_compare(w);
+	assert_int_equal(w->server->puts, 0);
+}
+
+static void
+scattered_chunks_are_read_again_if_pending(void **state)
+{
+	struct world *w = *state;
+
+	scattered_volume(w);
+	w->server->pending_every = 2;
+	w->server->pending_times = 3;
+	run_and_compare(w);
+}
+
+static void
+scattered_chunks_that_are_missing_are_found(void **state)
+{
+	struct world *w = *state;
+	struct chunk_id data[256];
+	struct fake_image im;
+	size_t i, n = 0, sent;
+
+	scattered_volume(w);
+	run_and_compare(w);
+	for (i = 0; i < FAKE_CHUNKS && n < 256; i++)
+		if (w->server->chunks[i].p != NULL &&
+		    w->server->chunks[i].kind == CHUNK_DATA) {
+			data[n++] = w->server->chunks[i].id;
+			free(w->server->chunks[i].p);
+			w->server->chunks[i].p = NULL;
+		}
+	assert_true(n > 5);
+	if (pipeline_resend(&w->job, data, n, NULL, 0, &w->r.root_id, &sent, &w->err) !=
+	    0)
+		fail_msg("%s", w->err.text);
+	assert_int_equal(sent, n);
+	assert_int_equal(
+	    fake_rebuild(w->server, &w->r.root_id, w->back, w->size, &im, &w->err), 0);
+	assert_memory_equal(w->back, w->disk, w->size);
+}
+
+static void
+scattered_files_survive_an_interruption(void **state)
+{
+	struct world *w = *state;
+	struct chunk_id root;
+
+	scattered_volume(w);
+	root = undisturbed_root(w);
+	interrupted(w, 2);
+	/* Whatever was done when it ended: also try with one span and with all. */
+	run_and_compare(w);
+	assert_int_equal(chunk_id_cmp(&root, &w->r.root_id), 0);
+	assert_int_equal(rename(w->new, w->old), 0);
+	for (w->job.done_spans = 1; w->job.done_spans <= tree_spans(w->size);
+	     w->job.done_spans++) {
+		run_and_compare(w);
+		assert_int_equal(chunk_id_cmp(&root, &w->r.root_id), 0);
+		assert_int_equal(w->server->twice, 0);
+	}
+}
+
 int
 main(void)
 {
@@ -364,6 +566,18 @@ main(void)
 		cmocka_unit_test_setup_teardown(stopping_ends_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    the_smallest_volume_works, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    scattered_files_are_whole_and_stored_once, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    scattered_chunks_are_read_again_if_pending, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    scattered_chunks_that_are_missing_are_found, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    what_was_named_before_is_not_read_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    what_the_server_lost_meanwhile_is_sent_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    scattered_files_survive_an_interruption, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
