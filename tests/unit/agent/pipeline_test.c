@@ -14,6 +14,7 @@
 #include "agent/pipeline.h"
 #include "agent/stop.h"
 #include "tests/unit/agent/fake_server.h"
+#include "tests/unit/agent/ntfs_image.h"
 
 #define SPAN ((uint64_t)TREE_SPAN_LEN)
 #define SIZE (2 * SPAN + 2 * 1024 * 1024)
