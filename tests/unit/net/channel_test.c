@@ -407,7 +407,7 @@ cancel_ends_every_wait(void **state)
 	ProtobufCMessage *m;
 
 	(void)state;
-	quiet.count = 0;
+	gate_reset(&quiet);
 	for (int i = 0; i < 4; i++) {
 		calls[i] = (struct call){ ch, ERR_INIT };
 		assert_int_equal(
@@ -452,7 +452,7 @@ a_sender_waits_for_a_server_that_does_not_read_until_canceled(void **state)
 	long n;
 
 	(void)state;
-	quiet.count = 0;
+	gate_reset(&quiet);
 	assert_int_equal(channel_send(k.ch, ask("pause"), NULL, &err), 0);
 	gate_wait(&quiet, 1);
 	assert_int_equal(pthread_create(&thread, NULL, put_until_it_fails, &k), 0);
@@ -481,7 +481,7 @@ flood_that_stays(void)
 	struct timespec nap = { 0, 300000000 };
 	int left = -1, before = -2;
 
-	quiet.count = 0;
+	gate_reset(&quiet);
 	for (int i = 1; left != before && i < 100; i++) {
 		(void)nanosleep(&nap, NULL);
 		before = left;

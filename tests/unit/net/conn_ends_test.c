@@ -1,20 +1,8 @@
 /*
  * Goal: however a connection ends (closed by either end at any moment, garbage,
- * silence, floods, no room), each end hears of it once, last, and with one clear
- * reason.
+ * silence, a reset), each end hears of it once, last, and with one clear reason.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-
-#include "tests/unit/net/net_peers.h"
-
-static struct peers peers;
-static struct gate gone = GATE_INIT; /* Connections of the server that ended. */
-static struct err gone_why;	     /* The last one's reason; read after `gone`. */
+#include "tests/unit/net/net_watch.h"
 
 /* ------------------------------------------- closing at any moment, once -- */
 
@@ -205,87 +193,6 @@ closing_at_any_moment_is_heard_once(void **state)
 	}
 }
 
-/* -------------------------------------------------- a server that watches -- */
-
-static struct gate came = GATE_INIT, framed = GATE_INIT, roomed = GATE_INIT;
-static struct conn *watched; /* The newest, on its loop only. */
-static struct loop *watched_loop;
-static int raise_limit, last_trust;
-
-static void
-watch_open(struct conn *c, const struct tls_peer *peer, void *arg)
-{
-	(void)arg;
-	if (raise_limit)
-		conn_frame_max(c, FRAME_PAYLOAD_MAX);
-	pthread_mutex_lock(&came.lock);
-	last_trust = (int)peer->trust;
-	pthread_mutex_unlock(&came.lock);
-	gate_raise(&came);
-}
-
-static void
-watch_frame(struct conn *c, const struct frame *f, void *arg)
-{
-	(void)arg;
-	if (f->kind == 2) {
-		conn_pause(c, 1);
-	} else {
-		conn_send(c, f); /* Echo. */
-	}
-	gate_raise(&framed);
-}
-
-static void
-watch_room(struct conn *c, void *arg)
-{
-	(void)c;
-	(void)arg;
-	gate_raise(&roomed);
-}
-
-static void
-watch_closed(struct conn *c, const struct err *why, void *arg)
-{
-	(void)c;
-	(void)arg;
-	pthread_mutex_lock(&gone.lock);
-	gone_why = *why;
-	pthread_mutex_unlock(&gone.lock);
-	gate_raise(&gone);
-}
-
-static const struct conn_events watch_events = { watch_open, watch_frame, watch_room,
-	watch_closed };
-
-static void
-watch_accept(struct conn *c, unsigned loop_no, void *arg)
-{
-	pthread_mutex_lock(&came.lock); /* Many may come at once. */
-	watched = c;
-	watched_loop = peers.loops[loop_no];
-	pthread_mutex_unlock(&came.lock);
-	conn_set_events(c, &watch_events, arg);
-}
-
-static void
-watch(const struct conn_limits *limits, unsigned conns_max)
-{
-	came.count = framed.count = roomed.count = gone.count = 0;
-	raise_limit = 0;
-	peers_listen(&peers, limits, conns_max, watch_accept, NULL);
-}
-
-static void
-expect_end(enum err_code code, const char *text)
-{
-	gate_wait(&gone, 1);
-	if (gone_why.code != code || strncmp(gone_why.text, text, strlen(text)) != 0)
-		fail_msg(
-		    "%s: '%s', not '%s'", err_name(gone_why.code), gone_why.text, text);
-	assert_null(strchr(gone_why.text, '\n'));
-}
-
 /* ------------------------------------------- what is not a client of ours -- */
 
 static const struct {
@@ -365,62 +272,7 @@ a_slow_handshake_ends_at_its_limit(void **state)
 	peers_deaf(&peers);
 }
 
-/* --------------------------------------- a client of TLS that we can steer -- */
-
-struct raw {
-	int fd;
-	struct tls *tls;
-};
-
-static void
-raw_flush(struct raw *r)
-{
-	const uint8_t *p;
-	size_t n;
-
-	while ((n = tls_output(r->tls, &p)) > 0) {
-		ssize_t w = send(r->fd, p, n, MSG_NOSIGNAL);
-
-		if (w <= 0)
-			return;
-		tls_sent(r->tls, (size_t)w);
-	}
-}
-
-/* Connect; the last flight of the handshake waits in the output. */
-static void
-raw_open(struct raw *r)
-{
-	uint8_t buf[16384], junk[16384];
-	struct err err = ERR_INIT;
-	size_t got;
-
-	r->fd = peers_plain(&peers);
-	r->tls = tls_new(peers.agent);
-	while (PAIR_MUST(tls_read(r->tls, junk, sizeof(junk), &got, &err) != TLS_FAILED),
-	    !tls_open(r->tls)) {
-		ssize_t n;
-
-		raw_flush(r);
-		n = read(r->fd, buf, sizeof(buf));
-		PAIR_MUST(n > 0 && tls_input(r->tls, buf, (size_t)n, &err) == 0);
-	}
-}
-
-static void
-raw_write(struct raw *r, const void *p, size_t n)
-{
-	struct err err = ERR_INIT;
-
-	PAIR_MUST(tls_write(r->tls, p, n, &err) == 0);
-}
-
-static void
-raw_close(struct raw *r)
-{
-	close(r->fd);
-	tls_free(r->tls);
-}
+/* ----------------------------------------------------------- last words -- */
 
 static const uint8_t one_frame[17] = { 1, 0, 0, 0, 9 };
 static const uint8_t odd_frame[16] = { 0, 0, 0, 0, 9, 0, 0x80 };
@@ -512,7 +364,8 @@ silence_ends_but_not_while_we_pause(void **state)
 	expect_end(ERR_TIMEOUT, "silent for 60 ms");
 	raw_close(&r);
 
-	gone.count = framed.count = 0;
+	gate_reset(&gone);
+	gate_reset(&framed);
 	raw_open(&r);
 	raw_write(&r, pause, sizeof(pause));
 	raw_flush(&r);
@@ -558,103 +411,6 @@ the_server_judges_but_opens_for_all(void **state)
 		gate_wait(&gone, 1);
 		peers_deaf(&peers);
 	}
-}
-
-/* --------------------------------------------------------------- floods -- */
-
-static struct {
-	int frames, rooms;
-	struct gate full;
-} flooding = { 0, 0, GATE_INIT };
-
-static void
-flood_once(void *arg)
-{
-	static uint8_t body[100000];
-	struct frame f = { 7, 0, 1, body, sizeof(body) };
-
-	(void)arg;
-	while (!conn_full(watched) && flooding.frames < 5000) {
-		conn_send(watched, &f);
-		flooding.frames++;
-	}
-	gate_raise(&flooding.full);
-}
-
-static void
-read_all_of(struct raw *r, size_t n)
-{
-	static uint8_t buf[65536], plain[16384];
-	struct err err = ERR_INIT;
-
-	while (n > 0) {
-		ssize_t got = read(r->fd, buf, sizeof(buf));
-		size_t m;
-
-		PAIR_MUST(got > 0 && tls_input(r->tls, buf, (size_t)got, &err) == 0);
-		while (tls_read(r->tls, plain, sizeof(plain), &m, &err) == TLS_DATA) {
-			PAIR_MUST(m <= n);
-			n -= m;
-		}
-	}
-}
-
-static void
-a_full_conn_says_once_when_there_is_room(void **state)
-{
-	struct raw r;
-
-	(void)state;
-	watch(NULL, 10);
-	raw_open(&r);
-	raw_flush(&r);
-	gate_wait(&came, 1);
-	flooding.full.count = 0;
-	for (int turn = 1; turn <= 3; turn++) {
-		flooding.frames = 0;
-		loop_post(watched_loop, flood_once, NULL);
-		gate_wait(&flooding.full, turn);
-		/* It stopped at the mark, and nobody has read: no room yet. */
-		assert_true(flooding.frames >= (int)(CONN_HIGH_WATER / 100016));
-		assert_true(flooding.frames < 5000);
-		assert_int_equal(gate_count(&roomed), turn - 1);
-		read_all_of(&r, (size_t)flooding.frames * 100016);
-		gate_wait(&roomed, turn);
-	}
-	tls_shutdown(r.tls);
-	raw_flush(&r);
-	raw_close(&r);
-	expect_end(ERR_NONE, "");
-	assert_int_equal(gate_count(&roomed), 3);
-	peers_deaf(&peers);
-}
-
-static void
-flood_blindly(void *arg)
-{
-	static uint8_t body[1000000];
-	struct frame f = { 7, 0, 1, body, sizeof(body) };
-
-	(void)arg;
-	/* More than may be queued and the system's buffers hold; dropped at the end. */
-	for (int i = 0; i < 90; i++)
-		conn_send(watched, &f);
-}
-
-static void
-a_queue_without_end_is_cut(void **state)
-{
-	struct raw r;
-
-	(void)state;
-	watch(NULL, 10);
-	raw_open(&r);
-	raw_flush(&r);
-	gate_wait(&came, 1);
-	loop_post(watched_loop, flood_blindly, NULL);
-	expect_end(ERR_LIMIT, "the peer does not read: ");
-	raw_close(&r);
-	peers_deaf(&peers);
 }
 
 /* ---------------------------------------- what was said before a reset -- */
@@ -778,168 +534,6 @@ what_was_said_before_a_reset_is_still_heard(void **state)
 	close(fd);
 }
 
-/* ---------------------------------------------------------- many at once -- */
-
-static uint8_t ticket[8192]; /* On the client's loop only. */
-static size_t ticket_len;
-
-struct one {
-	struct gate *gate;
-	int got, resumed;
-	struct err why;
-};
-
-static void
-one_open(struct conn *c, const struct tls_peer *peer, void *arg)
-{
-	struct frame f = { 7, 0, 1, NULL, 0 };
-	struct one *o = arg;
-
-	o->resumed = peer->resumed;
-	conn_send(c, &f);
-}
-
-static void
-one_frame_came(struct conn *c, const struct frame *f, void *arg)
-{
-	struct one *o = arg;
-	const uint8_t *p;
-	size_t len;
-
-	(void)f;
-	o->got++;
-	p = conn_ticket(c, &len);
-	if (p != NULL && len <= sizeof(ticket)) {
-		memcpy(ticket, p, len);
-		ticket_len = len;
-	}
-	conn_close(c, NULL, 20000);
-}
-
-static void
-one_closed(struct conn *c, const struct err *why, void *arg)
-{
-	struct one *o = arg;
-
-	(void)c;
-	o->why = *why;
-	gate_raise(o->gate);
-}
-
-static const struct conn_events one_events = { one_open, one_frame_came, watch_room,
-	one_closed };
-
-static void
-one_connect(void *arg)
-{
-	PAIR_MUST(conn_connect(peers.client_loop, peers.address, peers.agent,
-		      ticket_len > 0 ? ticket : NULL, ticket_len, NULL, &one_events,
-		      arg) != NULL);
-}
-
-static void
-hundreds_at_once_are_spread_over_the_loops(void **state)
-{
-	enum { N = 200 };
-	static struct one ones[N];
-	struct gate gate = GATE_INIT;
-
-	(void)state;
-	watch(NULL, N);
-	ticket_len = 0;
-	for (int i = 0; i < N; i++) {
-		ones[i] = (struct one){ &gate, 0, 0, ERR_INIT };
-		loop_post(peers.client_loop, one_connect, &ones[i]);
-		if (i < 2)
-			gate_wait(&gate, i + 1); /* A ticket makes the rest cheap. */
-	}
-	gate_wait(&gate, N);
-	gate_wait(&gone, N);
-	for (int i = 0; i < N; i++) {
-		if (ones[i].got != 1 || ones[i].why.code != ERR_NONE)
-			fail_msg("%d: %d frames, %s", i, ones[i].got, ones[i].why.text);
-	}
-	assert_int_equal(ones[0].resumed, 0);
-	assert_int_equal(ones[1].resumed, 1);
-	ticket_len = 0;
-	peers_deaf(&peers);
-}
-
-static void
-more_than_the_limit_are_refused_and_room_comes_back(void **state)
-{
-	struct gate gate = GATE_INIT;
-	struct one late = { &gate, 0, 0, ERR_INIT };
-	struct raw r[3];
-
-	(void)state;
-	watch(NULL, 3);
-	for (int i = 0; i < 3; i++) {
-		raw_open(&r[i]);
-		raw_flush(&r[i]);
-	}
-	loop_post(peers.client_loop, one_connect, &late);
-	gate_wait(&gate, 1);
-	assert_int_equal(late.got, 0);
-	assert_int_equal(late.why.code, ERR_IO);
-	assert_memory_equal(late.why.text, "connect to 127.0.0.1:", 21);
-
-	for (int i = 0; i < 3; i++) {
-		tls_shutdown(r[i].tls);
-		raw_flush(&r[i]);
-		raw_close(&r[i]);
-	}
-	gate_wait(&gone, 3);
-	/* Counted off just after on_closed: a try or two may still come too early. */
-	for (int i = 2; i < 100 && late.got == 0; i++) {
-		loop_post(peers.client_loop, one_connect, &late);
-		gate_wait(&gate, i);
-	}
-	assert_int_equal(late.got, 1);
-	peers_deaf(&peers);
-}
-
-static void
-a_port_in_use_is_named(void **state)
-{
-	struct listener *l = NULL;
-	struct err err = ERR_INIT;
-	char want[128];
-
-	(void)state;
-	watch(NULL, 3);
-	assert_int_equal(listener_start(peers.address, peers.loops, 1, peers.server, NULL,
-			     3, watch_accept, NULL, &l, &err),
-	    -1);
-	(void)snprintf(want, sizeof(want), "listen on %s: ", peers.address);
-	assert_int_equal(err.code, ERR_IO);
-	assert_memory_equal(err.text, want, strlen(want));
-	err_clear(&err);
-	assert_int_equal(listener_start("4711", peers.loops, 1, peers.server, NULL, 3,
-			     watch_accept, NULL, &l, &err),
-	    -1);
-	assert_string_equal(err.text, "'4711' is not host:port");
-	assert_null(l);
-	listener_stop(NULL);
-	peers_deaf(&peers);
-}
-
-static int
-make(void **state)
-{
-	(void)state;
-	peers_make(&peers);
-	return 0;
-}
-
-static int
-unmake(void **state)
-{
-	(void)state;
-	peers_free(&peers);
-	return 0;
-}
-
 int
 main(void)
 {
@@ -951,12 +545,7 @@ main(void)
 		cmocka_unit_test(a_broken_record_is_told_by_an_alert),
 		cmocka_unit_test(silence_ends_but_not_while_we_pause),
 		cmocka_unit_test(the_server_judges_but_opens_for_all),
-		cmocka_unit_test(a_full_conn_says_once_when_there_is_room),
-		cmocka_unit_test(a_queue_without_end_is_cut),
 		cmocka_unit_test(what_was_said_before_a_reset_is_still_heard),
-		cmocka_unit_test(hundreds_at_once_are_spread_over_the_loops),
-		cmocka_unit_test(more_than_the_limit_are_refused_and_room_comes_back),
-		cmocka_unit_test(a_port_in_use_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, make, unmake);

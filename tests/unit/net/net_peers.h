@@ -47,6 +47,14 @@ gate_raise(struct gate *g)
 	pthread_mutex_unlock(&g->lock);
 }
 
+static inline void
+gate_reset(struct gate *g)
+{
+	pthread_mutex_lock(&g->lock);
+	g->count = 0;
+	pthread_mutex_unlock(&g->lock);
+}
+
 static inline long
 gate_count(struct gate *g)
 {
