@@ -13,6 +13,7 @@
 
 #include "proto/base/err.h"
 #include "storage/catalog.h"
+#include "storage/catalog_db.h"
 #include "storage/fs.h"
 #include "storage/fs_fault.h"
 #include "storage/journal.h"
@@ -358,6 +359,42 @@ test_what_it_answers(void **state)
 	catalog_close(c);
 }
 
+static void
+test_a_full_disk_leaves_it_behind_and_it_catches_up(void **state)
+{
+	struct here *h = *state;
+	struct err err = ERR_INIT;
+	struct store_stats stats;
+	struct catalog *c;
+	char *want, *got;
+
+	ok(catalog_open(h->path, store_id, h->j, &c, NULL, &err));
+	write_events(h, 0);
+	ok(catalog_stats(c, &stats, &err));
+	assert_int_equal(
+	    sqlite3_exec(c->db, "PRAGMA max_page_count=40", NULL, NULL, NULL), SQLITE_OK);
+	for (unsigned n = 1; n < 30; n++)
+		write_events(h, n);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(catalog_stats(c, &stats, &err), -1);
+		assert_int_equal(err.code, ERR_NOSPACE);
+		err_clear(&err);
+	}
+	assert_int_equal(
+	    sqlite3_exec(c->db, "PRAGMA max_page_count=100000", NULL, NULL, NULL),
+	    SQLITE_OK);
+	ok(catalog_stats(c, &stats, &err));
+	assert_int_equal(stats.points, 30);
+	catalog_close(c);
+	got = dump(h);
+	assert_int_equal(unlink(h->path), 0);
+	visit(h, NULL);
+	want = dump(h);
+	assert_string_equal(want, got);
+	free(want);
+	free(got);
+}
+
 int
 main(void)
 {
@@ -367,6 +404,7 @@ main(void)
 		T(test_followed_step_by_step_or_at_once_it_is_the_same),
 		T(test_ahead_of_the_journal_it_is_made_anew),
 		T(test_another_stores_catalog_is_not_believed),
+		T(test_a_full_disk_leaves_it_behind_and_it_catches_up),
 		T(test_what_it_answers),
 	};
 
