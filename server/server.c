@@ -36,6 +36,7 @@ struct server {
 	unsigned loops_count;
 	struct tls_config *tls;
 	struct listener *listener;
+	pthread_mutex_t people;
 	atomic_size_t ingest;
 	char address[CONFIG_ADDRESS_MAX + 8], advertise[CONFIG_ADDRESS_MAX + 8];
 };
@@ -121,6 +122,7 @@ start_listening(struct server *s, struct err *err)
 		.disk = s->disk,
 		.slow = s->slow,
 		.advertise = s->advertise,
+		.people = &s->people,
 		.ingest = &s->ingest,
 		.ingest_max = s->config.ingest_memory,
 	};
@@ -139,6 +141,7 @@ server_start(const struct config *config, struct server **out, struct err *err)
 	if (s == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a server");
 	s->config = *config;
+	(void)pthread_mutex_init(&s->people, NULL);
 	s->registry = registry_new();
 	s->policy = policy_new(config);
 	s->scratch = scratch_pool_new();
@@ -255,5 +258,6 @@ server_stop(struct server *s)
 	scratch_pool_free(s->scratch);
 	policy_free(s->policy);
 	registry_free(s->registry);
+	(void)pthread_mutex_destroy(&s->people);
 	free(s);
 }

@@ -18,6 +18,7 @@
 #ifndef SERVER_SESSION_H
 #define SERVER_SESSION_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
 
@@ -43,6 +44,9 @@ struct session_world {
 	struct workers *disk;  /* Store calls, signatures. */
 	struct workers *slow;  /* Verify: minutes. */
 	const char *advertise; /* "host:port" for tokens. */
+	/* Held from reading a peer\'s record to writing it again: a Renew must not undo
+	   a Revoke. */
+	pthread_mutex_t *people;
 	atomic_size_t *ingest; /* Bytes of Put under way in all sessions. */
 	size_t ingest_max;     /* Above it each session has one Put at a time. */
 };

@@ -137,6 +137,22 @@ session_enroll_run(struct session_job *j)
 	free(e);
 }
 
+/* Sign the checked request for e->peer and record it. */
+static int
+renew(struct session_job *j, struct enrolment *e, uint64_t life)
+{
+	const struct session_world *w = j->s->world;
+	struct store_peer *p = &e->peer;
+
+	if (authority_sign(w->authority, &e->csr, p->name, (enum cert_role)p->role, life,
+		&e->cert, &e->facts, &j->err) != 0)
+		return -1;
+	memcpy(p->serial, e->facts.serial, sizeof(p->serial));
+	memcpy(p->key_hash, e->facts.key_hash, sizeof(p->key_hash));
+	p->cert_ends_us = e->facts.not_after * 1000000;
+	return store_peer_put(w->store, p, &j->err);
+}
+
 void
 session_renew_run(struct session_job *j)
 {
@@ -156,22 +172,21 @@ session_renew_run(struct session_job *j)
 	if (j->s->role != CERT_AGENT)
 		life = (uint64_t)(now->not_after - now->not_before) - AUTHORITY_EARLIER_S;
 	p = &e->peer;
+	(void)pthread_mutex_lock(w->people);
 	if (take_csr(j, &m->csr, &e->csr) == 0 &&
 	    authority_check_request(&e->csr, name, &j->err) == 0 &&
-	    store_peer_by_name(w->store, name, p, &j->err) == 0 &&
-	    authority_sign(w->authority, &e->csr, name, (enum cert_role)p->role, life,
-		&e->cert, &e->facts, &j->err) == 0) {
-		memcpy(p->serial, e->facts.serial, sizeof(p->serial));
-		memcpy(p->key_hash, e->facts.key_hash, sizeof(p->key_hash));
-		p->cert_ends_us = e->facts.not_after * 1000000;
+	    store_peer_by_name(w->store, name, p, &j->err) == 0) {
 		if (p->revoked)
-			session_refuse(j, ERR_DENIED, "'%s' is revoked", name);
-		else if (store_peer_put(w->store, p, &j->err) == 0 &&
-			 store_audit(
-			     w->store, name, "renewed its certificate", &j->err) == 0) {
-			answer(j, e->cert.der, e->cert.len, name);
-			session_log(j->s, LOG_INFO, "renewed its certificate");
-		}
+			session_refuse(
+			    j, ERR_DENIED, "the certificate of '%s' is revoked", name);
+		else
+			(void)renew(j, e, life);
+	}
+	(void)pthread_mutex_unlock(w->people);
+	if (j->err.code == ERR_NONE &&
+	    store_audit(w->store, name, "renewed its certificate", &j->err) == 0) {
+		answer(j, e->cert.der, e->cert.len, name);
+		session_log(j->s, LOG_INFO, "renewed its certificate");
 	}
 	free(e);
 }

@@ -204,7 +204,10 @@ session_revoke_run(struct session_job *j)
 		    "an admin cannot revoke itself: let another one do it");
 		return;
 	}
-	if (store_peer_revoke(w->store, m->host, &j->err) != 0)
+	(void)pthread_mutex_lock(w->people);
+	(void)store_peer_revoke(w->store, m->host, &j->err);
+	(void)pthread_mutex_unlock(w->people);
+	if (j->err.code != ERR_NONE)
 		return;
 	(void)err_set(&why, ERR_DENIED, "the certificate of '%.63s' is revoked", m->host);
 	(void)registry_tell(w->registry, m->host, j->s->id, session_end, &why);

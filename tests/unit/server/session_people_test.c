@@ -1,4 +1,6 @@
 /* Who is let in: enrolment, renewal, revocation, copies, operators. */
+#include <pthread.h>
+
 #include "tests/unit/server/live.h"
 
 static struct live live;
@@ -414,6 +416,76 @@ a_renewed_certificate_works_and_so_does_the_old_one(void **state)
 	free(old);
 }
 
+struct renewer {
+	pthread_t thread;
+	struct live_peer peer;
+};
+
+/* Renew until it is refused. */
+static void *
+renew_on(void *arg)
+{
+	struct renewer *r = arg;
+	struct cert *csr = calloc(1, sizeof(*csr));
+	Wire__Renew m = WIRE__RENEW__INIT;
+	struct live_session s;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+
+	live_dial(&live, &r->peer, &s);
+	assert_int_equal(cert_request(r->peer.key, r->peer.name, csr, &err), 0);
+	m.csr.data = csr->der;
+	m.csr.len = csr->len;
+	while (channel_call(s.ch, &m.base, MSG_ENROLLED, &reply, &err) == 0) {
+		const Wire__Enrolled *e = (const Wire__Enrolled *)reply;
+
+		r->peer.id.cert.len = e->cert.len;
+		memcpy(r->peer.id.cert.der, e->cert.data, e->cert.len);
+		msg_free(reply);
+	}
+	live_hangup(&s);
+	free(csr);
+	return NULL;
+}
+
+static void
+a_renewal_does_not_undo_a_revocation(void **state)
+{
+	Wire__Revoke m = WIRE__REVOKE__INIT;
+	struct renewer r[4];
+	struct live_session a;
+	struct store_peer record;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	live_dial(&live, &admin, &a);
+	for (int i = 0; i < 4; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "runner%d", i);
+		live_peer(&live, CERT_AGENT, name, &r[i].peer);
+		assert_int_equal(pthread_create(&r[i].thread, NULL, renew_on, &r[i]), 0);
+	}
+	for (int i = 0; i < 4; i++) {
+		/* Once it is at it. */
+		do {
+			live_ok(store_peer_by_name(
+			    server_store(live.server), r[i].peer.name, &record, &err));
+		} while (record.program[0] == '\0');
+		m.host = r[i].peer.name;
+		live_ok(channel_call(a.ch, &m.base, MSG_DONE, &reply, &err));
+		msg_free(reply);
+	}
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(pthread_join(r[i].thread, NULL), 0);
+		live_peer_tls(&live, &r[i].peer);
+		hello_is_denied(&r[i].peer, NULL, 0, "revoked");
+		live_peer_free(&r[i].peer);
+	}
+	live_hangup(&a);
+}
+
 static void
 operators_are_made_by_admins_with_the_role_asked_for(void **state)
 {
@@ -487,6 +559,7 @@ main(void)
 		cmocka_unit_test(strangers_certificates_are_refused),
 		cmocka_unit_test(a_copied_key_is_refused_and_noticed),
 		cmocka_unit_test(a_renewed_certificate_works_and_so_does_the_old_one),
+		cmocka_unit_test(a_renewal_does_not_undo_a_revocation),
 		cmocka_unit_test(operators_are_made_by_admins_with_the_role_asked_for),
 		cmocka_unit_test(a_peer_from_the_future_is_told_so),
 	};
