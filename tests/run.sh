@@ -29,8 +29,8 @@ say "building release, asan, tsan"
 for b in release asan tsan; do
 	case $b in
 	release) configure release ;;
-	asan) configure asan -DSANITIZE=address -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 ;;
-	tsan) configure tsan -DSANITIZE=thread -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS=-O1 ;;
+	asan) configure asan -DSANITIZE=address ;;
+	tsan) configure tsan -DSANITIZE=thread ;;
 	esac
 	compile $b
 done
