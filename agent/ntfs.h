@@ -145,12 +145,15 @@ int ntfs_mft_open(struct ntfs *v, struct err *err);
 int ntfs_record_read(const struct ntfs *v, uint64_t n, uint8_t *buf,
     struct ntfs_record *out, struct err *err);
 
-/* The unnamed attribute `type` of record `n`, over its attribute list if it has one. */
+/*
+ * The unnamed attribute `type` of record `n`, over its attribute list if it has
+ * one.  One with a sparse run makes no sense: no stream that is read here has any.
+ */
 int ntfs_stream_open(const struct ntfs *v, uint64_t n, uint32_t type,
     struct ntfs_stream *out, struct err *err);
 void ntfs_stream_free(struct ntfs_stream *s);
 
-/* Bytes [offset, offset + len) of the content; sparse parts are zeros. */
+/* Bytes [offset, offset + len) of the content. */
 int ntfs_stream_read(const struct ntfs *v, const struct ntfs_stream *s, uint64_t offset,
     void *buf, size_t len, struct err *err);
 

@@ -63,9 +63,13 @@ add_part(const struct ntfs *v, struct ntfs_stream *s, const struct ntfs_attr *a,
 		s->valid = a->valid < a->size ? a->valid : a->size;
 	}
 	ntfs_runs_begin(&it, a, v->boot.clusters);
-	while ((got = ntfs_runs_next(&it, &run)) == 1)
+	while ((got = ntfs_runs_next(&it, &run)) == 1) {
+		/* None of the streams read here may be sparse: zeros would be a lie. */
+		if (run.lcn == -1)
+			return 0;
 		if ((got = add_run(s, &run, err)) != 1)
 			return got;
+	}
 	s->next_vcn = it.vcn;
 	return got == 0;
 }
@@ -101,10 +105,8 @@ ntfs_stream_read(const struct ntfs *v, const struct ntfs_stream *s, uint64_t off
 			return 0;
 		in_run = s->run[low].len * size - skip;
 		n = len < in_run ? len : (size_t)in_run;
-		if (s->run[low].lcn == -1)
-			memset(p, 0, n);
-		else if (v->src->read(v->src->arg,
-			     (uint64_t)s->run[low].lcn * size + skip, p, n, err) == -1)
+		if (v->src->read(v->src->arg, (uint64_t)s->run[low].lcn * size + skip, p,
+			n, err) == -1)
 			return -1;
 		p += n;
 		offset += n;

@@ -487,6 +487,11 @@ a_bitmap_in_doubt_keeps_everything(void **state)
 	v = ordinary();
 	image_begin(v, 6, 0, 0);
 	keeps_everything(v, "$Bitmap");
+
+	v = ordinary(); /* Sparse: bits that are nowhere say nothing. */
+	image_begin(v, 6, 1, 0);
+	image_attr(v, 6, 0x80, "", 0, RUNS({ -1, 1 }), 50);
+	keeps_everything(v, "$Bitmap");
 }
 
 static void
