@@ -174,17 +174,17 @@ pause_ms(struct pipeline *p, uint32_t ms)
 }
 
 /*
- * Ask until at most `left` are pending.  What we have claimed ourselves is sent
- * first: two hosts may be waiting for each other.
+ * Ask until at most `left` are pending, of at most `bytes`.  What we have claimed
+ * ourselves is sent first: two hosts may be waiting for each other.
  */
 static int
-pending_settle(struct answerer *a, size_t left, struct err *err)
+pending_settle(struct answerer *a, size_t left, size_t bytes, struct err *err)
 {
 	uint32_t wait = PENDING_FIRST_MS, waited = 0;
 	size_t before, round;
 	int rc = 1;
 
-	while (rc == 1 && a->pending_n > left) {
+	while (rc == 1 && (a->pending_n > left || a->pending_bytes > bytes)) {
 		before = a->pending_n;
 		if (!pipeline_fill_flush(&a->fill))
 			return 0;
@@ -247,7 +247,8 @@ take_batch(struct answerer *a, struct pipeline_batch *b, struct err *err)
 	pipeline_batch_drop(b);
 	if (rc == 1 && (a->pending_n >= PIPELINE_PENDING_MAX ||
 			   a->pending_bytes >= PIPELINE_PENDING_BYTES))
-		rc = pending_settle(a, PIPELINE_PENDING_MAX / 2, err);
+		rc = pending_settle(
+		    a, PIPELINE_PENDING_MAX / 2, PIPELINE_PENDING_BYTES / 2, err);
 	return rc;
 }
 
@@ -272,7 +273,7 @@ pipeline_answerer(void *arg)
 	a->last[CHUNK_META] = &a->first[CHUNK_META];
 	while (rc == 1 && (got = queue_get(p->asked, &item)) == QUEUE_OK)
 		rc = take_batch(a, item, &err);
-	if (rc == 1 && got == QUEUE_END && (rc = pending_settle(a, 0, &err)) == 1)
+	if (rc == 1 && got == QUEUE_END && (rc = pending_settle(a, 0, 0, &err)) == 1)
 		rc = pipeline_fill_flush(&a->fill);
 	if (rc < 0)
 		pipeline_fail(p, a->uplink_failed, &err);

@@ -45,10 +45,12 @@ struct fake_server {
 	uint64_t next;
 	/* What it saw. */
 	uint64_t asked, needed, puts, chunks_put, twice, bytes_put;
+	uint64_t waiting, waiting_most; /* Nodes last answered "pending". */
 	/* What it shall do. */
 	unsigned pending_every; /* Each n-th new chunk is pending for `pending_times`. */
 	int pending_times;
 	int pending_then_have; /* ... and then another host has sent it. */
+	int nodes_pending;     /* Of every node so many answers are "pending". */
 	uint64_t fail_put;     /* The n-th Put breaks the connection; 0: never. */
 	int canceled;
 	struct err bad; /* A broken rule. */
@@ -95,6 +97,11 @@ fake_answer(struct fake_server *s, const struct chunk_id *id, enum chunk_kind ki
 		c->kind = kind;
 		if (s->pending_every > 0 && s->asked % s->pending_every == 0)
 			c->pending = s->pending_times;
+		if (kind == CHUNK_META && s->nodes_pending > 0) {
+			c->pending = s->nodes_pending;
+			if (++s->waiting > s->waiting_most)
+				s->waiting_most = s->waiting;
+		}
 	}
 	if (c->pending > 0) {
 		c->pending--;
@@ -104,6 +111,8 @@ fake_answer(struct fake_server *s, const struct chunk_id *id, enum chunk_kind ki
 		}
 		return UPLINK_PENDING;
 	}
+	if (!c->claimed && kind == CHUNK_META && s->nodes_pending > 0)
+		s->waiting--;
 	c->claimed = 1;
 	s->needed++;
 	return UPLINK_NEED;

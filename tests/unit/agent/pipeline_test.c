@@ -13,6 +13,7 @@
 
 #include "agent/pipeline.h"
 #include "agent/stop.h"
+#include "proto/base/bytes.h"
 #include "tests/unit/agent/fake_server.h"
 #include "tests/unit/agent/ntfs_image.h"
 
@@ -254,6 +255,68 @@ pending_chunks_that_arrive_are_not_sent(void **state)
 	assert_int_equal(w->server->bad.code, ERR_NONE);
 	assert_int_equal(w->server->twice, 0);
 	assert_int_equal(w->server->chunks_put, w->server->needed);
+}
+
+/*
+ * A FAT32 volume made as it is read: every cluster is a file of its own, with one
+ * of two contents, so that there are large nodes and little data.
+ */
+#define CROWD_SPANS 48u
+#define CROWD_SIZE (CROWD_SPANS * SPAN)
+#define CROWD_CLUSTER 4096u
+#define CROWD_TABLE 2048u		  /* Sectors. */
+#define CROWD_DATA (1u + CROWD_TABLE / 8) /* Clusters. */
+
+static int
+read_crowd(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
+{
+	uint8_t block[CROWD_CLUSTER], *p = buf;
+	size_t skip, n;
+	uint64_t no;
+
+	(void)arg, (void)err;
+	for (; len > 0; offset += n, p += n, len -= n) {
+		no = offset / sizeof(block);
+		skip = offset % sizeof(block);
+		n = sizeof(block) - skip < len ? sizeof(block) - skip : len;
+		memset(block,
+		    no == 0	      ? 0
+		    : no < CROWD_DATA ? 0xff
+				      : 'a' + no % 2,
+		    sizeof(block));
+		if (no == 0) {
+			memcpy(block, "\xeb\x58\x90tester  ", 11);
+			store_le16(block + 11, 512);
+			block[13] = CROWD_CLUSTER / 512;
+			store_le16(block + 14, 8);
+			block[16] = 1;
+			block[21] = 0xf8;
+			store_le32(block + 32, CROWD_SIZE / 512);
+			store_le32(block + 36, CROWD_TABLE);
+			store_le16(block + 510, 0xaa55);
+		} else if (no >= CROWD_DATA && no % 3000 == 0) {
+			store_le64(block, no);
+		}
+		memcpy(p, block + skip, n);
+	}
+	return 0;
+}
+
+static void
+nodes_that_another_host_sends_do_not_pile_up(void **state)
+{
+	struct world *w = *state;
+
+	w->job.source.read = read_crowd;
+	w->job.source.size = w->job.root.size = CROWD_SIZE;
+	w->job.map_flags = 0;
+	w->server->nodes_pending = 1;
+	if (pipeline_run(&w->job, &w->r, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	assert_int_equal(w->server->bad.code, ERR_NONE);
+	assert_int_equal(w->server->waiting, 0);
+	/* More than 4 MiB of them are not kept: 28, and what is under way. */
+	assert_in_range(w->server->waiting_most, 20, CROWD_SPANS - 6);
 }
 
 static void
@@ -559,6 +622,8 @@ main(void)
 		    pending_chunks_are_sent_if_the_other_host_dies, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    pending_chunks_that_arrive_are_not_sent, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    nodes_that_another_host_sends_do_not_pile_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    missing_chunks_are_found_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
