@@ -265,6 +265,10 @@ worker(void *arg)
 		in = item;
 		rc = restore_window_group(in->asked->w, r->target, r->job->keys, codec,
 		    plain, in->p, in->len, &same, &err);
+		/* Told first, or that chunks did not come would be taken for the reason.
+		 */
+		if (rc != 0)
+			fail(r, &err);
 		pthread_mutex_lock(&in->asked->lock);
 		in->asked->under_way--;
 		pthread_cond_signal(&in->asked->less);
