@@ -17,7 +17,9 @@ struct walk {
 	int stop;		    /* A list is full, or a caller wants no more. */
 	int ended;		    /* What the caller's function returned. */
 	struct store_nodes *listed; /* Which ids are in the lists. */
-	uint32_t n;		    /* Data chunks to be looked up. */
+	/* Nodes that lack something, which is listed: a shared one is walked once. */
+	struct store_nodes *lacking;
+	uint32_t n; /* Data chunks to be looked up. */
 	struct chunk_id ids[AT_ONCE];
 	uint32_t lens[AT_ONCE];
 	struct index_hit hits[AT_ONCE];
@@ -184,6 +186,10 @@ check_node(struct walk *w, uint32_t level, uint64_t index, const struct tree_chi
 							    : wrong_sums(w, level, index);
 	if (store_nodes_get(w->check->checked, &claim->id, level, covered, &sums))
 		return same_sums(&sums, &claim->sums) ? 0 : wrong_sums(w, level, index);
+	if (store_nodes_get(w->lacking, &claim->id, level, covered, &sums)) {
+		w->missing++;
+		return same_sums(&sums, &claim->sums) ? 0 : wrong_sums(w, level, index);
+	}
 	if (w->check->node != NULL &&
 	    (w->ended = w->check->node(w->check->arg, &claim->id)) != 0)
 		return w->ended;
@@ -204,8 +210,9 @@ check_node(struct walk *w, uint32_t level, uint64_t index, const struct tree_chi
 	if (ret == 0 && level == 0)
 		ret = look_up_data(w);
 	buf_free(&node);
-	if (ret == 0 && !w->stop && w->missing == missing)
-		store_nodes_add(w->check->checked, &claim->id, level, covered, &sums);
+	if (ret == 0 && !w->stop)
+		store_nodes_add(w->missing == missing ? w->check->checked : w->lacking,
+		    &claim->id, level, covered, &sums);
 	return ret;
 }
 
@@ -278,13 +285,17 @@ store_check_tree(const struct store_check *check, const struct chunk_id *root_id
 	struct walk *w = calloc(1, sizeof(*w));
 	int ret;
 
-	if (w == NULL || (w->listed = store_nodes_new(65536)) == NULL) {
+	if (w == NULL || (w->listed = store_nodes_new(65536)) == NULL ||
+	    (w->lacking = store_nodes_new(65536)) == NULL) {
+		if (w != NULL)
+			store_nodes_free(w->listed);
 		free(w);
 		return err_set(err, ERR_NOMEM, "no memory to check a tree");
 	}
 	w->check = check;
 	w->err = err;
 	ret = check_root(w, root_id, v);
+	store_nodes_free(w->lacking);
 	store_nodes_free(w->listed);
 	free(w);
 	return ret;

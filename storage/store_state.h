@@ -112,7 +112,7 @@ void store_nodes_free(struct store_nodes *n);
 /* 1 and the sums, or 0. */
 int store_nodes_get(const struct store_nodes *n, const struct chunk_id *id,
     uint32_t level, uint64_t covered, struct tree_sums *sums);
-/* Remembers it unless it is full. */
+/* Remembers it; once `max` are known, forgets all others first. */
 void store_nodes_add(struct store_nodes *n, const struct chunk_id *id, uint32_t level,
     uint64_t covered, const struct tree_sums *sums);
 

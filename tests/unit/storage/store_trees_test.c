@@ -2,6 +2,7 @@
  * recorded. */
 #include "proto/base/bytes.h"
 #include "storage/fs.h"
+#include "storage/store_packs.h"
 #include "tests/unit/storage/store_rig.h"
 
 #define BLOCKS 1100u /* Two spans. */
@@ -387,6 +388,153 @@ test_only_volumes_that_were_begun_once_each(void **state)
 	rig_ok(rig_verify(h->s, h->p, 1, &h->v, &h->err), &h->err);
 }
 
+/* ------------------------------------------------------------- hostile trees -- */
+
+#define WIDE_BYTES ((uint64_t)1 << 44) /* 1024 * 1024 spans. */
+
+/* A node of `level` over nothing but copies of one child. */
+static void
+put_copies(struct here *h, struct tree_child *c)
+{
+	static uint8_t p[8 + TREE_FANOUT * 64];
+
+	memset(p, 0, sizeof(p));
+	memcpy(p, "HFI0", 4);
+	store_le16(p + 4, TREE_FANOUT);
+	for (size_t i = 0; i < TREE_FANOUT; i++) {
+		uint8_t *at = p + 8 + i * 64;
+
+		memcpy(at, c->id.b, CHUNK_ID_LEN);
+		store_le64(at + 32, c->sums.hole);
+		store_le64(at + 40, c->sums.zero);
+		store_le64(at + 48, c->sums.excluded);
+		store_le64(at + 56, c->sums.data);
+	}
+	c->id = put_node(h, p, sizeof(p));
+	c->sums.hole *= TREE_FANOUT;
+	c->sums.zero *= TREE_FANOUT;
+	c->sums.excluded *= TREE_FANOUT;
+	c->sums.data *= TREE_FANOUT;
+}
+
+/* A volume of a million like spans, each with block `seed`, in four nodes. */
+static struct chunk_id
+put_wide(struct here *h, uint32_t seed, int with_data)
+{
+	struct tree_builder *tree;
+	struct tree_root root;
+	struct chunk_id root_id, id;
+	struct tree_child child = { .sums = { .data = RIG_BLOCK } };
+	struct extent e = { .len = RIG_BLOCK, .kind = EXTENT_DATA };
+	uint8_t content[RIG_BLOCK], p[144];
+	struct nodes n = { 0 };
+
+	rig_content(seed, content);
+	chunk_id_of(h->a.keys, CHUNK_DATA, content, RIG_BLOCK, &e.id);
+	e.chunk_len = RIG_BLOCK;
+	if (with_data) {
+		rig_ok(rig_send(&h->a, CHUNK_DATA, &e.id, content, RIG_BLOCK, &h->err),
+		    &h->err);
+		rig_ok(rig_flush(&h->a, h->a.data, &h->err), &h->err);
+	}
+	/* The library makes the leaf and a root of one span. */
+	rig_root(&root, TREE_SPAN_LEN / RIG_BLOCK);
+	tree = tree_builder_new(h->a.keys, &root, keep_node, &n);
+	assert_non_null(tree);
+	rig_ok(tree_builder_add(tree, &e, &h->err), &h->err);
+	e = (struct extent){
+		.offset = RIG_BLOCK, .len = TREE_SPAN_LEN - RIG_BLOCK, .kind = EXTENT_HOLE
+	};
+	rig_ok(tree_builder_add(tree, &e, &h->err), &h->err);
+	rig_ok(tree_builder_finish(tree, &root_id, &h->err), &h->err);
+	tree_builder_free(tree);
+	assert_int_equal(n.n, 2);
+	assert_int_equal(n.len[1], sizeof(p));
+	child.id = put_node(h, n.p[0], n.len[0]);
+	child.sums.hole = TREE_SPAN_LEN - RIG_BLOCK;
+	put_copies(h, &child);
+	put_copies(h, &child);
+	memcpy(p, n.p[1], sizeof(p));
+	store_le64(p + 8, WIDE_BYTES);
+	p[49] = 2;
+	memcpy(p + 80, child.id.b, CHUNK_ID_LEN);
+	store_le64(p + 112, child.sums.hole);
+	store_le64(p + 136, child.sums.data);
+	id = put_node(h, p, sizeof(p));
+	free_nodes(&n);
+	return id;
+}
+
+static int
+count_nodes(void *arg, const struct chunk_id *id)
+{
+	(void)id;
+	return ++*(unsigned *)arg > 1000;
+}
+
+/* Check the tree at `root_id` with room to remember `max` nodes; how many were read. */
+static unsigned
+nodes_read(struct here *h, const struct chunk_id *root_id, uint32_t max)
+{
+	unsigned met = 0;
+	struct store_volume v;
+	struct store_check check = { .lease = h->lease,
+		.checked = store_nodes_new(max),
+		.data_ids = &h->data,
+		.meta_ids = &h->meta,
+		.node = count_nodes,
+		.arg = &met };
+	struct tree_sums sums = { 0, 0, 0, 0 };
+
+	assert_non_null(check.checked);
+	for (uint32_t i = 0; i < max; i++) {
+		struct chunk_id id = { { 0 } };
+
+		store_le32(id.b, i);
+		store_nodes_add(check.checked, &id, 0, TREE_SPAN_LEN, &sums);
+	}
+	buf_clear(&h->data);
+	buf_clear(&h->meta);
+	rig_ok(store_packs_sync(h->s->packs, &h->err), &h->err);
+	(void)store_check_tree(&check, root_id, &v, &h->err);
+	assert_int_equal(h->err.code, ERR_NONE);
+	store_nodes_free(check.checked);
+	return met;
+}
+
+static void
+test_a_tree_of_copies_is_walked_once(void **state)
+{
+	struct here *h = *state;
+	struct chunk_id whole = put_wide(h, 1001, 1), lacking = put_wide(h, 1002, 0);
+
+	assert_int_equal(nodes_read(h, &whole, 8), 4);
+	assert_int_equal(h->data.len, 0);
+	/* Also if a chunk of all its copies is missing. */
+	assert_int_equal(nodes_read(h, &lacking, 8), 4);
+	assert_int_equal(h->data.len, CHUNK_ID_LEN);
+}
+
+static void
+test_chosen_ids_do_not_make_it_slow(void **state)
+{
+	struct store_nodes *n = store_nodes_new(1u << 17);
+	struct tree_sums sums = { 0, 0, 0, 0 };
+	struct chunk_id id = { { 0 } };
+	clock_t began = clock();
+
+	(void)state;
+	assert_non_null(n);
+	for (uint32_t i = 0; i < 90000; i++) {
+		store_le32(id.b + 8, i);
+		assert_int_equal(store_nodes_get(n, &id, 2, 0, &sums), 0);
+		store_nodes_add(n, &id, 2, 0, &sums);
+		/* Not a matter of luck: milliseconds, or half a minute. */
+		assert_true(i % 1000 != 0 || clock() - began < 4 * CLOCKS_PER_SEC);
+	}
+	store_nodes_free(n);
+}
+
 static void
 test_a_shared_subtree_cannot_carry_lies(void **state)
 {
@@ -603,6 +751,8 @@ main(void)
 		T(test_nodes_of_another_kind_or_level_are_refused),
 		T(test_a_tree_that_is_too_deep_is_refused),
 		T(test_only_volumes_that_were_begun_once_each),
+		T(test_a_tree_of_copies_is_walked_once),
+		T(test_chosen_ids_do_not_make_it_slow),
 		T(test_a_shared_subtree_cannot_carry_lies),
 		T(test_a_rotten_group_is_found_told_and_healed),
 		T(test_a_lost_pack_or_footer_does_not_keep_the_store_shut),
