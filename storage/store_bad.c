@@ -55,23 +55,50 @@ add_from_group(struct store *s, struct pack *p, uint32_t offset)
 
 /*
  * Note whose chunks are bad now: the footer is believed before the damaged
- * group.  Failing leaves them unnamed; the index still does not give them.
+ * group, whose own word may be as damaged.  The index gives none of them either
+ * way, but commits must know that there are more than are named.
  */
 static void
 note_bad(struct store *s, uint32_t pack, uint32_t offset)
 {
 	struct err ignored = ERR_INIT;
 	struct of_group to = { s, offset, &ignored };
-	struct pack *p;
+	struct pack *p = NULL;
+	size_t before;
 
-	if (pack_open(s->fs, pack, s->of.store, &p, &ignored) != 0)
-		return;
+	(void)pack_open(s->fs, pack, s->of.store, &p, &ignored);
 	pthread_mutex_lock(&s->bad_lock);
-	if (pack_each_entry(p, add_bad, &to, NULL, &ignored) != 0 &&
-	    ignored.code == ERR_BUSY)
-		add_from_group(s, p, offset);
+	before = s->bad_count;
+	if (p == NULL || pack_each_entry(p, add_bad, &to, NULL, &ignored) != 0 ||
+	    s->bad_count == before) {
+		s->unnamed++;
+		if (p != NULL)
+			add_from_group(s, p, offset);
+	}
 	pthread_mutex_unlock(&s->bad_lock);
 	pack_close(p);
+}
+
+int
+store_lose_pack(struct store *s, uint32_t no, struct err *err)
+{
+	if (index_forget_pack(s->index, no, err) != 0)
+		return -1;
+	pthread_mutex_lock(&s->bad_lock);
+	s->unnamed++;
+	pthread_mutex_unlock(&s->bad_lock);
+	return 0;
+}
+
+int
+store_lost_unnamed(struct store *s)
+{
+	int lost;
+
+	pthread_mutex_lock(&s->bad_lock);
+	lost = s->unnamed > 0 || s->lost_packs > 0;
+	pthread_mutex_unlock(&s->bad_lock);
+	return lost;
 }
 
 int

@@ -67,7 +67,7 @@ check_trees(struct store_lease *l, struct store_point *draft, struct buf *data_i
 	if (store_bad_ids(l->store, &bad, &n_bad, err) != 0)
 		return -1;
 	free(bad);
-	whole = n_bad == 0 && l->store->lost_packs == 0;
+	whole = n_bad == 0 && !store_lost_unnamed(l->store);
 	if (!whole) {
 		if ((fresh = store_nodes_new(65536)) == NULL)
 			return err_set(err, ERR_NOMEM, "no memory to check a tree");

@@ -58,6 +58,8 @@ struct store {
 	pthread_mutex_t bad_lock;
 	struct pack_entry *bad; /* Chunks of quarantined groups. */
 	size_t bad_count;
+	/* Packs and groups that are lost and whose chunks `bad` lacks. */
+	uint32_t unnamed;
 };
 
 struct store_lease {
@@ -97,6 +99,12 @@ int store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err
 
 /* Learn the chunks of the quarantined groups that the catalog knows. */
 int store_load_bad(struct store *s, struct err *err);
+
+/* Pack `no` is gone or unreadable as a whole: its chunks count as absent. */
+int store_lose_pack(struct store *s, uint32_t no, struct err *err);
+
+/* Is something lost that store_bad_ids() cannot name?  Then no tree is known to be whole. */
+int store_lost_unnamed(struct store *s);
 
 /*
  * The ids (of both kinds) of quarantined chunks without a good copy, in a

@@ -72,6 +72,9 @@ verify_pack(struct verify *v, const struct journal_pack *known)
 	if (ret == 0) {
 		ret = pack_scrub(p, bad_group, v, &why);
 		pack_close(p);
+	} else if (why.code == ERR_CORRUPT || why.code == ERR_NOTFOUND) {
+		/* None of it can be read: it must not be taken for present. */
+		(void)store_lose_pack(v->s, known->no, v->err);
 	}
 	if (v->err->code != ERR_NONE)
 		return -1;

@@ -739,6 +739,136 @@ test_a_lost_pack_or_footer_does_not_keep_the_store_shut(void **state)
 	assert_int_equal(rig_agent_start(&h->a, h->s, h->lease), 0);
 }
 
+/* Change `n` bytes of a file of the store; a negative offset counts from its end. */
+static void
+spoil(struct here *h, const char *name, int64_t offset, size_t n)
+{
+	struct fs_file *f;
+	uint64_t len;
+	uint8_t p[64];
+
+	assert_true(n <= sizeof(p));
+	rig_ok(fs_open(h->s->fs, name, FS_READ | FS_WRITE, &f, &h->err), &h->err);
+	rig_ok(fs_size(f, &len, &h->err), &h->err);
+	if (offset < 0)
+		offset += (int64_t)len;
+	rig_ok(fs_read_all(f, p, n, (uint64_t)offset, &h->err), &h->err);
+	for (size_t i = 0; i < n; i++)
+		p[i] ^= 0x55;
+	rig_ok(fs_pwrite(f, p, n, (uint64_t)offset, &h->err), &h->err);
+	fs_close(f);
+}
+
+/* Commit the volume, seal its packs; where block 0 lies, and its id. */
+static void
+commit_and_seal(struct here *h, struct store_place *place, struct chunk_id *id)
+{
+	enum store_commit_result result;
+	uint8_t content[RIG_BLOCK], found;
+
+	rig_ok(rig_volume_put(&h->a, &h->v, &h->p->volumes[0].root_id, &h->err), &h->err);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_COMMITTED);
+	rig_ok(store_packs_seal(h->s->packs, &h->err), &h->err);
+	rig_content(h->blocks[0], content);
+	chunk_id_of(h->a.keys, CHUNK_DATA, content, RIG_BLOCK, id);
+	rig_ok(
+	    store_locate(h->lease, CHUNK_DATA, id, 1, place, &found, &h->err), &h->err);
+	assert_int_equal(found, 1);
+}
+
+/* Begin again on what was just committed; with `reopen` after opening the store again. */
+static void
+begin_again(struct here *h, int reopen)
+{
+	static const char *const names[] = { "C" };
+	struct store_base base;
+
+	rig_agent_end(&h->a);
+	store_lease_close(h->lease);
+	h->lease = NULL;
+	if (reopen) {
+		store_close(h->s);
+		h->s = NULL;
+		rig_ok(store_open(h->dir, &h->s, &h->err), &h->err);
+	}
+	rig_ok(
+	    store_lease_open(h->s, "alpha", STORE_BACKUP, &h->lease, &h->err), &h->err);
+	rig_ok(store_backup_begin(h->lease, names, 1, &base, &h->bad, &h->err), &h->err);
+	assert_int_equal(base.known, 1);
+	assert_int_equal(rig_agent_start(&h->a, h->s, h->lease), 0);
+}
+
+static void
+test_a_loss_that_cannot_be_named_is_still_one(void **state)
+{
+	struct here *h = *state;
+	enum store_commit_result result;
+	struct store_place place;
+	struct chunk_id id;
+	char name[64];
+
+	commit_and_seal(h, &place, &id);
+	rig_ok(store_quarantine(h->s, place.pack, place.offset, &h->err), &h->err);
+	(void)snprintf(name, sizeof(name), "packs/%08x.pack", place.pack);
+	/* Neither the footer nor the group tells any more whose bytes they were. */
+	spoil(h, name, -1, 1);
+	spoil(h, name, place.offset, 4);
+	begin_again(h, 1);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_MISSING);
+	assert_true(h->data.len > 0);
+	rig_ok(rig_volume_put(&h->a, &h->v, &h->p->volumes[0].root_id, &h->err), &h->err);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_COMMITTED);
+	rig_ok(rig_verify(h->s, h->p, 0, &h->v, &h->err), &h->err);
+}
+
+static void
+test_a_pack_that_verify_finds_lost_does_not_count(void **state)
+{
+	struct here *h = *state;
+	enum store_commit_result result;
+	struct store_verify_report report;
+	struct problems problems = { 0 };
+	struct store_place place;
+	struct chunk_id id;
+	uint8_t answer;
+	char name[64];
+
+	commit_and_seal(h, &place, &id);
+	(void)snprintf(name, sizeof(name), "packs/%08x.pack", place.pack);
+	if (h->blocks[0] % 2 == 0)
+		spoil(h, name, 0, 4);
+	else
+		rig_ok(fs_unlink(h->s->fs, name, &h->err), &h->err);
+	begin_again(h, 0);
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &report, &h->err), &h->err);
+	assert_int_equal(report.bad_groups, 1);
+	/* The pack is told, and the point that has lost it. */
+	assert_int_equal(problems.n, 2);
+	rig_ok(store_have(h->lease, CHUNK_DATA, &id, 1, &answer, &h->err), &h->err);
+	assert_int_equal(answer, STORE_NEED);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_MISSING);
+	rig_ok(rig_volume_put(&h->a, &h->v, &h->p->volumes[0].root_id, &h->err), &h->err);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_COMMITTED);
+	begin_again(h, 1);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_COMMITTED);
+	rig_ok(rig_verify(h->s, h->p, 0, &h->v, &h->err), &h->err);
+}
+
+static void
+test_a_pack_without_its_header_does_not_count(void **state)
+{
+	struct here *h = *state;
+
+	h->blocks[0]++; /* The other half of the test above. */
+	test_a_pack_that_verify_finds_lost_does_not_count(state);
+}
+
 int
 main(void)
 {
@@ -756,6 +886,9 @@ main(void)
 		T(test_a_shared_subtree_cannot_carry_lies),
 		T(test_a_rotten_group_is_found_told_and_healed),
 		T(test_a_lost_pack_or_footer_does_not_keep_the_store_shut),
+		T(test_a_loss_that_cannot_be_named_is_still_one),
+		T(test_a_pack_that_verify_finds_lost_does_not_count),
+		T(test_a_pack_without_its_header_does_not_count),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
