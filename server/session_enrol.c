@@ -150,7 +150,7 @@ renew(struct session_job *j, struct enrolment *e, uint64_t life)
 	memcpy(p->serial, e->facts.serial, sizeof(p->serial));
 	memcpy(p->key_hash, e->facts.key_hash, sizeof(p->key_hash));
 	p->cert_ends_us = e->facts.not_after * 1000000;
-	return store_peer_put(w->store, p, &j->err);
+	return store_peer_renew(w->store, j->s->peer.cert.serial, p, &j->err);
 }
 
 void

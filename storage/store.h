@@ -103,6 +103,13 @@ int store_peers(struct store *s, int (*each)(void *arg, const struct store_peer 
  */
 int store_peer_put(struct store *s, const struct store_peer *p, struct err *err);
 
+/*
+ * As store_peer_put(), but only if the certificate `serial`, which asks for the
+ * fresh one, still counts and is this name's: ERR_DENIED.
+ */
+int store_peer_renew(struct store *s, const uint8_t serial[STORE_SERIAL_LEN],
+    const struct store_peer *p, struct err *err);
+
 /* From now on no certificate of this name counts.  ERR_NOTFOUND. */
 int store_peer_revoke(struct store *s, const char *name, struct err *err);
 

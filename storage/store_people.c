@@ -114,8 +114,24 @@ store_peers(struct store *s, int (*each)(void *arg, const struct store_peer *p),
 	return ret;
 }
 
-int
-store_peer_put(struct store *s, const struct store_peer *p, struct err *err)
+/* Does the certificate that asks for another still stand for `name`?  people is held. */
+static int
+may_renew(struct store *s, const uint8_t serial[STORE_SERIAL_LEN], const char *name,
+    struct err *err)
+{
+	struct store_peer known;
+
+	if (catalog_peer_by_serial(s->catalog, serial, &known, err) != 0)
+		return -1;
+	if (known.revoked || strcmp(known.name, name) != 0)
+		return err_set(err, ERR_DENIED,
+		    "the certificate of %s does not count any more", name);
+	return 0;
+}
+
+static int
+peer_put(
+    struct store *s, const uint8_t *serial, const struct store_peer *p, struct err *err)
 {
 	struct err none = ERR_INIT;
 	struct journal_event *e;
@@ -131,10 +147,25 @@ store_peer_put(struct store *s, const struct store_peer *p, struct err *err)
 		*err = none;
 	else if (ret == 0 && known.revoked)
 		(void)err_set(err, ERR_DENIED, "%s was revoked", p->name);
+	if (err->code == ERR_NONE && serial != NULL)
+		(void)may_renew(s, serial, p->name, err);
 	ret = err->code != ERR_NONE ? -1 : store_record(s, e, NULL, err);
 	pthread_mutex_unlock(&s->people);
 	free(e);
 	return ret;
+}
+
+int
+store_peer_put(struct store *s, const struct store_peer *p, struct err *err)
+{
+	return peer_put(s, NULL, p, err);
+}
+
+int
+store_peer_renew(struct store *s, const uint8_t serial[STORE_SERIAL_LEN],
+    const struct store_peer *p, struct err *err)
+{
+	return peer_put(s, serial, p, err);
 }
 
 int
@@ -280,6 +311,10 @@ enrolled_before(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
 		return -1;
 	if (known.revoked)
 		return err_set(err, ERR_DENIED, "%s was revoked", p->name);
+	/* Told again it would do no good, and end the sessions of who has it now. */
+	if (memcmp(known.key_hash, p->key_hash, sizeof(known.key_hash)) != 0)
+		return err_set(
+		    err, ERR_DENIED, "the name %s went to another key since", p->name);
 	return 1;
 }
 

@@ -179,6 +179,18 @@ names_and_requests_are_checked(void **state)
 	live_peer_free(&p);
 }
 
+/* The session was not ended: it lists its points. */
+static void
+answers_still(struct live_session *s)
+{
+	Wire__ListPoints m = WIRE__LIST_POINTS__INIT;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+
+	live_ok(channel_call(s->ch, &m.base, MSG_POINTS, &reply, &err));
+	msg_free(reply);
+}
+
 static void
 a_name_is_taken_over_only_with_a_word_for_it(void **state)
 {
@@ -186,7 +198,7 @@ a_name_is_taken_over_only_with_a_word_for_it(void **state)
 	struct live_peer old, fresh;
 	struct live_session s;
 	struct channel *ch;
-	struct token token;
+	struct token token, first;
 	struct err err = ERR_INIT;
 
 	(void)state;
@@ -194,6 +206,7 @@ a_name_is_taken_over_only_with_a_word_for_it(void **state)
 	token_of(&m, &token);
 	new_machine(&old, 5);
 	new_machine(&fresh, 5);
+	first = token;
 	live_ok(enrol(&old, "db", &token, &err));
 	live_dial(&live, &old, &s);
 	assert_int_equal(enrol(&fresh, "db", &token, &err), -1);
@@ -205,6 +218,14 @@ a_name_is_taken_over_only_with_a_word_for_it(void **state)
 	live_ok(enrol(&fresh, "db", &token, &err));
 	/* The old machine is out, at once and for good. */
 	live_over(s.ch);
+	live_hangup(&s);
+	live_dial(&live, &fresh, &s);
+	m.replace_host = (char *)"";
+	/* Its token, asked again, does not end the session of the new one. */
+	assert_int_equal(enrol(&old, "db", &first, &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	err_clear(&err);
+	answers_still(&s);
 	live_hangup(&s);
 	live_open(&live, &old, NULL, 0, &ch);
 	assert_int_equal(live_hello(ch, &old, &s, &err), -1);
@@ -487,6 +508,43 @@ a_renewal_does_not_undo_a_revocation(void **state)
 }
 
 static void
+who_lost_its_name_cannot_renew_it(void **state)
+{
+	Wire__Renew m = WIRE__RENEW__INIT;
+	struct cert *csr = calloc(1, sizeof(*csr));
+	struct store *store = server_store(live.server);
+	struct store_token t = { .uses_left = 1 };
+	uint8_t cert[STORE_BLOB_MAX] = { 1 };
+	struct store_peer heir;
+	struct live_peer p;
+	struct live_session s;
+	struct err err = ERR_INIT;
+	size_t len = 1;
+
+	(void)state;
+	live_peer(&live, CERT_AGENT, "heirloom", &p);
+	live_dial(&live, &p, &s);
+	/* The store has the new owner, and the old one's session is not told yet. */
+	memset(t.hash, 0x77, sizeof(t.hash));
+	t.ends_us = store_now(store) + 60000000;
+	memcpy(t.replace_host, "heirloom", 9);
+	live_ok(store_token_put(store, &t, &err));
+	live_ok(store_peer_by_name(store, "heirloom", &heir, &err));
+	memset(heir.serial, 0x78, sizeof(heir.serial));
+	memset(heir.key_hash, 0x79, sizeof(heir.key_hash));
+	live_ok(store_enrol(store, t.hash, &heir, cert, &len, &err));
+	live_ok(cert_request(p.key, "heirloom", csr, &err));
+	m.csr.data = csr->der;
+	m.csr.len = csr->len;
+	live_refused(s.ch, &m.base, ERR_DENIED, "does not count");
+	live_ok(store_peer_by_name(store, "heirloom", &heir, &err));
+	assert_int_equal(heir.key_hash[0], 0x79);
+	live_hangup(&s);
+	live_peer_free(&p);
+	free(csr);
+}
+
+static void
 operators_are_made_by_admins_with_the_role_asked_for(void **state)
 {
 	Wire__NewOperator m = WIRE__NEW_OPERATOR__INIT;
@@ -560,6 +618,7 @@ main(void)
 		cmocka_unit_test(a_copied_key_is_refused_and_noticed),
 		cmocka_unit_test(a_renewed_certificate_works_and_so_does_the_old_one),
 		cmocka_unit_test(a_renewal_does_not_undo_a_revocation),
+		cmocka_unit_test(who_lost_its_name_cannot_renew_it),
 		cmocka_unit_test(operators_are_made_by_admins_with_the_role_asked_for),
 		cmocka_unit_test(a_peer_from_the_future_is_told_so),
 	};

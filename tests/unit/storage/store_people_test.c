@@ -334,6 +334,21 @@ test_a_name_is_its_keys_unless_the_token_may_replace_it(void **state)
 	rig_ok(enrol(h, 11, &heir, "heir", cert), &h->err);
 	rig_ok(store_peer_by_serial(h->s, other.serial, &q, &h->err), &h->err);
 	assert_int_equal(q.revoked, 1);
+	/* Nor does it come back by renewing, or by asking its token once more. */
+	rig_ok(store_peer_by_name(h->s, "beta", &q, &h->err), &h->err);
+	memset(q.serial, 6, sizeof(q.serial));
+	memset(q.key_hash, 4, sizeof(q.key_hash));
+	refused(h, store_peer_renew(h->s, other.serial, &q, &h->err), ERR_DENIED);
+	refused(h, store_peer_renew(h->s, a.serial, &q, &h->err), ERR_DENIED);
+	memset(q.serial, 99, sizeof(q.serial));
+	refused(h, store_peer_renew(h->s, q.serial, &q, &h->err), ERR_NOTFOUND);
+	refused(h, enrol(h, 10, &other, "other", cert), ERR_DENIED);
+	rig_ok(store_peer_by_name(h->s, "beta", &q, &h->err), &h->err);
+	assert_int_equal(q.key_hash[0], 5);
+	memset(q.serial, 7, sizeof(q.serial));
+	rig_ok(store_peer_renew(h->s, heir.serial, &q, &h->err), &h->err);
+	rig_ok(store_peer_by_serial(h->s, q.serial, &q, &h->err), &h->err);
+	assert_int_equal(q.revoked, 0);
 }
 
 static void
