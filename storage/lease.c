@@ -4,6 +4,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/bytes.h"
 
@@ -13,7 +14,8 @@
 struct claim {
 	struct chunk_id id;
 	uint64_t owner;
-	uint32_t next; /* In its bucket, or in the free list. */
+	uint32_t since; /* When, in seconds of our clock. */
+	uint32_t next;	/* In its bucket, or in the free list. */
 	uint8_t kind;
 	uint8_t put;
 };
@@ -31,8 +33,18 @@ struct shard {
 struct lease_table {
 	/* Ids are the agents' choice: a key of ours keeps chains short. */
 	uint8_t key[crypto_shorthash_KEYBYTES];
+	uint32_t (*clock)(void);
 	struct shard shards[SHARDS];
 };
+
+static uint32_t
+steady_seconds(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint32_t)t.tv_sec;
+}
 
 struct lease_table *
 lease_table_new(uint32_t max)
@@ -42,12 +54,19 @@ lease_table_new(uint32_t max)
 	if (t == NULL)
 		return NULL;
 	randombytes_buf(t->key, sizeof(t->key));
+	t->clock = steady_seconds;
 	for (uint32_t i = 0; i < SHARDS; i++) {
 		pthread_mutex_init(&t->shards[i].lock, NULL);
 		t->shards[i].max = (max + SHARDS - 1) / SHARDS;
 		t->shards[i].free = NONE;
 	}
 	return t;
+}
+
+void
+lease_table_clock(struct lease_table *t, uint32_t (*clock)(void))
+{
+	t->clock = clock;
 }
 
 void
@@ -147,6 +166,7 @@ add(struct lease_table *t, struct shard *s, uint32_t hash, uint64_t owner,
 	c->owner = owner;
 	c->kind = (uint8_t)kind;
 	c->put = 0;
+	c->since = t->clock();
 	c->next = *bucket;
 	*bucket = i;
 	s->count++;
@@ -182,7 +202,11 @@ lease_ask(struct lease_table *t, uint64_t owner, enum chunk_kind kind,
 		    add(t, s, hash, owner, kind, id) != NULL ? LEASE_TAKEN : LEASE_FULL;
 	else if (c->owner == owner)
 		answer = c->put ? LEASE_OURS_PUT : LEASE_OURS;
-	else
+	else if (!c->put && t->clock() - c->since > LEASE_PATIENCE_S) {
+		c->owner = owner;
+		c->since = t->clock();
+		answer = LEASE_TAKEN;
+	} else
 		answer = c->put ? LEASE_OTHERS_PUT : LEASE_OTHERS;
 	pthread_mutex_unlock(&s->lock);
 	return answer;

@@ -51,6 +51,40 @@ test_a_claim_is_one_owners_until_it_ends(void **state)
 	lease_table_free(t);
 }
 
+static uint32_t now_s;
+
+static uint32_t
+set_clock(void)
+{
+	return now_s;
+}
+
+static void
+test_a_claim_that_nothing_follows_passes_on(void **state)
+{
+	struct lease_table *t = lease_table_new(1000);
+	struct chunk_id two = id_of(2);
+
+	(void)state;
+	now_s = UINT32_MAX - 5; /* Also where the seconds wrap. */
+	lease_table_clock(t, set_clock);
+	assert_int_equal(ask(t, 1, 1), LEASE_TAKEN);
+	assert_int_equal(ask(t, 1, 2), LEASE_TAKEN);
+	lease_put(t, 1, CHUNK_DATA, &two);
+	now_s += LEASE_PATIENCE_S;
+	assert_int_equal(ask(t, 2, 1), LEASE_OTHERS);
+	now_s++;
+	assert_int_equal(ask(t, 2, 1), LEASE_TAKEN);
+	/* The one who was slow waits now, and does not take it back at once. */
+	assert_int_equal(ask(t, 1, 1), LEASE_OTHERS);
+	assert_int_equal(ask(t, 2, 1), LEASE_OURS);
+	/* What was put is on its way: a sync ends that claim. */
+	assert_int_equal(ask(t, 2, 2), LEASE_OTHERS_PUT);
+	lease_release(t, 1);
+	assert_int_equal(lease_count(t), 1);
+	lease_table_free(t);
+}
+
 static void
 test_put_shows_and_never_takes_anothers(void **state)
 {
@@ -158,6 +192,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_claim_is_one_owners_until_it_ends),
+		cmocka_unit_test(test_a_claim_that_nothing_follows_passes_on),
 		cmocka_unit_test(test_put_shows_and_never_takes_anothers),
 		cmocka_unit_test(test_all_claims_of_an_owner_end_with_it),
 		cmocka_unit_test(test_a_full_table_claims_nothing_more),
