@@ -138,8 +138,10 @@ record_end(struct store_lease *l)
 			l->store->catalog, l->host, l->id, ids, 16, &n, &ignored) != 0)
 			return;
 		for (uint32_t i = 0; i < n && ignored.code == ERR_NONE; i++) {
-			if (is_live(l->store, ids[i]))
-				n = 0; /* The live ones end by themselves. */
+			/* The live ones end by themselves; later ones may be about to
+			 * live, and hold what this commit does not. */
+			if (ids[i] > l->id || is_live(l->store, ids[i]))
+				n = 0;
 			else
 				(void)record_lease(
 				    l, JOURNAL_LEASE_CLOSE, ids[i], NULL, &ignored);

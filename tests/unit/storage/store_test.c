@@ -365,7 +365,10 @@ test_an_unfinished_backup_is_resumed_without_sending_again(void **state)
 	struct rig_volume v = { blocks, 200 };
 	struct buf bad = BUF_INIT(1000);
 	struct here *h = *state;
-	struct store_lease *l;
+	static const char *const others[] = { "D" };
+	struct buf meta = BUF_INIT(1000);
+	enum store_commit_result result;
+	struct store_lease *l, *older;
 	struct store_base base;
 	struct rig_agent a;
 	struct chunk_id root;
@@ -389,6 +392,32 @@ test_an_unfinished_backup_is_resumed_without_sending_again(void **state)
 	store_lease_close(l);
 	rig_ok(rig_backup(h->s, "alpha", &v, p, &h->err), &h->err);
 	assert_int_equal(p->counts.stored_bytes, 0);
+
+	/* A commit ends only the unfinished ones from before its own beginning. */
+	rig_ok(store_lease_open(h->s, "alpha", STORE_BACKUP, &older, &h->err), &h->err);
+	rig_ok(store_backup_begin(older, others, 1, &base, &bad, &h->err), &h->err);
+	rig_ok(store_lease_open(h->s, "alpha", STORE_BACKUP, &l, &h->err), &h->err);
+	rig_ok(store_backup_begin(l, names, 1, &base, &bad, &h->err), &h->err);
+	assert_int_equal(rig_agent_start(&a, h->s, l), 0);
+	rig_fill(blocks, 200, 5);
+	rig_ok(rig_volume_put(&a, &v, &root, &h->err), &h->err);
+	rig_agent_end(&a);
+	store_lease_close(l);
+	rig_fill(blocks, 200, 6);
+	assert_int_equal(rig_agent_start(&a, h->s, older), 0);
+	rig_ok(rig_volume_put(&a, &v, &p->volumes[0].root_id, &h->err), &h->err);
+	memcpy(p->volumes[0].name, "D", 2);
+	rig_ok(store_commit(older, p, &result, &bad, &meta, &h->err), &h->err);
+	assert_int_equal(result, STORE_COMMITTED);
+	rig_agent_end(&a);
+	store_lease_close(older);
+	rig_ok(store_lease_open(h->s, "alpha", STORE_BACKUP, &l, &h->err), &h->err);
+	assert_int_equal(store_lease_resumed(l), 1);
+	store_lease_close(l);
+	rig_fill(blocks, 200, 5);
+	rig_ok(rig_backup(h->s, "alpha", &v, p, &h->err), &h->err);
+	assert_int_equal(p->counts.stored_bytes, 0);
+
 	rig_ok(store_lease_open(h->s, "alpha", STORE_BACKUP, &l, &h->err), &h->err);
 	assert_int_equal(store_lease_resumed(l), 0);
 	store_lease_close(l);
