@@ -150,6 +150,7 @@ static int
 recover_packs(struct store *s, struct found_packs *f, struct err *err)
 {
 	uint32_t recovered = 0, damaged = 0;
+	struct journal_event e = { .type = JOURNAL_QUARANTINE };
 	struct pack_recovery r;
 	uint64_t cut = 0;
 	size_t kept = 0;
@@ -164,6 +165,11 @@ recover_packs(struct store *s, struct found_packs *f, struct err *err)
 		recovered += !f->sealed[i];
 		cut += r.cut;
 		damaged += r.damaged;
+		/* Which groups they were nobody can say; that there were any must stay
+		 * known. */
+		e.u.group.pack = f->no[i];
+		if (r.damaged > 0 && store_record(s, &e, NULL, err) != 0)
+			return -1;
 		if (f->sealed[i] || r.groups > 0)
 			f->no[kept++] = f->no[i];
 	}
@@ -284,6 +290,7 @@ open_chunks(struct store *s, struct err *err)
 		return -1;
 	if (found.rebuilt && f.n > 0)
 		remark(s, "the index was made anew: %.100s", found.why);
+	s->unnamed += found.damaged;
 	if (found.damaged > 0)
 		remark(s, "%u packs have a damaged footer, one is %08x", found.damaged,
 		    found.damaged_pack);

@@ -825,6 +825,44 @@ test_a_loss_that_cannot_be_named_is_still_one(void **state)
 }
 
 static void
+test_what_recovery_had_to_leave_out_is_missing(void **state)
+{
+	struct here *h = *state;
+	enum store_commit_result result;
+	uint8_t content[RIG_BLOCK], found;
+	struct store_place place;
+	char name[64], command[200], copy[70];
+	struct chunk_id id;
+
+	rig_ok(rig_volume_put(&h->a, &h->v, &h->p->volumes[0].root_id, &h->err), &h->err);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_COMMITTED);
+	rig_content(h->blocks[0], content);
+	chunk_id_of(h->a.keys, CHUNK_DATA, content, RIG_BLOCK, &id);
+	rig_ok(
+	    store_locate(h->lease, CHUNK_DATA, &id, 1, &place, &found, &h->err), &h->err);
+	assert_int_equal(found, 1);
+	(void)snprintf(name, sizeof(name), "packs/%08x.open", place.pack);
+	spoil(h, name, place.offset + 5000, 1);
+	/* As a kill leaves it: the pack is still open. */
+	(void)snprintf(copy, sizeof(copy), "%s.2", h->dir);
+	(void)snprintf(command, sizeof(command), "cp -r '%s' '%s'", h->dir, copy);
+	assert_int_equal(system(command), 0);
+	rig_remove(h->dir);
+	memcpy(h->dir, copy, sizeof(h->dir) - 1);
+	for (int round = 0; round < 2; round++) {
+		begin_again(h, 1);
+		rig_ok(commit(h, &result), &h->err);
+		assert_int_equal(result, STORE_MISSING);
+		assert_true(h->data.len > 0);
+	}
+	rig_ok(rig_volume_put(&h->a, &h->v, &h->p->volumes[0].root_id, &h->err), &h->err);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_COMMITTED);
+	rig_ok(rig_verify(h->s, h->p, 0, &h->v, &h->err), &h->err);
+}
+
+static void
 test_a_pack_that_verify_finds_lost_does_not_count(void **state)
 {
 	struct here *h = *state;
@@ -887,6 +925,7 @@ main(void)
 		T(test_a_rotten_group_is_found_told_and_healed),
 		T(test_a_lost_pack_or_footer_does_not_keep_the_store_shut),
 		T(test_a_loss_that_cannot_be_named_is_still_one),
+		T(test_what_recovery_had_to_leave_out_is_missing),
 		T(test_a_pack_that_verify_finds_lost_does_not_count),
 		T(test_a_pack_without_its_header_does_not_count),
 	};
