@@ -199,11 +199,16 @@ index_view_set_bad(
     struct index_view *v, uint32_t pack, uint32_t offset, int is_bad, struct err *err)
 {
 	struct index_bad key = { pack, offset }, *p;
-	uint32_t i = 0;
+	uint32_t i = 0, hi = v->n_bad, mid;
 	int has;
 
-	while (i < v->n_bad && compare_bad(&v->bad[i], &key) < 0)
-		i++;
+	while (i < hi) {
+		mid = (i + hi) / 2;
+		if (compare_bad(&v->bad[mid], &key) < 0)
+			i = mid + 1;
+		else
+			hi = mid;
+	}
 	has = i < v->n_bad && compare_bad(&v->bad[i], &key) == 0;
 	if (has && !is_bad) {
 		v->n_bad--;

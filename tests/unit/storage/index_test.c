@@ -41,11 +41,11 @@ struct model {
 	enum pack_state packs[PACKS_MAX];
 	uint32_t next_pack;
 	struct pack_writer *pw; /* The one being filled. */
-	struct copy copies[COPIES_MAX];
 	uint32_t n_copies;
 	struct buf buf;
 	struct err err;
 	uint64_t rng;
+	struct copy copies[COPIES_MAX];
 };
 
 static struct model m;
@@ -62,7 +62,8 @@ draw(uint64_t below)
 static void
 begin(uint64_t seed)
 {
-	memset(&m, 0, sizeof(m));
+	/* All but the copies, which are many. */
+	memset(&m, 0, offsetof(struct model, copies));
 	assert_non_null(m.ff = fs_fault_new(seed));
 	m.fs = fs_fault_fs(m.ff);
 	m.rng = seed;
@@ -636,7 +637,7 @@ no_crash_confuses_it(void **state)
 
 	(void)state;
 	for (int kind = 0; kind < 4; kind++)
-		for (uint64_t seed = 1; seed <= (kind == 1 ? 6 : 1); seed++) {
+		for (uint64_t seed = 1; seed <= (kind == 1 ? 3 : 1); seed++) {
 			int fired = 1;
 
 			for (uint64_t n = 1; fired; n++) {
