@@ -35,5 +35,5 @@ for b in release asan tsan; do
 	compile $b
 done
 run asan -L 'unit|fuzz' "$@"
-run tsan -R 'unit/(net|server|storage|agent)/|scenario/' "$@"
+run tsan -L 'unit|scenario' "$@"
 run release "$@"
