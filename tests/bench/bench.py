@@ -156,7 +156,7 @@ class Holdfast(Peer):
         shutil.rmtree(self.states, ignore_errors=True); os.makedirs(self.states)
         subprocess.run([b + "/holdfast", "init", st, "--name", "server", "--operator-dir", self.states + "/op"], check=True, stdout=subprocess.DEVNULL)
         ready, conf = self.states + "/ready", self.states + "/conf"
-        open(conf, "w").write(f"[server]\nstore = {st}\nlisten = 127.0.0.1:0\nready-file = {ready}\n")
+        open(conf, "w").write(f"store = {st}\nlisten = 127.0.0.1:0\nready-file = {ready}\n")
         self.srv = subprocess.Popen([b + "/holdfastd", "--config", conf], stderr=open(W + "/holdfastd.log" + TAG, "ab"))
         for _ in range(1200):
             if os.path.exists(ready) and open(ready).read().strip(): break

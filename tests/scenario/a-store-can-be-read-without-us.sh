@@ -1,0 +1,26 @@
+#!/bin/bash
+# Goal: a reader written from FORMAT.md alone, sharing no code with us, restores
+# volumes from a store whose server is gone, killed in the middle of work or not.
+. "$(dirname "$0")/lib/scenario.bash"
+reader=$here/../../golden/read_store.py
+server_init
+server_start
+enrol h1
+ntfs_make "$work/c.img" 96 30 1
+head -c 5000192 /dev/urandom > "$work/noise.img"
+agent h1 backup c="$work/c.img" noise="$work/noise.img" --quiet
+cp --sparse=always "$work/c.img" "$work/c.1"
+ntfs_change "$work/c.img" 1
+agent h1 backup c="$work/c.img" --quiet
+server_kill
+note "the packs lie as the kill left them, unsealed"
+python3 "$reader" "$work/store" points
+python3 "$reader" "$work/store" restore h1/1 c "$work/r.1"
+ntfs_equal "$work/c.1" "$work/r.1"
+python3 "$reader" "$work/store" restore h1/1 noise "$work/r.noise"
+cmp "$work/noise.img" "$work/r.noise"
+server_start
+server_stop
+note "sealed by a server that was stopped"
+python3 "$reader" "$work/store" restore h1/2 c "$work/r.2"
+ntfs_equal "$work/c.img" "$work/r.2"
