@@ -35,7 +35,8 @@ open_device(struct target *t, const struct stat *st, struct err *err)
 {
 	uint64_t size;
 
-	if (target_check_mounts(t->path, st->st_rdev, err) != 0)
+	if (target_check_mounts(t->path, st->st_rdev, err) != 0 ||
+	    target_check_loop(t->path, st, err) != 0)
 		return -1;
 	t->fd = open(t->path, O_RDWR | O_EXCL | O_CLOEXEC);
 	if (t->fd < 0 && errno == EBUSY)

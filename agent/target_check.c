@@ -7,6 +7,15 @@
 
 #include "proto/base/err.h"
 
+/* The same file, or the same device by whatever name? */
+static int
+same(const struct stat *a, const struct stat *b)
+{
+	if (S_ISBLK(a->st_mode) && S_ISBLK(b->st_mode))
+		return a->st_rdev == b->st_rdev;
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 int
 target_check_loop(const char *path, const struct stat *file, struct err *err)
 {
@@ -28,8 +37,7 @@ target_check_loop(const char *path, const struct stat *file, struct err *err)
 			continue;
 		if (fgets(line, sizeof(line), f) != NULL) {
 			line[strcspn(line, "\n")] = '\0';
-			if (stat(line, &backing) == 0 && backing.st_dev == file->st_dev &&
-			    backing.st_ino == file->st_ino)
+			if (stat(line, &backing) == 0 && same(&backing, file))
 				rc = err_set(err, ERR_BUSY, "%s: in use as /dev/%s", path,
 				    entry->d_name);
 		}

@@ -8,7 +8,7 @@
 
 struct err;
 
-/* The loop device that the file backs, if any: ERR_BUSY. */
+/* The loop device that the file or device backs, if any: ERR_BUSY. */
 int target_check_loop(const char *path, const struct stat *file, struct err *err);
 
 /* A mount whose source is this device, by whatever file system: ERR_BUSY. */

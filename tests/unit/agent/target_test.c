@@ -322,6 +322,30 @@ devices_are_checked_and_written(void **state)
 	free(p);
 }
 
+/* A loop over a device holds it in no way that O_EXCL would meet. */
+static void
+a_device_behind_a_loop_is_refused(void **state)
+{
+	struct world *w = *state;
+	char cmd[256], outer[64] = "";
+	FILE *f;
+
+	existing(w, 0);
+	attach(w);
+	snprintf(cmd, sizeof(cmd), "losetup -f --show %s", w->loop);
+	assert_non_null(f = popen(cmd, "r"));
+	assert_non_null(fgets(outer, sizeof(outer), f));
+	pclose(f);
+	outer[strcspn(outer, "\n")] = '\0';
+	if (target_open(w->loop, SIZE, 0, &w->t, &w->err) == 0) {
+		target_abandon(w->t);
+		w->err.code = ERR_NONE;
+	}
+	shell("losetup -d", outer);
+	assert_int_equal(w->err.code, ERR_BUSY);
+	assert_non_null(strstr(w->err.text, outer));
+}
+
 static void
 a_mounted_device_is_refused(void **state)
 {
@@ -356,6 +380,7 @@ main(void)
 		TEST(a_file_in_use_is_refused),
 		TEST(other_things_are_refused),
 		TEST(devices_are_checked_and_written),
+		TEST(a_device_behind_a_loop_is_refused),
 		TEST(a_mounted_device_is_refused),
 	};
 
