@@ -18,7 +18,8 @@
 #include "proto/net/channel.h"
 
 #define FREEZE_MS (60u * 1000)
-#define COMMIT_TRIES 5u
+#define COMMIT_TRIES 5u	    /* Those answered by a list that was not full. */
+#define COMMIT_PAGES 10000u /* Those answered by a full list: there is more. */
 #define ATTEMPTS_MAX 100u
 #define BAD_MAX (16u * 1024 * 1024) /* Bytes of ids of bad chunks. */
 #define MISSING_MAX (16u * 1024 * 1024)
@@ -34,6 +35,7 @@ struct backup {
 	int64_t frozen_at;
 	int uplink_failed; /* The last failure was the server's side. */
 	int moved;	   /* This session got as far as beginning. */
+	int asked;	   /* A Commit was sent that was never answered. */
 	struct backup_result *out;
 	struct chunk_id roots[SETTINGS_VOLUMES_MAX];
 	uint64_t done[SETTINGS_VOLUMES_MAX]; /* Spans that need not be read again. */
@@ -269,26 +271,33 @@ commit(struct session *s, struct err *err)
 		.note = b->out->note };
 	struct buf data = BUF_INIT(MISSING_MAX), meta = BUF_INIT(MISSING_MAX);
 	enum uplink_commit_result result = UPLINK_MISSING;
-	unsigned i, tries;
+	unsigned i, tries = 0, pages = 0;
 	int rc = 0;
 
 	for (i = 0; i < set->count; i++)
 		names[i] = set->volumes[i].name;
-	for (tries = 0; rc == 0 && result == UPLINK_MISSING && tries < COMMIT_TRIES;
-	     tries++) {
+	while (rc == 0 && result == UPLINK_MISSING && tries < COMMIT_TRIES &&
+	       pages < COMMIT_PAGES) {
 		buf_clear(&data);
 		buf_clear(&meta);
 		b->out->counts.duration_us = now_us(CLOCK_MONOTONIC) - b->started_us;
 		c.counts = b->out->counts;
-		b->uplink_failed = 1;
+		b->uplink_failed = b->asked = 1;
 		rc = s->up.ops->commit(
 		    s->up.arg, &c, &result, &b->out->point, &data, &meta, err);
+		if (rc == 0)
+			b->asked = 0;
+		if (data.len < UPLINK_IDS_MAX * CHUNK_ID_LEN &&
+		    meta.len < UPLINK_IDS_MAX * CHUNK_ID_LEN)
+			tries++;
+		else
+			pages++;
 		if (rc == 0 && result == UPLINK_MISSING)
 			rc = send_missing(s, &data, &meta, err);
 	}
 	if (rc == 0 && result == UPLINK_MISSING)
 		rc = err_set(err, ERR_CORRUPT,
-		    "the server still lacks chunks after %u tries", tries);
+		    "the server still lacks chunks after %u tries", tries + pages);
 	buf_free(&data);
 	buf_free(&meta);
 	return rc;
@@ -479,6 +488,16 @@ out:
 	return rc;
 }
 
+/* Stopped by someone: say what is known of the point. */
+static int
+interrupted(const struct backup *b, struct err *err)
+{
+	err_clear(err);
+	return err_set(err, ERR_CANCELED,
+	    b->asked ? "interrupted; the server may have made the point, see points"
+		     : "interrupted; no point was made");
+}
+
 /* Until it is done, hopeless, or the server has been away for too long. */
 static int
 attempts(struct backup *b, struct err *err)
@@ -494,9 +513,7 @@ attempts(struct backup *b, struct err *err)
 		if (attempt(b, err) == 0)
 			return 0;
 		if (stop_asked(b->o->stop)) {
-			err_clear(err);
-			return err_set(
-			    err, ERR_CANCELED, "interrupted; no point was made");
+			return interrupted(b, err);
 		}
 		if (!b->uplink_failed && err->code == ERR_CORRUPT && drop_done(b))
 			continue;
@@ -514,9 +531,7 @@ attempts(struct backup *b, struct err *err)
 		    wait / 1000, wait % 1000 / 100);
 		say(b, line);
 		if (stop_wait_ms(b->o->stop, wait)) {
-			err_clear(err);
-			return err_set(
-			    err, ERR_CANCELED, "interrupted; no point was made");
+			return interrupted(b, err);
 		}
 	}
 }
