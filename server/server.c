@@ -37,6 +37,7 @@ struct server {
 	struct tls_config *tls;
 	struct listener *listener;
 	pthread_mutex_t people;
+	pthread_mutex_t starting; /* Held until the addresses below are known. */
 	atomic_size_t ingest;
 	char address[CONFIG_ADDRESS_MAX + 8], advertise[CONFIG_ADDRESS_MAX + 8];
 };
@@ -54,6 +55,9 @@ on_accept(struct conn *c, unsigned loop_no, void *arg)
 {
 	struct server *s = arg;
 
+	/* The first peer may come before the port it came to is written down. */
+	(void)pthread_mutex_lock(&s->starting);
+	(void)pthread_mutex_unlock(&s->starting);
 	session_accept(&s->world, s->loops[loop_no], c);
 }
 
@@ -107,6 +111,8 @@ start_threads(struct server *s, struct err *err)
 static int
 start_listening(struct server *s, struct err *err)
 {
+	int rc;
+
 	/* Silence is for the session to judge: it knows whose turn it is. */
 	const struct conn_limits limits = {
 		.handshake_ms = (uint32_t)(s->config.handshake_s * 1000),
@@ -129,8 +135,13 @@ start_listening(struct server *s, struct err *err)
 	if (tls_config_server(authority_server(s->authority), authority_ca(s->authority),
 		&s->tls, err) != 0)
 		return -1;
-	return listener_start(s->config.listen, s->loops, s->loops_count, s->tls, &limits,
+	(void)pthread_mutex_lock(&s->starting);
+	rc = listener_start(s->config.listen, s->loops, s->loops_count, s->tls, &limits,
 	    (unsigned)s->config.sessions, on_accept, s, &s->listener, err);
+	if (rc == 0)
+		name_addresses(s);
+	(void)pthread_mutex_unlock(&s->starting);
+	return rc;
 }
 
 int
@@ -142,6 +153,7 @@ server_start(const struct config *config, struct server **out, struct err *err)
 		return err_set(err, ERR_NOMEM, "no memory for a server");
 	s->config = *config;
 	(void)pthread_mutex_init(&s->people, NULL);
+	(void)pthread_mutex_init(&s->starting, NULL);
 	s->registry = registry_new();
 	s->policy = policy_new(config);
 	s->scratch = scratch_pool_new();
@@ -150,7 +162,6 @@ server_start(const struct config *config, struct server **out, struct err *err)
 	} else if (store_open(config->store, &s->store, err) == 0 &&
 		   authority_open(s->store, &s->authority, err) == 0 &&
 		   start_threads(s, err) == 0 && start_listening(s, err) == 0) {
-		name_addresses(s);
 		*out = s;
 		return 0;
 	}
@@ -259,5 +270,6 @@ server_stop(struct server *s)
 	policy_free(s->policy);
 	registry_free(s->registry);
 	(void)pthread_mutex_destroy(&s->people);
+	(void)pthread_mutex_destroy(&s->starting);
 	free(s);
 }
