@@ -17,9 +17,9 @@ least=85
 
 say "building the fuzz targets"
 configure fuzz -DCMAKE_C_COMPILER=clang -DFUZZ=ON -DSANITIZE=address
-compile fuzz
+compile fuzz fuzz_targets
 configure coverage -DCMAKE_C_COMPILER=clang -DCOVERAGE=ON -DCMAKE_BUILD_TYPE=Debug
-compile coverage
+compile coverage fuzz_targets
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -692,7 +692,7 @@ difference_areas_are_excluded_in_their_directory_alone(void **state)
 
 	(void)state;
 	image_file(v, 16, 18, AREA, RUNS({ f, 3 })); /* Before its directory. */
-	image_file(v, 17, 18, AREA + 38, RUNS({ f + 3, 3 }));
+	image_file(v, 17, 18, &AREA[38], RUNS({ f + 3, 3 }));
 	image_begin(v, 18, 3, 0);
 	image_name(v, 18, 5, "System Volume Information", 1);
 	image_begin(v, 19, 3, 0);
