@@ -44,7 +44,7 @@ sed "s#^store = .*#store = $other#; s#^ready-file = .*#ready-file = $work/ready2
     "$work/holdfastd.conf" > "$work/other.conf"
 "$bin/holdfastd" --config "$work/other.conf" 2>> "$work/server.log" &
 pids+=($!)
-await 60 test -s "$work/ready2"
+await 300 test -s "$work/ready2"
 token=$("$bin/holdfast" --operator "$work/otherop" --server "$(cat "$work/ready2")" enroll-token)
 agent d enroll "$token" --name d
 refuses 'certificate|authority|CA|fingerprint|signed' agent d --server "$mine" points

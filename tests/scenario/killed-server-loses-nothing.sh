@@ -7,7 +7,7 @@ server_start
 enrol h1
 ntfs_make "$work/c.img" 96 40 1
 agent h1 backup c="$work/c.img"
-head -c 300M /dev/urandom > "$work/big.img"
+noise 300 "$work/big.img"
 packs() { du -sb "$work/store/packs" | cut -f1; }
 for round in 1 2 3; do
 	before=$(packs)
@@ -15,7 +15,7 @@ for round in 1 2 3; do
 	pid=$!
 	pids+=($pid)
 	grown() { [ "$(packs)" -gt $((before + 8000000 * round)) ] || ! kill -0 $pid 2>/dev/null; }
-	[ $round -gt 1 ] || await 60 grown
+	[ $round -gt 1 ] || await 300 grown
 	server_kill
 	server_start
 	wait $pid || fail "round $round: the agent gave up: $(tail -3 "$work/b.err")"

@@ -5,13 +5,13 @@
 server_init
 server_start
 enrol h1
-head -c 600M /dev/urandom > "$work/big.img"
+noise 600 "$work/big.img"
 cp -a "$work/agent-h1" "$work/agent-twin"
 agent h1 backup big="$work/big.img" > "$work/b.out" 2> "$work/b.err" &
 pid=$!
 pids+=($pid)
 busy() { [ "$(du -sb "$work/store/packs" | cut -f1)" -gt 1000000 ]; }
-await 30 busy
+await 300 busy
 refuses 'another' agent h1 backup big="$work/big.img" --retry-for 0s
 refuses 'another session' agent twin backup big="$work/big.img" --retry-for 0s
 wait $pid || fail "the first backup failed: $(tail -2 "$work/b.err")"

@@ -9,12 +9,12 @@ ntfs_make "$work/c.img" 96 30 1
 agent h1 backup c="$work/c.img"
 agent h1 points > /dev/null
 # A large noisy volume keeps the second backup busy while it is revoked.
-head -c 600M /dev/urandom > "$work/big.img"
+noise 600 "$work/big.img"
 agent h1 backup big="$work/big.img" --retry-for 0s > "$work/b.out" 2> "$work/b.err" &
 pid=$!
 pids+=($pid)
 busy() { operator hosts --json | grep -Eq '"online": *true'; }
-await 30 busy
+await 300 busy
 operator revoke h1
 status=0
 wait $pid || status=$?

@@ -13,11 +13,11 @@ shell=$!
 pids+=($shell)
 points() { operator points h1 --json 2>/dev/null | grep -o "\"sequence\"" | wc -l; }
 at_least() { [ "$(points)" -ge "$1" ]; }
-await 60 at_least 2
+await 300 at_least 2
 server_kill
 server_start
 now=$(points)
-await 90 at_least $((now + 2))
+await 300 at_least $((now + 2))
 agent_pid=$(pgrep -P $shell || echo $shell)
 kill -TERM "$agent_pid"
 status=0
@@ -25,13 +25,13 @@ wait $shell || status=$?
 [ $status -eq 0 ] || fail "run ended with $status: $(tail -2 "$work/run.err")"
 
 note "a backup that is interrupted"
-head -c 400M /dev/urandom > "$work/big.img"
+noise 400 "$work/big.img"
 now=$(points)
 agent h1 backup big="$work/big.img" > "$work/b.out" 2> "$work/b.err" &
 shell=$!
 pids+=($shell)
 busy() { [ "$(du -sb "$work/store/packs" | cut -f1)" -gt 20000000 ]; }
-await 60 busy
+await 300 busy
 kill -INT "$(pgrep -P $shell || echo $shell)"
 status=0
 wait $shell || status=$?

@@ -53,6 +53,10 @@ await() {
 	done
 }
 
+# noise MIB FILE: incompressible, enough to keep a backup busy for a while; under
+# TSan, where all is slow, a quarter of it.
+noise() { head -c "$(($1 / (${HOLDFAST_SLOW:-0} ? 4 : 1)))M" /dev/urandom > "$2"; }
+
 # ---------------------------------------------------------------- the server
 server_init() {
 	"$bin/holdfast" init "$work/store" --name server --operator-dir "$work/operator" > "$work/init.out"
@@ -72,7 +76,7 @@ server_start() {
 	"$bin/holdfastd" --config "$work/holdfastd.conf" 2>> "$work/server.log" &
 	server_pid=$!
 	pids+=("$server_pid")
-	await 60 server_up
+	await 300 server_up
 	[ -s "$work/ready" ] || fail "the server did not start"
 	server=$(cat "$work/ready")
 	# The same port after a restart, so that agents find it again.
@@ -127,7 +131,7 @@ mounted_ntfs() { # IMAGE OPTIONS COMMAND...: run COMMAND with the mount point as
 	"$@" "$m"
 	umount "$m"
 	# The FUSE daemon writes on after the unmount: wait until it let go.
-	await 30 not_open "$image"
+	await 300 not_open "$image"
 	rmdir "$m"
 }
 not_open() { ! fuser -s "$1" 2>/dev/null; }
