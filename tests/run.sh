@@ -17,7 +17,7 @@ for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openss
 done
 export PATH=$PATH:/usr/sbin:/sbin
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
-export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1"
+export TSAN_OPTIONS="halt_on_error=1 second_deadlock_stack=1 suppressions=$PWD/tests/tsan.supp"
 
 run() { # build, ctest arguments...
 	local b=$1
