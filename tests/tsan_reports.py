@@ -9,7 +9,7 @@ bad = ghosts = 0
 for name in sorted(os.listdir(sys.argv[1])):
     text = open(os.path.join(sys.argv[1], name), errors="replace").read()
     for report in re.split(r"(?m)^=+$", text):
-        if "ThreadSanitizer" not in report:
+        if not re.search("(WARNING|ERROR|FATAL): ThreadSanitizer", report):
             continue
         if "data race" in report and "Location is file descriptor" in report:
             ghosts += 1
