@@ -24,6 +24,15 @@ compile coverage fuzz_targets
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# lines_of FILE: its share of lines run, from llvm-cov's JSON; -1 if it is not in
+# there.  Names may be relative there: a compiler cache makes them so.
+lines_of() {
+	python3 -c 'import json, sys
+want = sys.argv[1]
+found = [f for f in json.load(sys.stdin)["data"][0]["files"] if f["filename"] == want or f["filename"].endswith("/" + want)]
+print(int(found[0]["summary"]["lines"]["percent"]) if len(found) == 1 else -1)' "$1"
+}
+
 # one TARGET: fuzz it, then a line per parser; non-zero if any falls short.
 one() {
 	local target=$1 seeds=tests/fuzz/corpus/$1 log=$work/$1.log runs files file percent verdict bad=0
@@ -42,8 +51,7 @@ one() {
 	llvm-profdata merge -o "$work/$target.profdata" "$work/$target.profraw"
 	for file in $files; do
 		percent=$(llvm-cov export -summary-only -instr-profile="$work/$target.profdata" \
-		    "$build/coverage/fuzz/$target" "$PWD/$file" |
-		    python3 -c 'import json,sys; f=json.load(sys.stdin)["data"][0]["files"]; print(int(f[0]["summary"]["lines"]["percent"]) if f else -1)')
+		    "$build/coverage/fuzz/$target" | lines_of "$file")
 		verdict=ok
 		[ "$percent" -ge $least ] || { verdict="BELOW $least %"; bad=1; }
 		printf '%-17s %9s runs in %ss  %-28s %3s %% of lines  %s\n' "$target" "$runs" "$seconds" "$file" "$percent" "$verdict"
