@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -33,9 +34,10 @@ struct backup {
 	struct progress *progress;
 	uint64_t started_us;
 	int64_t frozen_at;
-	int uplink_failed; /* The last failure was the server's side. */
-	int moved;	   /* This session got as far as beginning. */
-	int asked;	   /* A Commit was sent that was never answered. */
+	int uplink_failed;	       /* The last failure was the server's side. */
+	int moved;		       /* This session got as far as beginning. */
+	int asked;		       /* A Commit was sent that was never answered. */
+	uint8_t id[UPLINK_BACKUP_LEN]; /* By which the server knows it again. */
 	struct backup_result *out;
 	struct chunk_id roots[SETTINGS_VOLUMES_MAX];
 	uint64_t done[SETTINGS_VOLUMES_MAX]; /* Spans that need not be read again. */
@@ -274,6 +276,7 @@ commit(struct session *s, struct err *err)
 	unsigned i, tries = 0, pages = 0;
 	int rc = 0;
 
+	memcpy(c.backup, b->id, sizeof(c.backup));
 	for (i = 0; i < set->count; i++)
 		names[i] = set->volumes[i].name;
 	while (rc == 0 && result == UPLINK_MISSING && tries < COMMIT_TRIES &&
@@ -458,7 +461,6 @@ attempt(struct backup *b, struct err *err)
 	s->b = b;
 	s->bad.max = BAD_MAX;
 	b->uplink_failed = 1;
-	memset(&b->out->counts, 0, sizeof(b->out->counts));
 	if (dial_open(b->st, b->o->machine, &s->dial, err) != 0) {
 		free(s);
 		return -1;
@@ -469,16 +471,20 @@ attempt(struct backup *b, struct err *err)
 	if (begin(s, err) != 0)
 		goto out;
 	b->moved = 1;
-	stop_attach(b->o->stop, NULL, NULL);
-	rc = run_volumes(s, err);
-	add_before(b, rc != 0);
-	if (rc != 0)
-		goto out;
-	rc = -1;
-	b->uplink_failed = 0;
-	if (snapshot_confirm(b->snapshot, err) != 0)
-		goto out;
-	stop_attach(b->o->stop, on_stop, s->dial.ch);
+	if (!b->asked) {
+		stop_attach(b->o->stop, NULL, NULL);
+		memset(&b->out->counts, 0, sizeof(b->out->counts));
+		rc = run_volumes(s, err);
+		add_before(b, rc != 0);
+		if (rc != 0)
+			goto out;
+		rc = -1;
+		b->uplink_failed = 0;
+		if (snapshot_confirm(b->snapshot, err) != 0)
+			goto out;
+		stop_attach(b->o->stop, on_stop, s->dial.ch);
+	}
+	/* Else all was read and sent, and perhaps even made a point: ask again. */
 	rc = commit(s, err);
 out:
 	stop_attach(b->o->stop, NULL, NULL);
@@ -551,6 +557,10 @@ backup_run(const struct state *st, const struct backup_options *options,
 	b->o = options;
 	b->out = out;
 	b->started_us = now_us(CLOCK_MONOTONIC);
+	if (getrandom(b->id, sizeof(b->id), 0) != (ssize_t)sizeof(b->id)) {
+		err_os(err, errno, "no random bytes");
+		goto out;
+	}
 	if (state_path(st, "cache", path, err) != 0)
 		goto out;
 	if (mkdir(path, 0700) != 0 && errno != EEXIST) {

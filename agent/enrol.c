@@ -180,11 +180,15 @@ enrol_run(const struct state *st, const struct enrol_options *options,
 	}
 	if (token_parse(options->token, &token, err) != 0)
 		return err_context(err, "token");
-	if (wanted_name(options, want, err) != 0 || state_key(st, &key, err) != 0)
+	if (wanted_name(options, want, err) != 0)
+		return -1;
+	/* A new identity has a key of its own: the old one may be a copy. */
+	if ((found ? state_next_key(st, &key, err) : state_key(st, &key, err)) != 0)
 		return -1;
 	if (cert_request(key, want, &csr, err) == 0)
 		rc = attempts(st, options, &token, key, &csr, want, name, err);
-	if (rc == 0 && state_remove(st, "ticket", err) != 0)
+	if (rc == 0 && (state_remove(st, "ticket", err) != 0 ||
+			   (found && state_take_next_key(st, err) != 0)))
 		rc = -1;
 	memset(token.secret, 0, sizeof(token.secret));
 	cert_key_free(key);

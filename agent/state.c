@@ -180,8 +180,9 @@ state_remove(const struct state *st, const char *name, struct err *err)
 	return 0;
 }
 
-int
-state_key(const struct state *st, struct cert_key **out, struct err *err)
+/* The key in file `name`; made and kept first if there is none. */
+static int
+key_in(const struct state *st, const char *name, struct cert_key **out, struct err *err)
 {
 	struct buf file = BUF_INIT(STATE_FILE_MAX);
 	uint8_t der[KEY_DER_MAX];
@@ -189,18 +190,18 @@ state_key(const struct state *st, struct cert_key **out, struct err *err)
 	size_t len;
 	int rc = -1, found;
 
-	if ((found = state_read(st, "key", &file, err)) < 0)
+	if ((found = state_read(st, name, &file, err)) < 0)
 		goto out;
 	if (found) {
 		rc = cert_key_load(file.p, file.len, out, err);
 		if (rc != 0)
-			err_context(err, "%s/key", st->dir);
+			err_context(err, "%s/%s", st->dir, name);
 		goto out;
 	}
 	if (cert_key_new(&key, err) != 0 ||
 	    cert_key_save(key, der, sizeof(der), &len, err) != 0)
 		goto out;
-	rc = state_write(st, "key", der, len, 0600, err);
+	rc = state_write(st, name, der, len, 0600, err);
 	memset(der, 0, sizeof(der));
 	if (rc == 0) {
 		*out = key;
@@ -212,6 +213,27 @@ out:
 	buf_free(&file);
 	cert_key_free(key);
 	return rc;
+}
+
+int
+state_key(const struct state *st, struct cert_key **out, struct err *err)
+{
+	return key_in(st, "key", out, err);
+}
+
+int
+state_next_key(const struct state *st, struct cert_key **out, struct err *err)
+{
+	return key_in(st, "key.next", out, err);
+}
+
+int
+state_take_next_key(const struct state *st, struct err *err)
+{
+	if (renameat(st->dir_fd, "key.next", st->dir_fd, "key") != 0 ||
+	    fsync(st->dir_fd) != 0)
+		return err_os(err, errno, "%s/key", st->dir);
+	return 0;
 }
 
 /* A certificate file: 1, 0 if there is none, -1. */

@@ -64,6 +64,14 @@ int state_remove(const struct state *st, const char *name, struct err *err);
 /* The key; made and kept first if there is none.  cert_key_free(). */
 int state_key(const struct state *st, struct cert_key **out, struct err *err);
 
+/*
+ * The key for enrolling anew, which waits beside the one in use: made and kept
+ * first, so that an attempt whose answer was lost is repeated with the same.
+ * state_take_next_key(), last of all, puts it in the place of the other.
+ */
+int state_next_key(const struct state *st, struct cert_key **out, struct err *err);
+int state_take_next_key(const struct state *st, struct err *err);
+
 /* Who we are, after enrolment. */
 struct state_identity {
 	struct cert_identity me; /* me.key is owned: state_identity_free(). */

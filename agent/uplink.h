@@ -24,6 +24,8 @@ struct err;
 /* Longest list of ids in one question: MSG_IDS_MAX. */
 #define UPLINK_IDS_MAX 4096u
 
+#define UPLINK_BACKUP_LEN 16
+
 enum uplink_have { UPLINK_NEED = 0, UPLINK_HAVE = 1, UPLINK_PENDING = 2 };
 
 struct uplink_volume {
@@ -52,6 +54,7 @@ struct uplink_commit {
 	int64_t frozen_at_us;
 	struct uplink_counts counts;
 	const char *note;
+	uint8_t backup[UPLINK_BACKUP_LEN]; /* Its id: the same one is one point. */
 };
 
 struct uplink_point {

@@ -236,6 +236,8 @@ channel_commit(void *arg, const struct uplink_commit *c,
 	counts_to_wire(&c->counts, &counts);
 	commit.counts = &counts;
 	commit.note = (char *)c->note;
+	commit.backup.data = (uint8_t *)c->backup;
+	commit.backup.len = sizeof(c->backup);
 	if (channel_send(arg, &commit.base, &request, err) != 0 ||
 	    channel_wait(arg, request, 0, &f, err) != 0)
 		return -1;

@@ -104,6 +104,36 @@ enrol(struct session_job *j, const Wire__Enroll *m, struct enrolment *e)
 	return store_audit(w->store, m->name, "enrolled", &j->err);
 }
 
+/* A host's key that another machine shows: an operator must see it, enrolled or not. */
+static void
+notice_copy(struct session_job *j, const struct enrolment *e)
+{
+	static const uint8_t untold[STORE_HASH_LEN];
+	struct store_peer known;
+	struct err ignored = ERR_INIT;
+
+	if (store_peer_by_key(
+		j->s->world->store, e->peer.key_hash, "", &known, &ignored) > 0 &&
+	    memcmp(known.machine, untold, sizeof(untold)) != 0 &&
+	    memcmp(known.machine, e->peer.machine, sizeof(untold)) != 0)
+		session_copied_key(j->s, known.name);
+}
+
+/* Whoever had the name before, by another key or machine, has it no longer. */
+static void
+end_older(struct session_job *j, const struct enrolment *e)
+{
+	const struct store_peer *was = &e->older, *is = &e->peer;
+	struct err why = ERR_INIT;
+
+	if (memcmp(was->key_hash, is->key_hash, STORE_HASH_LEN) == 0 &&
+	    memcmp(was->machine, is->machine, STORE_HASH_LEN) == 0)
+		return;
+	(void)err_set(
+	    &why, ERR_DENIED, "the name '%s' went to another machine", is->name);
+	(void)registry_tell(j->s->world->registry, is->name, j->s->id, session_end, &why);
+}
+
 void
 session_enroll_run(struct session_job *j)
 {
@@ -124,14 +154,10 @@ session_enroll_run(struct session_job *j)
 		if (enrol(j, m, e) == 0) {
 			answer(j, e->cert.der, e->cert.len, m->name);
 			session_log(j->s, LOG_INFO, "enrolled as '%s'", m->name);
-			/* Whoever had the name before has it no longer. */
-			if (taken && memcmp(e->older.key_hash, e->peer.key_hash,
-					 STORE_HASH_LEN) != 0) {
-				(void)err_set(&why, ERR_DENIED,
-				    "the name '%s' went to another machine", m->name);
-				(void)registry_tell(
-				    w->registry, m->name, j->s->id, session_end, &why);
-			}
+			if (taken)
+				end_older(j, e);
+		} else if (j->err.code == ERR_DENIED) {
+			notice_copy(j, e);
 		}
 	}
 	free(e);

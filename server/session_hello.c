@@ -15,17 +15,22 @@ struct greeting {
 	uint64_t window;
 };
 
-/* A key that also lives on another machine is not this host's alone any more. */
-static void
-copied_key(struct session_job *j, const struct store_peer *p)
+void
+session_copied_key(struct session *s, const char *host)
 {
 	char alarm[STORE_TEXT_MAX];
 	struct err ignored = ERR_INIT;
 
 	(void)snprintf(alarm, sizeof(alarm),
-	    "a copied key was seen on another machine, at %s", j->s->address);
-	if (store_peer_alarm(j->s->world->store, p->name, alarm, &ignored) != 0)
-		session_log(j->s, LOG_ERROR, "cannot record the alarm: %s", ignored.text);
+	    "a copied key was seen on another machine, at %s", s->address);
+	if (store_peer_alarm(s->world->store, host, alarm, &ignored) != 0)
+		session_log(s, LOG_ERROR, "cannot record the alarm: %s", ignored.text);
+}
+
+static void
+copied_key(struct session_job *j, const struct store_peer *p)
+{
+	session_copied_key(j->s, p->name);
 	session_refuse(j, ERR_DENIED,
 	    "the key of '%s' was enrolled by another machine: enrol this one under its "
 	    "own name",

@@ -218,6 +218,8 @@ draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct er
 	}
 	p->frozen_at_us = m->frozen_at_us;
 	session_text(p->note, sizeof(p->note), m->note);
+	if (m->backup.len == sizeof(p->backup))
+		memcpy(p->backup, m->backup.data, sizeof(p->backup));
 	if (c == NULL)
 		return 0;
 	p->counts.read_bytes = c->read_bytes;
@@ -286,9 +288,14 @@ session_commit_run(struct session_job *j)
 	} else if (result == STORE_MISSING) {
 		answer_missing(j, &data, &meta);
 	} else {
-		session_log(s, LOG_INFO, "committed point %llu, %llu bytes stored",
-		    (unsigned long long)p->sequence,
-		    (unsigned long long)p->counts.stored_bytes);
+		if (result == STORE_COMMITTED)
+			session_log(s, LOG_INFO,
+			    "committed point %llu, %llu bytes stored",
+			    (unsigned long long)p->sequence,
+			    (unsigned long long)p->counts.stored_bytes);
+		else
+			session_log(s, LOG_INFO, "point %llu was committed before",
+			    (unsigned long long)p->sequence);
 		answer_committed(j, p);
 		store_lease_close(s->backup);
 		free(s->begun);

@@ -153,6 +153,9 @@ void session_view_close(struct session_view *v);
 int
 session_may_see(const struct session *s, const char **host, int content, struct err *err);
 
+/* A key that also lives on another machine is not this host's alone: raise the alarm. */
+void session_copied_key(struct session *s, const char *host);
+
 /* The handlers, by file. */
 void session_hello_run(struct session_job *j);
 void session_hello_done(struct session_job *j);

@@ -46,8 +46,16 @@ int catalog_peer_by_serial(struct catalog *c, const uint8_t serial[STORE_SERIAL_
     struct store_peer *out, struct err *err);
 int catalog_token(struct catalog *c, const uint8_t hash[STORE_HASH_LEN],
     struct store_token *out, struct err *err);
+
+/* A peer whose key this is now, by another name than `except`: 1, or 0 for none. */
+int catalog_peer_by_key(struct catalog *c, const uint8_t key_hash[STORE_HASH_LEN],
+    const char *except, struct store_peer *out, struct err *err);
 int catalog_point(struct catalog *c, const char *host, uint64_t sequence,
     struct store_point *out, struct err *err);
+
+/* The point that this backup of `host` became: 1, or 0 if it is none yet. */
+int catalog_point_of_backup(struct catalog *c, const char *host,
+    const uint8_t backup[STORE_BACKUP_LEN], struct store_point *out, struct err *err);
 
 /* Up to `cap` peers by name behind `after` ("" for the first). */
 int catalog_peers(struct catalog *c, const char *after, struct store_peer *out,

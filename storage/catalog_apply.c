@@ -1,6 +1,7 @@
 #include "storage/catalog_db.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/err.h"
 
@@ -47,6 +48,9 @@ static int
 apply_point(struct catalog *c, const struct store_point *p,
     const struct journal_record *r, struct err *err)
 {
+	static const uint8_t none[STORE_BACKUP_LEN];
+	const void *backup =
+	    memcmp(p->backup, none, sizeof(none)) != 0 ? p->backup : NULL;
 	uint64_t logical = 0;
 
 	for (uint32_t i = 0; i < p->volumes_count; i++) {
@@ -58,9 +62,10 @@ apply_point(struct catalog *c, const struct store_point *p,
 			(int64_t)v->size, (int64_t)v->data_bytes) != 0)
 			return -1;
 	}
-	if (CATALOG_RUN(c, CATALOG_POINT_SET, err, "tiihib", p->host,
+	if (CATALOG_RUN(c, CATALOG_POINT_SET, err, "tiihibb", p->host,
 		(int64_t)p->sequence, r->end.time_us, (const uint8_t *)r->end.hash,
-		(int64_t)logical, (const void *)r->payload, r->len) != 0 ||
+		(int64_t)logical, (const void *)r->payload, r->len, backup,
+		sizeof(p->backup)) != 0 ||
 	    CATALOG_RUN(c, CATALOG_RECORD_SET, err, "ht", (const uint8_t *)r->end.hash,
 		p->host) != 0)
 		return -1;

@@ -26,6 +26,7 @@ enum catalog_op {
 	CATALOG_PEER_SEEN,
 	CATALOG_PEER_BY_NAME,
 	CATALOG_PEER_BY_SERIAL,
+	CATALOG_PEER_BY_KEY,
 	CATALOG_PEERS,
 	CATALOG_LIVE_SET,
 	CATALOG_LIVE_DUE,
@@ -43,6 +44,7 @@ enum catalog_op {
 	CATALOG_HEAD_SET,
 	CATALOG_HEAD_GET,
 	CATALOG_POINT_GET,
+	CATALOG_POINT_OF_BACKUP,
 	CATALOG_POINT_NEWEST,
 	CATALOG_POINTS_HOST,
 	CATALOG_POINTS_ALL,
@@ -73,7 +75,7 @@ struct catalog {
 extern const char *const catalog_sql[CATALOG_OPS];
 extern const char catalog_schema[];
 extern const char catalog_wipe[];
-#define CATALOG_SCHEMA_VERSION 1
+#define CATALOG_SCHEMA_VERSION 2
 
 /* Lock and catch up with the journal; on failure it is not locked. */
 int catalog_enter(struct catalog *c, struct err *err);

@@ -81,6 +81,23 @@ catalog_peer_by_serial(struct catalog *c, const uint8_t serial[STORE_SERIAL_LEN]
 }
 
 int
+catalog_peer_by_key(struct catalog *c, const uint8_t key_hash[STORE_HASH_LEN],
+    const char *except, struct store_peer *out, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row;
+
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_PEER_BY_KEY, err, "ht", key_hash, except);
+	if ((row = first_row(c, st, err)) > 0)
+		read_peer(st, out);
+	catalog_done(st);
+	catalog_leave(c);
+	return row;
+}
+
+int
 catalog_peers(struct catalog *c, const char *after, struct store_peer *out, uint32_t cap,
     uint32_t *n, struct err *err)
 {
@@ -253,6 +270,24 @@ catalog_point(struct catalog *c, const char *host, uint64_t sequence,
 		return err_set(err, ERR_NOTFOUND, "%s has no point %llu", host,
 		    (unsigned long long)sequence);
 	return row < 0 ? -1 : 0;
+}
+
+int
+catalog_point_of_backup(struct catalog *c, const char *host,
+    const uint8_t backup[STORE_BACKUP_LEN], struct store_point *out, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row;
+
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_POINT_OF_BACKUP, err, "tb", host,
+	    (const void *)backup, (size_t)STORE_BACKUP_LEN);
+	if ((row = first_row(c, st, err)) > 0 && read_point(st, out, err) != 0)
+		row = -1;
+	catalog_done(st);
+	catalog_leave(c);
+	return row;
 }
 
 int

@@ -10,6 +10,7 @@ const char catalog_schema[] =
     "CREATE TABLE IF NOT EXISTS peers(name TEXT PRIMARY KEY, role INTEGER, grp TEXT,"
     " serial BLOB, key_hash BLOB, machine BLOB, revoked INTEGER, enrolled_us INTEGER,"
     " seen_us INTEGER, cert_ends_us INTEGER, program TEXT, alarm TEXT) WITHOUT ROWID;"
+    "CREATE INDEX IF NOT EXISTS peers_key ON peers(key_hash);"
     "CREATE TABLE IF NOT EXISTS certs(serial BLOB PRIMARY KEY, name TEXT, key_hash BLOB,"
     " revoked INTEGER) WITHOUT ROWID;"
     "CREATE INDEX IF NOT EXISTS certs_name ON certs(name);"
@@ -19,7 +20,10 @@ const char catalog_schema[] =
     "BLOB,"
     " PRIMARY KEY(token,name,key_hash)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS points(host TEXT, sequence INTEGER, time_us INTEGER,"
-    " record BLOB, logical INTEGER, body BLOB, PRIMARY KEY(host,sequence));"
+    " record BLOB, logical INTEGER, body BLOB, backup BLOB,"
+    " PRIMARY KEY(host,sequence));"
+    "CREATE INDEX IF NOT EXISTS points_backup ON points(host,backup)"
+    " WHERE backup IS NOT NULL;"
     "CREATE INDEX IF NOT EXISTS points_time ON points(time_us);"
     "CREATE TABLE IF NOT EXISTS volumes(host TEXT, name TEXT, sequence INTEGER,"
     " root_id BLOB, size INTEGER, data INTEGER, PRIMARY KEY(host,name,sequence))"
@@ -76,6 +80,8 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	[CATALOG_PEER_BY_SERIAL] =
 	    PEER ",c.revoked FROM certs c JOIN peers p ON p.name=c.name" PEER_JOINS
 		 " WHERE c.serial=?1",
+	[CATALOG_PEER_BY_KEY] =
+	    PEER " FROM peers p" PEER_JOINS " WHERE p.key_hash=?1 AND p.name<>?2 LIMIT 1",
 	[CATALOG_PEERS] =
 	    PEER " FROM peers p" PEER_JOINS " WHERE p.name>?1 ORDER BY p.name LIMIT ?2",
 	[CATALOG_LIVE_SET] = "INSERT OR REPLACE INTO live.seen VALUES(?1,?2,?3)",
@@ -92,7 +98,8 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	[CATALOG_ENROLMENT_SET] = "INSERT OR REPLACE INTO enrolments VALUES(?1,?2,?3,?4)",
 	[CATALOG_ENROLMENT_GET] =
 	    "SELECT cert FROM enrolments WHERE token=?1 AND name=?2 AND key_hash=?3",
-	[CATALOG_POINT_SET] = "INSERT OR REPLACE INTO points VALUES(?1,?2,?3,?4,?5,?6)",
+	[CATALOG_POINT_SET] =
+	    "INSERT OR REPLACE INTO points VALUES(?1,?2,?3,?4,?5,?6,?7)",
 	[CATALOG_VOLUME_SET] = "INSERT OR REPLACE INTO volumes VALUES(?1,?2,?3,?4,?5,?6)",
 	[CATALOG_RECORD_SET] = "INSERT OR REPLACE INTO records VALUES(?1,?2)",
 	[CATALOG_HEAD_SET] =
@@ -100,6 +107,7 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	    " points=points+1,point_us=?2,sequence=?3,head=?4",
 	[CATALOG_HEAD_GET] = "SELECT sequence,head FROM hosts WHERE name=?1",
 	[CATALOG_POINT_GET] = POINT "host=?1 AND sequence=?2",
+	[CATALOG_POINT_OF_BACKUP] = POINT "host=?1 AND backup=?2",
 	[CATALOG_POINT_NEWEST] = POINT "host=?1 ORDER BY sequence DESC LIMIT 1",
 	[CATALOG_POINTS_HOST] =
 	    POINT "host=?1 AND time_us<?2 ORDER BY sequence DESC LIMIT ?3",

@@ -234,6 +234,7 @@ f_point(struct fields *f, struct store_point *p)
 	f_u64(f, &p->sequence);
 	f_i64(f, &p->frozen_at_us);
 	f_text(f, p->note, sizeof(p->note));
+	f_bytes(f, p->backup, sizeof(p->backup));
 	f_bytes(f, p->previous, sizeof(p->previous));
 	f_counts(f, &p->counts);
 	f_u32(f, &p->volumes_count);

@@ -31,6 +31,7 @@ struct store;
 #define STORE_VOLUMES_MAX 64
 #define STORE_HASH_LEN 32
 #define STORE_SERIAL_LEN 16
+#define STORE_BACKUP_LEN 16
 #define STORE_BLOB_MAX 4096 /* A certificate, a secret. */
 
 /* Make an empty store in `dir`, which must be missing or empty: ERR_EXISTS. */
@@ -93,6 +94,10 @@ int store_peer_by_serial(struct store *s, const uint8_t serial[STORE_SERIAL_LEN]
 int store_peer_by_name(
     struct store *s, const char *name, struct store_peer *out, struct err *err);
 
+/* A peer whose key this is now, by another name than `except`: 1, 0 for none, -1. */
+int store_peer_by_key(struct store *s, const uint8_t key_hash[STORE_HASH_LEN],
+    const char *except, struct store_peer *out, struct err *err);
+
 /* Call for each, by name, until `each` returns non-zero; returns that, 0 or -1. */
 int store_peers(struct store *s, int (*each)(void *arg, const struct store_peer *p),
     void *arg, struct err *err);
@@ -138,9 +143,10 @@ int store_token_get(struct store *s, const uint8_t hash[STORE_HASH_LEN],
  * of then again and consumes nothing: an agent that lost the reply tries again.
  * `p` has name, key_hash, machine, program, role, serial, cert_ends_us set;
  * `cert` is what `p` will be given, replaced by the earlier one in that case.
- * ERR_NOTFOUND (no such token), ERR_DENIED (expired, used up), ERR_EXISTS (the
- * name is another key's and the token may not replace it); each says so in a
- * line.  Networks are the caller's to check.
+ * ERR_NOTFOUND (no such token), ERR_DENIED (expired, used up; the key is another
+ * name's, or of another machine and the token may not replace this name),
+ * ERR_EXISTS (the name is another key's, likewise); each says so in a line.
+ * Networks are the caller's to check.
  */
 int store_enrol(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
     const struct store_peer *p, uint8_t cert[STORE_BLOB_MAX], size_t *cert_len,
@@ -173,6 +179,7 @@ struct store_point {
 	int64_t time_us;      /* The server's. */
 	int64_t frozen_at_us; /* The host's word. */
 	char note[STORE_TEXT_MAX];
+	uint8_t backup[STORE_BACKUP_LEN]; /* The host's id of it; zeros if none. */
 	uint32_t volumes_count;
 	struct store_volume volumes[STORE_VOLUMES_MAX];
 	struct store_counts counts;
@@ -250,7 +257,7 @@ int store_have(struct store_lease *l, enum chunk_kind kind, const struct chunk_i
  */
 int store_put(struct store_lease *l, const struct group *g, struct err *err);
 
-enum store_commit_result { STORE_COMMITTED, STORE_MISSING };
+enum store_commit_result { STORE_COMMITTED, STORE_MISSING, STORE_COMMITTED_BEFORE };
 
 /*
  * Make a point of the roots in `draft` (host from the lease; names, root_ids,
@@ -261,6 +268,11 @@ enum store_commit_result { STORE_COMMITTED, STORE_MISSING };
  * STORE_MISSING `*result` says so and the ids are in `data_ids` and `meta_ids`;
  * nothing was recorded and the lease goes on.  ERR_CORRUPT: a tree that breaks
  * the rules.
+ *
+ * A draft whose `backup` is not zeros and was committed before, by whatever
+ * lease, is that point: STORE_COMMITTED_BEFORE, `draft` becomes it, and nothing
+ * is recorded.  So who never heard the answer may ask again.  ERR_PROTOCOL if it
+ * has other roots.
  */
 int store_commit(struct store_lease *l, struct store_point *draft,
     enum store_commit_result *result, struct buf *data_ids, struct buf *meta_ids,

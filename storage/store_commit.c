@@ -86,6 +86,41 @@ check_trees(struct store_lease *l, struct store_point *draft, struct buf *data_i
 	return ret;
 }
 
+/*
+ * Was this backup committed before?  1: `draft` is now the point it became.  A
+ * backup's commits come one after another: its volumes are one lease's at a time.
+ */
+static int
+committed_before(const struct store_lease *l, struct store_point *draft, struct err *err)
+{
+	static const uint8_t none[STORE_BACKUP_LEN];
+	struct store_point *known;
+	int found, same;
+
+	if (memcmp(draft->backup, none, sizeof(none)) == 0)
+		return 0;
+	if ((known = malloc(sizeof(*known))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a point");
+	found = catalog_point_of_backup(
+	    l->store->catalog, l->host, draft->backup, known, err);
+	if (found > 0) {
+		same = known->volumes_count == draft->volumes_count;
+		for (uint32_t i = 0; same && i < draft->volumes_count; i++)
+			same =
+			    strcmp(known->volumes[i].name, draft->volumes[i].name) == 0 &&
+			    chunk_id_cmp(&known->volumes[i].root_id,
+				&draft->volumes[i].root_id) == 0;
+		if (same)
+			*draft = *known;
+		else
+			found = err_set(err, ERR_PROTOCOL,
+			    "this backup became point %llu with other volumes",
+			    (unsigned long long)known->sequence);
+	}
+	free(known);
+	return found;
+}
+
 static pthread_mutex_t *
 host_lock(struct store *s, const char *host)
 {
@@ -135,13 +170,20 @@ store_commit(struct store_lease *l, struct store_point *draft,
     struct err *err)
 {
 	struct store *s = l->store;
-	int ret;
+	int ret, before;
 
 	buf_clear(data_ids);
 	buf_clear(meta_ids);
 	if (check_draft(l, draft, err) != 0)
 		return -1;
 	pthread_mutex_lock(&l->commit);
+	if ((before = committed_before(l, draft, err)) != 0) {
+		*result = STORE_COMMITTED_BEFORE;
+		if (before > 0)
+			atomic_store(&l->committed, 1);
+		pthread_mutex_unlock(&l->commit);
+		return before > 0 ? 0 : -1;
+	}
 	/* Once so that what was put is found; once more because the check may
 	 * have met what others put meanwhile.  The second costs nothing if none did. */
 	ret = store_packs_sync(s->packs, err);

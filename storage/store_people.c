@@ -92,6 +92,13 @@ store_peer_by_name(
 }
 
 int
+store_peer_by_key(struct store *s, const uint8_t key_hash[STORE_HASH_LEN],
+    const char *except, struct store_peer *out, struct err *err)
+{
+	return catalog_peer_by_key(s->catalog, key_hash, except, out, err);
+}
+
+int
 store_peers(struct store *s, int (*each)(void *arg, const struct store_peer *p),
     void *arg, struct err *err)
 {
@@ -259,6 +266,42 @@ store_token_get(struct store *s, const uint8_t hash[STORE_HASH_LEN],
 	return catalog_token(s->catalog, hash, out, err);
 }
 
+/* A machine that was told and is not this one.  One that was not told may still be. */
+static int
+other_machine(const struct store_peer *known, const struct store_peer *p)
+{
+	static const uint8_t untold[STORE_HASH_LEN];
+
+	return memcmp(known->machine, untold, sizeof(untold)) != 0 &&
+	       memcmp(known->machine, p->machine, sizeof(untold)) != 0;
+}
+
+static int
+copied(const char *name, struct err *err)
+{
+	return err_set(err, ERR_DENIED,
+	    "the key of %s was enrolled by another machine: an operator must make a "
+	    "token that replaces it",
+	    name);
+}
+
+/*
+ * One key, one name: whoever holds the key of two could be either.  0, or -1.
+ * people is held.
+ */
+static int
+key_is_free(struct store *s, const struct store_peer *p, struct err *err)
+{
+	struct store_peer holder;
+	int found = catalog_peer_by_key(s->catalog, p->key_hash, p->name, &holder, err);
+
+	if (found > 0)
+		return err_set(err, ERR_DENIED,
+		    "this key was enrolled as %s: another name needs a key of its own",
+		    holder.name);
+	return found;
+}
+
 /* May a token that is known enrol `p` now?  `*replaces` if other keys end with it. */
 static int
 may_enrol(struct store *s, const struct store_token *t, const struct store_peer *p,
@@ -274,6 +317,8 @@ may_enrol(struct store *s, const struct store_token *t, const struct store_peer 
 		return err_set(err, ERR_DENIED, "the enrolment token has expired");
 	if (t->uses_left == 0)
 		return err_set(err, ERR_DENIED, "the enrolment token is used up");
+	if (key_is_free(s, p, err) != 0)
+		return -1;
 	if (catalog_peer_by_name(s->catalog, p->name, &known, &none) != 0) {
 		if (none.code == ERR_NOTFOUND)
 			return 0;
@@ -283,6 +328,8 @@ may_enrol(struct store *s, const struct store_token *t, const struct store_peer 
 	if (memcmp(known.key_hash, p->key_hash, sizeof(known.key_hash)) == 0) {
 		if (known.revoked && !takes_over)
 			return err_set(err, ERR_DENIED, "%s was revoked", p->name);
+		if (other_machine(&known, p) && !takes_over)
+			return copied(p->name, err);
 		return 0;
 	}
 	if (!takes_over)
@@ -315,6 +362,8 @@ enrolled_before(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
 	if (memcmp(known.key_hash, p->key_hash, sizeof(known.key_hash)) != 0)
 		return err_set(
 		    err, ERR_DENIED, "the name %s went to another key since", p->name);
+	if (other_machine(&known, p))
+		return copied(p->name, err);
 	return 1;
 }
 

@@ -13,6 +13,7 @@
 #define HASH_LEN 32
 #define SECRET_LEN 16
 #define SERIAL_LEN 16
+#define BACKUP_LEN 16
 #define ROLE_MAX 7
 #define GRADE_MAX 2
 #define FEATURES_MAX 32
@@ -67,6 +68,7 @@ static const struct rule rules[] = {
 	{ &wire__commit__descriptor, "volumes", COUNT, 1, MSG_VOLUMES_MAX },
 	{ &wire__commit_volume__descriptor, "root_id", BYTES, CHUNK_ID_LEN,
 	    CHUNK_ID_LEN },
+	{ &wire__commit__descriptor, "backup", MAYBE, 0, BACKUP_LEN },
 	{ &wire__missing__descriptor, "data_ids", IDS, 0, MSG_IDS_MAX },
 	{ &wire__missing__descriptor, "meta_ids", IDS, 0, MSG_IDS_MAX },
 

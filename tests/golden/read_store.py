@@ -45,7 +45,7 @@ def points(store):
         if kind == POINT:
             f = Fields(j[at + 64:at + 64 + n])
             host, seq, _ = f.text(), f.u64(), f.u64()
-            f.text(); f.take(32); f.take(11 * 8)
+            f.text(); f.take(16); f.take(32); f.take(11 * 8)
             vols = []
             for _ in range(f.u32()):
                 name, root, size, _, fs = f.text(), f.take(32), f.u64(), f.u32(), f.text()

@@ -106,6 +106,36 @@ the_key_is_made_once_and_for_us_only(void **state)
 }
 
 static void
+the_next_key_waits_until_it_is_taken(void **state)
+{
+	struct world *w = *state;
+	uint8_t a[CERT_FINGERPRINT_LEN], b[CERT_FINGERPRINT_LEN], c[CERT_FINGERPRINT_LEN];
+	struct cert_key *key;
+
+	assert_int_equal(state_take_next_key(w->st, &w->err), -1);
+	err_clear(&w->err);
+	assert_int_equal(state_key(w->st, &key, &w->err), 0);
+	assert_int_equal(cert_key_hash(key, a, &w->err), 0);
+	cert_key_free(key);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(state_next_key(w->st, &key, &w->err), 0);
+		assert_int_equal(cert_key_hash(key, i == 0 ? b : c, &w->err), 0);
+		cert_key_free(key);
+	}
+	assert_memory_equal(b, c, sizeof(b));
+	assert_memory_not_equal(a, b, sizeof(a));
+	assert_int_equal(state_key(w->st, &key, &w->err), 0);
+	assert_int_equal(cert_key_hash(key, c, &w->err), 0);
+	cert_key_free(key);
+	assert_memory_equal(a, c, sizeof(a));
+	assert_int_equal(state_take_next_key(w->st, &w->err), 0);
+	assert_int_equal(state_key(w->st, &key, &w->err), 0);
+	assert_int_equal(cert_key_hash(key, c, &w->err), 0);
+	cert_key_free(key);
+	assert_memory_equal(b, c, sizeof(b));
+}
+
+static void
 a_damaged_key_is_said_not_replaced(void **state)
 {
 	struct world *w = *state;
@@ -243,6 +273,7 @@ main(void)
 		TEST(files_are_replaced_and_removed),
 		TEST(a_temporary_that_a_crash_left_is_in_nobodys_way),
 		TEST(the_key_is_made_once_and_for_us_only),
+		TEST(the_next_key_waits_until_it_is_taken),
 		TEST(a_damaged_key_is_said_not_replaced),
 		TEST(the_head_is_kept),
 		TEST(machines_are_told_apart_by_a_hash),

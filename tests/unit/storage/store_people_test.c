@@ -352,6 +352,54 @@ test_a_name_is_its_keys_unless_the_token_may_replace_it(void **state)
 }
 
 static void
+test_a_key_is_one_machines_unless_the_token_may_replace_it(void **state)
+{
+	char cert[STORE_BLOB_MAX];
+	struct here *h = *state;
+	struct store_token t = token(h->s, 9, 9), r = token(h->s, 10, 5);
+	struct store_peer a = peer("alpha", 1, 1), copy = peer("alpha", 1, 2),
+			  quiet = peer("beta", 2, 3), q;
+
+	memset(a.machine, 1, sizeof(a.machine));
+	memset(copy.machine, 2, sizeof(copy.machine));
+	rig_ok(store_token_put(h->s, &t, &h->err), &h->err);
+	rig_ok(enrol(h, 9, &a, "a", cert), &h->err);
+	/* Not by the token it was enrolled by, nor by another, nor by keeping quiet. */
+	refused(h, enrol(h, 9, &copy, "copy", cert), ERR_DENIED);
+	memset(t.hash, 11, sizeof(t.hash));
+	rig_ok(store_token_put(h->s, &t, &h->err), &h->err);
+	refused(h, enrol(h, 11, &copy, "copy", cert), ERR_DENIED);
+	memset(copy.machine, 0, sizeof(copy.machine));
+	refused(h, enrol(h, 11, &copy, "copy", cert), ERR_DENIED);
+	memset(copy.machine, 2, sizeof(copy.machine));
+	/* Nor is it another name's. */
+	memcpy(copy.name, "gamma", 6);
+	refused(h, enrol(h, 11, &copy, "copy", cert), ERR_DENIED);
+	memcpy(copy.name, "alpha", 6);
+	rebuild(h);
+	rig_ok(store_peer_by_name(h->s, "alpha", &q, &h->err), &h->err);
+	assert_int_equal(q.machine[0], 1);
+	assert_int_equal(store_peer_by_key(h->s, a.key_hash, "alpha", &q, &h->err), 0);
+	assert_int_equal(store_peer_by_key(h->s, a.key_hash, "", &q, &h->err), 1);
+	assert_string_equal(q.name, "alpha");
+	/* The same machine again is no matter; the other one by an operator's word. */
+	memset(a.serial, 4, sizeof(a.serial));
+	rig_ok(enrol(h, 11, &a, "a again", cert), &h->err);
+	(void)snprintf(r.replace_host, sizeof(r.replace_host), "alpha");
+	rig_ok(store_token_put(h->s, &r, &h->err), &h->err);
+	rig_ok(enrol(h, 10, &copy, "copy", cert), &h->err);
+	rig_ok(store_peer_by_name(h->s, "alpha", &q, &h->err), &h->err);
+	assert_int_equal(q.machine[0], 2);
+	refused(h, enrol(h, 9, &a, "a", cert), ERR_DENIED);
+	/* Who never said what machine it is says so when it comes again. */
+	rig_ok(enrol(h, 11, &quiet, "quiet", cert), &h->err);
+	memset(quiet.machine, 3, sizeof(quiet.machine));
+	memset(t.hash, 12, sizeof(t.hash));
+	rig_ok(store_token_put(h->s, &t, &h->err), &h->err);
+	rig_ok(enrol(h, 12, &quiet, "quiet", cert), &h->err);
+}
+
+static void
 test_limits_are_kept(void **state)
 {
 	struct here *h = *state;
@@ -390,6 +438,7 @@ main(void)
 		T(test_a_lost_reply_costs_nothing),
 		T(test_an_expired_token_is_refused),
 		T(test_a_name_is_its_keys_unless_the_token_may_replace_it),
+		T(test_a_key_is_one_machines_unless_the_token_may_replace_it),
 		T(test_limits_are_kept),
 		T(test_audit_entries_and_time_outlive_the_process),
 	};

@@ -425,6 +425,84 @@ test_an_unfinished_backup_is_resumed_without_sending_again(void **state)
 	free(p);
 }
 
+/* A lease of its own commits `p` again, as an agent does that heard no answer. */
+static int
+commit_again(struct here *h, const char *host, struct store_point *p,
+    enum store_commit_result want)
+{
+	static const char *const names[] = { "C" };
+	struct buf bad = BUF_INIT(1000), data = BUF_INIT(1000), meta = BUF_INIT(1000);
+	enum store_commit_result result = STORE_MISSING;
+	struct store_lease *l;
+	struct store_base base;
+	int ret;
+
+	rig_ok(store_lease_open(h->s, host, STORE_BACKUP, &l, &h->err), &h->err);
+	rig_ok(store_backup_begin(l, names, 1, &base, &bad, &h->err), &h->err);
+	ret = store_commit(l, p, &result, &data, &meta, &h->err);
+	store_lease_close(l);
+	if (ret == 0)
+		assert_int_equal(result, want);
+	return ret;
+}
+
+static void
+test_a_commit_that_is_repeated_makes_no_second_point(void **state)
+{
+	static uint32_t blocks[50], others[50];
+	struct rig_volume v = { blocks, 50 }, w = { others, 50 };
+	struct store_point *first = calloc(1, sizeof(*first)), *p = calloc(1, sizeof(*p)),
+			   *draft = calloc(1, sizeof(*draft));
+	struct here *h = *state;
+
+	assert_true(first != NULL && p != NULL && draft != NULL);
+	rig_fill(blocks, 50, 1);
+	rig_fill(others, 50, 2);
+	/* So that its chunks are there; this one has no id. */
+	rig_ok(rig_backup(h->s, "alpha", &v, p, &h->err), &h->err);
+	draft->volumes_count = 1;
+	memcpy(draft->volumes[0].name, "C", 2);
+	draft->volumes[0].root_id = p->volumes[0].root_id;
+	memset(draft->backup, 7, sizeof(draft->backup));
+	*first = *draft;
+	rig_ok(commit_again(h, "alpha", first, STORE_COMMITTED), &h->err);
+	assert_int_equal(first->sequence, 2);
+
+	*p = *draft;
+	rig_ok(commit_again(h, "alpha", p, STORE_COMMITTED_BEFORE), &h->err);
+	assert_int_equal(p->sequence, 2);
+	assert_memory_equal(p->record, first->record, sizeof(p->record));
+	assert_int_equal(p->time_us, first->time_us);
+
+	/* Nor after a crash, and not only while it is the newest. */
+	reopen(h);
+	rig_ok(rig_backup(h->s, "alpha", &w, p, &h->err), &h->err);
+	assert_int_equal(p->sequence, 3);
+	*p = *draft;
+	rig_ok(commit_again(h, "alpha", p, STORE_COMMITTED_BEFORE), &h->err);
+	assert_memory_equal(p->record, first->record, sizeof(p->record));
+
+	/* The id is the host's own, and of one set of volumes. */
+	rig_ok(rig_backup(h->s, "beta", &w, p, &h->err), &h->err);
+	draft->volumes[0].root_id = p->volumes[0].root_id;
+	*p = *draft;
+	assert_int_equal(commit_again(h, "alpha", p, STORE_COMMITTED_BEFORE), -1);
+	assert_int_equal(h->err.code, ERR_PROTOCOL);
+	err_clear(&h->err);
+	*p = *draft;
+	rig_ok(commit_again(h, "beta", p, STORE_COMMITTED), &h->err);
+	assert_int_equal(p->sequence, 2);
+
+	/* Without an id every commit is a point. */
+	memset(draft->backup, 0, sizeof(draft->backup));
+	*p = *draft;
+	rig_ok(commit_again(h, "beta", p, STORE_COMMITTED), &h->err);
+	assert_int_equal(p->sequence, 3);
+	free(first);
+	free(p);
+	free(draft);
+}
+
 /* ------------------------------------------------------------------- catalog -- */
 
 static void
@@ -484,6 +562,7 @@ main(void)
 		T(test_points_are_listed_newest_first),
 		T(test_a_volume_is_backed_up_by_one_lease_at_a_time),
 		T(test_an_unfinished_backup_is_resumed_without_sending_again),
+		T(test_a_commit_that_is_repeated_makes_no_second_point),
 		T(test_a_lost_or_ruined_catalog_is_made_again),
 	};
 

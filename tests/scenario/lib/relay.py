@@ -1,0 +1,92 @@
+#!/usr/bin/env python3
+"""relay.py SERVER READY-FILE MODE... - a bad network: forward connections to
+SERVER ("host:port"); its own address goes to READY-FILE.
+  lose LOG REGEX   once the file LOG matches, what the server sends next is lost
+                   and the connection cut; those that come later are left alone
+  crawl SEED       a byte at a time or a few, by sockets with the smallest buffers
+                   the kernel gives, with random stalls, both ways independently"""
+import random, re, socket, sys, threading, time
+
+host, port = sys.argv[1].rsplit(":", 1)
+mode, args = sys.argv[3], sys.argv[4:]
+lost = threading.Event()
+
+
+def small(s):
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+    s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def end(*socks):
+    for s in socks:
+        try:
+            s.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+def loses(data):
+    """Is this what the server said after the LOG matched?  Once only."""
+    if lost.is_set() or not re.search(args[1], open(args[0]).read()):
+        return False
+    lost.set()
+    print("lost %d bytes" % len(data), flush=True)
+    return True
+
+
+def pass_on(src, dst, from_server):
+    try:
+        while data := src.recv(65536):
+            if from_server and loses(data):
+                break
+            dst.sendall(data)
+    except OSError:
+        pass
+    end(src, dst)
+
+
+def crawl(src, dst, seed):
+    """Mostly single bytes in bursts, so that a megabyte takes seconds and not hours;
+    now and then nothing at all for a while."""
+    rnd = random.Random(seed)
+    try:
+        while True:
+            n = 1 if rnd.random() < 0.3 else rnd.randint(2, 700)
+            for _ in range(rnd.randint(1, 60)):
+                data = src.recv(n)
+                if not data:
+                    return end(src, dst)
+                while data:
+                    data = data[dst.send(data[:n]):]
+            if rnd.random() < 0.02:
+                time.sleep(rnd.uniform(0, 0.05))
+    except OSError:
+        end(src, dst)
+
+
+def serve(client, number):
+    server = socket.socket()
+    if mode == "crawl":
+        small(server)
+        small(client)
+    server.connect((host, int(port)))
+    for side, (a, b) in enumerate(((client, server), (server, client))):
+        if mode == "crawl":
+            run, rest = crawl, "%s %d %d" % (args[0], number, side)
+        else:
+            run, rest = pass_on, side == 1
+        threading.Thread(target=run, args=(a, b, rest), daemon=True).start()
+
+
+listener = socket.socket()
+if mode == "crawl":
+    small(listener)     # Before listening: the window is agreed on at the start.
+listener.bind(("127.0.0.1", 0))
+listener.listen(16)
+with open(sys.argv[2], "w") as f:
+    f.write("127.0.0.1:%d" % listener.getsockname()[1])
+number = 0
+while True:
+    number += 1
+    serve(listener.accept()[0], number)
