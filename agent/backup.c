@@ -413,6 +413,17 @@ heed_welcome(struct session *s)
 	}
 }
 
+/* The session is over: what it cost on the wire. */
+static void
+add_wire(struct backup *b, struct channel *ch)
+{
+	uint64_t sent, received;
+
+	channel_bytes(ch, &sent, &received);
+	b->out->wire_sent += sent;
+	b->out->wire_received += received;
+}
+
 static void
 on_stop(void *arg)
 {
@@ -488,6 +499,7 @@ attempt(struct backup *b, struct err *err)
 	rc = commit(s, err);
 out:
 	stop_attach(b->o->stop, NULL, NULL);
+	add_wire(b, s->dial.ch);
 	dial_close(&s->dial);
 	buf_free(&s->bad);
 	free(s);

@@ -34,7 +34,8 @@ struct backup_result {
 	struct uplink_point point;
 	struct uplink_counts counts;
 	uint64_t volumes_bytes;
-	unsigned attempts; /* Sessions that it took. */
+	unsigned attempts;		   /* Sessions that it took. */
+	uint64_t wire_sent, wire_received; /* Bytes of TLS in all of them. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 	char note[256];
 };

@@ -19,12 +19,13 @@ print_json(const struct backup_result *r)
 	       ",\"known_bytes\":%" PRIu64 ",\"zero_bytes\":%" PRIu64
 	       ",\"hole_bytes\":%" PRIu64 ",\"excluded_bytes\":%" PRIu64
 	       ",\"chunks\":%" PRIu64 ",\"new_chunks\":%" PRIu64
-	       ",\"stored_bytes\":%" PRIu64 ",\"duration_us\":%" PRIu64
+	       ",\"stored_bytes\":%" PRIu64 ",\"wire_sent_bytes\":%" PRIu64
+	       ",\"wire_received_bytes\":%" PRIu64 ",\"duration_us\":%" PRIu64
 	       ",\"attempts\":%u}\n",
 	    r->point.sequence, r->point.time_us, r->volumes_bytes, n->read_bytes,
 	    n->sent_bytes, n->new_bytes, n->known_bytes, n->zero_bytes, n->hole_bytes,
 	    n->excluded_bytes, n->chunks, n->new_chunks, r->point.stored_bytes,
-	    n->duration_us, r->attempts);
+	    r->wire_sent, r->wire_received, n->duration_us, r->attempts);
 }
 
 static void

@@ -45,8 +45,9 @@ struct channel {
 	size_t backlog; /* Bytes in them. */
 	int paused;
 	struct waiter *waiters;
-	uint8_t *ticket; /* Kept when the conn closed. */
+	uint8_t *ticket; /* Kept when the conn closed; and so are its bytes. */
 	size_t ticket_len;
+	uint64_t sent, received;
 };
 
 static void
@@ -168,6 +169,7 @@ on_closed(struct conn *c, const struct err *why, void *arg)
 		memcpy(ch->ticket, ticket, len);
 		ch->ticket_len = len;
 	}
+	conn_bytes(c, &ch->sent, &ch->received);
 	ch->c = NULL;
 	ch->closed = 1;
 	pthread_cond_broadcast(&ch->changed);
@@ -329,46 +331,69 @@ channel_cancel(struct channel *ch)
 	loop_post(ch->loop, close_now, ch);
 }
 
-/* ---------------------------------------------------------------- ticket -- */
+/* ------------------------------------------------------ asking the conn -- */
 
-struct ticket_copy {
+/* What is asked of the loop's thread, where the conn lives. */
+struct question {
 	struct channel *ch;
-	uint8_t *out;
+	uint8_t *ticket;
 	size_t cap, len;
+	uint64_t sent, received;
 	int done;
 };
 
 static void
-copy_ticket(void *arg)
+look(void *arg)
 {
-	struct ticket_copy *t = arg;
+	struct question *q = arg;
+	struct channel *ch = q->ch;
 	const uint8_t *p;
 	size_t len = 0;
 
-	pthread_mutex_lock(&t->ch->lock);
-	p = t->ch->c != NULL ? conn_ticket(t->ch->c, &len) : t->ch->ticket;
-	if (t->ch->c == NULL)
-		len = t->ch->ticket_len;
-	if (p != NULL && len <= t->cap) {
-		memcpy(t->out, p, len);
-		t->len = len;
+	pthread_mutex_lock(&ch->lock);
+	p = ch->c != NULL ? conn_ticket(ch->c, &len) : ch->ticket;
+	if (ch->c == NULL)
+		len = ch->ticket_len;
+	if (p != NULL && len <= q->cap) {
+		memcpy(q->ticket, p, len);
+		q->len = len;
 	}
-	t->done = 1;
-	pthread_cond_broadcast(&t->ch->changed);
-	pthread_mutex_unlock(&t->ch->lock);
+	if (ch->c != NULL)
+		conn_bytes(ch->c, &ch->sent, &ch->received);
+	q->sent = ch->sent;
+	q->received = ch->received;
+	q->done = 1;
+	pthread_cond_broadcast(&ch->changed);
+	pthread_mutex_unlock(&ch->lock);
+}
+
+static void
+ask(struct question *q)
+{
+	loop_post(q->ch->loop, look, q);
+	pthread_mutex_lock(&q->ch->lock);
+	while (!q->done)
+		pthread_cond_wait(&q->ch->changed, &q->ch->lock);
+	pthread_mutex_unlock(&q->ch->lock);
 }
 
 size_t
 channel_ticket(struct channel *ch, uint8_t *out, size_t cap)
 {
-	struct ticket_copy t = { ch, out, cap, 0, 0 };
+	struct question q = { .ch = ch, .ticket = out, .cap = cap };
 
-	loop_post(ch->loop, copy_ticket, &t);
-	pthread_mutex_lock(&ch->lock);
-	while (!t.done)
-		pthread_cond_wait(&ch->changed, &ch->lock);
-	pthread_mutex_unlock(&ch->lock);
-	return t.len;
+	ask(&q);
+	return q.len;
+}
+
+void
+channel_bytes(struct channel *ch, uint64_t *sent, uint64_t *received)
+{
+	struct question q = { .ch = ch };
+
+	ask(&q);
+	*sent = q.sent;
+	*received = q.received;
 }
 
 /* --------------------------------------------------------------- sending -- */

@@ -57,6 +57,9 @@ void channel_cancel(struct channel *ch);
 /* Copy of the newest session ticket: bytes written to `out` (0 if none came). */
 size_t channel_ticket(struct channel *ch, uint8_t *out, size_t cap);
 
+/* Bytes on the wire so far, both ways: TLS records, the handshake's too. */
+void channel_bytes(struct channel *ch, uint64_t *sent, uint64_t *received);
+
 /*
  * Start a request: sends `m` (or raw bytes) under a new request number, given in
  * `*request` (NULL if of no interest).  Waits while the output is above

@@ -194,6 +194,8 @@ write_cb(uv_write_t *req, int status)
 {
 	struct conn *c = req->data;
 
+	if (status == 0)
+		c->sent += c->out_len;
 	free(c->out);
 	c->out = NULL;
 	c->out_len = 0;
@@ -255,6 +257,7 @@ flush(struct conn *c)
 		b = uv_buf_init((char *)(uintptr_t)p, (unsigned)n);
 		r = uv_try_write((uv_stream_t *)&c->tcp, &b, 1);
 		if (r > 0) {
+			c->sent += (size_t)r;
 			tls_sent(c->tls, (size_t)r);
 			c->moved_at = uv_now(c->tcp.loop);
 		} else if (r == UV_EAGAIN || r == 0) {
@@ -480,6 +483,8 @@ read_cb(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 
 	if (n == 0 || c->stage == CONN_GONE)
 		return;
+	if (n > 0)
+		c->received += (uint64_t)n;
 	if (n > 0 && c->stage == CONN_LINGER)
 		return; /* Read only so that the peer can write, and close. */
 	if (n > 0) {
@@ -573,6 +578,13 @@ const char *
 conn_address(const struct conn *c)
 {
 	return c->address;
+}
+
+void
+conn_bytes(const struct conn *c, uint64_t *sent, uint64_t *received)
+{
+	*sent = c->sent;
+	*received = c->received;
 }
 
 const uint8_t *

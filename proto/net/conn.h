@@ -109,6 +109,9 @@ void conn_close(struct conn *c, const struct err *why, uint32_t linger_ms);
    owned by the conn. */
 const char *conn_address(const struct conn *c);
 
+/* Bytes that the socket took and gave so far: TLS records, the handshake's too. */
+void conn_bytes(const struct conn *c, uint64_t *sent, uint64_t *received);
+
 /* Client: the newest session ticket, or NULL. */
 const uint8_t *conn_ticket(const struct conn *c, size_t *len);
 

@@ -49,6 +49,7 @@ struct conn {
 	int reading, paused;
 	int peer_gone;	   /* Nobody to wait for: its stream ended, or it is silent. */
 	uint64_t moved_at; /* uv_now() when a byte last moved. */
+	uint64_t sent, received; /* Bytes that moved. */
 
 	struct tls *tls;
 	struct frame_decoder *in;

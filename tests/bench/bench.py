@@ -1,183 +1,219 @@
 #!/usr/bin/env python3
-"""bench.py - measure backup tools on the corpus, peer by peer, in one run.
-Usage: WORK=dir [CORPUS=dir PEERS=dir HOSTS=8 DAYS=5 TAG= RESULTS=file] bench.py PEER [PEER..]   (no peer: list them)
-WORK receives repositories and results.jsonl; CORPUS comes from make-corpus.sh; PEERS from get-peers.sh (PEERS must lie
-beside WORK and CORPUS, under one folder).  Network peers need WORK/tls/{cert,key,both}.pem (any self-signed pair).
-Every step is one line: peer step user sys wall rss_mb repo_apparent repo_disk rc [server cpu]."""
-import json, os, resource, shutil, subprocess, sys, time, hashlib, glob
-W = os.environ["WORK"]; C = os.environ.get("CORPUS", W + "/corpus"); IN = os.environ.get("PEERS", W + "/peers") + "/in"
-HERE = os.path.dirname(os.path.abspath(__file__))
-TAG = os.environ.get("TAG", "")
-REPO = W + "/repo" + TAG; OUT = W + "/restore" + TAG; CA = W + "/cache" + TAG
-HOSTS = int(os.environ.get("HOSTS", 8)); DAYS = int(os.environ.get("DAYS", 5))
-RES = os.environ.get("RESULTS", W + "/results.jsonl")
-TICK = os.sysconf("SC_CLK_TCK")
+"""bench.py - Holdfast beside today's tools on the same volumes, interleaved in one run.
 
-def img(k): return f"{C}/host-{k:02d}.img"
-def day(d): return f"{C}/host-01.day-{d}.img"
+  bench.py run [--whole] [--no-judge] TOOL...	measure, print the table, write main.json
+  bench.py judge STEPS MAIN.json		the table again, from the steps of a run
+  bench.py tools				what TOOL may be
 
-def du(path):
-    a = b = n = 0
-    for d, _, fs in os.walk(path):
-        for f in fs:
-            s = os.lstat(os.path.join(d, f)); a += s.st_size; b += s.st_blocks * 512; n += 1
-    return a, b, n
+The environment says where (run.sh sets it): WORK, CORPUS, PEERS, PROGRAMS, RESULTS;
+and how much: HOSTS, DAYS, ROUNDS, CHURN, AGENTS, TLS_MB, LOAD_WAIT.
+Each step is run by every tool before the next step is, in an order that turns.
+Exit status 1 where a must is missed, 2 where a step failed or a restore differs.
+"""
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
 
-def pstat(pid):
-    f = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-    hwm = [l for l in open(f"/proc/{pid}/status") if l.startswith("VmHWM")]
-    return (sum(map(int, f[11:15])) / TICK, int(hwm[0].split()[1]) / 1024)
+import holdfast
+import rows
+from corpus import HERE, Corpus, remember, remembered, used_sum
+from measure import CORES, Failed, await_quiet, run, stored, warm
+from peers import NEEDED, PEERS
 
-def kids(pid):
-    out = [pid]
-    for p in glob.glob(f"/proc/{pid}/task/*/children"):
+
+def setting(name, default):
+    return int(os.environ.get(name, default))
+
+
+class Run:
+    """One run: where its files are, and the steps so far."""
+
+    def __init__(self, names):
+        self.work, self.results = os.environ["WORK"], os.environ["RESULTS"]
+        self.programs = os.environ["PROGRAMS"]
+        os.makedirs(self.work, exist_ok=True)
+        os.makedirs(self.results, exist_ok=True)
+        self.memory = self.work + "/remembered.json"
+        self.rounds = setting("ROUNDS", 3)
+        self.corpus = Corpus(os.environ["CORPUS"], setting("HOSTS", 8), setting("DAYS", 5), self.memory)
+        self.churned = setting("CHURN", 100)
+        if (have := len(self.corpus.churn())) < self.churned - 1:
+            raise Failed(f"the corpus has {have} churned states, not {self.churned - 1}")
+        self.tools = [holdfast.Holdfast(self.work, self.corpus, self.programs)]
+        self.tools += [PEERS[n](self.work, self.corpus, os.environ["PEERS"]) for n in names]
+        self.patience = setting("LOAD_WAIT", 90)
+        self.round, self.steps = 0, []
+        self.facts = self.find_facts()
+        self.file = open(self.results + "/main.steps.jsonl", "w")
+        self.write(self.facts)
+
+    def find_facts(self):
+        with open("/proc/cpuinfo") as f:
+            cpu = next((line.split(":")[1].strip() for line in f if line.startswith("model name")), "?")
+        with open("/proc/meminfo") as f:
+            memory = int(f.readline().split()[1]) // 1024
+        disk = subprocess.run(["stat", "-f", "-c", "%T", self.work], capture_output=True, text=True, check=False).stdout.strip()
+        images = [self.corpus.image(s) for s in self.corpus.hosts]
+        return dict(began=time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime()), cpu=cpu, cores=CORES, memory_mib=memory, kernel=platform.release(),
+                    file_system=disk, load=os.getloadavg()[0], rounds=self.rounds, hosts=len(images), days=len(self.corpus.days),
+                    seed=os.environ.get("SEED", "1"), volume_bytes=self.corpus.volume_bytes,
+                    ideal_mb=self.ideal(images) / 1e6, versions={t.name: t.says_version() for t in self.tools})
+
+    def ideal(self, images):
+        """Bytes, see ideal.py; remembered for the same images.  Not in this process, which has to stay small: see Peak."""
+        key = "ideal " + " ".join(f"{i}:{os.stat(i).st_mtime_ns}" for i in images)
+        if key not in remembered(self.memory):
+            p = subprocess.run([sys.executable, HERE + "/ideal.py", self.work, *images], capture_output=True, text=True, check=True)
+            remember(self.memory, key, int(p.stdout))
+        return remembered(self.memory)[key]
+
+    def write(self, line):
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+
+    def record(self, step, tool, figures):
+        s = dict(round=self.round, tool=tool and tool.name, stock=bool(tool and tool.stock), step=step)
+        s.update(figures)
+        self.steps.append(s)
+        self.write(s)
+        which = "".join(f" {s[k]}" for k in ("host", "day", "point") if k in s)
+        shown = " ".join(f"{k} {s[k]}" for k in ("cpu", "wall", "repo_mb", "rss_mib", "server_rss_mib", "load", "others", "send", "receive") if k in s)
+        print(f"{self.round} {s['tool'] or '':18s} {step + which:16s} {shown}", flush=True)
+
+    # -------------------------------------------------------------- the tools
+
+    def in_turn(self, n):
+        n = (n + self.round) % len(self.tools)
+        return self.tools[n:] + self.tools[:n]
+
+    def quiet(self):
+        """Before what is judged by wall time.  A machine that did not become quiet once is not waited for again."""
+        if await_quiet(rows.QUIET, self.patience) >= rows.QUIET:
+            self.patience = 5
+
+    def back_up(self, tool, state):
+        """Run the step `state` of `tool`; what computes a map belongs to it."""
+        grown = stored(tool.repo)
+        before = tool.before(state)
+        prepared = run(before, tool.log) if before else None
+        r = tool.step(tool.backup(state))
+        if prepared:
+            r["map_cpu"] = prepared["cpu"]
+            for k in ("cpu", "user", "system", "wall"):
+                r[k] = round(r[k] + prepared[k], 3)
+        r["repo_mb"] = round(stored(tool.repo) / 1e6, 3)
+        r["grown_mb"] = round(r["repo_mb"] - grown / 1e6, 3)
+        if said := tool.said():
+            r["wire_mb"] = round((said["wire_sent_bytes"] + said["wire_received_bytes"]) / 1e6, 3)
+            r["said"] = said
+        which = dict(day=state.day) if state.day else dict(host=state.host)
+        self.record("day" if state.day else "full", tool, dict(which, **r))
+
+    def full_and_days(self):
+        first = self.corpus.hosts[0]
+        self.record("zstd -3", None, run(f"zstd -3 --single-thread -q -c {self.corpus.image(first)} > /dev/null", self.work + "/zstd.log"))
+        for n, state in enumerate(self.corpus.hosts + self.corpus.days):
+            warm(self.corpus.image(state))
+            tools = self.in_turn(n)
+            if state == first:
+                # Those two are compared by wall time: next to each other, and before the rest heats up.
+                tools = sorted(tools, key=lambda t: t.name not in (rows.OURS, rows.MAP))
+            for tool in tools:
+                if state == first and tool.name in (rows.OURS, rows.MAP):
+                    self.quiet()
+                self.back_up(tool, state)
+
+    def restores(self):
+        last = (self.corpus.hosts[:1] + self.corpus.days)[-1]
+        want = self.corpus.image(last)
+        for tool in self.in_turn(1):
+            self.record("restore", tool, tool.step(tool.restore(last)))
+            out = tool.restored(last)
+            if tool.every_byte:
+                same = subprocess.run(["cmp", want, out], check=False).returncode == 0
+            else:
+                same = used_sum(out) == self.corpus.used_sum(want, self.work + "/masked.img")
+            if not same:
+                raise Failed(f"{tool.name}: the restored {last.name} differs from {want}")
+            os.remove(out)
+
+    def one_round(self):
         try:
-            for c in open(p).read().split(): out += kids(int(c))
-        except OSError: pass
-    return out
-
-class Peer:
-    name = "?"; env = {}; server = None; srv = None
-    def __init__(self):
-        self.env = dict(os.environ, **self.env)
-    def run(self, step, cmd, shell=True, quiet=False, repo=True, ok=(0,)):
-        s0 = sum(pstat(p)[0] for p in kids(self.srv.pid)) if self.srv else 0
-        t = time.time()
-        p = subprocess.Popen(["bash", "-c", "set -o pipefail; " + cmd], env=self.env, stdout=open(W + "/bench.out" + TAG, "ab"), stderr=subprocess.STDOUT)
-        _, st, ru = os.wait4(p.pid, 0)
-        wall = time.time() - t; rc = os.waitstatus_to_exitcode(st)
-        r = dict(peer=self.name, step=step, user=round(ru.ru_utime, 2), sys=round(ru.ru_stime, 2), wall=round(wall, 2), rss_mb=round(ru.ru_maxrss / 1024), rc=rc)
-        if self.srv:
-            x = [pstat(q) for q in kids(self.srv.pid)]
-            r["srv_cpu"] = round(sum(a for a, _ in x) - s0, 2); r["srv_rss_mb"] = round(max(b for _, b in x))
-        if repo:
-            a, b, n = du(REPO); r.update(repo=a, disk=b, files=n)
-        if not quiet:
-            with open(RES, "a") as f: f.write(json.dumps(r) + "\n")
-            print(f"{self.name:22s} {step:10s} cpu {r['user']+r['sys']:7.2f}+{r.get('srv_cpu',0):6.2f} wall {wall:7.2f} rss {r['rss_mb']:5d} repo {r.get('repo',0)/1e6:9.1f} files {r.get('files',0)} rc {rc}", flush=True)
-        if rc not in ok: print("  FAILED:", cmd, flush=True)
-        return r
-    def cmp(self, path, want):
-        rc = subprocess.run(["cmp", "-s", path, want]).returncode
-        r = dict(peer=self.name, step="verify", ok=rc == 0)
-        with open(RES, "a") as f: f.write(json.dumps(r) + "\n")
-        print("   restore identical:", rc == 0, flush=True)
-    def start(self): pass
-    def stop(self): pass
-    def bench(self):
-        for d in (REPO, OUT): shutil.rmtree(d, ignore_errors=True); os.makedirs(d)
-        print(f"== {self.name}  load {os.getloadavg()}", flush=True)
-        # calibration: one-thread zstd -3 of host-01, next to each peer
-        self.run("calib", f"zstd -3 --single-thread -q -c {img(1)} > /dev/null", repo=False)
-        self.start()
-        try:
-            self.init()
-            self.run("full1", self.backup("h01", img(1)))
-            for k in range(2, HOSTS + 1): self.run(f"full{k}", self.backup(f"h{k:02d}", img(k)))
-            for d in range(1, DAYS + 1): self.run(f"inc{d}", self.backup(f"h01-d{d}", day(d)))
-            if os.environ.get("STOP") == "inc": return
-            self.run("restore", self.restore(f"h01-d{DAYS}", day(DAYS)), repo=False)
-            self.cmp(self.out(day(DAYS)), day(DAYS)); shutil.rmtree(OUT); os.makedirs(OUT)
-            self.run("check", self.check())
+            for tool in self.tools:
+                tool.begin()
+            self.full_and_days()
+            self.restores()
+            for tool in self.in_turn(2):
+                self.record("check", tool, tool.step(tool.check()))
+            self.record("memory", self.tools[0], self.tools[0].memory())
         finally:
-            self.stop()
-            shutil.rmtree(REPO, ignore_errors=True); shutil.rmtree(OUT, ignore_errors=True)
-    def out(self, src): return OUT + "/out.img"
+            for tool in self.tools:
+                tool.end()
 
-class Restic(Peer):
-    name = "restic-0.19"; env = dict(RESTIC_PASSWORD="x", RESTIC_CACHE_DIR=CA + "-restic", RESTIC_REPOSITORY=REPO, RESTIC_PROGRESS_FPS="0.1")
-    opt = "--compression auto --pack-size 64"; bin = IN + " restic"
-    def init(self):
-        shutil.rmtree(CA + "-restic", ignore_errors=True)
-        self.run("init", f"{self.bin} init", quiet=True)
-    def backup(self, n, p): return f"{self.bin} backup -q --no-scan {self.opt} --host {n} --tag {n} {p}"
-    def restore(self, n, src): return f"{self.bin} restore -q --sparse --host {n} latest --target {OUT}"
-    def out(self, src): return OUT + src
-    def check(self): return f"{self.bin} check -q --read-data"
+    def all(self):
+        for self.round in range(self.rounds):
+            self.one_round()
+            holdfast.agents_at_once(self.work, self.corpus, self.programs, setting("AGENTS", 4), self.record)
+            holdfast.tls(self.programs, setting("TLS_MB", 1000), self.record)
+        self.round = 0
+        holdfast.churn(self.work, self.corpus, self.programs, self.churned, self.rounds, self.record)
 
-class ResticTls(Restic):
-    name = "restic-0.19-tls"
-    env = dict(Restic.env, RESTIC_REPOSITORY="rest:https://127.0.0.1:18443/", RESTIC_CACERT=W + "/tls/cert.pem")
-    def start(self):
-        self.srv = subprocess.Popen([IN, "restic-rest-server", "--path", REPO, "--no-auth", "--tls", "--tls-cert", W + "/tls/cert.pem", "--tls-key", W + "/tls/key.pem", "--listen", "127.0.0.1:18443", "--tls-min-ver", "1.3"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(1.5)
-    def stop(self): self.srv.terminate(); self.srv.wait(); self.srv = None
 
-class Borg(Peer):
-    name = "borg-1.4-buzhash"; chunker = "buzhash,19,23,21,4095"
-    env = dict(BORG_BASE_DIR=CA + "-borg", BORG_REPO=REPO + "/r", BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK="yes", BORG_RELOCATED_REPO_ACCESS_IS_OK="yes", BORG_PASSPHRASE="x")
-    bin = IN + " borg"; remote = ""
-    def init(self):
-        shutil.rmtree(CA + "-borg", ignore_errors=True); os.makedirs(CA + "-borg")
-        self.run("init", f"{self.bin} init --encryption none", quiet=True)
-    def backup(self, n, p): return f"{self.bin} create --files-cache disabled --compression zstd,3 --chunker-params {self.chunker} ::{n} {p}"
-    def restore(self, n, src): return f"cd {OUT} && {self.bin_abs()} extract --sparse --stdout ::{n} > {OUT}/out.img"
-    def bin_abs(self): return self.bin
-    def check(self): return f"{self.bin} check --verify-data"
+# -------------------------------------------------------------------- report
 
-class BorgFixed(Borg): name = "borg-1.4-fixed4M"; chunker = "fixed,4194304"
-class BorgFixed64(Borg): name = "borg-1.4-fixed64K"; chunker = "fixed,65536"
-class BorgSmall(Borg): name = "borg-1.4-buz128K"; chunker = "buzhash,14,20,17,4095"
+def report(facts, steps, path):
+    found = rows.rows(rows.Steps(steps), facts)
+    with open(path, "w") as f:
+        json.dump(dict(facts=facts, rows=found), f, indent=1)
+    print(f"\n{facts['cpu']}, {facts['cores']} cores, {facts['memory_mib']} MiB, Linux {facts['kernel']}, {facts['file_system']}; "
+          f"{facts['hosts']} hosts + {facts['days']} days of {facts['volume_bytes'] >> 20} MiB, seed {facts['seed']}, {facts['rounds']} rounds; "
+          + ", ".join(facts["versions"].values()))
+    for z in [s["cpu"] for s in steps if s["step"] == "zstd -3"][:1]:
+        print(f"for scale: zstd -3 of host-01 by one thread takes {z:.2f} s")
+    print("\n" + rows.table(found))
+    return found
 
-class Borg2(Borg):
-    name = "borg2-b25-fastcdc"; bin = IN + " borg2"; params = "fastcdc,19,23,21,2"
-    env = dict(Borg.env, BORG_REPO=REPO + "/r", BORG_BASE_DIR=CA + "-borg2")
-    def init(self):
-        shutil.rmtree(CA + "-borg2", ignore_errors=True); os.makedirs(CA + "-borg2")
-        self.run("init", f"{self.bin} repo-create -e authenticated-blake3 -C zstd,3 --chunker-params {self.params}", quiet=True)
-    def backup(self, n, p): return f"{self.bin} create --files-cache disabled {n} {p}"
-    def restore(self, n, src): return f"cd {OUT} && {self.bin} extract --sparse --stdout {n} > {OUT}/out.img"
-class Borg2Small(Borg2): name = "borg2-b25-cdc128K"; params = "fastcdc,14,20,17,2"
 
-class Borg2Map(Borg2):
-    """borg2 --map: free clusters and page files 'zero'; days: unchanged 64 KiB blocks 'same' (CBT known for free)."""
-    name = "borg2-map-fixed4M"; params = "fixed,4194304"
-    def backup(self, n, p):
-        m = f"{REPO}/map.{n}"
-        if "-d" in n:
-            d = int(n.rsplit("-d", 1)[1]); ref = "h01" if d == 1 else f"h01-d{d-1}"
-            return f"python3 {HERE}/ntfsmap.py map {p} --changed {C}/host-01.day-{d}.changed64k --old {img(1) if d == 1 else day(d-1)} > {m} && {self.bin} create --files-cache disabled --map {m} --reuse-from {ref} {n} {p}; rc=$?; rm -f {m}; exit $rc"
-        return f"python3 {HERE}/ntfsmap.py map {p} > {m} && {self.bin} create --files-cache disabled --map {m} {n} {p}; rc=$?; rm -f {m}; exit $rc"
-    def cmp(self, path, want): print("   ntfsresize rc", subprocess.run(["ntfsresize", "-fi", path], stdout=subprocess.DEVNULL).returncode)
-class Borg2Map128(Borg2Map): name = "borg2-map-cdc128K"; params = "fastcdc,14,20,17,2"
+def measured(names, whole, judged):
+    try:
+        r = Run(names)
+        r.all()
+    except Failed as e:
+        print(f"bench: {e}", file=sys.stderr)
+        return 2
+    return verdict(report(r.facts, r.steps, r.results + "/main.json"), whole, judged)
 
-class Desync(Peer):
-    name = "desync-1.0.4"; bin = IN + " desync"
-    def init(self): os.makedirs(REPO + "/store", exist_ok=True)
-    def backup(self, n, p): return f"{self.bin} --digest sha256 make -n 2 -s {REPO}/store {REPO}/{n}.caibx {p}"
-    def restore(self, n, src): return f"{self.bin} --digest sha256 extract -n 2 -s {REPO}/store {REPO}/{n}.caibx {OUT}/out.img"
-    def check(self): return f"{self.bin} --digest sha256 verify -n 2 -s {REPO}/store"
 
-class Holdfast(Peer):
-    """holdfastd on loopback, one agent a host; TLS and fsync included.  The days by full compare, without a change list."""
-    name = "holdfast"
-    def start(self):
-        b = os.environ["HOLDFAST_BIN"]; self.b = b; st = REPO + "/store"; self.states = W + "/agents" + TAG
-        shutil.rmtree(self.states, ignore_errors=True); os.makedirs(self.states)
-        subprocess.run([b + "/holdfast", "init", st, "--name", "server", "--operator-dir", self.states + "/op"], check=True, stdout=subprocess.DEVNULL)
-        ready, conf = self.states + "/ready", self.states + "/conf"
-        open(conf, "w").write(f"store = {st}\nlisten = 127.0.0.1:0\nready-file = {ready}\n")
-        self.srv = subprocess.Popen([b + "/holdfastd", "--config", conf], stderr=open(W + "/holdfastd.log" + TAG, "ab"))
-        for _ in range(1200):
-            if os.path.exists(ready) and open(ready).read().strip(): break
-            time.sleep(0.05)
-        self.op = f"{b}/holdfast --operator {self.states}/op --server {open(ready).read().strip()}"
-    def stop(self): self.srv.terminate(); self.srv.wait(); self.srv = None; shutil.rmtree(self.states, ignore_errors=True)
-    def host(self, n): return n.split("-")[0]
-    def agent(self, n): return f"{self.b}/holdfast-agent --state {self.states}/{self.host(n)}"
-    def init(self):
-        for k in range(1, HOSTS + 1):
-            h = f"h{k:02d}"; t = subprocess.run(self.op + " enroll-token", shell=True, check=True, capture_output=True, text=True).stdout.strip()
-            subprocess.run(f"{self.agent(h)} enroll {t} --name {h}", shell=True, check=True, stdout=subprocess.DEVNULL)
-    def backup(self, n, p): return f"{self.agent(n)} backup vol={p} --quiet"
-    def restore(self, n, src): return f"{self.agent(n)} restore latest --volume vol --to {OUT}/out.img"
-    def check(self): return f"{self.op} verify --trees"
-    def cmp(self, path, want):
-        x = [subprocess.run(f"ntfsclone --save-image -q -o - {p} 2>/dev/null | sha256sum", shell=True, capture_output=True, text=True).stdout for p in (path, want)]
-        rc = subprocess.run(["ntfsresize", "-fi", path], stdout=subprocess.DEVNULL).returncode
-        print("   used clusters identical (page files aside they must be):", x[0] == x[1], " ntfsresize rc", rc)
+def verdict(found, whole, judged):
+    wrong = rows.judge(found, whole)
+    print("\n" + "\n".join(wrong or ["every must is met"]))
+    return 1 if wrong and judged else 0
 
-PEERS = {c.name: c for c in (Holdfast, Restic, ResticTls, Borg, BorgFixed, BorgFixed64, BorgSmall, Borg2, Borg2Small, Borg2Map, Borg2Map128, Desync)}
+
+def main():
+    p = argparse.ArgumentParser()
+    sub = p.add_subparsers(dest="verb", required=True)
+    r = sub.add_parser("run")
+    r.add_argument("--whole", action="store_true", help="a row without a figure is a miss")
+    r.add_argument("--no-judge", action="store_true", help="exit 0 although a must is missed")
+    r.add_argument("tools", nargs="*", choices=[*PEERS, []])
+    j = sub.add_parser("judge")
+    j.add_argument("steps")
+    j.add_argument("main")
+    sub.add_parser("tools")
+    a = p.parse_args()
+    if a.verb == "tools":
+        print("\n".join(f"{n}{' *' if n in NEEDED else ''}" for n in PEERS))
+        return 0
+    if a.verb == "judge":
+        return verdict(report(*rows.load_steps(a.steps), a.main), True, True)
+    return measured(a.tools, a.whole, not a.no_judge)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) < 2: print("\n".join(PEERS))
-    for n in sys.argv[1:]: PEERS[n]().bench()
+    sys.path.insert(0, HERE)
+    sys.exit(main())

@@ -1,7 +1,8 @@
 #!/bin/bash
 # run.sh BUILD_ROOT [BENCH [ARGUMENT...]] - measure, in the release build.
 #	programs	every *_bench program there is: hash, TLS, index ...
-#	main		Holdfast beside today's peers on a corpus of NTFS volumes
+#	main		Holdfast beside today's peers on a corpus of NTFS volumes: rows that are judged
+#	judge		the rows of the last main again
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -20,25 +21,31 @@ programs() {
 	done
 }
 
-# main [PEER...]; SIZE (MiB), HOSTS and DAYS make the corpus larger or smaller.
+# main [TOOL...]: without one those that the rows ask for, and a row without a figure
+# is a miss.  SIZE (MiB), HOSTS, DAYS, CHURN and SEED make another corpus; ROUNDS more
+# or fewer runs; CORPUS and PEERS name folders that are there already.
 main() {
-	export SIZE=${SIZE:-1024} HOSTS=${HOSTS:-4} DAYS=${DAYS:-2}
-	local work=$build/bench-main
+	export SIZE=${SIZE:-1024} HOSTS=${HOSTS:-8} DAYS=${DAYS:-5} CHURN=${CHURN:-100} SEED=${SEED:-1}
+	local work=$build/bench-main whole=() last
+	CORPUS=${CORPUS:-$work/corpus-$SEED-$SIZE} PEERS=${PEERS:-$work/peers}
 	install libfaketime openssl
-	mkdir -p "$work/tls"
-	[ -e "$work/corpus/host-01.day-$DAYS.img" ] || OUT=$work/corpus NOSUM=1 tests/bench/make-corpus.sh
-	[ -x "$work/peers/in" ] || tests/bench/get-peers.sh "$work/peers"
-	[ -e "$work/tls/both.pem" ] || {
-		openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=localhost \
-		    -addext subjectAltName=IP:127.0.0.1 -keyout "$work/tls/key.pem" -out "$work/tls/cert.pem" 2> /dev/null
-		cat "$work/tls/cert.pem" "$work/tls/key.pem" > "$work/tls/both.pem"
-	}
-	[ $# -gt 0 ] || set -- holdfast restic-0.19-tls borg2-map-cdc128K desync-1.0.4
-	WORK=$work CORPUS=$work/corpus PEERS=$work/peers HOLDFAST_BIN=$build/release/bin RESULTS=$build/main.jsonl \
-	    python3 tests/bench/bench.py "$@"
+	ninja -C "$build/release" --quiet bench_programs
+	[ -x "$PEERS/in" ] || tests/bench/get-peers.sh "$PEERS"
+	last=$CORPUS/churn/$(printf %03d $((CHURN - 1))).delta
+	[ -e "$CORPUS/host-01.day-$DAYS.img" ] && [ -e "$CORPUS/host-$(printf %02d "$HOSTS").img" ] && [ -e "$last" ] ||
+	    OUT=$CORPUS NOSUM=1 CHURN=$((CHURN - 1)) tests/bench/make-corpus.sh
+	if [ $# -eq 0 ]; then
+		whole=(--whole)
+		mapfile -t peers < <(python3 tests/bench/bench.py tools | sed -n 's/ \*$//p')
+		set -- "${peers[@]}"
+	fi
+	CORPUS=$CORPUS PEERS=$PEERS WORK=$work/work PROGRAMS=$build/release/bin RESULTS=$build/bench \
+	    exec python3 tests/bench/bench.py run "${whole[@]}" "$@"
 }
 
+judge() { exec python3 tests/bench/bench.py judge "$build/bench/main.steps.jsonl" "$build/bench/main.json"; }
+
 case ${1:-} in
-programs | main) "$@" ;;
-*) sed -n '2,5p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
+programs | main | judge) "$@" ;;
+*) sed -n '2,6p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac

@@ -528,18 +528,23 @@ tickets_resume(void **state)
 	struct channel *ch = dial();
 	struct err err = ERR_INIT;
 	ProtobufCMessage *m;
+	uint64_t sent, received, at_end, got;
 	size_t len;
 
 	(void)state;
 	assert_int_equal(channel_call(ch, ask("points"), MSG_POINTS, &m, &err), 0);
 	msg_free(m);
+	channel_bytes(ch, &sent, &received);
+	assert_true(sent > 0 && received > 0);
 	len = channel_ticket(ch, ticket, sizeof(ticket));
 	assert_true(len > 0);
 	assert_int_equal(channel_ticket(ch, ticket, 1), 0);
-	/* It is kept when the connection is gone. */
+	/* It is kept when the connection is gone, and so are the bytes' counts. */
 	assert_int_equal(channel_call(ch, ask("bye"), MSG_POINTS, &m, &err), -1);
 	err_clear(&err);
 	assert_int_equal(channel_ticket(ch, ticket, sizeof(ticket)), len);
+	channel_bytes(ch, &at_end, &got);
+	assert_true(at_end > sent && got > received);
 	hang_up(ch);
 	assert_int_equal(
 	    channel_open(peers.address, peers.agent, ticket, len, NULL, 10000, &ch, &err),

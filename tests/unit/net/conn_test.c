@@ -1,6 +1,7 @@
 /*
  * Goal: whatever the sizes, stalls and buffers, both ends get every frame of the
- * other, in order, and no end waits for the other for ever.
+ * other, in order, no end waits for the other for ever, and both count the bytes
+ * on the wire alike.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -28,6 +29,7 @@ struct end {
 	struct gate *gate; /* Raised on open, when all came, and on closed. */
 	struct err why;
 	int client;
+	uint64_t wire_sent, wire_received, body; /* Bytes; `body`: of payloads sent. */
 };
 
 static void
@@ -58,6 +60,7 @@ send_more(struct end *e)
 	/* A few at a time: the other direction shall get its turn. */
 	for (int i = 0; i < 50 && e->sent < e->to_send && !conn_full(e->c); i++) {
 		make_frame(&e->out_seed, e->sent++, e->size_max, &f, body);
+		e->body += f.len;
 		conn_send(e->c, &f);
 	}
 	/* When full, on_room goes on; else nobody would. */
@@ -134,7 +137,7 @@ end_closed(struct conn *c, const struct err *why, void *arg)
 {
 	struct end *e = arg;
 
-	(void)c;
+	conn_bytes(c, &e->wire_sent, &e->wire_received);
 	e->why = *why;
 	e->c = NULL;
 	timer_free(e->nap);
@@ -213,6 +216,10 @@ exchange(const struct conn_limits *limits, int frames, uint32_t size_max, int st
 	assert_int_equal(client.why.code, ERR_NONE);
 	if (server.why.code != ERR_NONE)
 		fail_msg("%s", server.why.text);
+	/* What one end's socket took the other's gave, to the goodbyes' last byte. */
+	assert_int_equal(client.wire_sent, server.wire_received);
+	assert_int_equal(server.wire_sent, client.wire_received);
+	assert_true(client.wire_sent > client.body && server.wire_sent > server.body);
 	peers_deaf(&peers);
 }
 
