@@ -166,14 +166,19 @@ int pack_list(struct fs *fs, int (*each)(void *arg, uint32_t no, int sealed), vo
 
 struct pack_recovery {
 	uint32_t groups;  /* Whole groups kept; 0: the file was removed. */
-	uint32_t damaged; /* Broken groups with whole ones behind: left out, not cut. */
+	uint32_t damaged; /* Broken groups with whole ones behind: left out, not cut;
+			     and broken tails that hold whole ones. */
 	uint64_t cut;	  /* Bytes of a torn tail removed. */
+	uint64_t aside;	  /* Of those, bytes kept in "packs/<number>.damaged". */
 	enum chunk_kind kind;
 };
 
 /*
  * Finish what a crash left of pack `no`: keep every whole group of the .open
- * file, cut the torn tail, seal.  Safe to repeat after a crash within it.
+ * file, cut the torn tail, seal.  A tail that cannot be just torn, since whole
+ * groups lie in it that no walk leads to, is damage: its bytes are set aside
+ * first.  So is a whole file whose header is damaged; then `groups` is 0.  Safe to
+ * repeat after a crash within it.
  */
 int pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
     struct pack_recovery *out, struct err *err);

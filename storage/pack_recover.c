@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,6 +92,147 @@ pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *
 	return seen == SEEN_FAILED ? -1 : 0;
 }
 
+/* ------------------------------------------------------------------- damage -- */
+
+/* Bytes of a tail that are searched at a time. */
+#define SEARCH_LEN (1024u * 1024)
+
+/* Bytes of what looks like groups and is none, until it is damage anyway. */
+#define SEARCH_MAX (256u * 1024 * 1024)
+
+/*
+ * Is there a whole group anywhere behind `from`?  1, 0, -1.  Only asked whether
+ * what is cut is more than a torn end: what is found this way is never believed,
+ * since an agent may have put a group into the data of another.
+ */
+static int
+search(struct fs_file *f, const struct pack_header *h, uint64_t from, struct err *err)
+{
+	struct walk w = { f, 0, h, BUF_INIT(GROUP_LEN_MAX) };
+	uint8_t *piece = malloc(SEARCH_LEN);
+	size_t looked = 0;
+	int found = 0;
+
+	if (piece == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to search a pack");
+	if (fs_size(f, &w.file_len, err) != 0)
+		found = -1;
+	for (uint64_t at = pack_align(from); found == 0 && at < w.file_len;
+	     at += SEARCH_LEN) {
+		struct group g;
+		size_t got, len;
+
+		if (fs_pread(f, piece, SEARCH_LEN, at, &got, err) != 0)
+			found = -1;
+		for (size_t i = 0; found == 0 && i + 4 <= got; i += PACK_ALIGN) {
+			if (memcmp(piece + i, "HFG", 3) != 0)
+				continue;
+			switch (look(&w, at + i, &g, &len, err)) {
+			case SEEN_WHOLE:
+				found = 1;
+				break;
+			case SEEN_FAILED:
+				found = -1;
+				break;
+			case SEEN_BROKEN:
+				/* An agent may have made thousands of these. */
+				looked += len;
+				found = looked > SEARCH_MAX;
+				break;
+			case SEEN_END:
+				break;
+			}
+		}
+	}
+	free(piece);
+	buf_free(&w.bytes);
+	return found;
+}
+
+/* A name for what is set aside of pack `no`, which no other file has. */
+static int
+name_aside(struct fs *fs, uint32_t no, char out[FS_NAME_MAX], struct err *err)
+{
+	struct err why = ERR_INIT;
+	struct fs_file *f;
+
+	for (unsigned n = 0; n < 100; n++) {
+		int len =
+		    snprintf(out, FS_NAME_MAX, PACK_DIR "/%08x.damaged", (unsigned)no);
+
+		if (n > 0)
+			(void)snprintf(
+			    out + len, FS_NAME_MAX - (size_t)len, ".%u", n % 100);
+		if (fs_open(fs, out, FS_READ, &f, &why) != 0) {
+			if (why.code == ERR_NOTFOUND)
+				return 0;
+			*err = why;
+			return -1;
+		}
+		fs_close(f);
+	}
+	return err_set(
+	    err, ERR_EXISTS, "pack %08x was set aside 100 times", (unsigned)no);
+}
+
+/* Keep a copy of all behind `from`, durably. */
+static int
+copy_aside(struct fs *fs, struct fs_file *f, uint32_t no, uint64_t from, struct err *err)
+{
+	uint8_t *piece = malloc(SEARCH_LEN);
+	char name[FS_NAME_MAX];
+	struct fs_file *to = NULL;
+	uint64_t at = from;
+	size_t got = SEARCH_LEN;
+	int ret = -1;
+
+	if (piece == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to copy a pack");
+	if (name_aside(fs, no, name, err) != 0 ||
+	    fs_open(fs, name, FS_WRITE | FS_CREATE | FS_EXCLUSIVE, &to, err) != 0)
+		goto done;
+	for (; got == SEARCH_LEN; at += got)
+		if (fs_pread(f, piece, SEARCH_LEN, at, &got, err) != 0 ||
+		    (got > 0 && fs_pwrite(to, piece, got, at - from, err) != 0))
+			goto done;
+	if (fs_sync(to, err) == 0 && fs_sync_dir(fs, PACK_DIR, err) == 0)
+		ret = 0;
+done:
+	fs_close(to);
+	free(piece);
+	return ret;
+}
+
+/* Set a whole .open file aside: nothing in it can be told. */
+static int
+move_aside(struct fs *fs, uint32_t no, struct err *err)
+{
+	char from[FS_NAME_MAX], to[FS_NAME_MAX];
+
+	pack_name(no, 0, from);
+	if (name_aside(fs, no, to, err) != 0 || fs_rename(fs, from, to, err) != 0)
+		return -1;
+	return fs_sync_dir(fs, PACK_DIR, err);
+}
+
+/* What is behind `end` goes: is it all that a torn write leaves? */
+static int
+keep_damage(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint64_t end,
+    struct pack_recovery *out, struct err *err)
+{
+	int holds = out->cut > 0 ? search(f, h, end, err) : 0;
+
+	if (holds <= 0)
+		return holds;
+	if (copy_aside(fs, f, h->no, end, err) != 0)
+		return -1;
+	out->damaged++;
+	out->aside = out->cut;
+	return 0;
+}
+
+/* ----------------------------------------------------------------- recovery -- */
+
 int
 pack_walk(struct pack *p, int (*each)(void *arg, const struct pack_entry *e), void *arg,
     struct pack_recovery *out, struct err *err)
@@ -155,6 +297,8 @@ recover_file(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint
 	if (pack_walk_file(f, h, &toc, out, &end, err) != 0)
 		goto done;
 	out->cut = len > end ? len - end : 0;
+	if (keep_damage(fs, f, h, end, out, err) != 0)
+		goto done;
 	if (toc.count == 0)
 		ret = remove_empty(fs, h->no, err);
 	else if (pack_write_footer(f, h, (uint32_t)pack_align(end), &toc, err) == 0)
@@ -194,10 +338,14 @@ pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
 	if (got < sizeof(header) || pack_parse_header(header, &h, &why) != 0) {
 		/* The header is durable before a group is appended. */
 		out->cut = len;
-		if (len <= PACK_HEADER_LEN && why.code != ERR_UNSUPPORTED)
-			ret = remove_empty(fs, no, err);
-		else
+		if (why.code == ERR_UNSUPPORTED) {
 			ret = err_set(err, why.code, "%s: %s", name, why.text);
+		} else if (len <= PACK_HEADER_LEN) {
+			ret = remove_empty(fs, no, err);
+		} else if ((ret = move_aside(fs, no, err)) == 0) {
+			out->aside = len;
+			out->damaged = 1;
+		}
 		goto done;
 	}
 	if (h.no != no || memcmp(h.store, store, PACK_STORE_ID_LEN) != 0) {

@@ -152,7 +152,7 @@ recover_packs(struct store *s, struct found_packs *f, struct err *err)
 	uint32_t recovered = 0, damaged = 0;
 	struct journal_event e = { .type = JOURNAL_QUARANTINE };
 	struct pack_recovery r;
-	uint64_t cut = 0;
+	uint64_t cut = 0, aside = 0;
 	size_t kept = 0;
 
 	if (pack_list(s->fs, find_pack, f, err) != 0)
@@ -164,6 +164,7 @@ recover_packs(struct store *s, struct found_packs *f, struct err *err)
 			return err_context(err, "pack %08x", f->no[i]);
 		recovered += !f->sealed[i];
 		cut += r.cut;
+		aside += r.aside;
 		damaged += r.damaged;
 		/* Which groups they were nobody can say; that there were any must stay
 		 * known. */
@@ -178,7 +179,11 @@ recover_packs(struct store *s, struct found_packs *f, struct err *err)
 		remark(s, "%u packs were still open, %llu bytes of torn groups were cut",
 		    recovered, (unsigned long long)cut);
 	if (damaged > 0)
-		remark(s, "%u damaged groups in them were left out", damaged);
+		remark(s, "%u damaged groups in them were left out: run verify --trees",
+		    damaged);
+	if (aside > 0)
+		remark(s, "%llu bytes behind the damage are in packs/*.damaged",
+		    (unsigned long long)aside);
 	return 0;
 }
 

@@ -312,7 +312,8 @@ struct store_verify_report {
 
 /*
  * Read packs (a `sample` share of them, 0 is all) and check every group; with
- * `trees` also that every point is whole.  Bad groups are quarantined.  `tell`
+ * `trees` also that every point is whole; if all is, losses that nobody could
+ * name (pack_recover()) are forgotten.  Bad groups are quarantined.  `tell`
  * is called now and then (problem NULL) and once per problem (one line); a
  * non-zero return stops with ERR_CANCELED.
  */

@@ -102,6 +102,42 @@ store_lost_unnamed(struct store *s)
 }
 
 int
+store_release_unnamed(struct store *s, struct err *err)
+{
+	struct journal_event *e = calloc(1, sizeof(*e));
+	struct journal_group page[64], last;
+	const struct journal_group *after = NULL;
+	uint32_t n = 64;
+	int ret = 0;
+
+	if (e == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a journal record");
+	e->type = JOURNAL_RELEASE;
+	while (ret == 0 && n == 64) {
+		ret = catalog_quarantined(s->catalog, after, page, 64, &n, err);
+		for (uint32_t i = 0; ret == 0 && i < n; i++) {
+			/* No group is at 0: recovery left one out and did not know which.
+			 */
+			if (page[i].offset != 0)
+				continue;
+			e->u.group = page[i];
+			if ((ret = store_record(s, e, NULL, err)) != 0)
+				break;
+			pthread_mutex_lock(&s->bad_lock);
+			if (s->unnamed > 0)
+				s->unnamed--;
+			pthread_mutex_unlock(&s->bad_lock);
+		}
+		if (n > 0) {
+			last = page[n - 1];
+			after = &last;
+		}
+	}
+	free(e);
+	return ret != 0 ? -1 : 0;
+}
+
+int
 store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *err)
 {
 	struct journal_event *e;

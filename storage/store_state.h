@@ -103,6 +103,9 @@ int store_load_bad(struct store *s, struct err *err);
 /* Pack `no` is gone or unreadable as a whole: its chunks count as absent. */
 int store_lose_pack(struct store *s, uint32_t no, struct err *err);
 
+/* Every point was found whole: what was lost without a name is missed by none. */
+int store_release_unnamed(struct store *s, struct err *err);
+
 /* Is something lost that store_bad_ids() cannot name?  Then no tree is known to be whole. */
 int store_lost_unnamed(struct store *s);
 

@@ -20,6 +20,7 @@ struct verify {
 	struct err *err;
 	uint32_t pack; /* Being read. */
 	int stopped;   /* `tell` said so. */
+	int problems;  /* Told. */
 	struct store_lease *lease;
 	struct store_nodes *checked;
 };
@@ -27,6 +28,7 @@ struct verify {
 static int
 tell(struct verify *v, const char *problem)
 {
+	v->problems += problem != NULL;
 	if (v->tell != NULL && v->tell(v->arg, v->report, problem) != 0)
 		v->stopped = 1;
 	return v->stopped;
@@ -208,6 +210,8 @@ store_verify(struct store *s, double sample, int trees,
 	ret = verify_packs(&v, share);
 	if (ret == 0 && trees)
 		ret = verify_trees(&v);
+	if (ret == 0 && trees && share == 1.0 && v.problems == 0 && !v.stopped)
+		ret = store_release_unnamed(s, err);
 	if (err->code != ERR_NONE)
 		return -1;
 	if (v.stopped)

@@ -18,6 +18,7 @@
 
 #define OPEN_NAME "packs/00000005.open"
 #define PACK_NAME "packs/00000005.pack"
+#define ASIDE_NAME "packs/00000005.damaged"
 
 struct world {
 	struct fs_fault *ff;
@@ -418,6 +419,117 @@ damage_keeps_what_is_behind(void **state)
 	end(&w);
 }
 
+/* The file, whole or from `from` on, is what `name` has now. */
+static void
+kept_aside(struct world *w, const char *name, const uint8_t *was, size_t len)
+{
+	const uint8_t *now;
+	size_t n;
+
+	assert_non_null(now = fs_fault_bytes(w->ff, name, &n));
+	assert_int_equal(n, len);
+	assert_memory_equal(now, was, n);
+}
+
+/* An open pack of three groups, the header of the second ruined; its old bytes. */
+static uint8_t *
+ruin_the_second(struct world *w, uint32_t *second, size_t *len)
+{
+	struct pack_writer *pw;
+	uint8_t *bytes, *was;
+
+	assert_int_equal(
+	    pack_writer_open(w->fs, 5, CHUNK_DATA, made_store, &pw, &w->err), 0);
+	(void)append(w, pw, 0, 2);
+	*second = append(w, pw, 10, 2);
+	(void)append(w, pw, 20, 2);
+	assert_int_equal(pack_writer_sync(pw, pack_writer_len(pw), &w->err), 0);
+	pack_writer_free(pw);
+	assert_non_null(bytes = fs_fault_bytes(w->ff, OPEN_NAME, len));
+	bytes[*second] ^= 1;
+	assert_non_null(was = malloc(*len));
+	memcpy(was, bytes, *len);
+	return was;
+}
+
+/*
+ * A ruined header hides all that is behind it, which was acknowledged: that is no
+ * torn tail.  It is told, and its bytes are kept, whatever comes between.
+ */
+static void
+a_tail_that_holds_groups_is_set_aside(void **state)
+{
+	struct pack_recovery r;
+	const char *name;
+	uint32_t second;
+	uint8_t *was;
+	size_t len, left, n_aside, r_aside = 0;
+	int fired = 1;
+
+	(void)state;
+	for (uint64_t n = 0; n == 0 || fired; n++) {
+		struct world w;
+
+		begin(&w, n + 1);
+		was = ruin_the_second(&w, &second, &len);
+		/* Crash in every call of the recovery first; 0: in none. */
+		if (n > 0) {
+			fs_fault_arm(w.ff, n, FS_FAULT_DIE);
+			(void)pack_recover(w.fs, 5, made_store, &r, &w.err);
+			err_clear(&w.err);
+			fired = fs_fault_fired(w.ff);
+			fs_fault_restart(w.ff, 1);
+		}
+		if (n == 0 || fs_fault_bytes(w.ff, OPEN_NAME, &left) != NULL)
+			assert_int_equal(
+			    pack_recover(w.fs, 5, made_store, &r, &w.err), 0);
+		if (n == 0) {
+			assert_int_equal(r.groups, 1);
+			assert_int_equal(r.damaged, 1);
+			assert_int_equal(r.aside, r.cut);
+			/* With the zeros before it that align it. */
+			assert_in_range(len - r.aside, second - 7, second);
+			r_aside = r.aside;
+		}
+		see_all(&w, 5, &seen);
+		assert_true(saw(&seen, 0) && !saw(&seen, 10) && !saw(&seen, 20));
+		/* A copy that a crash left unfinished is not written over. */
+		name = fs_fault_bytes(w.ff, ASIDE_NAME ".1", &n_aside) != NULL
+			   ? ASIDE_NAME ".1"
+			   : ASIDE_NAME;
+		kept_aside(&w, name, was + (len - r_aside), r_aside);
+		end(&w);
+		free(was);
+	}
+}
+
+static void
+a_file_without_its_header_is_set_aside(void **state)
+{
+	static const uint8_t older[] = "what was set aside before";
+	struct pack_recovery r;
+	struct world w;
+	uint32_t second;
+	uint8_t *was;
+	size_t len, n;
+
+	(void)state;
+	begin(&w, 1);
+	was = ruin_the_second(&w, &second, &len);
+	fs_fault_bytes(w.ff, OPEN_NAME, &n)[0] ^= 1;
+	was[0] ^= 1;
+	put_file(&w, ASIDE_NAME, older, sizeof(older));
+	assert_int_equal(pack_recover(w.fs, 5, made_store, &r, &w.err), 0);
+	assert_int_equal(r.groups, 0);
+	assert_int_equal(r.damaged, 1);
+	assert_int_equal(r.aside, len);
+	kept_aside(&w, ASIDE_NAME, older, sizeof(older));
+	kept_aside(&w, ASIDE_NAME ".1", was, len);
+	assert_null(fs_fault_bytes(w.ff, OPEN_NAME, &n));
+	end(&w);
+	free(was);
+}
+
 /* Every group a writer may have acknowledged, in order. */
 struct acks {
 	uint32_t n; /* Groups synced: group i holds chunk i alone. */
@@ -655,6 +767,8 @@ main(void)
 		cmocka_unit_test(torn_tail_is_cut),
 		cmocka_unit_test(flips_are_refused),
 		cmocka_unit_test(damage_keeps_what_is_behind),
+		cmocka_unit_test(a_tail_that_holds_groups_is_set_aside),
+		cmocka_unit_test(a_file_without_its_header_is_set_aside),
 		cmocka_unit_test(no_crash_loses_a_synced_group),
 		cmocka_unit_test(no_failure_loses_a_synced_group),
 		cmocka_unit_test(full_disk_passes),

@@ -252,10 +252,12 @@ test_a_loss_that_cannot_be_named_is_still_one(void **state)
 	rig_ok(rig_verify(h->s, h->p, 0, &h->v, &h->err), &h->err);
 }
 
+/* A byte of the first group rots, `at` of it, and the pack is still open. */
 static void
-test_what_recovery_had_to_leave_out_is_missing(void **state)
+left_out(struct here *h, uint32_t at, const char *said)
 {
-	struct here *h = *state;
+	struct problems problems = { 0 };
+	struct store_verify_report report;
 	enum store_commit_result result;
 	uint8_t content[RIG_BLOCK], found;
 	struct store_place place;
@@ -271,7 +273,7 @@ test_what_recovery_had_to_leave_out_is_missing(void **state)
 	    store_locate(h->lease, CHUNK_DATA, &id, 1, &place, &found, &h->err), &h->err);
 	assert_int_equal(found, 1);
 	(void)snprintf(name, sizeof(name), "packs/%08x.open", place.pack);
-	spoil(h, name, place.offset + 5000, 1);
+	spoil(h, name, place.offset + at, 1);
 	/* As a kill leaves it: the pack is still open. */
 	(void)snprintf(copy, sizeof(copy), "%s.2", h->dir);
 	(void)snprintf(command, sizeof(command), "cp -r '%s' '%s'", h->dir, copy);
@@ -280,14 +282,47 @@ test_what_recovery_had_to_leave_out_is_missing(void **state)
 	memcpy(h->dir, copy, sizeof(h->dir) - 1);
 	for (int round = 0; round < 2; round++) {
 		begin_again(h, 1);
+		if (round == 0)
+			assert_non_null(strstr(store_opened(h->s), said));
 		rig_ok(commit(h, &result), &h->err);
 		assert_int_equal(result, STORE_MISSING);
 		assert_true(h->data.len > 0);
+		/* Missed by a point, it is not forgotten. */
+		rig_ok(
+		    store_verify(h->s, 0, 1, hear, &problems, &report, &h->err), &h->err);
+		assert_true(problems.n > 0);
+		assert_true(store_lost_unnamed(h->s));
 	}
 	rig_ok(rig_volume_put(&h->a, &h->v, &h->p->volumes[0].root_id, &h->err), &h->err);
 	rig_ok(commit(h, &result), &h->err);
 	assert_int_equal(result, STORE_COMMITTED);
 	rig_ok(rig_verify(h->s, h->p, 0, &h->v, &h->err), &h->err);
+	/* Healed: once all is seen to be whole, nothing is lost any more. */
+	problems.n = 0;
+	rig_ok(store_verify(h->s, 0, 0, hear, &problems, &report, &h->err), &h->err);
+	assert_true(store_lost_unnamed(h->s));
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &report, &h->err), &h->err);
+	assert_int_equal(problems.n, 0);
+	assert_false(store_lost_unnamed(h->s));
+	begin_again(h, 1);
+	assert_false(store_lost_unnamed(h->s));
+}
+
+static void
+test_what_recovery_had_to_leave_out_is_missing(void **state)
+{
+	left_out(*state, 5000, "1 damaged groups in them were left out");
+}
+
+static void
+test_what_recovery_had_to_set_aside_is_missing(void **state)
+{
+	struct here *h = *state;
+	char path[128];
+
+	left_out(h, 1, "bytes behind the damage are in packs/*.damaged");
+	(void)snprintf(path, sizeof(path), "%s/packs/00000001.damaged", h->dir);
+	assert_int_equal(access(path, R_OK), 0);
 }
 
 static void
@@ -344,6 +379,7 @@ main(void)
 		T(test_a_lost_pack_or_footer_does_not_keep_the_store_shut),
 		T(test_a_loss_that_cannot_be_named_is_still_one),
 		T(test_what_recovery_had_to_leave_out_is_missing),
+		T(test_what_recovery_had_to_set_aside_is_missing),
 		T(test_a_pack_that_verify_finds_lost_does_not_count),
 		T(test_a_pack_without_its_header_does_not_count),
 	};
