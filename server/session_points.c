@@ -66,12 +66,17 @@ session_point_fill(
 	out->counts = o;
 }
 
-/* Collecting points into frames. */
+/*
+ * Collecting points into frames, as many as SESSION_ROUND holds; the next round
+ * goes on behind the last point, when these are on their way.
+ */
 struct listing {
 	struct session_job *j;
 	struct store_point points[BATCH];
-	uint32_t count; /* In `points`, not yet in a frame. */
-	uint64_t left;	/* That may still come. */
+	uint32_t count;	   /* In `points`, not yet in a frame. */
+	uint64_t left;	   /* That may still come. */
+	int64_t before_us; /* Of the last point. */
+	int full;	   /* The round is. */
 	struct session_point_room room[BATCH];
 };
 
@@ -98,9 +103,30 @@ collect(void *arg, const struct store_point *p)
 
 	if (l->count == BATCH)
 		flush(l, FRAME_MORE);
+	l->full = l->j->out_bytes >= SESSION_ROUND;
+	if (l->full)
+		return 1;
 	l->points[l->count++] = *p;
+	l->before_us = p->time_us;
 	return --l->left == 0 || l->j->err.code != ERR_NONE ||
 	       atomic_load(&l->j->s->gone);
+}
+
+/* The job's listing, made at its first round; NULL: it failed. */
+static struct listing *
+listing_of(struct session_job *j, uint32_t limit)
+{
+	struct listing *l = j->state;
+
+	if (l == NULL && (l = calloc(1, sizeof(*l))) == NULL) {
+		(void)err_set(&j->err, ERR_NOMEM, "no memory for a list");
+	} else if (j->state == NULL) {
+		l->left = limit == 0 ? UINT64_MAX : limit;
+		l->before_us = INT64_MAX;
+		j->state = l;
+		j->state_free = free;
+	}
+	return l;
 }
 
 void
@@ -108,7 +134,7 @@ session_points_run(struct session_job *j)
 {
 	const Wire__ListPoints *m = (const Wire__ListPoints *)j->msg;
 	struct store *store = j->s->world->store;
-	struct listing *l = NULL;
+	struct listing *l;
 	struct store_peer peer;
 	const char *host = m->host;
 
@@ -116,13 +142,10 @@ session_points_run(struct session_job *j)
 		return;
 	if (host[0] != '\0' && store_peer_by_name(store, host, &peer, &j->err) != 0)
 		return;
-	l = calloc(1, sizeof(*l));
-	if (l == NULL) {
-		(void)err_set(&j->err, ERR_NOMEM, "no memory for a list");
+	if ((l = listing_of(j, m->limit)) == NULL)
 		return;
-	}
 	l->j = j;
-	l->left = m->limit == 0 ? UINT64_MAX : m->limit;
+	l->full = 0;
 	if (m->sequence != 0) {
 		if (host[0] == '\0')
 			(void)err_set(
@@ -131,9 +154,10 @@ session_points_run(struct session_job *j)
 			     store, host, m->sequence, &l->points[0], &j->err) == 0)
 			l->count = 1;
 	} else {
-		(void)store_points(
-		    store, host[0] != '\0' ? host : NULL, collect, l, &j->err);
+		(void)store_points(store, host[0] != '\0' ? host : NULL, l->before_us,
+		    collect, l, &j->err);
 	}
-	flush(l, 0);
-	free(l);
+	j->more = l->full;
+	if (!l->full)
+		flush(l, 0);
 }

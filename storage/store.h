@@ -191,8 +191,8 @@ struct store_point {
 int store_point_get(struct store *s, const char *host, uint64_t sequence,
     struct store_point *out, struct err *err);
 
-/* Newest first; host NULL: all hosts.  As store_peers(). */
-int store_points(struct store *s, const char *host,
+/* Those older than `before_us`, newest first; host NULL: all hosts.  As store_peers(). */
+int store_points(struct store *s, const char *host, int64_t before_us,
     int (*each)(void *arg, const struct store_point *p), void *arg, struct err *err);
 
 /* Is `record` the hash of any record of this host (pruned ones count)?  1, 0, -1. */

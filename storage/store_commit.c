@@ -211,11 +211,11 @@ store_point_get(struct store *s, const char *host, uint64_t sequence,
 }
 
 int
-store_points(struct store *s, const char *host,
+store_points(struct store *s, const char *host, int64_t before_us,
     int (*each)(void *arg, const struct store_point *p), void *arg, struct err *err)
 {
 	struct store_point *page = malloc(POINTS_AT_ONCE * sizeof(*page));
-	int64_t before = INT64_MAX;
+	int64_t before = before_us;
 	uint32_t n = POINTS_AT_ONCE;
 	int ret = 0;
 

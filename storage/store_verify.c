@@ -185,7 +185,7 @@ verify_trees(struct verify *v)
 		return err_set(v->err, ERR_NOMEM, "no memory to check trees");
 	ret = store_lease_open(v->s, "", STORE_READ, &v->lease, v->err);
 	if (ret == 0)
-		ret = store_points(v->s, NULL, verify_point, v, v->err);
+		ret = store_points(v->s, NULL, INT64_MAX, verify_point, v, v->err);
 	store_lease_close(v->lease);
 	store_nodes_free(v->checked);
 	return ret;

@@ -57,6 +57,99 @@ server_goes_on(void)
 	live_hangup(&s);
 }
 
+/* Points of as many volumes as there may be: `n` of them, all of one tree. */
+static void
+fat_points(const struct chunk_id *root, uint32_t n)
+{
+	static char names[STORE_VOLUMES_MAX][STORE_NAME_MAX];
+	const char *list[STORE_VOLUMES_MAX];
+	struct buf bad = BUF_INIT(1000), data = BUF_INIT(1000), meta = BUF_INIT(1000);
+	struct store_base bases[STORE_VOLUMES_MAX];
+	struct store_point *p = calloc(1, sizeof(*p));
+	struct store *store = server_store(live.server);
+	enum store_commit_result result;
+	struct store_lease *l;
+	struct err err = ERR_INIT;
+
+	assert_non_null(p);
+	for (uint32_t i = 0; i < STORE_VOLUMES_MAX; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "%063u", i);
+		list[i] = names[i];
+	}
+	live_ok(store_lease_open(store, "h1", STORE_BACKUP, &l, &err));
+	live_ok(store_backup_begin(l, list, STORE_VOLUMES_MAX, bases, &bad, &err));
+	for (uint32_t k = 0; k < n; k++) {
+		memset(p, 0, sizeof(*p));
+		p->volumes_count = STORE_VOLUMES_MAX;
+		for (uint32_t i = 0; i < STORE_VOLUMES_MAX; i++) {
+			memcpy(p->volumes[i].name, names[i], STORE_NAME_MAX);
+			p->volumes[i].root_id = *root;
+		}
+		live_ok(store_commit(l, p, &result, &data, &meta, &err));
+		assert_int_equal(result, STORE_COMMITTED);
+	}
+	store_lease_close(l);
+	free(p);
+}
+
+/* A list longer than a session may have waiting goes in rounds: whole, in order, once. */
+static void
+a_long_list_goes_in_rounds(void **state)
+{
+	enum { POINTS = 400 };
+	Wire__ListPoints m = WIRE__LIST_POINTS__INIT;
+	uint64_t request, next = POINTS + 1;
+	struct live_session s;
+	struct channel_frame f = { 0 };
+	struct chunk_id root;
+	struct err err = ERR_INIT;
+	size_t bytes = 0;
+
+	(void)state;
+	live_dial(&live, &agent, &s);
+	live_ok(live_begin(&s, "list", IMAGE, &err));
+	live_ok(live_send_image(&s, image, IMAGE, &root, &err));
+	live_ok(live_commit(&s, "list", &root, &f, &err));
+	free(f.payload);
+	fat_points(&root, POINTS);
+	live_ok(channel_send(s.ch, &m.base, &request, &err));
+	do {
+		ProtobufCMessage *reply;
+		const Wire__Points *points;
+
+		live_ok(channel_wait(s.ch, request, LIVE_MS, &f, &err));
+		live_ok(msg_unpack(
+		    &(struct frame){ f.kind, f.flags, f.request, f.payload, f.len },
+		    &reply, &err));
+		points = (const Wire__Points *)reply;
+		for (size_t i = 0; i < points->n_points; i++, next--)
+			assert_int_equal(points->points[i]->sequence, next);
+		msg_free(reply);
+		free(f.payload);
+		bytes += f.len;
+	} while (f.flags & FRAME_MORE);
+	assert_int_equal(next, 0);
+	assert_true(bytes > 2 * 1024 * 1024); /* SESSION_ROUND */
+
+	/* A limit counts over rounds, too. */
+	m.limit = POINTS - 3;
+	live_ok(channel_send(s.ch, &m.base, &request, &err));
+	for (size_t seen = 0, more = 1; more; more = f.flags & FRAME_MORE) {
+		ProtobufCMessage *reply;
+
+		live_ok(channel_wait(s.ch, request, LIVE_MS, &f, &err));
+		live_ok(msg_unpack(
+		    &(struct frame){ f.kind, f.flags, f.request, f.payload, f.len },
+		    &reply, &err));
+		seen += ((const Wire__Points *)reply)->n_points;
+		if (!(f.flags & FRAME_MORE))
+			assert_int_equal(seen, POINTS - 3);
+		msg_free(reply);
+		free(f.payload);
+	}
+	live_hangup(&s);
+}
+
 /* ------------------------------------------------- TLS by hand, over a socket -- */
 
 struct raw {
@@ -583,6 +676,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_long_list_goes_in_rounds),
 		cmocka_unit_test(frames_that_cannot_be_end_the_session),
 		cmocka_unit_test(a_strangers_frames_must_be_small),
 		cmocka_unit_test(streams_cut_anywhere_end_one_session_only),

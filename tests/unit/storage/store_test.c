@@ -307,17 +307,17 @@ test_points_are_listed_newest_first(void **state)
 		rig_ok(rig_backup(h->s, i % 4 == 3 ? "beta" : "alpha", &v, p, &h->err),
 		    &h->err);
 	}
-	assert_int_equal(store_points(h->s, "alpha", see_point, seen, &h->err), 0);
+	assert_int_equal(store_points(h->s, "alpha", INT64_MAX, see_point, seen, &h->err), 0);
 	assert_int_equal(seen->n, 30);
 	for (unsigned i = 0; i < 30; i++)
 		assert_int_equal(seen->sequences[i], 30 - i);
 	memset(seen, 0, sizeof(*seen));
-	assert_int_equal(store_points(h->s, NULL, see_point, seen, &h->err), 0);
+	assert_int_equal(store_points(h->s, NULL, INT64_MAX, see_point, seen, &h->err), 0);
 	assert_int_equal(seen->n, 40);
 	assert_string_equal(seen->hosts[0], "beta");
 	memset(seen, 0, sizeof(*seen));
 	seen->stop_at = 20;
-	assert_int_equal(store_points(h->s, NULL, see_point, seen, &h->err), 42);
+	assert_int_equal(store_points(h->s, NULL, INT64_MAX, see_point, seen, &h->err), 42);
 	assert_int_equal(seen->n, 20);
 	assert_int_equal(store_point_get(h->s, "alpha", 31, p, &h->err), -1);
 	assert_int_equal(h->err.code, ERR_NOTFOUND);
