@@ -162,11 +162,17 @@ int ntfs_stream_read(const struct ntfs *v, const struct ntfs_stream *s, uint64_t
 /* May `$Bitmap` be believed, by the log's own word?  1 yes, 0 no or in doubt. */
 int ntfs_log_clean(const struct ntfs *v, struct err *err);
 
+/* What has the name of something that may be left out. */
+enum ntfs_kind { NTFS_PLAIN, NTFS_AREA, NTFS_PAGE, NTFS_SWAP, NTFS_MEMORY };
+
 /* A file that may be excluded. */
 struct ntfs_candidate {
 	uint32_t record;
 	uint32_t parent;
-	int hibernation; /* It is hiberfil.sys. */
+	enum ntfs_kind kind;
+	uint16_t names;	    /* All that it has, or 0 if one of them speaks against. */
+	uint8_t names_away; /* They are in an extension record. */
+	uint8_t tiny;	    /* Shorter than a page. */
 };
 
 #define NTFS_CANDIDATES_MAX 1024
@@ -174,8 +180,9 @@ struct ntfs_candidate {
 struct ntfs_scan {
 	uint64_t damaged;     /* Records or attributes that make no sense. */
 	uint32_t restore_dir; /* Record of \System Volume Information; 0: none. */
+	uint32_t in_root[NTFS_MEMORY + 1]; /* Files of each kind. */
 	uint32_t count;
-	struct ntfs_candidate candidate[NTFS_CANDIDATES_MAX];
+	struct ntfs_candidate candidate[NTFS_CANDIDATES_MAX]; /* By record. */
 };
 
 /* Read every record of the MFT into plan->runs (not sorted) and `out`; 0 or -1. */

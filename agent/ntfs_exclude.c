@@ -17,12 +17,27 @@
 static const char vss_guid[] = "{3808876b-c176-4e48-b7ae-04046e6cc752}";
 #define GUID_LEN 38
 
+/* What hiberfil.sys begins with is one page. */
+#define PAGE 4096u
+
 static int
 is_difference_area(const uint8_t *name, size_t units)
 {
 	return units == 2 * GUID_LEN && load_le16(name) == '{' &&
 	       load_le16(name + 2 * (GUID_LEN - 1)) == '}' &&
 	       ntfs_name_is(name + 2 * GUID_LEN, GUID_LEN, vss_guid);
+}
+
+static enum ntfs_kind
+kind_of(uint64_t parent, const uint8_t *name, size_t units)
+{
+	if (parent != NTFS_ROOT)
+		return is_difference_area(name, units) ? NTFS_AREA : NTFS_PLAIN;
+	if (ntfs_name_is(name, units, "hiberfil.sys"))
+		return NTFS_MEMORY;
+	if (ntfs_name_is(name, units, "pagefile.sys"))
+		return NTFS_PAGE;
+	return ntfs_name_is(name, units, "swapfile.sys") ? NTFS_SWAP : NTFS_PLAIN;
 }
 
 /*
@@ -32,75 +47,103 @@ is_difference_area(const uint8_t *name, size_t units)
  * 65		1	2: the short name of a file that has a long one too
  * 66		-	the name, UTF-16
  *
- * The one long name of a record; 0 if it has none or several, or if some of its
- * names are elsewhere.
+ * What the names in a record say; 1 if the one long name is that of
+ * \System Volume Information.
  */
 static int
-only_name(
-    const struct ntfs_record *r, uint64_t *parent, const uint8_t **name, size_t *units)
+look_at_names(const struct ntfs_record *r, struct ntfs_candidate *c)
 {
 	struct ntfs_attr a;
 	uint32_t at = r->attrs;
-	unsigned all = 0, longs = 0;
+	unsigned longs = 0, is_dir = 0;
+	enum ntfs_kind kind;
+	uint64_t parent;
 
 	while (ntfs_attr_next(r, &at, &a) == 1) {
+		if (a.type == NTFS_DATA && a.name_len == 0 && a.lowest == 0)
+			c->tiny = (a.resident ? a.value_len : a.size) < PAGE;
 		if (a.type != NTFS_FILE_NAME || !a.resident || a.value_len < 66 ||
 		    66 + 2u * a.value[64] > a.value_len)
 			continue;
-		all++;
+		c->names++;
 		if (a.value[65] == 2)
 			continue;
 		longs++;
-		*parent = ntfs_ref(load_le64(a.value));
-		*name = a.value + 66;
-		*units = a.value[64];
+		parent = ntfs_ref(load_le64(a.value));
+		is_dir = parent == NTFS_ROOT && ntfs_name_is(a.value + 66, a.value[64],
+						    "system volume information");
+		kind = kind_of(parent, a.value + 66, a.value[64]);
+		if (kind > c->kind && parent <= UINT32_MAX) {
+			c->kind = kind;
+			c->parent = (uint32_t)parent;
+		}
 	}
-	return longs == 1 && all >= r->links;
+	if (longs != 1 || (!c->names_away && c->names < r->links))
+		c->names = 0;
+	return is_dir && c->names > 0;
 }
 
 void
 ntfs_candidate_look(struct ntfs_scan *s, uint32_t n, const struct ntfs_record *r)
 {
-	struct ntfs_candidate c = { .record = n };
-	const uint8_t *name = NULL;
-	uint64_t parent = 0;
-	size_t units = 0;
+	struct ntfs_candidate c = { .record = r->is_extension ? (uint32_t)r->base : n,
+		.names_away = r->is_extension != 0 };
+	uint32_t at;
 
-	if (!only_name(r, &parent, &name, &units) || parent > UINT32_MAX)
+	if (look_at_names(r, &c) && !r->is_extension)
+		s->restore_dir = n;
+	if (c.kind == NTFS_PLAIN || (c.kind == NTFS_AREA && c.names == 0))
 		return;
-	c.parent = (uint32_t)parent;
-	if (parent == NTFS_ROOT) {
-		if (ntfs_name_is(name, units, "system volume information"))
-			s->restore_dir = n;
-		c.hibernation = ntfs_name_is(name, units, "hiberfil.sys");
-		if (!c.hibernation && !ntfs_name_is(name, units, "pagefile.sys") &&
-		    !ntfs_name_is(name, units, "swapfile.sys"))
-			return;
-	} else if (!is_difference_area(name, units)) {
+	s->in_root[c.kind]++;
+	if (s->count == NTFS_CANDIDATES_MAX && c.kind != NTFS_MEMORY)
 		return;
-	}
-	if (s->count < NTFS_CANDIDATES_MAX)
-		s->candidate[s->count++] = c;
+	s->count -= s->count == NTFS_CANDIDATES_MAX;
+	for (at = s->count; at > 0 && s->candidate[at - 1].record > c.record; at--)
+		continue;
+	memmove(&s->candidate[at + 1], &s->candidate[at],
+	    (s->count - at) * sizeof(s->candidate[0]));
+	s->candidate[at] = c;
+	s->count++;
 }
 
-/* 1: hiberfil.sys holds a system that sleeps; 0: not; -1. */
+/*
+ * Does the first page speak of a system that sleeps, or (`wake`, `rstr`) of one
+ * that may still be resumed?  The latter stay behind after a good resume, too, so
+ * a system that is awake to flush its volumes overrules them.
+ */
 static int
-sleeps(const struct ntfs *v, const struct volmap_runs *runs, uint32_t record,
-    struct err *err)
+is_asleep(const uint8_t *magic, int flushed)
+{
+	static const char *const words[] = { "hibr", "HIBR", "wake", "WAKE", "rstr",
+		"RSTR" };
+
+	for (size_t i = 0; i < (flushed ? 2 : 6); i++)
+		if (memcmp(magic, words[i], 4) == 0)
+			return 1;
+	return 0;
+}
+
+/*
+ * 1: hiberfil.sys holds a system that sleeps; 0: not; -1.  Less than a page of it
+ * lies on volumes of a sleeping system that are not the one it sleeps on.
+ */
+static int
+sleeps(const struct ntfs *v, const struct volmap_runs *runs,
+    const struct ntfs_candidate *c, struct err *err)
 {
 	uint8_t magic[4];
-	uint32_t i = volmap_runs_find(runs, record);
+	uint32_t i = volmap_runs_find(runs, c->record);
 
-	for (; i < runs->count && runs->run[i].owner == record; i++) {
+	for (; i < runs->count && runs->run[i].owner == c->record; i++) {
 		if (runs->run[i].vcn != 0 || (runs->run[i].flags & VOLMAP_RUN_FILE) == 0)
 			continue;
 		if (v->src->read(v->src->arg,
 			(uint64_t)runs->run[i].lcn * v->boot.cluster_size, magic,
 			sizeof(magic), err) == -1)
 			return -1;
-		return memcmp(magic, "hibr", 4) == 0 || memcmp(magic, "HIBR", 4) == 0;
+		return is_asleep(magic, v->src->flushed);
 	}
-	return 0;
+	return c->tiny && !v->src->flushed;
 }
 
 /* Are all clusters of the run set in the bitmap? */
@@ -117,16 +160,40 @@ all_set(const struct volmap_plan *plan, const struct volmap_run *run, struct err
 	return set;
 }
 
-/* Leave the content of `record` out if all of it is its own and allocated. */
+/*
+ * Do the file's own records tell of exactly these clusters, and are all its names
+ * known?  Else an extension record that it does not list has a hand in it.
+ */
 static int
-leave_out(struct volmap_plan *plan, uint32_t record, struct err *err)
+is_told(const struct ntfs *v, const struct ntfs_candidate *c, uint64_t clusters,
+    struct err *err)
+{
+	uint8_t buf[NTFS_RECORD_MAX];
+	struct ntfs_record r;
+	struct ntfs_stream content;
+	int got = ntfs_record_read(v, c->record, buf, &r, err);
+
+	if (got != 1 || (c->names_away && r.links > c->names))
+		return got == -1 ? -1 : 0;
+	if ((got = ntfs_stream_open(v, c->record, NTFS_DATA, &content, err)) != 1)
+		return got;
+	got = content.next_vcn == clusters;
+	ntfs_stream_free(&content);
+	return got;
+}
+
+/* Leave the content of a file out if all of it is its own and allocated. */
+static int
+leave_out(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_candidate *c,
+    struct err *err)
 {
 	struct volmap_runs *runs = &plan->runs;
 	struct volmap_run *run, *first = NULL;
-	uint32_t begin = volmap_runs_find(runs, record), i;
-	int set;
+	uint32_t begin = volmap_runs_find(runs, c->record), i;
+	uint64_t clusters = 0;
+	int good;
 
-	for (i = begin; i < runs->count && runs->run[i].owner == record; i++) {
+	for (i = begin; i < runs->count && runs->run[i].owner == c->record; i++) {
 		run = &runs->run[i];
 		if ((run->flags & VOLMAP_RUN_FILE) == 0)
 			continue;
@@ -134,10 +201,13 @@ leave_out(struct volmap_plan *plan, uint32_t record, struct err *err)
 			first = run;
 		if ((run->flags & VOLMAP_RUN_CLASH) != 0 || !volmap_runs_same(first, run))
 			return 0;
-		if ((set = all_set(plan, run, err)) != 1)
-			return set;
+		if ((good = all_set(plan, run, err)) != 1)
+			return good;
+		clusters += run->len;
 	}
-	for (i = begin; i < runs->count && runs->run[i].owner == record; i++)
+	if (first == NULL || (good = is_told(v, c, clusters, err)) != 1)
+		return first == NULL ? 0 : good;
+	for (i = begin; i < runs->count && runs->run[i].owner == c->record; i++)
 		if ((runs->run[i].flags & VOLMAP_RUN_FILE) != 0)
 			runs->run[i].flags |= VOLMAP_RUN_EXCLUDED;
 	return 0;
@@ -152,9 +222,9 @@ ntfs_exclude(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_s
 	int got;
 
 	for (c = s->candidate; c < s->candidate + s->count; c++) {
-		if (!c->hibernation)
+		if (c->kind != NTFS_MEMORY)
 			continue;
-		if ((got = sleeps(v, &plan->runs, c->record, err)) == -1)
+		if ((got = sleeps(v, &plan->runs, c, err)) == -1)
 			return -1;
 		if (got == 1)
 			asleep = c->record;
@@ -168,13 +238,14 @@ ntfs_exclude(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_s
 	if (keep_all || s->damaged > 0 || plan->state == NULL)
 		return 0;
 	for (c = s->candidate; c < s->candidate + s->count; c++) {
-		if (c->parent != NTFS_ROOT &&
-		    (s->restore_dir == 0 || c->parent != s->restore_dir))
+		if (c->kind == NTFS_AREA
+			? s->restore_dir == 0 || c->parent != s->restore_dir
+			: s->in_root[c->kind] != 1)
 			continue;
 		/* In doubt only what would wake old memory over a restored disk. */
-		if (plan->whole && c->record != asleep)
+		if (c->names == 0 || (plan->whole && c->record != asleep))
 			continue;
-		if (leave_out(plan, c->record, err) == -1)
+		if (leave_out(v, plan, c, err) == -1)
 			return -1;
 	}
 	return 0;

@@ -12,20 +12,25 @@
 #define PIECE (256u * 1024)
 
 /*
- * Which stream of its file an attribute is.  One that lies whole in the base
- * record is known by its place there; of others the type and name are hashed,
- * and should two be equal, they clash and are streamed.
+ * Whose run is it?  A stream that lies whole in the base record is known by its
+ * place there, the main content by its record.  Of others there may be more than
+ * `stream` can tell apart: they get an owner of their own, hashed above all record
+ * numbers.  Should two be equal all the same, they clash and are streamed.
  */
-static uint8_t
-stream_of(const struct ntfs_attr *a, int whole_in_base, unsigned place)
+static void
+set_owner(struct volmap_run *run, uint32_t base, const struct ntfs_attr *a,
+    int whole_in_base, unsigned place)
 {
-	uint32_t h = a->type * 2654435761u;
+	uint64_t h = ((uint64_t)base << 32 | a->type) * 0x9e3779b97f4a7c15u;
 
-	if (whole_in_base)
-		return (uint8_t)(place & 0x7f);
+	run->owner = base;
+	run->stream = whole_in_base ? (uint8_t)(place & 0x7f) : 0x80;
+	if (whole_in_base || (a->type == NTFS_DATA && a->name_len == 0))
+		return;
 	for (size_t i = 0; i < 2u * a->name_len; i++)
-		h = (h ^ a->name[i]) * 16777619u;
-	return (uint8_t)(0x80 | (h >> 25));
+		h = (h ^ h >> 29 ^ a->name[i]) * 0x9e3779b97f4a7c15u;
+	run->owner = 0x80000000u | (uint32_t)(h >> 33);
+	run->stream = (uint8_t)(0x80 | (h >> 20 & 0x7f));
 }
 
 /* Add clusters of a stream whose valid data ends at byte `valid` of it. */
@@ -59,7 +64,7 @@ static int
 add_attr(const struct ntfs *v, struct volmap_plan *plan, uint32_t owner, int in_base,
     unsigned place, const struct ntfs_attr *a, struct err *err)
 {
-	struct volmap_run run = { .owner = owner };
+	struct volmap_run run = { 0 };
 	struct ntfs_runs it;
 	struct ntfs_run got;
 	uint64_t valid = UINT64_MAX;
@@ -69,7 +74,7 @@ add_attr(const struct ntfs *v, struct volmap_plan *plan, uint32_t owner, int in_
 	/* Of a compressed stream, bytes on the disk are not bytes of the file. */
 	if (whole && (a->flags & 0xff) == 0)
 		valid = a->valid < a->size ? a->valid : a->size;
-	run.stream = stream_of(a, whole && in_base, place);
+	set_owner(&run, owner, a, whole && in_base, place);
 	if (a->type == NTFS_DATA && a->name_len == 0 && a->flags == 0)
 		run.flags = VOLMAP_RUN_FILE;
 	ntfs_runs_begin(&it, a, v->boot.clusters);
@@ -103,7 +108,8 @@ add_record(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan *s,
 		/* "All bad clusters": claims the whole volume, and owns nothing. */
 		if (owner == NTFS_BADCLUS && ntfs_name_is(a.name, a.name_len, "$bad"))
 			continue;
-		if ((good = add_attr(v, plan, owner, !r->is_extension, place, &a, err)) == -1)
+		if ((good = add_attr(v, plan, owner, !r->is_extension, place, &a, err)) ==
+		    -1)
 			return -1;
 		s->damaged += good == 0;
 	}
@@ -126,8 +132,7 @@ look_at_record(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan 
 		s->damaged++;
 		return 0;
 	}
-	if (!r.is_extension)
-		ntfs_candidate_look(s, n, &r);
+	ntfs_candidate_look(s, n, &r);
 	return add_record(v, plan, s, n, &r, err);
 }
 

@@ -156,6 +156,21 @@ between_runs(struct volmap_walk *w, struct segment *s, uint32_t at, uint32_t lim
 	return range(w, s, used ? SEG_STREAM : SEG_HOLE, byte_of(w, at + count));
 }
 
+/*
+ * Is the run a range of its own?  The start of what is left out is, however short:
+ * a memory's first page must not come back.  Few files are left out, so they cannot
+ * make too many ranges.
+ */
+static int
+is_whole(const struct volmap_run *run)
+{
+	if ((run->flags & VOLMAP_RUN_CLASH) != 0)
+		return 0;
+	if ((run->flags & VOLMAP_RUN_EXCLUDED) != 0)
+		return (run->flags & VOLMAP_RUN_SHORT) == 0 || run->vcn == 0;
+	return (run->flags & (VOLMAP_RUN_SHORT | VOLMAP_RUN_TAIL)) == 0;
+}
+
 static int
 found(struct volmap_walk *w, struct segment *s, struct err *err)
 {
@@ -177,9 +192,7 @@ found(struct volmap_walk *w, struct segment *s, struct err *err)
 			limit = run->lcn;
 			break;
 		}
-		if ((run->flags & (VOLMAP_RUN_CLASH | VOLMAP_RUN_SHORT)) == 0 &&
-		    (run->flags & (VOLMAP_RUN_TAIL | VOLMAP_RUN_EXCLUDED)) !=
-			VOLMAP_RUN_TAIL) {
+		if (is_whole(run)) {
 			assert(run->lcn == at);
 			s->run = p->runs.by_lcn[w->next_run++];
 			return range(w, s,

@@ -736,13 +736,152 @@ memory_of_a_sleeping_system_is_excluded_and_all_else_kept(void **state)
 		assert_int_equal(cover_count(c, 'x') + cover_count(c, 'h'), 0);
 		done(v, c);
 	}
-	/* Awake again: an ordinary volume. */
+	/* Awake: an ordinary volume. */
 	v = ordinary();
 	image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 3 }));
-	memcpy(image_cluster(v, f), "wake", 4);
 	c = map(v);
 	assert_int_equal(c->hibernated, 0);
 	assert_true(cover_count(c, 'h') > 0);
+	done(v, c);
+}
+
+static void
+a_system_that_may_still_be_resumed_sleeps_unless_it_flushed(void **state)
+{
+	static const char *const words[] = { "wake", "WAKE", "rstr", "RSTR" };
+	struct image *v;
+	struct cover *c;
+	uint32_t f;
+
+	(void)state;
+	for (size_t i = 0; i < 4; i++) {
+		v = ordinary();
+		f = image_free_from(v);
+		image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 3 }));
+		memcpy(image_cluster(v, f), words[i], 4);
+		c = map(v);
+		assert_int_equal(c->hibernated, 1);
+		assert_int_equal(cover_count(c, 'h'), 0);
+		cover_free(c);
+		c = map_with(v, 1, 0);
+		assert_int_equal(c->hibernated, 0);
+		assert_true(are(v, c, f, 3, 'x'));
+		done(v, c);
+	}
+	/* A few bytes: the memory is on another volume. */
+	v = ordinary();
+	image_begin(v, 16, 1, 0);
+	image_name(v, 16, 5, "hiberfil.sys", 3);
+	image_resident(v, 16, 0x80, "where", 5);
+	c = map(v);
+	assert_int_equal(c->hibernated, 1);
+	assert_int_equal(cover_count(c, 'h'), 0);
+	done(v, c);
+}
+
+/* Record 16, whose name is in record 17, and its clusters [f, f + 3). */
+static struct image *
+name_away(const char *name, unsigned links, uint32_t f)
+{
+	struct image *v = ordinary();
+	uint8_t list[96];
+
+	entry(list, 0x10, 0, 16);
+	entry(list + 32, 0x30, 0, 17);
+	entry(list + 64, 0x80, 0, 16);
+	image_begin(v, 16, 1, 0);
+	image_resident(v, 16, 0x20, list, sizeof(list));
+	image_attr(v, 16, 0x80, "", 0, RUNS({ f, 3 }), 3 * 4096);
+	image_bits(v, f, 3, 1);
+	image_begin(v, 17, 1, 16);
+	image_name(v, 17, 5, name, 3);
+	store_le16(image_record(v, 16) + 18, (uint16_t)links);
+	store_le16(image_record(v, 17) + 18, 0);
+	return v;
+}
+
+static void
+a_name_in_an_extension_record_is_seen(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover *c;
+
+	(void)state;
+	image_free(v);
+	assert_int_equal(excluded(name_away("pagefile.sys", 1, f)), 3 * 4096);
+	assert_int_equal(excluded(name_away("pagefile.sys", 2, f)), 0);
+	for (unsigned links = 1; links < 3; links++) {
+		v = name_away("hiberfil.sys", links, f);
+		memcpy(image_cluster(v, f), "hibr", 4);
+		c = map(v);
+		assert_int_equal(c->hibernated, 1);
+		assert_int_equal(cover_count(c, 'h'), 0);
+		assert_true(are(v, c, f, 3, links == 1 ? 'x' : 'd'));
+		done(v, c);
+	}
+}
+
+static void
+clusters_that_only_a_strange_extension_gives_a_page_file_are_kept(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+
+	(void)state;
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 3 }));
+	image_begin(v, 17, 1, 16);
+	image_attr(v, 17, 0x80, "", 3, RUNS({ f + 10, 5 }), 0);
+	image_bits(v, f + 10, 5, 1);
+	assert_int_equal(excluded(v), 0);
+
+	/* Two files of that name: either may be somebody's. */
+	v = ordinary();
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 3 }));
+	image_file(v, 17, 5, "PageFile.sys", RUNS({ f + 3, 3 }));
+	assert_int_equal(excluded(v), 0);
+}
+
+/* More than seven bits can tell apart, none whole in the base record. */
+static void
+many_streams_of_one_file_do_not_clash(void **state)
+{
+	struct image *v = image_new(1000, 4096, 512, 4096, 64);
+	uint32_t f = image_free_from(v), lcn = f + 5;
+	struct cover *c;
+
+	(void)state;
+	image_begin(v, 16, 1, 0);
+	for (uint32_t n = 0; n < 300; n++, lcn += 2) {
+		char name[8];
+
+		if (n % 30 == 0)
+			image_begin(v, 17 + n / 30, 1, 16);
+		(void)snprintf(name, sizeof(name), "s%u", n);
+		image_attr(v, 17 + n / 30, 0x80, name, 0, RUNS({ lcn, 2 }), 2 * 4096);
+		image_bits(v, lcn, 2, 1);
+	}
+	c = map(v);
+	assert_string_equal(c->note, "");
+	assert_true(are(v, c, f + 5, 600, 'd'));
+	assert_true(cover_count(c, 'h') > 0);
+	done(v, c);
+}
+
+static void
+the_first_page_of_a_memory_is_left_out_though_its_run_is_short(void **state)
+{
+	struct image *v = image_new(2000, 512, 512, 1024, 32);
+	uint32_t f = image_free_from(v);
+	struct cover *c;
+
+	(void)state;
+	image_file(v, 16, 5, "hiberfil.sys", RUNS({ f + 20, 2 }, { f + 50, 60 }));
+	memcpy(image_cluster(v, f + 20), "hibr", 4);
+	c = map(v);
+	assert_int_equal(c->hibernated, 1);
+	assert_true(are(v, c, f + 20, 2, 'x'));
+	assert_true(are(v, c, f + 50, 60, 'x'));
 	done(v, c);
 }
 
@@ -858,6 +997,14 @@ main(void)
 		cmocka_unit_test(difference_areas_are_excluded_in_their_directory_alone),
 		cmocka_unit_test(
 		    memory_of_a_sleeping_system_is_excluded_and_all_else_kept),
+		cmocka_unit_test(
+		    a_system_that_may_still_be_resumed_sleeps_unless_it_flushed),
+		cmocka_unit_test(a_name_in_an_extension_record_is_seen),
+		cmocka_unit_test(
+		    clusters_that_only_a_strange_extension_gives_a_page_file_are_kept),
+		cmocka_unit_test(many_streams_of_one_file_do_not_clash),
+		cmocka_unit_test(
+		    the_first_page_of_a_memory_is_left_out_though_its_run_is_short),
 		cmocka_unit_test(a_volume_that_cannot_be_read_is_one_stream),
 		cmocka_unit_test(every_failing_read_is_reported),
 	};
