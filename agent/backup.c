@@ -12,6 +12,7 @@
 #include "agent/dial.h"
 #include "agent/snapshot.h"
 #include "agent/sources.h"
+#include "agent/spill.h"
 #include "agent/stop.h"
 #include "agent/volmap.h"
 #include "proto/base/buf.h"
@@ -42,6 +43,8 @@ struct backup {
 	struct chunk_id roots[SETTINGS_VOLUMES_MAX];
 	uint64_t done[SETTINGS_VOLUMES_MAX]; /* Spans that need not be read again. */
 	struct uplink_counts before;	     /* Of the sessions that were lost. */
+	char cache_dir[STATE_PATH_MAX];
+	struct spill spill; /* In cache_dir, which is nobody's volume. */
 };
 
 static uint64_t
@@ -153,6 +156,8 @@ make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
 	job->base = s->bases[i];
 	job->bad = s->bad.p;
 	job->bad_len = s->bad.len;
+	job->map.memory = b->o->map_memory;
+	job->map.spill = &b->spill;
 	job->level = b->o->settings->level;
 	job->progress = b->progress;
 	job->progress_from = from;
@@ -559,7 +564,6 @@ backup_run(const struct state *st, const struct backup_options *options,
     struct backup_result *out, struct err *err)
 {
 	struct backup *b = calloc(1, sizeof(*b));
-	char path[STATE_PATH_MAX];
 	int rc = -1;
 
 	if (b == NULL)
@@ -573,12 +577,13 @@ backup_run(const struct state *st, const struct backup_options *options,
 		err_os(err, errno, "no random bytes");
 		goto out;
 	}
-	if (state_path(st, "cache", path, err) != 0)
+	if (state_path(st, "cache", b->cache_dir, err) != 0)
 		goto out;
-	if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-		err_os(err, errno, "%s", path);
+	if (mkdir(b->cache_dir, 0700) != 0 && errno != EEXIST) {
+		err_os(err, errno, "%s", b->cache_dir);
 		goto out;
 	}
+	spill_dir(&b->spill, b->cache_dir);
 	if (freeze(b, err) != 0 || progress_start(options->mode, "backup",
 				       out->volumes_bytes, &b->progress, err) != 0)
 		goto out;

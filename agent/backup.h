@@ -22,7 +22,8 @@ struct stop;
 struct backup_options {
 	const struct settings *settings; /* Volumes, level, retry. */
 	uint8_t machine[STATE_HASH_LEN];
-	int no_cache; /* Ask for every chunk. */
+	int no_cache;	   /* Ask for every chunk. */
+	size_t map_memory; /* Of a volume's map; 0: VOLMAP_MEMORY. */
 	enum progress_mode mode;
 	struct stop *stop; /* May be NULL. */
 	/* Something people should read now: one line. */

@@ -195,10 +195,8 @@ add_chain(
 		if (link != NEXT && link != LAST)
 			return 0;
 		run.lcn = n - 2;
-		if (f->loads > f->loads_max) {
-			volmap_runs_free(runs);
-			runs->overflow = 1;
-		}
+		if (f->loads > f->loads_max)
+			volmap_runs_drop(runs, NULL);
 		if (volmap_runs_add(runs, &run, err) == -1)
 			return -1;
 		if (runs->overflow)
@@ -239,7 +237,7 @@ add_chains(struct fat *f, struct volmap_runs *runs, struct err *err)
 static int
 make_chains(struct fat *f, struct volmap_plan *p, struct err *err)
 {
-	uint32_t clashes;
+	uint64_t clashes;
 	int got;
 
 	if (f->boot.clusters > CHAIN_CLUSTERS_MAX) {
@@ -258,12 +256,13 @@ make_chains(struct fat *f, struct volmap_plan *p, struct err *err)
 	if (got == 0)
 		volmap_plan_doubt(
 		    p, "the allocation table makes no sense: all clusters are kept");
-	if (p->runs.overflow)
-		volmap_plan_note(
-		    p, "more fragments than fit the map: files are not told apart");
 	if (got == 0)
 		volmap_runs_free(&p->runs);
-	return volmap_runs_sort(&p->runs, &clashes, err);
+	if (volmap_runs_sort(&p->runs, NULL, NULL, &clashes, err) == -1 ||
+	    volmap_runs_join(&p->runs, err) == -1)
+		return -1;
+	volmap_plan_note_runs(p);
+	return 0;
 }
 
 static int
@@ -310,6 +309,6 @@ fat_plan(const struct volmap_source *src, unsigned flags, struct volmap_plan *p,
 	p->state = fat_state;
 	p->state_arg = f;
 	p->state_free = fat_free;
-	volmap_runs_init(&p->runs, boot.clusters, boot.cluster_size);
+	volmap_runs_init(&p->runs, boot.clusters, boot.cluster_size, &p->limits);
 	return judge(f, p, err) == -1 || make_chains(f, p, err) == -1 ? -1 : 1;
 }

@@ -121,24 +121,40 @@ judge(const struct ntfs *v, struct volmap_plan *p, struct err *err)
 	return 0;
 }
 
+struct looking {
+	struct volmap_plan *p;
+	struct ntfs_scan *scan;
+};
+
+static int
+look_at_run(void *arg, const struct volmap_run *run, struct err *err)
+{
+	struct looking *l = arg;
+
+	return ntfs_candidate_run(l->scan, l->p, run, err);
+}
+
 static int
 owners(const struct ntfs *v, unsigned flags, struct volmap_plan *p,
     struct ntfs_scan *scan, struct err *err)
 {
-	uint32_t clashes;
+	struct looking looking = { p, scan };
+	uint64_t clashes;
 
-	volmap_runs_init(&p->runs, v->boot.clusters, v->boot.cluster_size);
+	volmap_runs_init(&p->runs, v->boot.clusters, v->boot.cluster_size, &p->limits);
 	if (ntfs_scan(v, p, scan, err) == -1 ||
-	    volmap_runs_sort(&p->runs, &clashes, err) == -1)
+	    volmap_runs_sort(&p->runs, look_at_run, &looking, &clashes, err) == -1)
 		return -1;
-	if (p->runs.overflow)
-		volmap_plan_note(
-		    p, "more fragments than fit the map: files are not told apart");
+	volmap_plan_note_runs(p);
 	if (scan->damaged > 0)
 		volmap_plan_doubt(p, "the MFT is damaged: all clusters are kept");
 	if (clashes > 0)
 		volmap_plan_doubt(p, "clusters have two owners: all clusters are kept");
-	return ntfs_exclude(v, p, scan, (flags & VOLMAP_KEEP_ALL) != 0, err);
+	if (ntfs_exclude(v, p, scan, (flags & VOLMAP_KEEP_ALL) != 0, err) == -1 ||
+	    volmap_runs_join(&p->runs, err) == -1)
+		return -1;
+	volmap_plan_note_runs(p);
+	return 0;
 }
 
 static int

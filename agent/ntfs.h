@@ -19,6 +19,7 @@
 
 struct err;
 struct volmap_plan;
+struct volmap_run;
 struct volmap_source;
 
 #define NTFS_RECORD_MAX 4096u
@@ -173,6 +174,14 @@ struct ntfs_candidate {
 	uint16_t names;	    /* All that it has, or 0 if one of them speaks against. */
 	uint8_t names_away; /* They are in an extension record. */
 	uint8_t tiny;	    /* Shorter than a page. */
+
+	/* Of its content, from its runs; of candidates of one record the first has it. */
+	uint64_t clusters;
+	uint32_t start; /* Where it begins, if it does, */
+	uint8_t has_start;
+	uint8_t start_stream; /* and in which stream. */
+	uint8_t stream;	      /* Of the first run seen. */
+	uint8_t shared;	      /* Not all of it is its own, allocated, and one stream. */
 };
 
 #define NTFS_CANDIDATES_MAX 1024
@@ -192,8 +201,12 @@ int ntfs_scan(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan *
 /* Note what of record `n` speaks for leaving its content out. */
 void ntfs_candidate_look(struct ntfs_scan *s, uint32_t n, const struct ntfs_record *r);
 
+/* Note what a run, all marks set, says of the candidate that owns it.  0 or -1. */
+int ntfs_candidate_run(struct ntfs_scan *s, const struct volmap_plan *plan,
+    const struct volmap_run *run, struct err *err);
+
 /*
- * With the runs sorted and all doubts known: see if the system hibernates and,
+ * With all runs seen and all doubts known: see if the system hibernates and,
  * unless `keep_all`, mark what is left out.  0 or -1.
  */
 int ntfs_exclude(const struct ntfs *v, struct volmap_plan *plan,

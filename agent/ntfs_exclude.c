@@ -128,22 +128,17 @@ is_asleep(const uint8_t *magic, int flushed)
  * lies on volumes of a sleeping system that are not the one it sleeps on.
  */
 static int
-sleeps(const struct ntfs *v, const struct volmap_runs *runs,
-    const struct ntfs_candidate *c, struct err *err)
+sleeps(const struct ntfs *v, const struct ntfs_candidate *c,
+    const struct ntfs_candidate *first, struct err *err)
 {
 	uint8_t magic[4];
-	uint32_t i = volmap_runs_find(runs, c->record);
 
-	for (; i < runs->count && runs->run[i].owner == c->record; i++) {
-		if (runs->run[i].vcn != 0 || (runs->run[i].flags & VOLMAP_RUN_FILE) == 0)
-			continue;
-		if (v->src->read(v->src->arg,
-			(uint64_t)runs->run[i].lcn * v->boot.cluster_size, magic,
-			sizeof(magic), err) == -1)
-			return -1;
-		return is_asleep(magic, v->src->flushed);
-	}
-	return c->tiny && !v->src->flushed;
+	if (!first->has_start)
+		return c->tiny && !v->src->flushed;
+	if (v->src->read(v->src->arg, (uint64_t)first->start * v->boot.cluster_size,
+		magic, sizeof(magic), err) == -1)
+		return -1;
+	return is_asleep(magic, v->src->flushed);
 }
 
 /* Are all clusters of the run set in the bitmap? */
@@ -182,35 +177,64 @@ is_told(const struct ntfs *v, const struct ntfs_candidate *c, uint64_t clusters,
 	return got;
 }
 
+/* Which is the first candidate of this record?  s->count: there is none. */
+static uint32_t
+find(const struct ntfs_scan *s, uint32_t record)
+{
+	uint32_t low = 0, high = s->count, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (s->candidate[middle].record < record)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < s->count && s->candidate[low].record == record ? low : s->count;
+}
+
+int
+ntfs_candidate_run(struct ntfs_scan *s, const struct volmap_plan *plan,
+    const struct volmap_run *run, struct err *err)
+{
+	struct ntfs_candidate *c;
+	uint32_t at;
+	int set = 1;
+
+	if ((run->flags & VOLMAP_RUN_FILE) == 0 || (at = find(s, run->owner)) == s->count)
+		return 0;
+	c = &s->candidate[at];
+	if (c->clusters == 0)
+		c->stream = run->stream;
+	c->clusters += run->len;
+	if ((run->flags & VOLMAP_RUN_CLASH) != 0 || run->stream != c->stream)
+		c->shared = 1;
+	/* What clashes is not looked up: runs of lies may all be long. */
+	if (!c->shared && plan->state != NULL && (set = all_set(plan, run, err)) == -1)
+		return -1;
+	c->shared |= !set;
+	/* Runs come along the volume: of two beginnings in a stream the lower is first.
+	 */
+	if (run->vcn == 0 && (!c->has_start || run->stream < c->start_stream)) {
+		c->has_start = 1;
+		c->start_stream = run->stream;
+		c->start = run->lcn;
+	}
+	return 0;
+}
+
 /* Leave the content of a file out if all of it is its own and allocated. */
 static int
 leave_out(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_candidate *c,
-    struct err *err)
+    const struct ntfs_candidate *first, struct err *err)
 {
-	struct volmap_runs *runs = &plan->runs;
-	struct volmap_run *run, *first = NULL;
-	uint32_t begin = volmap_runs_find(runs, c->record), i;
-	uint64_t clusters = 0;
 	int good;
 
-	for (i = begin; i < runs->count && runs->run[i].owner == c->record; i++) {
-		run = &runs->run[i];
-		if ((run->flags & VOLMAP_RUN_FILE) == 0)
-			continue;
-		if (first == NULL)
-			first = run;
-		if ((run->flags & VOLMAP_RUN_CLASH) != 0 || !volmap_runs_same(first, run))
-			return 0;
-		if ((good = all_set(plan, run, err)) != 1)
-			return good;
-		clusters += run->len;
-	}
-	if (first == NULL || (good = is_told(v, c, clusters, err)) != 1)
-		return first == NULL ? 0 : good;
-	for (i = begin; i < runs->count && runs->run[i].owner == c->record; i++)
-		if ((runs->run[i].flags & VOLMAP_RUN_FILE) != 0)
-			runs->run[i].flags |= VOLMAP_RUN_EXCLUDED;
-	return 0;
+	if (first->clusters == 0 || first->shared)
+		return 0;
+	if ((good = is_told(v, c, first->clusters, err)) != 1)
+		return good;
+	return volmap_runs_leave_out(&plan->runs, c->record, err);
 }
 
 int
@@ -224,7 +248,7 @@ ntfs_exclude(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_s
 	for (c = s->candidate; c < s->candidate + s->count; c++) {
 		if (c->kind != NTFS_MEMORY)
 			continue;
-		if ((got = sleeps(v, &plan->runs, c, err)) == -1)
+		if ((got = sleeps(v, c, &s->candidate[find(s, c->record)], err)) == -1)
 			return -1;
 		if (got == 1)
 			asleep = c->record;
@@ -245,7 +269,7 @@ ntfs_exclude(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_s
 		/* In doubt only what would wake old memory over a restored disk. */
 		if (c->names == 0 || (plan->whole && c->record != asleep))
 			continue;
-		if (leave_out(v, plan, c, err) == -1)
+		if (leave_out(v, plan, c, &s->candidate[find(s, c->record)], err) == -1)
 			return -1;
 	}
 	return 0;

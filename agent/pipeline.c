@@ -278,12 +278,16 @@ int
 pipeline_run(const struct pipeline_job *job, struct pipeline_result *out, struct err *err)
 {
 	struct pipeline *p = pipeline_new(job, err);
+	struct volmap_limits limits = job->map;
 	int rc = -1;
+
+	if (limits.memory == 0)
+		limits.memory = VOLMAP_MEMORY;
 
 	memset(out, 0, sizeof(*out));
 	if (p == NULL)
 		return -1;
-	if (volmap_open(&job->source, job->map_flags, &p->map, err) != 0)
+	if (volmap_open(&job->source, &limits, job->map_flags, &p->map, err) != 0)
 		goto out;
 	if (pipeline_replay_open(p, err) != 0)
 		goto out;

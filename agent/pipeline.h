@@ -25,6 +25,7 @@ struct stop;
 struct pipeline_job {
 	struct volmap_source source; /* The frozen volume. */
 	unsigned map_flags;	     /* VOLMAP_* */
+	struct volmap_limits map;    /* Of its map; memory 0: VOLMAP_MEMORY. */
 	struct tree_root root;	     /* All but fs, levels, top. */
 	const struct chunk_keys *keys;
 	struct uplink up;	 /* Begun. */

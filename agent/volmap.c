@@ -30,6 +30,20 @@ volmap_plan_doubt(struct volmap_plan *p, const char *why)
 }
 
 void
+volmap_plan_note_runs(struct volmap_plan *p)
+{
+	const char *what = p->runs.overflow ? "files are not told apart"
+			   : p->runs.alone  ? "scattered files are cut in pieces"
+					    : NULL;
+	char text[sizeof(p->note)];
+
+	if (what == NULL)
+		return;
+	(void)snprintf(text, sizeof(text), "%s: %.100s", what, p->runs.why.text);
+	volmap_plan_note(p, text);
+}
+
+void
 volmap_plan_free(struct volmap_plan *p)
 {
 	volmap_runs_free(&p->runs);
@@ -60,21 +74,23 @@ plan(struct volmap *m, unsigned flags, struct err *err)
 	for (size_t i = 0; i < 2 && (flags & VOLMAP_WHOLE) == 0; i++) {
 		if ((got = parsers[i](&m->source, flags, &m->plan, err)) != 0)
 			return got;
-		assert(m->plan.state_arg == NULL && m->plan.runs.run == NULL);
+		assert(m->plan.state_arg == NULL && m->plan.runs.count == 0);
 	}
 	plan_raw(&m->plan);
 	return 0;
 }
 
 int
-volmap_open(const struct volmap_source *source, unsigned flags, struct volmap **out,
-    struct err *err)
+volmap_open(const struct volmap_source *source, const struct volmap_limits *limits,
+    unsigned flags, struct volmap **out, struct err *err)
 {
+	static const struct volmap_limits usual = { VOLMAP_MEMORY, NULL };
 	struct volmap *m = calloc(1, sizeof(*m));
 
 	if (m == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a volume map");
 	m->source = *source;
+	m->plan.limits = limits != NULL ? *limits : usual;
 	if (plan(m, flags, err) == -1) {
 		volmap_close(m);
 		return -1;
@@ -117,8 +133,8 @@ volmap_stats(const struct volmap *m, struct volmap_stats *out)
 	const struct volmap_runs *r = &m->plan.runs;
 
 	out->runs = r->count;
-	out->memory = sizeof(*m) + r->room * sizeof(*r->run) +
-		      r->count * sizeof(*r->by_lcn) + volmap_walk_memory(m->walk);
+	out->spilled = volmap_runs_spilled(r);
+	out->memory = sizeof(*m) + volmap_runs_memory(r) + volmap_walk_memory(m->walk);
 }
 
 void

@@ -30,8 +30,8 @@
  *
  * A map never fails because a volume looks wrong: any doubt widens what is
  * covered as data, up to one STREAM of the whole volume; volmap_note() says so.
- * It fails only if reading does.  It does no I/O but through `read`, on the
- * thread that calls volmap_open() and volmap_next().
+ * It fails only if reading does.  It does no I/O but through `read` and its
+ * spill, on the thread that calls volmap_open() and volmap_next().
  */
 #ifndef AGENT_VOLMAP_H
 #define AGENT_VOLMAP_H
@@ -40,6 +40,7 @@
 #include <stdint.h>
 
 struct err;
+struct spill; /* agent/spill.h */
 
 #define VOLMAP_BLOCK 65536u
 #define VOLMAP_PIECES_MAX 18u
@@ -73,15 +74,28 @@ struct volmap_source {
 	int flushed;	      /* As in struct snapshot_info. */
 };
 
+/* Memory for who owns what (bytes); while the volume is walked it is two thirds. */
+#define VOLMAP_MEMORY ((size_t)36 << 20)
+
+/* What does not fit in `memory` goes to `spill` (borrowed; NULL: files are not told
+ * apart). */
+struct volmap_limits {
+	size_t memory; /* Bytes. */
+	const struct spill *spill;
+};
+
 struct volmap;
 
 /*
  * Look at the volume and make its map; the walk stands at offset 0.  `source`
- * is copied, its `arg` used until volmap_close().  ERR_NOMEM, or what `read`
- * gave.  Memory is bounded: at most about 40 MiB, whatever the volume holds.
+ * is copied, its `arg` used until volmap_close().  `limits` NULL: VOLMAP_MEMORY and
+ * no spill.  ERR_NOMEM, or what `read` gave.  A spill that fails while the map is
+ * made costs cuts (and a note), not the map; one that cannot be read back later
+ * is a failure of volmap_next().  Beside `memory` about 4 MiB are held, whatever the
+ * volume's size.
  */
-int volmap_open(const struct volmap_source *source, unsigned flags, struct volmap **out,
-    struct err *err);
+int volmap_open(const struct volmap_source *source, const struct volmap_limits *limits,
+    unsigned flags, struct volmap **out, struct err *err);
 
 /* The next cut: 1; the end of the volume: 0; -1 if reading fails or ERR_NOMEM. */
 int volmap_next(struct volmap *m, struct volmap_cut *out, struct err *err);
@@ -100,8 +114,9 @@ int volmap_hibernated(const struct volmap *m);
 
 /* What was found when the map was made; for logs and tests. */
 struct volmap_stats {
-	uint64_t runs;	 /* Runs with a known owner. */
-	uint64_t memory; /* Bytes held by the map. */
+	uint64_t runs;	  /* Runs with a known owner. */
+	uint64_t memory;  /* Bytes held by the map. */
+	uint64_t spilled; /* Bytes written to temporary files so far. */
 };
 void volmap_stats(const struct volmap *m, struct volmap_stats *out);
 

@@ -19,7 +19,9 @@ struct volmap_plan {
 	uint32_t clusters;
 	uint32_t cluster_size; /* Bytes. */
 	struct volmap_runs runs;
-	int whole; /* In doubt: nothing is a hole. */
+	struct volmap_limits
+	    limits; /* For volmap_runs_init(); set before a parser is asked. */
+	int whole;  /* In doubt: nothing is a hole. */
 	int hibernated;
 
 	/*
@@ -35,6 +37,9 @@ struct volmap_plan {
 
 /* Nothing may be left out any more; the first reason given is kept as the note. */
 void volmap_plan_doubt(struct volmap_plan *p, const char *why);
+
+/* Say so if the runs or their blocks did not fit. */
+void volmap_plan_note_runs(struct volmap_plan *p);
 
 /* Words for the log without a change of the plan; the first reason is kept. */
 void volmap_plan_note(struct volmap_plan *p, const char *why);

@@ -4,24 +4,48 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "proto/base/err.h"
+#include "agent/sorter.h"
+#include "agent/volmap_blocks.h"
 
 void
-volmap_runs_init(struct volmap_runs *r, uint32_t clusters, uint32_t cluster_size)
+volmap_runs_init(struct volmap_runs *r, uint32_t clusters, uint32_t cluster_size,
+    const struct volmap_limits *limits)
 {
 	memset(r, 0, sizeof(*r));
 	r->clusters = clusters;
 	r->cluster_size = cluster_size;
+	r->limits = *limits;
+}
+
+static void
+free_sorter(struct volmap_runs *r, struct sorter **s)
+{
+	if (*s != NULL)
+		r->spilled += sorter_spilled(*s);
+	sorter_free(*s);
+	*s = NULL;
+}
+
+static void
+free_blocks(struct volmap_runs *r)
+{
+	if (r->blocks != NULL)
+		r->spilled += sorter_spilled(volmap_blocks_sorter(r->blocks));
+	volmap_blocks_free(r->blocks);
+	r->blocks = NULL;
 }
 
 void
 volmap_runs_free(struct volmap_runs *r)
 {
-	free(r->run);
-	free(r->by_lcn);
-	r->run = NULL;
-	r->by_lcn = NULL;
-	r->count = r->room = 0;
+	free_sorter(r, &r->by_file);
+	free_sorter(r, &r->by_lcn);
+	free_blocks(r);
+	free(r->left_out);
+	r->left_out = NULL;
+	r->left_out_count = r->left_out_room = 0;
+	r->count = 0;
+	r->last.len = 0;
 }
 
 uint32_t
@@ -39,220 +63,292 @@ volmap_runs_valid(const struct volmap_runs *r, const struct volmap_run *run)
 	       (uint64_t)run->valid * volmap_runs_unit(r);
 }
 
-int
-volmap_runs_same(const struct volmap_run *a, const struct volmap_run *b)
+/* Add up what a sorter tells, over all there are. */
+static uint64_t
+of_all(const struct volmap_runs *r, uint64_t (*tell)(const struct sorter *s))
 {
-	return a->owner == b->owner && a->stream == b->stream;
+	uint64_t sum = 0;
+
+	if (r->by_file != NULL)
+		sum += tell(r->by_file);
+	if (r->by_lcn != NULL)
+		sum += tell(r->by_lcn);
+	return r->blocks != NULL ? sum + tell(volmap_blocks_sorter(r->blocks)) : sum;
+}
+
+uint64_t
+volmap_runs_memory(const struct volmap_runs *r)
+{
+	return of_all(r, sorter_memory) + r->left_out_room * sizeof(*r->left_out);
+}
+
+uint64_t
+volmap_runs_spilled(const struct volmap_runs *r)
+{
+	return r->spilled + of_all(r, sorter_spilled);
+}
+
+/* ------------------------------------------------------------------- filling -- */
+
+void
+volmap_runs_drop(struct volmap_runs *r, const struct err *why)
+{
+	static const struct err too_many = { ERR_LIMIT, 0,
+		"more fragments than fit the map" };
+
+	volmap_runs_free(r);
+	r->overflow = 1;
+	r->why = why != NULL ? *why : too_many;
+}
+
+/*
+ * No room: go on without the table, since a point that shares less is better
+ * than none.  -1 if it was memory, whose want would end the backup anyway.
+ */
+static int
+give_up(struct volmap_runs *r, struct err *err)
+{
+	struct err why = *err;
+
+	if (err->code == ERR_NOMEM)
+		return -1;
+	memset(err, 0, sizeof(*err));
+	volmap_runs_drop(r, why.code == ERR_LIMIT ? NULL : &why);
+	return 0;
+}
+
+/* A sorter of runs; it may take a third of the memory, as there are three. */
+static int
+new_sorter(struct volmap_runs *r, struct sorter **out, struct err *err)
+{
+	*out = sorter_new(VOLMAP_RECORD_LEN, r->limits.memory / 3, r->limits.spill);
+	return *out != NULL ? 0 : err_set(err, ERR_NOMEM, "no memory for a volume map");
+}
+
+static int
+put(struct sorter *s, enum volmap_order order, const struct volmap_run *run,
+    struct err *err)
+{
+	uint8_t record[VOLMAP_RECORD_LEN];
+
+	volmap_marks_store(order, run, record);
+	return sorter_add(s, record, err);
+}
+
+/* The last run can grow no more. */
+static int
+put_last(struct volmap_runs *r, struct err *err)
+{
+	if (r->last.len == 0)
+		return 0;
+	if (r->by_file == NULL && new_sorter(r, &r->by_file, err) == -1)
+		return -1;
+	if (put(r->by_file, VOLMAP_ALONG_FILES, &r->last, err) == -1)
+		return give_up(r, err);
+	r->last.len = 0;
+	r->count++;
+	return 0;
 }
 
 /* Does `b` go on where `a` ends, in every respect? */
 static int
 continues(const struct volmap_run *a, const struct volmap_run *b)
 {
-	return volmap_runs_same(a, b) && a->flags == b->flags && a->valid == 0 &&
-	       (uint64_t)a->lcn + a->len == b->lcn && (uint64_t)a->vcn + a->len == b->vcn;
+	return a->len > 0 && volmap_marks_same(a, b) && a->flags == b->flags &&
+	       a->valid == 0 && (uint64_t)a->lcn + a->len == b->lcn &&
+	       (uint64_t)a->vcn + a->len == b->vcn;
 }
 
 int
 volmap_runs_add(struct volmap_runs *r, const struct volmap_run *run, struct err *err)
 {
-	struct volmap_run *grown, *last;
-	uint32_t room;
-
 	assert(run->len > 0 && (uint64_t)run->lcn + run->len <= r->clusters);
 	assert((uint64_t)run->vcn + run->len <= UINT32_MAX);
 	if (r->overflow)
 		return 0;
-	last = r->count > 0 ? &r->run[r->count - 1] : NULL;
-	if (last != NULL && continues(last, run)) {
-		last->len += run->len;
-		last->valid = run->valid;
+	if (continues(&r->last, run)) {
+		r->last.len += run->len;
+		r->last.valid = run->valid;
 		return 0;
 	}
-	if (r->count == VOLMAP_RUNS_MAX) {
-		volmap_runs_free(r);
-		r->overflow = 1;
-		return 0;
-	}
-	if (r->count == r->room) {
-		room = r->room + r->room / 2 + 1024;
-		if (room > VOLMAP_RUNS_MAX)
-			room = VOLMAP_RUNS_MAX;
-		if ((grown = realloc(r->run, room * sizeof(*grown))) == NULL)
-			return err_set(
-			    err, ERR_NOMEM, "no memory for a map of %u runs", room);
-		r->run = grown;
-		r->room = room;
-	}
-	r->run[r->count++] = *run;
+	if (put_last(r, err) == -1)
+		return -1;
+	if (!r->overflow)
+		r->last = *run;
 	return 0;
 }
 
-/* ------------------------------------------------------------------ sorting -- */
+/* ------------------------------------------------------------------- sorting -- */
 
-/* Order of two places; and exchange of them.  In place: the table may be all we have. */
-struct order {
-	int (*less)(const struct volmap_runs *r, uint32_t a, uint32_t b);
-	void (*swap)(struct volmap_runs *r, uint32_t a, uint32_t b);
-};
-
+/* From the order of the files to that of the volume. */
 static int
-file_less(const struct volmap_runs *r, uint32_t a, uint32_t b)
+turn(struct volmap_runs *r, struct err *err)
 {
-	const struct volmap_run *x = &r->run[a], *y = &r->run[b];
+	struct volmap_marks along;
+	struct volmap_run run;
+	int more;
 
-	if (x->owner != y->owner)
-		return x->owner < y->owner;
-	if (x->stream != y->stream)
-		return x->stream < y->stream;
-	if (x->vcn != y->vcn)
-		return x->vcn < y->vcn;
-	return x->lcn < y->lcn;
+	if (sorter_finish(r->by_file, err) == -1 ||
+	    volmap_marks_begin(&along, r->by_file, VOLMAP_ALONG_FILES, err) == -1 ||
+	    new_sorter(r, &r->by_lcn, err) == -1)
+		return -1;
+	while ((more = volmap_marks_next(&along, &run, err)) == 1) {
+		if ((uint64_t)run.len * r->cluster_size < VOLMAP_GRAIN)
+			run.flags |= VOLMAP_RUN_SHORT;
+		if (put(r->by_lcn, VOLMAP_ALONG_VOLUME, &run, err) == -1)
+			return -1;
+	}
+	return more == -1 ? -1 : sorter_finish(r->by_lcn, err);
 }
 
-static void
-file_swap(struct volmap_runs *r, uint32_t a, uint32_t b)
-{
-	struct volmap_run t = r->run[a];
-
-	r->run[a] = r->run[b];
-	r->run[b] = t;
-}
-
+/* And back, so that files know of clashes along the volume. */
 static int
-lcn_less(const struct volmap_runs *r, uint32_t a, uint32_t b)
+turn_back(struct volmap_runs *r, struct err *err)
 {
-	return r->run[r->by_lcn[a]].lcn < r->run[r->by_lcn[b]].lcn;
-}
+	struct volmap_run run;
+	int more;
 
-static void
-lcn_swap(struct volmap_runs *r, uint32_t a, uint32_t b)
-{
-	uint32_t t = r->by_lcn[a];
-
-	r->by_lcn[a] = r->by_lcn[b];
-	r->by_lcn[b] = t;
-}
-
-static void
-sift(struct volmap_runs *r, const struct order *o, uint32_t at, uint32_t n)
-{
-	uint32_t child;
-
-	while ((child = 2 * at + 1) < n) {
-		if (child + 1 < n && o->less(r, child, child + 1))
-			child++;
-		if (!o->less(r, at, child))
-			return;
-		o->swap(r, at, child);
-		at = child;
-	}
-}
-
-/* Heap sort: no memory, no recursion, no bad case for an enemy to find. */
-static void
-sort(struct volmap_runs *r, const struct order *o)
-{
-	uint32_t i, n = r->count;
-
-	for (i = 1; i < n && !o->less(r, i, i - 1); i++)
-		continue;
-	if (i >= n)
-		return;
-	for (i = n / 2; i-- > 0;)
-		sift(r, o, i, n);
-	for (i = n; i-- > 1;) {
-		o->swap(r, 0, i);
-		sift(r, o, 0, i);
-	}
-}
-
-/* ----------------------------------------------------------------- clashes -- */
-
-/*
- * Of the runs met so far, `top` reaches farthest.  If the next begins below its
- * end, both are marked; whatever else overlaps the next overlaps `top` too, and
- * was marked then.
- */
-static void
-clash(struct volmap_run *top, struct volmap_run *next, uint64_t top_end, uint64_t start,
-    uint32_t *clashes)
-{
-	if (top == NULL || start >= top_end)
-		return;
-	*clashes += !(top->flags & VOLMAP_RUN_CLASH) + !(next->flags & VOLMAP_RUN_CLASH);
-	top->flags |= VOLMAP_RUN_CLASH;
-	next->flags |= VOLMAP_RUN_CLASH;
-}
-
-static void
-mark_along_files(struct volmap_runs *r, uint32_t *clashes)
-{
-	struct volmap_run *top = NULL, *run;
-	uint64_t top_end = 0;
-
-	for (uint32_t i = 0; i < r->count; i++) {
-		run = &r->run[i];
-		if ((uint64_t)run->len * r->cluster_size < VOLMAP_GRAIN)
-			run->flags |= VOLMAP_RUN_SHORT;
-		if (top != NULL && !volmap_runs_same(top, run))
-			top = NULL;
-		clash(top, run, top_end, run->vcn, clashes);
-		if (top == NULL || (uint64_t)run->vcn + run->len > top_end) {
-			top = run;
-			top_end = (uint64_t)run->vcn + run->len;
-		}
-	}
-}
-
-static void
-mark_along_volume(struct volmap_runs *r, uint32_t *clashes)
-{
-	struct volmap_run *top = NULL, *run;
-	uint64_t top_end = 0;
-
-	for (uint32_t i = 0; i < r->count; i++) {
-		run = &r->run[r->by_lcn[i]];
-		clash(top, run, top_end, run->lcn, clashes);
-		if ((uint64_t)run->lcn + run->len > top_end) {
-			top = run;
-			top_end = (uint64_t)run->lcn + run->len;
-		}
-	}
+	free_sorter(r, &r->by_file);
+	if (new_sorter(r, &r->by_file, err) == -1 ||
+	    volmap_marks_begin(&r->walk, r->by_lcn, VOLMAP_ALONG_VOLUME, err) == -1)
+		return -1;
+	while ((more = volmap_marks_next(&r->walk, &run, err)) == 1)
+		if (put(r->by_file, VOLMAP_ALONG_FILES, &run, err) == -1)
+			return -1;
+	return more == -1 ? -1 : sorter_finish(r->by_file, err);
 }
 
 int
-volmap_runs_sort(struct volmap_runs *r, uint32_t *clashes, struct err *err)
+volmap_runs_sort(struct volmap_runs *r,
+    int (*look)(void *arg, const struct volmap_run *run, struct err *err), void *arg,
+    uint64_t *clashes, struct err *err)
 {
-	static const struct order along_files = { file_less, file_swap };
-	static const struct order along_volume = { lcn_less, lcn_swap };
+	struct volmap_run run;
+	int more;
 
 	*clashes = 0;
+	if (put_last(r, err) == -1)
+		return -1;
 	if (r->count == 0)
 		return 0;
-	if ((r->by_lcn = malloc(r->count * sizeof(*r->by_lcn))) == NULL)
-		return err_set(
-		    err, ERR_NOMEM, "no memory for a map of %u runs", r->count);
-	sort(r, &along_files);
-	for (uint32_t i = 0; i < r->count; i++)
-		r->by_lcn[i] = i;
-	sort(r, &along_volume);
-	mark_along_files(r, clashes);
-	mark_along_volume(r, clashes);
+	if (turn(r, err) == -1 ||
+	    volmap_marks_begin(&r->walk, r->by_lcn, VOLMAP_ALONG_VOLUME, err) == -1)
+		return give_up(r, err);
+	while ((more = volmap_marks_next(&r->walk, &run, err)) == 1) {
+		*clashes += (run.flags & VOLMAP_RUN_CLASH) != 0;
+		/* A volume that cannot be read is another matter than a full disk. */
+		if (look != NULL && look(arg, &run, err) == -1)
+			return -1;
+	}
+	if (more == -1 || (*clashes > 0 && turn_back(r, err) == -1))
+		return give_up(r, err);
 	return 0;
 }
 
-uint32_t
-volmap_runs_find(const struct volmap_runs *r, uint32_t owner)
-{
-	uint32_t low = 0, high = r->count, middle;
+/* ------------------------------------------------------------------- joining -- */
 
-	while (low < high) {
-		middle = low + (high - low) / 2;
-		if (r->run[middle].owner < owner)
-			low = middle + 1;
-		else
-			high = middle;
+int
+volmap_runs_leave_out(struct volmap_runs *r, uint32_t owner, struct err *err)
+{
+	uint32_t room = r->left_out_room * 2 + 16, *grown, at;
+
+	if (r->left_out_count == r->left_out_room) {
+		if ((grown = realloc(r->left_out, room * sizeof(*grown))) == NULL)
+			return err_set(err, ERR_NOMEM, "no memory for a volume map");
+		r->left_out = grown;
+		r->left_out_room = room;
 	}
-	return low < r->count && r->run[low].owner == owner ? low : r->count;
+	for (at = r->left_out_count++; at > 0 && r->left_out[at - 1] > owner; at--)
+		r->left_out[at] = r->left_out[at - 1];
+	r->left_out[at] = owner;
+	return 0;
+}
+
+static int
+cmp_owners(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static void
+mark_left_out(const struct volmap_runs *r, struct volmap_run *run)
+{
+	if (r->left_out_count > 0 && (run->flags & VOLMAP_RUN_FILE) != 0 &&
+	    bsearch(&run->owner, r->left_out, r->left_out_count, sizeof(run->owner),
+		cmp_owners) != NULL)
+		run->flags |= VOLMAP_RUN_EXCLUDED;
+}
+
+static int
+find_blocks(struct volmap_runs *r, struct err *err)
+{
+	struct volmap_marks along;
+	struct volmap_run run;
+	int more;
+
+	/* A block of a large cluster lies in one piece. */
+	if (r->cluster_size >= VOLMAP_BLOCK)
+		return 0;
+	r->blocks =
+	    volmap_blocks_new(r->cluster_size, r->limits.memory / 3, r->limits.spill);
+	if (r->blocks == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a volume map");
+	if (volmap_marks_begin(&along, r->by_file, VOLMAP_ALONG_FILES, err) == -1)
+		return -1;
+	while ((more = volmap_marks_next(&along, &run, err)) == 1) {
+		if ((uint64_t)run.len * r->cluster_size < VOLMAP_GRAIN)
+			run.flags |= VOLMAP_RUN_SHORT;
+		mark_left_out(r, &run);
+		if ((run.flags & ~VOLMAP_RUN_FILE) == 0 &&
+		    volmap_blocks_add(r->blocks, &run, volmap_runs_valid(r, &run), err) ==
+			-1)
+			return -1;
+	}
+	return more == -1 ? -1 : volmap_blocks_finish(r->blocks, err);
+}
+
+int
+volmap_runs_join(struct volmap_runs *r, struct err *err)
+{
+	if (r->count == 0)
+		return 0;
+	if (find_blocks(r, err) == -1) {
+		if (err->code == ERR_NOMEM)
+			return -1;
+		/* Owners are known still, and what they exclude. */
+		free_blocks(r);
+		r->alone = 1;
+		r->why = *err;
+		memset(err, 0, sizeof(*err));
+	}
+	free_sorter(r, &r->by_file);
+	if (volmap_marks_begin(&r->walk, r->by_lcn, VOLMAP_ALONG_VOLUME, err) == -1)
+		return give_up(r, err);
+	return 0;
+}
+
+/* ------------------------------------------------------------------- walking -- */
+
+int
+volmap_runs_next(struct volmap_runs *r, struct volmap_run *out, struct err *err)
+{
+	int more;
+
+	if (r->count == 0)
+		return 0;
+	if ((more = volmap_marks_next(&r->walk, out, err)) == 1)
+		mark_left_out(r, out);
+	return more;
+}
+
+int
+volmap_runs_block(struct volmap_runs *r, uint32_t lcn, struct volmap_piece *out,
+    uint32_t *count, struct err *err)
+{
+	*count = 0;
+	if (r->blocks == NULL)
+		return 0;
+	return volmap_blocks_at(r->blocks, lcn, out, count, err);
 }

@@ -1,55 +1,86 @@
 /*
  * volmap_runs.h - who owns which clusters, as far as the file system tells.
  *
- * A table of runs with a hard limit: filled in any order, then sorted once.  It
- * is then known in both orders, along each file and along the volume, and what
- * is claimed twice is marked.  Used by the parsers (which fill it) and by
- * volmap_walk.c (which reads it).
+ * A table of runs, filled in any order, then gone through in two: along each
+ * file, to find which pieces make up a block, and along the volume.  It is kept
+ * in sorters (sorter.h), so it needs little memory however many runs there are, if
+ * it may spill.  Used by the parsers (which fill it) and by volmap_walk.c.
+ *
+ *	volmap_runs_init -> volmap_runs_add ... -> volmap_runs_sort
+ *	    -> (volmap_runs_leave_out ...) -> volmap_runs_join
+ *	    -> volmap_runs_next, volmap_runs_block ... -> volmap_runs_free
+ *
+ * A table that has no room left does not fail: it is empty from then on
+ * (`overflow`), and the volume's files are not told apart.
  */
 #ifndef AGENT_VOLMAP_RUNS_H
 #define AGENT_VOLMAP_RUNS_H
 
 #include <stdint.h>
 
-struct err;
+#include "agent/volmap.h"
+#include "agent/volmap_marks.h"
+#include "proto/base/err.h"
 
-/* 24 bytes a run with its place in the order of the volume: 36 MiB. */
-#define VOLMAP_RUNS_MAX 1500000u
-
-/* Ranges shorter than this are not worth an extent of their own. */
-#define VOLMAP_GRAIN 4096u
-
-/* Flags of a run; one with any but FILE is not cut as file data. */
-enum {
-	VOLMAP_RUN_FILE = 1,	 /* Plain content of a file: may be excluded. */
-	VOLMAP_RUN_TAIL = 2,	 /* Lies behind the file's valid data. */
-	VOLMAP_RUN_SHORT = 4,	 /* Less than VOLMAP_GRAIN bytes. */
-	VOLMAP_RUN_CLASH = 8,	 /* Claimed by something else as well. */
-	VOLMAP_RUN_EXCLUDED = 16 /* To be left out. */
-};
-
-struct volmap_run {
-	uint32_t lcn;	/* First cluster on the volume. */
-	uint32_t len;	/* Clusters, > 0. */
-	uint32_t vcn;	/* First cluster in the file. */
-	uint32_t owner; /* File: any number that tells it from others. */
-	uint8_t stream; /* Which of the file's streams. */
-	uint8_t flags;
-	uint16_t valid; /* Of the last cluster, in units (volmap_runs_unit()); 0: all. */
-};
+struct sorter;
+struct volmap_blocks;
 
 struct volmap_runs {
-	struct volmap_run *run; /* Once sorted: by owner, stream, vcn. */
-	uint32_t *by_lcn;	/* Once sorted: indices in order of lcn. */
-	uint32_t count, room;
-	uint32_t clusters; /* Of the volume: no run passes them. */
-	uint32_t cluster_size;
-	int overflow; /* A run did not fit: the table is empty for good. */
+	uint64_t count; /* Runs; 0 after an overflow. */
+	uint32_t clusters, cluster_size;
+	int overflow;	/* A run did not fit: the table is empty for good. */
+	int alone;	/* Blocks did not fit: each piece comes alone. */
+	struct err why; /* Of either. */
+	struct volmap_limits limits;
+	struct sorter *by_file, *by_lcn;
+	uint64_t spilled;	  /* By sorters that are gone. */
+	struct volmap_marks walk; /* Along the volume. */
+	struct volmap_blocks *blocks;
+	struct volmap_run last; /* Of length 0, or not in the table yet. */
+	uint32_t *left_out;	/* Owners, sorted. */
+	uint32_t left_out_count, left_out_room;
 };
 
-/* An empty table for a volume of `clusters` clusters of `cluster_size` bytes. */
-void volmap_runs_init(struct volmap_runs *r, uint32_t clusters, uint32_t cluster_size);
+/* An empty table for a volume of `clusters` clusters of `cluster_size` bytes (2^n). */
+void volmap_runs_init(struct volmap_runs *r, uint32_t clusters, uint32_t cluster_size,
+    const struct volmap_limits *limits);
 void volmap_runs_free(struct volmap_runs *r);
+
+/*
+ * Add a run (inside the volume, vcn + len within 32 bits); one that continues
+ * the last is joined to it.  ERR_NOMEM.
+ */
+int volmap_runs_add(struct volmap_runs *r, const struct volmap_run *run, struct err *err);
+
+/* Let go of all runs: files are not told apart.  `why` is kept (NULL: too many). */
+void volmap_runs_drop(struct volmap_runs *r, const struct err *why);
+
+/*
+ * All runs are in: mark SHORT and CLASH.  Calls `look` (may be NULL) with each
+ * along the volume until it fails.  `clashes` gets the number of runs that are
+ * claimed twice, in their file or on the volume.  ERR_NOMEM.
+ */
+int volmap_runs_sort(struct volmap_runs *r,
+    int (*look)(void *arg, const struct volmap_run *run, struct err *err), void *arg,
+    uint64_t *clashes, struct err *err);
+
+/* Mark the runs of `owner` that are FILE as EXCLUDED.  ERR_NOMEM. */
+int volmap_runs_leave_out(struct volmap_runs *r, uint32_t owner, struct err *err);
+
+/* Find the blocks that lie in several pieces; the walk may begin.  ERR_NOMEM. */
+int volmap_runs_join(struct volmap_runs *r, struct err *err);
+
+/* The next run along the volume, all marks set: 1, 0 at the end; -1 as sorter_next(). */
+int volmap_runs_next(struct volmap_runs *r, struct volmap_run *out, struct err *err);
+
+/*
+ * The pieces of the block whose lowest begins at cluster `lcn`, in the order of
+ * the file, offsets from cluster 0 in bytes; `lcn` grows from call to call.
+ * `out` has room for VOLMAP_PIECES_MAX.  0 pieces: the block lies in one, or there
+ * are too many, or its lowest piece is not here.  0; -1 as sorter_next().
+ */
+int volmap_runs_block(struct volmap_runs *r, uint32_t lcn, struct volmap_piece *out,
+    uint32_t *count, struct err *err);
 
 /* What `valid` counts: bytes, or for clusters above 64 KiB a part of them. */
 uint32_t volmap_runs_unit(const struct volmap_runs *r);
@@ -57,23 +88,8 @@ uint32_t volmap_runs_unit(const struct volmap_runs *r);
 /* Bytes of a run that are valid data. */
 uint64_t volmap_runs_valid(const struct volmap_runs *r, const struct volmap_run *run);
 
-/*
- * Add a run (inside the volume, vcn + len within 32 bits); one that continues
- * the last is joined to it.  Past VOLMAP_RUNS_MAX everything is dropped and
- * `overflow` set, which is no failure.  ERR_NOMEM.
- */
-int volmap_runs_add(struct volmap_runs *r, const struct volmap_run *run, struct err *err);
-
-/*
- * All runs are in: sort and mark SHORT and CLASH.  `clashes` gets the number of
- * runs that are claimed twice, in their file or on the volume.  ERR_NOMEM.
- */
-int volmap_runs_sort(struct volmap_runs *r, uint32_t *clashes, struct err *err);
-
-/* After the sort: index of the first run of `owner`, or `count`. */
-uint32_t volmap_runs_find(const struct volmap_runs *r, uint32_t owner);
-
-/* Non-zero: both runs are of one stream of one file. */
-int volmap_runs_same(const struct volmap_run *a, const struct volmap_run *b);
+/* Bytes held, and bytes ever spilled. */
+uint64_t volmap_runs_memory(const struct volmap_runs *r);
+uint64_t volmap_runs_spilled(const struct volmap_runs *r);
 
 #endif /* AGENT_VOLMAP_RUNS_H */

@@ -20,15 +20,12 @@
 #include "agent/volmap_runs.h"
 #include "proto/base/err.h"
 
-/* Runs of one file looked at to gather one block; an honest file never has so many. */
-#define LOOK_MAX 512u
-
 enum seg_kind { SEG_END, SEG_HOLE, SEG_EXCLUDED, SEG_STREAM, SEG_FILE };
 
 struct segment {
 	enum seg_kind kind;
-	uint64_t offset, len; /* Bytes. */
-	uint32_t run;	      /* SEG_FILE: index in the table. */
+	uint64_t offset, len;  /* Bytes. */
+	struct volmap_run run; /* SEG_FILE */
 };
 
 /* Offsets of the pieces delivered ahead, lowest first. */
@@ -38,10 +35,11 @@ struct heap {
 };
 
 struct volmap_walk {
-	const struct volmap_plan *plan;
+	struct volmap_plan *plan;
 	uint64_t size;		 /* Bytes of volume. */
 	uint64_t position;	 /* Bytes: where found() stands. */
-	uint32_t next_run;	 /* In by_lcn: the first not passed. */
+	struct volmap_run run;	 /* The first not passed, */
+	int has_run;		 /* if it was fetched (1), or there is none (-1). */
 	uint32_t claimed;	 /* Clusters below are claimed by runs passed. */
 	struct segment ahead[2]; /* Read too far: [0] by join(), [1] by segment(). */
 	struct segment file;	 /* SEG_FILE: the run being cut; `offset` moves on. */
@@ -49,7 +47,7 @@ struct volmap_walk {
 };
 
 struct volmap_walk *
-volmap_walk_new(const struct volmap_plan *plan, uint64_t size)
+volmap_walk_new(struct volmap_plan *plan, uint64_t size)
 {
 	struct volmap_walk *w = calloc(1, sizeof(*w));
 
@@ -156,6 +154,20 @@ between_runs(struct volmap_walk *w, struct segment *s, uint32_t at, uint32_t lim
 	return range(w, s, used ? SEG_STREAM : SEG_HOLE, byte_of(w, at + count));
 }
 
+/* See that w->run is the first run not passed: 1; 0 if there is none; -1. */
+static int
+look_at_run(struct volmap_walk *w, struct err *err)
+{
+	int more;
+
+	if (w->has_run == 0) {
+		if ((more = volmap_runs_next(&w->plan->runs, &w->run, err)) == -1)
+			return -1;
+		w->has_run = more == 1 ? 1 : -1;
+	}
+	return w->has_run == 1;
+}
+
 /*
  * Is the run a range of its own?  The start of what is left out is, however short:
  * a memory's first page must not come back.  Few files are left out, so they cannot
@@ -175,8 +187,9 @@ static int
 found(struct volmap_walk *w, struct segment *s, struct err *err)
 {
 	const struct volmap_plan *p = w->plan;
-	const struct volmap_run *run;
+	const struct volmap_run *run = &w->run;
 	uint32_t at, limit;
+	int more;
 
 	if (w->position == w->size)
 		return range(w, s, SEG_END, w->size);
@@ -186,15 +199,15 @@ found(struct volmap_walk *w, struct segment *s, struct err *err)
 		return range(w, s, SEG_STREAM, w->size);
 
 	at = (uint32_t)((w->position - p->base) / p->cluster_size);
-	for (limit = p->clusters; w->next_run < p->runs.count; w->next_run++) {
-		run = &p->runs.run[p->runs.by_lcn[w->next_run]];
+	for (limit = p->clusters; (more = look_at_run(w, err)) == 1; w->has_run = 0) {
 		if (run->lcn > at) {
 			limit = run->lcn;
 			break;
 		}
 		if (is_whole(run)) {
 			assert(run->lcn == at);
-			s->run = p->runs.by_lcn[w->next_run++];
+			s->run = *run;
+			w->has_run = 0;
 			return range(w, s,
 			    run->flags & VOLMAP_RUN_EXCLUDED ? SEG_EXCLUDED : SEG_FILE,
 			    byte_of(w, at + run->len));
@@ -202,6 +215,8 @@ found(struct volmap_walk *w, struct segment *s, struct err *err)
 		if (run->lcn + run->len > w->claimed)
 			w->claimed = run->lcn + run->len;
 	}
+	if (more == -1)
+		return -1;
 	if (w->claimed > at)
 		return range(w, s, SEG_STREAM,
 		    byte_of(w, w->claimed < limit ? w->claimed : limit));
@@ -282,60 +297,31 @@ part(const struct volmap_walk *w, const struct volmap_run *r, uint64_t from, uin
 }
 
 /*
- * All pieces of the file's bytes [from, to), a block of the file that run `at`
- * belongs to, in the file's order.  0 if they are too many to look at.
+ * Make `out` a whole block if its lowest piece is `here`, which begins `done` bytes
+ * into the run being cut; else that alone.
  */
-static uint32_t
-pieces_of_block(const struct volmap_walk *w, uint32_t at, uint64_t from, uint64_t to,
-    struct volmap_piece *out)
-{
-	const struct volmap_runs *r = &w->plan->runs;
-	uint64_t size = w->plan->cluster_size;
-	uint32_t first = at, count = 0, looked = 0;
-
-	while (first > 0 && volmap_runs_same(&r->run[first - 1], &r->run[at]) &&
-	       ((uint64_t)r->run[first - 1].vcn + r->run[first - 1].len) * size > from) {
-		first--;
-		if (++looked == LOOK_MAX)
-			return 0;
-	}
-	for (; first < r->count && volmap_runs_same(&r->run[first], &r->run[at]) &&
-	       r->run[first].vcn * size < to;
-	     first++) {
-		if (++looked >= 2 * LOOK_MAX)
-			return 0;
-		if ((r->run[first].flags & ~VOLMAP_RUN_FILE) != 0)
-			continue;
-		if (count == VOLMAP_PIECES_MAX)
-			return 0;
-		count += (uint32_t)part(w, &r->run[first], from, to, &out[count]);
-	}
-	return count;
-}
-
-/* Try to make `out` a whole block whose lowest piece is `here`; else that alone. */
 static int
-gather(struct volmap_walk *w, uint64_t from, uint64_t to, struct volmap_piece here,
+gather(struct volmap_walk *w, uint64_t done, struct volmap_piece here,
     struct volmap_cut *out, struct err *err)
 {
-	uint32_t n = pieces_of_block(w, w->file.run, from, to, out->piece);
+	uint32_t lcn = w->file.run.lcn + (uint32_t)(done / w->plan->cluster_size), n;
 	uint64_t len = 0;
 
-	for (uint32_t i = 0; i < n; i++) {
-		len += out->piece[i].len;
-		if (out->piece[i].offset < here.offset)
-			n = 0;
-	}
+	if (volmap_runs_block(&w->plan->runs, lcn, out->piece, &n, err) == -1)
+		return -1;
+	for (uint32_t i = 0; i < n; i++)
+		out->piece[i].offset += w->plan->base;
 	if (n == 0 || w->heap.count + n - 1 > VOLMAP_AHEAD_MAX) {
 		out->piece[0] = here;
 		n = 1;
-		len = here.len;
 	}
 	if (heap_room(&w->heap, n, err) == -1)
 		return -1;
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
+		len += out->piece[i].len;
 		if (out->piece[i].offset != here.offset)
 			heap_push(&w->heap, out->piece[i].offset);
+	}
 	out->kind = VOLMAP_DATA;
 	out->offset = here.offset;
 	out->len = len;
@@ -347,13 +333,12 @@ gather(struct volmap_walk *w, uint64_t from, uint64_t to, struct volmap_piece he
 static int
 cut_file(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 {
-	const struct volmap_run *run;
-	uint64_t done, block, in_file;
+	const struct volmap_run *run = &w->file.run;
+	uint64_t done, begin, in_file, block;
 	struct volmap_piece here;
 
 	if (w->file.len == 0)
 		return 0;
-	run = &w->plan->runs.run[w->file.run];
 	done = w->file.offset - byte_of(w, run->lcn);
 	while (w->file.len > 0) {
 		in_file = (uint64_t)run->vcn * w->plan->cluster_size + done;
@@ -369,12 +354,13 @@ cut_file(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 		}
 		w->file.offset += here.len;
 		w->file.len -= here.len;
+		begin = done;
 		done += here.len;
 		if (w->heap.count > 0 && w->heap.p[0] == here.offset) {
 			heap_pop(&w->heap);
 			continue;
 		}
-		return gather(w, block, block + VOLMAP_BLOCK, here, out, err);
+		return gather(w, begin, here, out, err);
 	}
 	return 0;
 }

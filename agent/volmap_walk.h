@@ -11,8 +11,11 @@ struct volmap_cut;
 struct volmap_plan;
 struct volmap_walk;
 
-/* A walk over `size` bytes of volume; `plan` is borrowed.  NULL without memory. */
-struct volmap_walk *volmap_walk_new(const struct volmap_plan *plan, uint64_t size);
+/*
+ * The walk over `size` bytes of volume; `plan`, whose runs are joined, is borrowed
+ * and good for one walk.  NULL without memory.
+ */
+struct volmap_walk *volmap_walk_new(struct volmap_plan *plan, uint64_t size);
 void volmap_walk_free(struct volmap_walk *w);
 
 /* As volmap_next(). */

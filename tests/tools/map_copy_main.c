@@ -206,7 +206,7 @@ main(int argc, char **argv)
 		ftruncate(to, (off_t)source.size) == -1))
 		die("cannot create the copy");
 	start = seconds();
-	if (volmap_open(&source, flags, &m, &err) == -1)
+	if (volmap_open(&source, NULL, flags, &m, &err) == -1)
 		die("map");
 	opened = seconds();
 	while ((got = volmap_next(m, &cut, &err)) == 1)

@@ -86,6 +86,12 @@ whatever_else_has_the_name_is_kept(void **state)
 	store_le16(p + 72 + load_le32(p + 76) + 12, 1); /* Compressed. */
 	assert_int_equal(excluded(v), 0);
 
+	v = ordinary(); /* Two unnamed streams: which of them is the file? */
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 3 }));
+	image_attr(v, 16, 0x80, "", 0, RUNS({ f + 6, 2 }), 2 * 4096);
+	image_bits(v, f + 6, 2, 1);
+	assert_int_equal(excluded(v), 0);
+
 	v = ordinary();
 	image_file(v, 16, 5, "pagefile.sys2", RUNS({ f, 3 }));
 	image_file(v, 17, 5, "pagefile_sys", RUNS({ f + 3, 3 }));

@@ -13,10 +13,17 @@
 #include "agent/volmap_runs.h"
 #include "agent/volmap_walk.h"
 #include "proto/base/err.h"
+#include "tests/unit/agent/spill_array.h"
 
 #define CLUSTER 4096u
 
 static struct err err = ERR_INIT;
+static struct spill_array array;
+
+/* Enough for all tests; and so little that every other record is spilled. */
+static const struct volmap_limits ample = { 200u << 20, NULL };
+static const struct volmap_limits scant = { 150, &array.spill };
+static const struct volmap_limits little = { 3000, &array.spill };
 
 static void
 add(struct volmap_runs *r, uint32_t owner, uint32_t vcn, uint32_t lcn, uint32_t len)
@@ -26,36 +33,46 @@ add(struct volmap_runs *r, uint32_t owner, uint32_t vcn, uint32_t lcn, uint32_t 
 	assert_int_equal(volmap_runs_add(r, &run, &err), 0);
 }
 
+/* Ready for the walk; the number of clashes. */
+static uint64_t
+joined(struct volmap_runs *r)
+{
+	uint64_t clashes;
+
+	assert_int_equal(volmap_runs_sort(r, NULL, NULL, &clashes, &err), 0);
+	assert_int_equal(volmap_runs_join(r, &err), 0);
+	return clashes;
+}
+
 static void
-runs_are_sorted_both_ways(void **state)
+runs_come_along_the_volume(void **state)
 {
 	struct volmap_runs r;
-	uint32_t clashes;
-	uint64_t x = 88172645463325252u;
+	struct volmap_run run;
+	uint64_t x = 88172645463325252u, n = 0, all;
+	uint32_t last = 0;
 
 	(void)state;
-	volmap_runs_init(&r, 1u << 30, CLUSTER);
-	for (uint32_t i = 0; i < 5000; i++) {
-		x ^= x << 13;
-		x ^= x >> 7;
-		x ^= x << 17;
-		add(&r, (uint32_t)(x % 700), (uint32_t)(x >> 20) % 1000000 * 2,
-		    (uint32_t)(x >> 40) % 500000 * 2, 1);
+	spill_array_init(&array);
+	for (int tight = 0; tight < 2; tight++, n = 0, last = 0) {
+		volmap_runs_init(&r, 1u << 30, CLUSTER, tight ? &scant : &ample);
+		for (uint32_t i = 0; i < 5000; i++) {
+			x ^= x << 13;
+			x ^= x >> 7;
+			x ^= x << 17;
+			add(&r, (uint32_t)(x % 700), (uint32_t)(x >> 20) % 1000000 * 2,
+			    (uint32_t)(x >> 40) % 500000 * 2, 1);
+		}
+		joined(&r);
+		for (all = r.count; volmap_runs_next(&r, &run, &err) == 1; n++) {
+			assert_true(run.lcn >= last);
+			last = run.lcn;
+		}
+		assert_int_equal(n, all);
+		assert_int_equal(volmap_runs_spilled(&r) > 0, tight);
+		volmap_runs_free(&r);
+		assert_int_equal(array.files, 0);
 	}
-	assert_int_equal(volmap_runs_sort(&r, &clashes, &err), 0);
-	for (uint32_t i = 1; i < r.count; i++) {
-		assert_true(r.run[i - 1].owner <= r.run[i].owner);
-		assert_true(r.run[i - 1].owner < r.run[i].owner ||
-			    r.run[i - 1].vcn <= r.run[i].vcn);
-		assert_true(r.run[r.by_lcn[i - 1]].lcn <= r.run[r.by_lcn[i]].lcn);
-	}
-	for (uint32_t owner = 0; owner < 800; owner++) {
-		uint32_t i = volmap_runs_find(&r, owner);
-
-		assert_true(i == r.count || (r.run[i].owner == owner &&
-						(i == 0 || r.run[i - 1].owner < owner)));
-	}
-	volmap_runs_free(&r);
 }
 
 static void
@@ -64,41 +81,58 @@ neighbours_are_joined(void **state)
 	struct volmap_runs r;
 
 	(void)state;
-	volmap_runs_init(&r, 1000, CLUSTER);
+	volmap_runs_init(&r, 1000, CLUSTER, &ample);
 	add(&r, 1, 0, 10, 5);
 	add(&r, 1, 5, 15, 5);
-	assert_int_equal(r.count, 1);
 	add(&r, 1, 11, 20, 5); /* Not in the file. */
 	add(&r, 1, 16, 26, 5); /* Not on the volume. */
 	add(&r, 2, 21, 31, 5); /* Another file. */
+	joined(&r);
 	assert_int_equal(r.count, 4);
 	volmap_runs_free(&r);
+}
+
+static int
+count_look(void *arg, const struct volmap_run *run, struct err *e)
+{
+	(void)e;
+	((uint64_t *)arg)[0]++;
+	((uint64_t *)arg)[1] += (run->flags & VOLMAP_RUN_CLASH) != 0;
+	return 0;
 }
 
 /* Against the obvious way: compare each with each. */
 static void
 every_clash_is_marked_and_nothing_else(void **state)
 {
-	uint64_t x = 1234567;
+	uint64_t x = 1234567, clashes, seen[2];
 
 	(void)state;
-	for (int round = 0; round < 300; round++) {
+	spill_array_init(&array);
+	for (int round = 0; round < 600; round++) {
 		struct volmap_runs r;
-		uint32_t clashes, marked = 0;
+		struct volmap_run all[14], run;
+		uint32_t n = 0, marked = 0;
 
-		volmap_runs_init(&r, 400, CLUSTER);
+		volmap_runs_init(&r, 400, CLUSTER, round % 2 ? &scant : &ample);
 		for (uint32_t i = 0; i < 14; i++) {
 			x = x * 6364136223846793005u + 1442695040888963407u;
 			add(&r, (uint32_t)(x >> 60) % 5, (uint32_t)(x >> 20) % 300,
 			    (uint32_t)(x >> 33) % 300, 1 + (uint32_t)(x >> 50) % 20);
 		}
-		assert_int_equal(volmap_runs_sort(&r, &clashes, &err), 0);
-		for (uint32_t i = 0; i < r.count; i++) {
-			const struct volmap_run *a = &r.run[i];
+		memset(seen, 0, sizeof(seen));
+		assert_int_equal(
+		    volmap_runs_sort(&r, count_look, seen, &clashes, &err), 0);
+		assert_int_equal(volmap_runs_join(&r, &err), 0);
+		while (volmap_runs_next(&r, &run, &err) == 1)
+			all[n++] = run;
+		assert_int_equal(n, r.count);
+		for (uint32_t i = 0; i < n; i++) {
+			const struct volmap_run *a = &all[i];
 			int clash = 0;
 
-			for (uint32_t k = 0; k < r.count; k++) {
-				const struct volmap_run *b = &r.run[k];
+			for (uint32_t k = 0; k < n; k++) {
+				const struct volmap_run *b = &all[k];
 
 				clash |= i != k && a->lcn < b->lcn + b->len &&
 					 b->lcn < a->lcn + a->len;
@@ -110,6 +144,8 @@ every_clash_is_marked_and_nothing_else(void **state)
 			marked += (uint32_t)clash;
 		}
 		assert_int_equal(clashes, marked);
+		assert_int_equal(seen[0], n);
+		assert_int_equal(seen[1], marked);
 		volmap_runs_free(&r);
 	}
 }
@@ -117,19 +153,20 @@ every_clash_is_marked_and_nothing_else(void **state)
 static void
 too_many_runs_empty_the_table(void **state)
 {
+	const struct volmap_limits limits = { 3 * 20 * 1000, NULL };
 	struct volmap_runs r;
-	uint32_t clashes;
 
 	(void)state;
-	volmap_runs_init(&r, 2 * VOLMAP_RUNS_MAX + 2, CLUSTER);
-	for (uint32_t i = 0; i <= VOLMAP_RUNS_MAX; i++)
+	volmap_runs_init(&r, 10000, CLUSTER, &limits);
+	for (uint32_t i = 0; i <= 1001; i++) {
+		assert_int_equal(r.overflow, 0);
 		add(&r, i, 0, 2 * i, 1);
+	}
 	assert_true(r.overflow);
 	assert_int_equal(r.count, 0);
 	add(&r, 7, 0, 5, 1);
 	assert_int_equal(r.count, 0);
-	assert_int_equal(volmap_runs_sort(&r, &clashes, &err), 0);
-	assert_int_equal(clashes, 0);
+	assert_int_equal(joined(&r), 0);
 	volmap_runs_free(&r);
 }
 
@@ -206,7 +243,7 @@ plan_of(struct volmap_plan *p, uint32_t clusters)
 	p->clusters = clusters;
 	p->cluster_size = CLUSTER;
 	p->state = all_free;
-	volmap_runs_init(&p->runs, clusters, CLUSTER);
+	volmap_runs_init(&p->runs, clusters, CLUSTER, &ample);
 }
 
 /* First halves of all blocks in front, second halves behind: all lie ahead. */
@@ -216,7 +253,6 @@ pieces_ahead_are_bounded_and_the_rest_comes_alone(void **state)
 	const uint32_t blocks = VOLMAP_AHEAD_MAX + 5000;
 	struct volmap_plan p;
 	struct tally t;
-	uint32_t clashes;
 
 	(void)state;
 	plan_of(&p, blocks * 16 + 77);
@@ -224,7 +260,7 @@ pieces_ahead_are_bounded_and_the_rest_comes_alone(void **state)
 		add(&p.runs, i, 0, i * 8, 8);
 		add(&p.runs, i, 8, (blocks + i) * 8, 8);
 	}
-	assert_int_equal(volmap_runs_sort(&p.runs, &clashes, &err), 0);
+	joined(&p.runs);
 	walk(&p, &t);
 	assert_int_equal(t.data, (uint64_t)blocks * VOLMAP_BLOCK);
 	assert_int_equal(t.hole, 77 * CLUSTER);
@@ -241,7 +277,7 @@ a_shattered_file_comes_in_whole_blocks(void **state)
 	enum { N = 16384 };
 	struct volmap_plan p;
 	struct tally t;
-	uint32_t *place = malloc(N * sizeof(*place)), clashes;
+	uint32_t *place = malloc(N * sizeof(*place));
 	uint64_t x = 99;
 
 	(void)state;
@@ -259,7 +295,7 @@ a_shattered_file_comes_in_whole_blocks(void **state)
 	plan_of(&p, N);
 	for (uint32_t i = 0; i < N; i++)
 		add(&p.runs, 1, i, place[i], 1);
-	assert_int_equal(volmap_runs_sort(&p.runs, &clashes, &err), 0);
+	joined(&p.runs);
 	walk(&p, &t);
 	assert_int_equal(t.cuts, N / 16);
 	assert_int_equal(t.whole_blocks, N / 16);
@@ -274,19 +310,295 @@ a_file_of_lies_is_walked_in_time(void **state)
 	const uint32_t n = 400000;
 	struct volmap_plan p;
 	struct tally t;
-	uint32_t clashes;
 
 	(void)state;
 	plan_of(&p, 2 * n);
 	for (uint32_t i = 0; i < n; i++)
 		add(&p.runs, 1, i % 8, 2 * i, 1);
 	add(&p.runs, 1, 9, 2 * n - 1, 1);
-	assert_int_equal(volmap_runs_sort(&p.runs, &clashes, &err), 0);
-	assert_int_equal(clashes, n);
+	assert_int_equal(joined(&p.runs), n);
 	walk(&p, &t);
 	assert_int_equal(t.data, CLUSTER);
 	assert_int_equal(t.stream, (uint64_t)n * CLUSTER);
 	volmap_plan_free(&p);
+}
+
+/* ------------------------------------------------------------- random plans -- */
+
+#define RANDOM_RUNS 300
+#define RANDOM_CLUSTERS 6000u
+
+struct random_plan {
+	struct volmap_plan p;
+	struct volmap_run run[RANDOM_RUNS]; /* As added, without a run's neighbours. */
+	uint32_t count, left_out;
+};
+
+static uint64_t
+draw(uint64_t *x)
+{
+	*x = *x * 6364136223846793005u + 1442695040888963407u;
+	return *x >> 33;
+}
+
+/*
+ * A few files, each a row of runs that take the next free clusters or, now and
+ * then, any; the same for the same seed.  `lies`: how many of 256 runs are put
+ * anywhere, on the volume and in the file.
+ */
+static void
+make_random(struct random_plan *it, uint64_t seed, unsigned lies,
+    const struct volmap_limits *limits)
+{
+	uint64_t x = seed * 2654435761u + 12345;
+	uint32_t vcn[8] = { 0 }, place[RANDOM_RUNS], at;
+	struct volmap_run run;
+
+	memset(it, 0, sizeof(*it));
+	plan_of(&it->p, RANDOM_CLUSTERS);
+	volmap_runs_init(&it->p.runs, RANDOM_CLUSTERS, CLUSTER, limits);
+	for (uint32_t i = 0; i < RANDOM_RUNS; i++)
+		place[i] = i;
+	for (uint32_t i = RANDOM_RUNS; i-- > 1;) {
+		uint32_t k = (uint32_t)(draw(&x) % (i + 1)), swap = place[i];
+
+		place[i] = place[k];
+		place[k] = swap;
+	}
+	for (uint32_t i = 0; i < RANDOM_RUNS; i++) {
+		memset(&run, 0, sizeof(run));
+		at = (uint32_t)draw(&x) % 8;
+		run.owner = at / 2;
+		run.stream = (uint8_t)(at % 2);
+		run.flags = draw(&x) % 2 ? VOLMAP_RUN_FILE : 0;
+		run.lcn = place[i] * 20;
+		/* Never 20 of 20: neighbours would be joined. */
+		run.len = 1 + (uint32_t)draw(&x) % (draw(&x) % 4 ? 5 : 19);
+		vcn[at] += draw(&x) % 8 ? 0 : (uint32_t)draw(&x) % 40;
+		run.vcn = vcn[at];
+		vcn[at] += run.len;
+		if (draw(&x) % 20 == 0)
+			run.flags |= VOLMAP_RUN_TAIL;
+		else if (draw(&x) % 20 == 0)
+			run.valid = (uint16_t)(1 + draw(&x) % (CLUSTER - 1));
+		if (draw(&x) % 256 < lies) {
+			run.lcn = (uint32_t)draw(&x) % (RANDOM_CLUSTERS - 20);
+			run.vcn = (uint32_t)draw(&x) % 300;
+		}
+		it->run[it->count++] = run;
+		assert_int_equal(volmap_runs_add(&it->p.runs, &run, &err), 0);
+	}
+	it->left_out = 1 + (uint32_t)draw(&x) % 8;
+}
+
+/* Sort, leave one owner out, join. */
+static void
+finish_random(struct random_plan *it)
+{
+	uint64_t clashes;
+
+	assert_int_equal(volmap_runs_sort(&it->p.runs, NULL, NULL, &clashes, &err), 0);
+	if (!it->p.runs.overflow)
+		assert_int_equal(
+		    volmap_runs_leave_out(&it->p.runs, it->left_out, &err), 0);
+	assert_int_equal(volmap_runs_join(&it->p.runs, &err), 0);
+}
+
+/* Does run `i` clash with any, and is it cut as file data?  The slow way. */
+static int
+is_data(const struct random_plan *it, uint32_t i)
+{
+	const struct volmap_run *a = &it->run[i], *b;
+
+	for (uint32_t k = 0; k < it->count; k++) {
+		b = &it->run[k];
+		if (k != i && a->lcn < b->lcn + b->len && b->lcn < a->lcn + a->len)
+			return 0;
+		if (k != i && a->owner == b->owner && a->stream == b->stream &&
+		    a->vcn < b->vcn + b->len && b->vcn < a->vcn + a->len)
+			return 0;
+	}
+	return (a->flags & VOLMAP_RUN_TAIL) == 0 &&
+	       ((a->flags & VOLMAP_RUN_FILE) == 0 || a->owner != it->left_out);
+}
+
+/* The block that holds byte `at` of the volume, from the runs as they were added. */
+static void
+block_of(const struct random_plan *it, const uint8_t *data, uint64_t at,
+    struct volmap_cut *out)
+{
+	const struct volmap_run *mine = NULL, *r;
+	uint64_t from, start, end;
+	uint32_t last = 0;
+
+	for (uint32_t i = 0; i < it->count && mine == NULL; i++)
+		if (data[i] && it->run[i].lcn <= at / CLUSTER &&
+		    at / CLUSTER < it->run[i].lcn + it->run[i].len)
+			mine = &it->run[i];
+	assert_non_null(mine);
+	from = ((uint64_t)mine->vcn * CLUSTER + at - mine->lcn * CLUSTER) / VOLMAP_BLOCK *
+	       VOLMAP_BLOCK;
+	memset(out, 0, sizeof(*out));
+	for (;;) {
+		/* The run of the file that comes next; none overlap. */
+		r = NULL;
+		for (uint32_t i = 0; i < it->count; i++)
+			if (data[i] && it->run[i].owner == mine->owner &&
+			    it->run[i].stream == mine->stream && it->run[i].vcn >= last &&
+			    (r == NULL || it->run[i].vcn < r->vcn))
+				r = &it->run[i];
+		if (r == NULL || (uint64_t)r->vcn * CLUSTER >= from + VOLMAP_BLOCK)
+			return;
+		last = r->vcn + r->len;
+		start = (uint64_t)r->vcn * CLUSTER;
+		end = start + volmap_runs_valid(&it->p.runs, r);
+		start = start > from ? start : from;
+		end = end < from + VOLMAP_BLOCK ? end : from + VOLMAP_BLOCK;
+		if (start >= end)
+			continue;
+		assert_true(out->count < VOLMAP_PIECES_MAX);
+		out->piece[out->count].offset =
+		    (uint64_t)r->lcn * CLUSTER + start - (uint64_t)r->vcn * CLUSTER;
+		out->piece[out->count++].len = (uint32_t)(end - start);
+	}
+}
+
+static uint64_t
+covered(const struct volmap_cut *c)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < c->count; i++)
+		sum += c->piece[i].len;
+	return c->kind == VOLMAP_DATA ? sum : c->len;
+}
+
+/*
+ * Cuts of the plan in much memory and in little are the same, and every block is
+ * what the slow way makes of the runs.
+ */
+static void
+cuts_are_the_same_however_little_memory_there_is(void **state)
+{
+	static struct random_plan much, few;
+	struct volmap_walk *w, *v;
+	struct volmap_cut a, b, c;
+	uint8_t data[RANDOM_RUNS];
+	uint64_t sum, blocks = 0;
+	int got;
+
+	(void)state;
+	for (uint64_t seed = 0; seed < 60; seed++) {
+		spill_array_init(&array);
+		make_random(&much, seed, seed % 3 * 10, &ample);
+		make_random(&few, seed, seed % 3 * 10, &scant);
+		finish_random(&much);
+		finish_random(&few);
+		assert_true(volmap_runs_spilled(&few.p.runs) > 0);
+		assert_int_equal(volmap_runs_spilled(&much.p.runs), 0);
+		for (uint32_t i = 0; i < much.count; i++)
+			data[i] = (uint8_t)is_data(&much, i);
+		w = volmap_walk_new(&much.p, (uint64_t)RANDOM_CLUSTERS * CLUSTER);
+		v = volmap_walk_new(&few.p, (uint64_t)RANDOM_CLUSTERS * CLUSTER);
+		for (sum = 0; (got = volmap_walk_next(w, &a, &err)) == 1;
+		     sum += covered(&a)) {
+			assert_int_equal(volmap_walk_next(v, &b, &err), 1);
+			assert_int_equal(a.kind, b.kind);
+			assert_int_equal(a.offset, b.offset);
+			assert_int_equal(a.len, b.len);
+			assert_int_equal(a.count, b.count);
+			for (uint32_t i = 0; i < a.count; i++) {
+				assert_int_equal(a.piece[i].offset, b.piece[i].offset);
+				assert_int_equal(a.piece[i].len, b.piece[i].len);
+			}
+			if (a.kind != VOLMAP_DATA)
+				continue;
+			block_of(&much, data, a.offset, &c);
+			assert_int_equal(a.count, c.count);
+			for (uint32_t i = 0; i < a.count; i++) {
+				assert_int_equal(a.piece[i].offset, c.piece[i].offset);
+				assert_int_equal(a.piece[i].len, c.piece[i].len);
+			}
+			blocks += a.count > 1;
+		}
+		assert_int_equal(got, 0);
+		assert_int_equal(volmap_walk_next(v, &b, &err), 0);
+		assert_int_equal(sum, (uint64_t)RANDOM_CLUSTERS * CLUSTER);
+		volmap_walk_free(w);
+		volmap_walk_free(v);
+		volmap_plan_free(&much.p);
+		volmap_plan_free(&few.p);
+		assert_int_equal(array.files, 0);
+	}
+	assert_true(blocks > 1000);
+}
+
+/* Walk a random plan over `array` as it is set; the walk's failure, or 0. */
+static int
+walk_over_array(struct random_plan *it, uint64_t *data)
+{
+	struct volmap_walk *w;
+	struct volmap_cut cut;
+	uint64_t sum = 0;
+	int got, code;
+
+	*data = 0;
+	make_random(it, 4, 10, &little);
+	finish_random(it);
+	w = volmap_walk_new(&it->p, (uint64_t)RANDOM_CLUSTERS * CLUSTER);
+	while ((got = volmap_walk_next(w, &cut, &err)) == 1) {
+		sum += covered(&cut);
+		*data += cut.kind == VOLMAP_DATA ? cut.len : 0;
+	}
+	if (got == 0)
+		assert_int_equal(sum, (uint64_t)RANDOM_CLUSTERS * CLUSTER);
+	code = got == 0 ? 0 : err.code;
+	err = (struct err)ERR_INIT;
+	volmap_walk_free(w);
+	return code;
+}
+
+/* While the map is made a lost spill costs cuts, no cover; later it is told. */
+static void
+a_spill_that_fails_loses_no_byte(void **state)
+{
+	static struct random_plan it;
+	uint64_t writes, reads, opens, whole, data, dropped = 0, alone = 0, failed = 0;
+	int code;
+
+	(void)state;
+	spill_array_init(&array);
+	assert_int_equal(walk_over_array(&it, &whole), 0);
+	volmap_plan_free(&it.p);
+	writes = array.writes;
+	reads = array.reads;
+	opens = array.opens;
+	for (uint64_t i = 1; i <= opens + writes + reads; i++) {
+		spill_array_init(&array);
+		array.fail_open = i <= opens ? i : 0;
+		array.fail_write = i > opens && i <= opens + writes ? i - opens : 0;
+		array.fail_read = i > opens + writes ? i - opens - writes : 0;
+		code = walk_over_array(&it, &data);
+		if (code != 0) {
+			assert_int_equal(code, ERR_IO);
+			assert_int_not_equal(array.fail_read, 0);
+			failed++;
+		} else {
+			assert_true(it.p.runs.overflow || it.p.runs.alone);
+			volmap_plan_note_runs(&it.p);
+			assert_non_null(strstr(
+			    it.p.note, array.fail_write != 0  ? "no space left"
+				       : array.fail_read != 0 ? "bad sector"
+							      : "no such directory"));
+			assert_int_equal(data, it.p.runs.overflow ? 0 : whole);
+			dropped += (uint64_t)it.p.runs.overflow;
+			alone += (uint64_t)it.p.runs.alone;
+		}
+		volmap_plan_free(&it.p);
+		assert_int_equal(array.files, 0);
+	}
+	/* All three were met. */
+	assert_true(dropped > 20 && alone > 10 && failed > 5);
 }
 
 static void
@@ -310,13 +622,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(runs_are_sorted_both_ways),
+		cmocka_unit_test(runs_come_along_the_volume),
 		cmocka_unit_test(neighbours_are_joined),
 		cmocka_unit_test(every_clash_is_marked_and_nothing_else),
 		cmocka_unit_test(too_many_runs_empty_the_table),
 		cmocka_unit_test(pieces_ahead_are_bounded_and_the_rest_comes_alone),
 		cmocka_unit_test(a_shattered_file_comes_in_whole_blocks),
 		cmocka_unit_test(a_file_of_lies_is_walked_in_time),
+		cmocka_unit_test(cuts_are_the_same_however_little_memory_there_is),
+		cmocka_unit_test(a_spill_that_fails_loses_no_byte),
 		cmocka_unit_test(doubt_leaves_no_hole_and_keeps_the_first_reason),
 	};
 
