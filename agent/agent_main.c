@@ -68,6 +68,7 @@ work(const struct command *cmd, struct err *err)
 	    state_machine(cmd->machine_id, c->machine, err) != 0 ||
 	    read_settings(c, err) != 0)
 		goto out;
+	state_set_socket_buffer(c->st, c->settings.socket_buffer);
 	if (cmd->server != NULL && state_override_address(c->st, cmd->server, err) != 0)
 		goto out;
 	rc = dispatch(c, err);

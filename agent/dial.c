@@ -14,13 +14,14 @@
 
 #define TICKET_MAX (16u * 1024)
 
-static const struct conn_limits limits = { .handshake_ms = DIAL_TIMEOUT_MS,
-	.silence_ms = DIAL_SILENCE_MS };
-
 /* Connect, resuming the last session if its ticket is still there. */
 static int
 reach(struct dial *d, const struct state_identity *id, struct err *err)
 {
+	const struct conn_limits limits = { .handshake_ms = DIAL_TIMEOUT_MS,
+		.silence_ms = DIAL_SILENCE_MS,
+		.sndbuf = state_socket_buffer(d->st),
+		.rcvbuf = state_socket_buffer(d->st) };
 	struct buf ticket = BUF_INIT(TICKET_MAX);
 	int rc = -1;
 

@@ -125,6 +125,19 @@ settings_level(const char *text, int *level, struct err *err)
 	return 0;
 }
 
+/* A number of bytes that a socket's buffer may have. */
+static int
+bytes(const char *text, int *out, struct err *err)
+{
+	size_t n = strspn(text, "0123456789");
+
+	if (n == 0 || n > 9 || text[n] != '\0')
+		return err_set(err, ERR_CORRUPT,
+		    "'%s' is no number of bytes from 0 to 999999999", text);
+	*out = atoi(text);
+	return 0;
+}
+
 /* One line's meaning while the file is read. */
 struct reading {
 	struct settings *s;
@@ -146,6 +159,8 @@ agent_key(struct reading *r, const char *name, const char *value)
 	}
 	if (strcmp(name, "retry-for") == 0)
 		return settings_duration(value, &r->s->retry_s, r->err);
+	if (strcmp(name, "socket-buffer") == 0)
+		return bytes(value, &r->s->socket_buffer, r->err);
 	return err_set(r->err, ERR_CORRUPT, "unknown key '%s' in [agent]", name);
 }
 

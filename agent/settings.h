@@ -35,7 +35,8 @@ struct settings {
 	int level;
 	uint32_t interval_s;
 	uint32_t retry_s;
-	unsigned count; /* Volumes. */
+	int socket_buffer; /* Bytes, each way; 0: the system's. */
+	unsigned count;	   /* Volumes. */
 	struct settings_volume volumes[SETTINGS_VOLUMES_MAX];
 };
 

@@ -22,6 +22,7 @@ struct state {
 	int dir_fd;
 	int lock_fd;			 /* -1: not locked. */
 	char address[STATE_ADDRESS_MAX]; /* "": the one in the file. */
+	int socket_buffer;
 };
 
 int
@@ -300,6 +301,18 @@ state_override_address(struct state *st, const char *address, struct err *err)
 		return err_set(err, ERR_LIMIT, "address %.40s...: too long", address);
 	strcpy(st->address, address);
 	return 0;
+}
+
+void
+state_set_socket_buffer(struct state *st, int bytes)
+{
+	st->socket_buffer = bytes;
+}
+
+int
+state_socket_buffer(const struct state *st)
+{
+	return st->socket_buffer;
 }
 
 void

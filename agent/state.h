@@ -87,6 +87,10 @@ void state_identity_free(struct state_identity *id);
 /* From now on state_identity() gives this address in place of the kept one; copied. */
 int state_override_address(struct state *st, const char *address, struct err *err);
 
+/* Bytes of the socket's buffers of connections from now on; 0: the system's. */
+void state_set_socket_buffer(struct state *st, int bytes);
+int state_socket_buffer(const struct state *st);
+
 /* Keep what enrolment or renewal gave. */
 int state_enrolled(const struct state *st, const struct cert *cert, const struct cert *ca,
     const char *address, struct err *err);

@@ -51,6 +51,8 @@ static const struct key keys[] = {
 	    "a session in which nothing moves for so long ends" },
 	{ "handshake-timeout", DURATION, AT(handshake_s), 0, 1, 600, 0, "20s",
 	    "a connection must be through TLS by then" },
+	{ "socket-buffer", SIZE, AT(socket_buffer), 0, 0, 1 << 30, 0, "0",
+	    "bytes of each connection's two buffers in the kernel; 0: the system's" },
 	{ "drain-timeout", DURATION, AT(drain_s), 0, 0, 3600, 1, "20s",
 	    "at the end, requests in hand have so long" },
 	{ "agents-may-restore", YESNO, AT(agents_may_restore), 0, 0, 1, 1, "yes",

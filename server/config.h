@@ -33,6 +33,7 @@ struct config {
 	uint64_t window;	/* Bytes of Put under way a session. */
 	uint64_t ingest_memory; /* Of Put under way in all sessions. */
 	uint64_t silence_s, handshake_s, drain_s;
+	uint64_t socket_buffer; /* Bytes, each way; 0: the system's. */
 
 	int agents_may_restore;
 	uint64_t certificate_s; /* Life of an agent's certificate. */

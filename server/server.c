@@ -116,6 +116,8 @@ start_listening(struct server *s, struct err *err)
 	/* Silence is for the session to judge: it knows whose turn it is. */
 	const struct conn_limits limits = {
 		.handshake_ms = (uint32_t)(s->config.handshake_s * 1000),
+		.sndbuf = (int)s->config.socket_buffer,
+		.rcvbuf = (int)s->config.socket_buffer,
 	};
 
 	s->world = (struct session_world){

@@ -62,7 +62,7 @@ struct conn_limits {
 				  Default 0: never. */
 	size_t frame_max;      /* Clients: longest payload accepted; default
 				  FRAME_PAYLOAD_MAX. */
-	int sndbuf, rcvbuf;    /* Socket buffers in bytes, 0: the system's; tests. */
+	int sndbuf, rcvbuf;    /* Socket buffers in bytes, 0: the system's. */
 };
 
 /*

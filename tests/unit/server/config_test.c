@@ -36,6 +36,7 @@ every_key_can_be_set(void **state)
 		  "threads = 3\nworkers = 4\ndisk-workers = 5\n"
 		  "max-sessions = 17\nwindow = 16M\ningest-memory = 64M\n"
 		  "silence-timeout = 90s\nhandshake-timeout = 5\ndrain-timeout = 2m\n"
+		  "socket-buffer = 64K\n"
 		  "agents-may-restore = no\ncertificate-lifetime = 30d\n"
 		  "log-level = debug\nlog-format = json",
 		&err),
@@ -53,6 +54,7 @@ every_key_can_be_set(void **state)
 	assert_int_equal(config.silence_s, 90);
 	assert_int_equal(config.handshake_s, 5);
 	assert_int_equal(config.drain_s, 120);
+	assert_int_equal(config.socket_buffer, 64 << 10);
 	assert_int_equal(config.agents_may_restore, 0);
 	assert_int_equal(config.certificate_s, 30 * 86400);
 	assert_int_equal(config.log_level, LOG_DEBUG);
