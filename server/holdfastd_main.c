@@ -21,7 +21,7 @@
 #define CONFIG_DEFAULT "/etc/holdfast/holdfastd.conf"
 
 static int
-usage(FILE *to)
+help(void)
 {
 	(void)fputs(
 	    "usage: holdfastd [--config FILE] [--check-config]\n"
@@ -38,8 +38,8 @@ usage(FILE *to)
 	    "SIGTERM, SIGINT: finish requests in hand and stop.  SIGHUP: read the\n"
 	    "configuration again.  `holdfast init DIR` makes a store and a "
 	    "configuration.\n",
-	    to);
-	return to == stdout ? 0 : 2;
+	    stdout);
+	return 0;
 }
 
 /* Read and parse the file, whole. */
@@ -159,9 +159,15 @@ main(int argc, char **argv)
 			(void)puts("holdfastd " HOLDFAST_VERSION);
 			free(config);
 			return 0;
-		} else {
+		} else if (strcmp(argv[i], "--help") == 0) {
 			free(config);
-			return usage(strcmp(argv[i], "--help") == 0 ? stdout : stderr);
+			return help();
+		} else {
+			(void)fprintf(stderr, "holdfastd: %s: %s; try --help\n", argv[i],
+			    strcmp(argv[i], "--config") == 0 ? "a file is missing"
+							     : "no such option");
+			free(config);
+			return 2;
 		}
 	}
 	if (config == NULL || load(path, config, &err) != 0) {

@@ -30,6 +30,7 @@ struct tls_config;
 struct cli {
 	const char *operator_dir; /* --operator, or NULL. */
 	const char *server;	  /* --server, or NULL. */
+	char **argv;		  /* The command and its arguments. */
 
 	struct cert_identity me;
 	struct cert_key *key;
@@ -109,8 +110,15 @@ void cli_table_print(struct cli_table *t); /* And frees it. */
 /* Print "holdfast: COMMAND: why" and return 1. */
 int cli_fail(const char *command, const struct err *err);
 
-/* Print how the command is used to standard error and return 2. */
-int cli_usage(const char *command);
+/* Print in one line what is wrong with the command line and return 2. */
+int cli_usage(const char *command, const char *fmt, ...) ERR_PRINTF(2, 3);
+
+/*
+ * Are there as many words behind the options as `min` to `max`?  0, or 2 when that
+ * was said: `missing` names the first that lacks.
+ */
+int cli_words(
+    const char *command, int argc, char **argv, int min, int max, const char *missing);
 
 /*
  * Options of every command; values from CLI_OPT_FIRST on are the command's own.

@@ -63,8 +63,8 @@ cli_hosts(struct cli *c, int argc, char **argv)
 		else if ((rc = cli_option(c, "hosts", opt)) != 0)
 			return rc - 1;
 	}
-	if (argc != optind)
-		return cli_usage("hosts");
+	if ((rc = cli_words("hosts", argc, argv, 0, 0, "")) != 0)
+		return rc;
 	if (cli_connect(c, &err) != 0)
 		return cli_fail("hosts", &err);
 	if (l.json == NULL)
@@ -91,8 +91,8 @@ cli_revoke(struct cli *c, int argc, char **argv)
 		if ((rc = cli_option(c, "revoke", opt)) != 0)
 			return rc - 1;
 	}
-	if (argc - optind != 1)
-		return cli_usage("revoke");
+	if ((rc = cli_words("revoke", argc, argv, 1, 1, "NAME")) != 0)
+		return rc;
 	m.host = argv[optind];
 	if (cli_connect(c, &err) != 0 ||
 	    channel_call(c->ch, &m.base, MSG_DONE, &reply, &err) != 0)
@@ -139,8 +139,8 @@ cli_stats(struct cli *c, int argc, char **argv)
 		else if ((rc = cli_option(c, "stats", opt)) != 0)
 			return rc - 1;
 	}
-	if (argc != optind)
-		return cli_usage("stats");
+	if ((rc = cli_words("stats", argc, argv, 0, 0, "")) != 0)
+		return rc;
 	if (cli_connect(c, &err) != 0 ||
 	    channel_call(c->ch, &m.base, MSG_STATS, &reply, &err) != 0)
 		return cli_fail("stats", &err);

@@ -208,8 +208,8 @@ cli_init(struct cli *c, int argc, char **argv)
 				return rc - 1;
 		}
 	}
-	if (argc - optind != 1)
-		return cli_usage("init");
+	if ((rc = cli_words("init", argc, argv, 1, 1, "DIR")) != 0)
+		return rc;
 	p.dir = argv[optind];
 	(void)umask(077);
 	if (check(&p, &err) != 0 || make(&p, &err) != 0)

@@ -185,8 +185,8 @@ cli_points(struct cli *c, int argc, char **argv)
 		else if ((rc = cli_option(c, "points", opt)) != 0)
 			return rc - 1;
 	}
-	if (argc - optind > 1)
-		return cli_usage("points");
+	if ((rc = cli_words("points", argc, argv, 0, 1, "")) != 0)
+		return rc;
 	if (cli_connect(c, &err) != 0)
 		return cli_fail("points", &err);
 	if (l.json == NULL)
@@ -278,8 +278,8 @@ cli_show(struct cli *c, int argc, char **argv)
 		else if ((rc = cli_option(c, "show", opt)) != 0)
 			return rc - 1;
 	}
-	if (argc - optind != 1)
-		return cli_usage("show");
+	if ((rc = cli_words("show", argc, argv, 1, 1, "HOST[/NUMBER]")) != 0)
+		return rc;
 	if (cli_point_name(argv[optind], host, &sequence, &err) != 0 ||
 	    cli_connect(c, &err) != 0 ||
 	    cli_fetch_points(c, host, sequence, 1, show, &l, &err) != 0)

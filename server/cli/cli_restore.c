@@ -128,8 +128,10 @@ cli_restore(struct cli *c, int argc, char **argv)
 				return rc - 1;
 		}
 	}
-	if (argc - optind != 1 || job.target == NULL)
-		return cli_usage("restore");
+	if ((rc = cli_words("restore", argc, argv, 1, 1, "HOST[/NUMBER]")) != 0)
+		return rc;
+	if (job.target == NULL)
+		return cli_usage("restore", "--to FILE|DEVICE is missing");
 	job.host = host;
 	if (cli_point_name(argv[optind], host, &job.sequence, &err) != 0 ||
 	    restore(c, &job, &choice, &r, &err) != 0)

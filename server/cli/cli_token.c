@@ -27,15 +27,18 @@ cli_enroll_token(struct cli *c, int argc, char **argv)
 		case USES:
 			if (strspn(optarg, "0123456789") != strlen(optarg) ||
 			    strlen(optarg) > 6 || (m.uses = (uint32_t)atoi(optarg)) == 0)
-				return cli_usage("enroll-token");
+				return cli_usage("enroll-token",
+				    "--uses '%s': a number from 1 to 999999", optarg);
 			break;
 		case TTL:
 			if (cli_duration(optarg, &m.ttl_s) != 0 || m.ttl_s == 0)
-				return cli_usage("enroll-token");
+				return cli_usage("enroll-token",
+				    "--ttl '%s': say 90s, 15m, 6h or 2d", optarg);
 			break;
 		case NETWORK:
 			if (m.n_networks == NETWORKS_MAX)
-				return cli_usage("enroll-token");
+				return cli_usage("enroll-token",
+				    "--network: at most %d of them", NETWORKS_MAX);
 			networks[m.n_networks++] = optarg;
 			break;
 		case GROUP:
@@ -49,8 +52,8 @@ cli_enroll_token(struct cli *c, int argc, char **argv)
 				return rc - 1;
 		}
 	}
-	if (argc != optind)
-		return cli_usage("enroll-token");
+	if ((rc = cli_words("enroll-token", argc, argv, 0, 0, "")) != 0)
+		return rc;
 	if (cli_connect(c, &err) != 0 ||
 	    channel_call(c->ch, &m.base, MSG_TOKEN_TEXT, &reply, &err) != 0)
 		return cli_fail("enroll-token", &err);
@@ -104,24 +107,32 @@ cli_operator(struct cli *c, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
 		case ROLE:
-			if (cert_role_parse(optarg, &role) != 0)
-				return cli_usage("operator");
+			if (cert_role_parse(optarg, &role) != 0 ||
+			    (role != CERT_VIEWER && role != CERT_RESTORER &&
+				role != CERT_ADMIN))
+				return cli_usage("operator",
+				    "--role '%s': viewer, restorer or admin", optarg);
 			break;
 		case OUT:
 			out = optarg;
 			break;
 		case TTL:
 			if (cli_duration(optarg, &m.ttl_s) != 0 || m.ttl_s == 0)
-				return cli_usage("operator");
+				return cli_usage("operator",
+				    "--ttl '%s': say 90s, 15m, 6h or 2d", optarg);
 			break;
 		default:
 			if ((rc = cli_option(c, "operator", opt)) != 0)
 				return rc - 1;
 		}
 	}
-	if (argc - optind != 2 || strcmp(argv[optind], "add") != 0 || out == NULL ||
-	    (role != CERT_VIEWER && role != CERT_RESTORER && role != CERT_ADMIN))
-		return cli_usage("operator");
+	if ((rc = cli_words("operator", argc, argv, 2, 2, "add NAME")) != 0)
+		return rc;
+	if (strcmp(argv[optind], "add") != 0)
+		return cli_usage("operator", "'%s': only add is known", argv[optind]);
+	if (role == CERT_NOBODY || out == NULL)
+		return cli_usage("operator", "%s is missing",
+		    out == NULL ? "--out DIR" : "--role viewer|restorer|admin");
 	m.name = argv[optind + 1];
 	m.role = (uint32_t)role;
 	if (cli_connect(c, &err) != 0 || add(c, &m, out, &err) != 0)

@@ -49,7 +49,8 @@ cli_verify(struct cli *c, int argc, char **argv)
 			m.sample = strtod(optarg, &end);
 			if (*end != '\0' || end == optarg ||
 			    !(m.sample > 0 && m.sample <= 1))
-				return cli_usage("verify");
+				return cli_usage("verify",
+				    "--sample '%s': a share above 0, up to 1", optarg);
 			break;
 		case TREES:
 			m.trees = 1;
@@ -59,8 +60,8 @@ cli_verify(struct cli *c, int argc, char **argv)
 				return rc - 1;
 		}
 	}
-	if (argc != optind)
-		return cli_usage("verify");
+	if ((rc = cli_words("verify", argc, argv, 0, 0, "")) != 0)
+		return rc;
 	if (cli_connect(c, &err) != 0)
 		return cli_fail("verify", &err);
 	rc = cli_each(c, &m.base, MSG_VERIFY_REPORT, watch, &w, &err);

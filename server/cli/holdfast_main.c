@@ -2,6 +2,7 @@
  * holdfast - the operator's command line.
  */
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -92,10 +93,28 @@ help_one(const struct cli_command *c, FILE *to)
 }
 
 int
-cli_usage(const char *command)
+cli_usage(const char *command, const char *fmt, ...)
 {
-	help_one(find(command), stderr);
+	va_list ap;
+
+	(void)fprintf(stderr, "holdfast: %s: ", command);
+	va_start(ap, fmt);
+	(void)vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	(void)fprintf(stderr, "; try `holdfast %s --help`\n", command);
 	return 2;
+}
+
+int
+cli_words(
+    const char *command, int argc, char **argv, int min, int max, const char *missing)
+{
+	if (argc - optind < min)
+		return cli_usage(command, "%s is missing", missing);
+	if (argc - optind > max)
+		return cli_usage(
+		    command, "'%s' is one word too many", argv[optind + max]);
+	return 0;
 }
 
 int
@@ -120,7 +139,11 @@ cli_option(struct cli *c, const char *command, int opt)
 		help_one(find(command), stdout);
 		return 1;
 	default:
-		return cli_usage(command) + 1;
+		/* optopt is the option's number if it is known. */
+		return cli_usage(command,
+			   optopt == 0 ? "no option '%s'" : "%s: a value is missing",
+			   c->argv[optind - 1]) +
+		       1;
 	}
 }
 
@@ -134,6 +157,7 @@ main(int argc, char **argv)
 	int opt, rc, first;
 
 	(void)signal(SIGPIPE, SIG_IGN);
+	opterr = 0; /* We say it, in a line that is like all others. */
 	while ((opt = getopt_long(argc, argv, "+", options, NULL)) != -1) {
 		switch (opt) {
 		case 1:
@@ -149,12 +173,15 @@ main(int argc, char **argv)
 			(void)puts("holdfast " HOLDFAST_VERSION);
 			return 0;
 		default:
-			help_all(stderr);
+			(void)fprintf(stderr, "holdfast: %s%s; try `holdfast --help`\n",
+			    argv[optind - 1],
+			    optopt == 0 ? ": no such option" : ": a value is missing");
 			return 2;
 		}
 	}
 	if (optind >= argc) {
-		help_all(stderr);
+		(void)fputs(
+		    "holdfast: a command is missing; try `holdfast --help`\n", stderr);
 		return 2;
 	}
 	command = find(argv[optind]);
@@ -165,6 +192,7 @@ main(int argc, char **argv)
 		return 2;
 	}
 	first = optind;
+	c.argv = argv + first;
 	optind = 0; /* glibc: start over, with the command as program. */
 	rc = command->run(&c, argc - first, argv + first);
 	cli_close(&c);
