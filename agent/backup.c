@@ -148,8 +148,8 @@ make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
 	job->root.size = info->size;
 	job->root.sector_size = info->sector_size;
 	job->root.grade = (enum tree_grade)info->grade;
-	job->root.sequence = info->sequence;
-	memcpy(job->root.generation, info->generation, sizeof(job->root.generation));
+	job->root.generation = info->generation;
+	memcpy(job->root.nonce, info->nonce, sizeof(job->root.nonce));
 	strcpy(job->root.provider, "offline");
 	job->keys = &s->dial.keys;
 	job->up = s->up;
@@ -181,6 +181,8 @@ add_counts(struct uplink_counts *sum, const struct uplink_counts *c)
 	sum->zero_bytes += c->zero_bytes;
 	sum->hole_bytes += c->hole_bytes;
 	sum->excluded_bytes += c->excluded_bytes;
+	for (unsigned i = 0; i < EXTENT_REASONS; i++)
+		sum->excluded_by[i] += c->excluded_by[i];
 	sum->chunks += c->chunks;
 	sum->new_chunks += c->new_chunks;
 }

@@ -15,7 +15,7 @@
 #define HEADER_LEN 80u
 #define NODE_HEADER_LEN 44u
 
-static const uint8_t magic[8] = { 'H', 'F', 'C', 'A', 'C', 'H', 'E', '0' };
+static const uint8_t magic[8] = { 'H', 'F', 'C', 'A', 'C', 'H', 'E', '1' };
 
 struct cache_writer {
 	FILE *f;

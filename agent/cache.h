@@ -10,7 +10,7 @@
  * leaf equal to the one before it comes once, so a leaf stands for all spans up
  * to the next one's), sealed with the root's id:
  *
- *	+0	8	magic "HFCACHE0"
+ *	+0	8	magic "HFCACHE1"
  *	+8	32	id of the root; zeros until sealed
  *	+40	8	nodes
  *	+48	32	BLAKE3-256 of the bytes before

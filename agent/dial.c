@@ -40,9 +40,8 @@ reach(struct dial *d, const struct state_identity *id, struct err *err)
 static int
 understand(struct dial *d, const Wire__Welcome *w, struct err *err)
 {
-	if (w->version != MSG_VERSION)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "the server speaks version %u, we %u", w->version, MSG_VERSION);
+	if (msg_welcome_ok(w, NULL, 0, err) != 0)
+		return -1;
 	if (w->domain_key.len != CHUNK_KEY_LEN)
 		return err_set(err, ERR_PROTOCOL, "the server gave no dedup key");
 	if (strlen(w->name) >= sizeof(d->welcome.name))

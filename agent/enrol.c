@@ -59,6 +59,7 @@ greet(struct channel *ch, const struct enrol_options *o, struct err *err)
 {
 	Wire__Hello hello = WIRE__HELLO__INIT;
 	ProtobufCMessage *reply = NULL;
+	int rc;
 
 	hello.version = MSG_VERSION;
 	hello.program = "holdfast-agent " HOLDFAST_VERSION;
@@ -66,8 +67,9 @@ greet(struct channel *ch, const struct enrol_options *o, struct err *err)
 	hello.machine.len = STATE_HASH_LEN;
 	if (channel_call(ch, &hello.base, MSG_WELCOME, &reply, err) != 0)
 		return -1;
+	rc = msg_welcome_ok((const Wire__Welcome *)reply, NULL, 0, err);
 	msg_free(reply);
-	return 0;
+	return rc;
 }
 
 /* One attempt. */

@@ -12,6 +12,7 @@
 #include "agent/volmap_runs.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
+#include "proto/chunk/tree.h"
 
 /* VSS keeps a difference area in {of the snapshot}{of VSS}: 38 characters each. */
 static const char vss_guid[] = "{3808876b-c176-4e48-b7ae-04046e6cc752}";
@@ -228,13 +229,18 @@ static int
 leave_out(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_candidate *c,
     const struct ntfs_candidate *first, struct err *err)
 {
+	static const uint8_t reason[] = { [NTFS_PLAIN] = EXTENT_OTHER,
+		[NTFS_AREA] = EXTENT_SHADOW,
+		[NTFS_PAGE] = EXTENT_PAGEFILE,
+		[NTFS_SWAP] = EXTENT_SWAPFILE,
+		[NTFS_MEMORY] = EXTENT_HIBERFIL };
 	int good;
 
 	if (first->clusters == 0 || first->shared)
 		return 0;
 	if ((good = is_told(v, c, first->clusters, err)) != 1)
 		return good;
-	return volmap_runs_leave_out(&plan->runs, c->record, err);
+	return volmap_runs_leave_out(&plan->runs, c->record, reason[c->kind], err);
 }
 
 int

@@ -77,6 +77,8 @@ pipeline_count(struct pipeline *p, const struct uplink_counts *more)
 	p->counts.zero_bytes += more->zero_bytes;
 	p->counts.hole_bytes += more->hole_bytes;
 	p->counts.excluded_bytes += more->excluded_bytes;
+	for (unsigned i = 0; i < EXTENT_REASONS; i++)
+		p->counts.excluded_by[i] += more->excluded_by[i];
 	p->counts.chunks += more->chunks;
 	p->counts.new_chunks += more->new_chunks;
 	pthread_mutex_unlock(&p->lock);

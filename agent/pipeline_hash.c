@@ -83,6 +83,7 @@ take_slab(struct hasher *h, struct pipeline_slab *s)
 		c->piece = it->piece;
 		c->count = it->count;
 		c->kind = it->kind == VOLMAP_HOLE ? CHUNK_IS_HOLE : CHUNK_IS_EXCLUDED;
+		c->reason = it->reason;
 		if (it->replay)
 			c->kind = CHUNK_IS_REPLAY;
 		else if (it->kind == VOLMAP_DATA)

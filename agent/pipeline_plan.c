@@ -251,12 +251,15 @@ place_range(struct planner *pl, const struct pipeline_chunk *c, struct err *err)
 {
 	struct extent e = { .kind =
 				c->kind == CHUNK_IS_HOLE ? EXTENT_HOLE : EXTENT_EXCLUDED,
+		.reason = c->reason,
 		.offset = c->offset };
 
-	if (c->kind == CHUNK_IS_HOLE)
+	if (c->kind == CHUNK_IS_HOLE) {
 		pl->counts.hole_bytes += c->len;
-	else
+	} else {
 		pl->counts.excluded_bytes += c->len;
+		pl->counts.excluded_by[c->reason] += c->len;
+	}
 	return append(pl, &e, c->len, err);
 }
 

@@ -199,7 +199,7 @@ take_cut(struct reader *r, struct volmap_cut *cut, struct err *err)
 		break;
 	}
 	if ((rc = make_room(r, 0, 0, err)) == 1)
-		new_item(r, cut->kind, cut->offset, cut->len);
+		new_item(r, cut->kind, cut->offset, cut->len)->reason = cut->reason;
 	return rc;
 }
 

@@ -59,6 +59,7 @@ struct pipeline_item {
 	uint32_t at;	       /* Where its bytes are in mem. */
 	uint32_t piece, count; /* DATA: which of the slab's pieces. */
 	int replay;	       /* Not read: an interrupted run has named it. */
+	uint8_t reason;	       /* EXCLUDED: enum extent_reason. */
 };
 
 enum pipeline_chunk_kind {
@@ -75,6 +76,7 @@ struct pipeline_chunk {
 	uint64_t offset, len; /* Of the lowest piece; whole length. */
 	uint32_t at;
 	uint32_t piece, count; /* None for HOLE and EXCLUDED. */
+	uint8_t reason;	       /* EXCLUDED: enum extent_reason. */
 	struct chunk_id id;
 };
 

@@ -45,11 +45,12 @@ struct snapshot_info {
 	uint64_t size;	      /* Bytes, > 0; a multiple of sector_size. */
 	uint32_t sector_size; /* Bytes; a power of two, 512..4096. */
 	enum snapshot_grade grade;
-	int flushed;		/* The file system was flushed at the cut: its
-				 * own allocation bitmap is the truth. */
-	int64_t frozen_at;	/* Microseconds since 1970-01-01 UTC. */
-	uint8_t generation[16]; /* Changes when change tracking restarts; or 0. */
-	uint64_t sequence;	/* Grows by one per freeze in a generation. */
+	int flushed;	     /* The file system was flushed at the cut: its
+			      * own allocation bitmap is the truth. */
+	int64_t frozen_at;   /* Microseconds since 1970-01-01 UTC. */
+	uint64_t generation; /* Of change tracking: it grows; or 0. */
+	uint8_t nonce[16];   /* Random for each generation: a volume that was
+			      * reverted or cloned repeats numbers, not these. */
 };
 
 /* A way of freezing (agent/snapshot_provider.h). */

@@ -16,6 +16,7 @@
 
 #include "agent/state.h"
 #include "proto/chunk/chunk_id.h"
+#include "proto/chunk/tree.h"
 
 struct buf;
 struct channel;
@@ -45,6 +46,7 @@ struct uplink_base {
 struct uplink_counts {
 	uint64_t read_bytes, sent_bytes, new_bytes, known_bytes, zero_bytes, hole_bytes,
 	    excluded_bytes, chunks, new_chunks, duration_us;
+	uint64_t excluded_by[EXTENT_REASONS]; /* By enum extent_reason. */
 };
 
 struct uplink_commit {

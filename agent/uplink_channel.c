@@ -143,10 +143,29 @@ channel_put_wait(void *arg, uint64_t request, struct err *err)
 	return 0;
 }
 
+/* Counts with what they point to. */
+struct counts_room {
+	Wire__Counts m;
+	Wire__Excluded excluded[EXTENT_REASONS], *list[EXTENT_REASONS];
+};
+
 static void
-counts_to_wire(const struct uplink_counts *c, Wire__Counts *m)
+counts_to_wire(const struct uplink_counts *c, struct counts_room *room)
 {
+	Wire__Counts *m = &room->m;
+
 	wire__counts__init(m);
+	m->excluded = room->list;
+	for (unsigned i = 0; i < EXTENT_REASONS; i++) {
+		Wire__Excluded *e = &room->excluded[m->n_excluded];
+
+		if (c->excluded_by[i] == 0)
+			continue;
+		wire__excluded__init(e);
+		e->reason = i;
+		e->bytes = c->excluded_by[i];
+		room->list[m->n_excluded++] = e;
+	}
 	m->read_bytes = c->read_bytes;
 	m->sent_bytes = c->sent_bytes;
 	m->new_bytes = c->new_bytes;
@@ -217,7 +236,7 @@ channel_commit(void *arg, const struct uplink_commit *c,
 {
 	Wire__CommitVolume each[MSG_VOLUMES_MAX], *list[MSG_VOLUMES_MAX];
 	Wire__Commit commit = WIRE__COMMIT__INIT;
-	Wire__Counts counts;
+	struct counts_room counts;
 	struct channel_frame f;
 	uint64_t request;
 	unsigned i;
@@ -234,7 +253,7 @@ channel_commit(void *arg, const struct uplink_commit *c,
 	commit.volumes = list;
 	commit.frozen_at_us = c->frozen_at_us;
 	counts_to_wire(&c->counts, &counts);
-	commit.counts = &counts;
+	commit.counts = &counts.m;
 	commit.note = (char *)c->note;
 	commit.backup.data = (uint8_t *)c->backup;
 	commit.backup.len = sizeof(c->backup);

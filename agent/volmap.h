@@ -58,6 +58,7 @@ struct volmap_cut {
 	uint64_t offset; /* The position: of DATA its lowest piece. */
 	uint64_t len;	 /* Bytes, > 0; of DATA the chunk's length. */
 	uint32_t count;	 /* Pieces; 0 unless DATA. */
+	uint8_t reason;	 /* EXCLUDED: enum extent_reason (proto/chunk/tree.h); else 0. */
 	struct volmap_piece piece[VOLMAP_PIECES_MAX];
 };
 

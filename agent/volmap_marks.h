@@ -22,8 +22,11 @@ enum {
 	VOLMAP_RUN_TAIL = 2,	 /* Lies behind the file's valid data. */
 	VOLMAP_RUN_SHORT = 4,	 /* Less than VOLMAP_GRAIN bytes. */
 	VOLMAP_RUN_CLASH = 8,	 /* Claimed by something else as well. */
-	VOLMAP_RUN_EXCLUDED = 16 /* To be left out. */
+	VOLMAP_RUN_EXCLUDED = 16 /* To be left out: why is in the bits above. */
 };
+
+/* Where an excluded run's flags have its enum extent_reason. */
+#define VOLMAP_RUN_REASON_SHIFT 5
 
 struct volmap_run {
 	uint32_t lcn;	/* First cluster on the volume. */

@@ -248,9 +248,11 @@ volmap_runs_sort(struct volmap_runs *r,
 /* ------------------------------------------------------------------- joining -- */
 
 int
-volmap_runs_leave_out(struct volmap_runs *r, uint32_t owner, struct err *err)
+volmap_runs_leave_out(
+    struct volmap_runs *r, uint32_t owner, uint8_t reason, struct err *err)
 {
-	uint32_t room = r->left_out_room * 2 + 16, *grown, at;
+	uint32_t room = r->left_out_room * 2 + 16, at;
+	struct volmap_left_out *grown;
 
 	if (r->left_out_count == r->left_out_room) {
 		if ((grown = realloc(r->left_out, room * sizeof(*grown))) == NULL)
@@ -258,27 +260,33 @@ volmap_runs_leave_out(struct volmap_runs *r, uint32_t owner, struct err *err)
 		r->left_out = grown;
 		r->left_out_room = room;
 	}
-	for (at = r->left_out_count++; at > 0 && r->left_out[at - 1] > owner; at--)
+	for (at = r->left_out_count++; at > 0 && r->left_out[at - 1].owner > owner; at--)
 		r->left_out[at] = r->left_out[at - 1];
-	r->left_out[at] = owner;
+	r->left_out[at].owner = owner;
+	r->left_out[at].reason = reason;
 	return 0;
 }
 
 static int
 cmp_owners(const void *a, const void *b)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	const struct volmap_left_out *x = a, *y = b;
 
-	return (x > y) - (x < y);
+	return (x->owner > y->owner) - (x->owner < y->owner);
 }
 
 static void
 mark_left_out(const struct volmap_runs *r, struct volmap_run *run)
 {
-	if (r->left_out_count > 0 && (run->flags & VOLMAP_RUN_FILE) != 0 &&
-	    bsearch(&run->owner, r->left_out, r->left_out_count, sizeof(run->owner),
-		cmp_owners) != NULL)
-		run->flags |= VOLMAP_RUN_EXCLUDED;
+	const struct volmap_left_out wanted = { run->owner, 0 }, *found;
+
+	if (r->left_out_count == 0 || (run->flags & VOLMAP_RUN_FILE) == 0)
+		return;
+	found =
+	    bsearch(&wanted, r->left_out, r->left_out_count, sizeof(wanted), cmp_owners);
+	if (found != NULL)
+		run->flags |= (uint8_t)(VOLMAP_RUN_EXCLUDED |
+					found->reason << VOLMAP_RUN_REASON_SHIFT);
 }
 
 static int

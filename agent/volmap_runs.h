@@ -25,6 +25,11 @@
 struct sorter;
 struct volmap_blocks;
 
+struct volmap_left_out {
+	uint32_t owner;
+	uint8_t reason; /* enum extent_reason */
+};
+
 struct volmap_runs {
 	uint64_t count; /* Runs; 0 after an overflow. */
 	uint32_t clusters, cluster_size;
@@ -36,8 +41,8 @@ struct volmap_runs {
 	uint64_t spilled;	  /* By sorters that are gone. */
 	struct volmap_marks walk; /* Along the volume. */
 	struct volmap_blocks *blocks;
-	struct volmap_run last; /* Of length 0, or not in the table yet. */
-	uint32_t *left_out;	/* Owners, sorted. */
+	struct volmap_run last;		  /* Of length 0, or not in the table yet. */
+	struct volmap_left_out *left_out; /* By owner. */
 	uint32_t left_out_count, left_out_room;
 };
 
@@ -65,7 +70,8 @@ int volmap_runs_sort(struct volmap_runs *r,
     uint64_t *clashes, struct err *err);
 
 /* Mark the runs of `owner` that are FILE as EXCLUDED.  ERR_NOMEM. */
-int volmap_runs_leave_out(struct volmap_runs *r, uint32_t owner, struct err *err);
+int volmap_runs_leave_out(
+    struct volmap_runs *r, uint32_t owner, uint8_t reason, struct err *err);
 
 /* Find the blocks that lie in several pieces; the walk may begin.  ERR_NOMEM. */
 int volmap_runs_join(struct volmap_runs *r, struct err *err);

@@ -26,6 +26,7 @@ struct segment {
 	enum seg_kind kind;
 	uint64_t offset, len;  /* Bytes. */
 	struct volmap_run run; /* SEG_FILE */
+	uint8_t reason;	       /* SEG_EXCLUDED: enum extent_reason. */
 };
 
 /* Offsets of the pieces delivered ahead, lowest first. */
@@ -124,6 +125,7 @@ static int
 range(struct volmap_walk *w, struct segment *s, enum seg_kind kind, uint64_t end)
 {
 	s->kind = kind;
+	s->reason = 0;
 	s->offset = w->position;
 	s->len = end - w->position;
 	w->position = end;
@@ -208,9 +210,11 @@ found(struct volmap_walk *w, struct segment *s, struct err *err)
 			assert(run->lcn == at);
 			s->run = *run;
 			w->has_run = 0;
-			return range(w, s,
+			(void)range(w, s,
 			    run->flags & VOLMAP_RUN_EXCLUDED ? SEG_EXCLUDED : SEG_FILE,
 			    byte_of(w, at + run->len));
+			s->reason = run->flags >> VOLMAP_RUN_REASON_SHIFT;
+			return 0;
 		}
 		if (run->lcn + run->len > w->claimed)
 			w->claimed = run->lcn + run->len;
@@ -239,7 +243,7 @@ join(struct volmap_walk *w, struct segment *s, struct err *err)
 	while (s->kind != SEG_FILE && s->kind != SEG_END) {
 		if (found(w, more, err) == -1)
 			return -1;
-		if (more->kind != s->kind)
+		if (more->kind != s->kind || more->reason != s->reason)
 			break;
 		s->len += more->len;
 		more->len = 0;
@@ -323,6 +327,7 @@ gather(struct volmap_walk *w, uint64_t done, struct volmap_piece here,
 			heap_push(&w->heap, out->piece[i].offset);
 	}
 	out->kind = VOLMAP_DATA;
+	out->reason = 0;
 	out->offset = here.offset;
 	out->len = len;
 	out->count = n;
@@ -346,6 +351,7 @@ cut_file(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 		if (!part(w, run, in_file, block + VOLMAP_BLOCK, &here)) {
 			/* Behind the file's last byte: kept, but not the file's. */
 			out->kind = VOLMAP_STREAM;
+			out->reason = 0;
 			out->offset = w->file.offset;
 			out->len = w->file.len;
 			out->count = 0;
@@ -396,6 +402,7 @@ volmap_walk_next(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 		out->offset = s.offset;
 		out->len = s.len;
 		out->count = 0;
+		out->reason = s.reason;
 		return 1;
 	}
 }

@@ -190,6 +190,23 @@ begun(const struct session *s, const char *name)
 	return 0;
 }
 
+/* What was left out, by reason: the host's word, kept as a fact of the point. */
+static int
+draft_excluded(const Wire__Counts *c, struct store_point *p, struct err *err)
+{
+	struct store_excluded e[STORE_EXCLUDED_MAX];
+	size_t n = 0;
+
+	for (; n < c->n_excluded && n < STORE_EXCLUDED_MAX; n++) {
+		if (n > 0 && c->excluded[n]->reason <= c->excluded[n - 1]->reason)
+			return err_set(err, ERR_PROTOCOL,
+			    "Commit: the reasons for leaving bytes out do not rise");
+		e[n].reason = (uint8_t)c->excluded[n]->reason;
+		e[n].bytes = c->excluded[n]->bytes;
+	}
+	return n > 0 ? store_facts_set_excluded(p, e, n, err) : 0;
+}
+
 static int
 draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct err *err)
 {
@@ -232,7 +249,7 @@ draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct er
 	p->counts.chunks = c->chunks;
 	p->counts.new_chunks = c->new_chunks;
 	p->counts.duration_us = c->duration_us;
-	return 0;
+	return draft_excluded(c, p, err);
 }
 
 static void

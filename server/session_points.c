@@ -26,6 +26,22 @@ fill_volume(Wire__VolumeInfo *out, const struct store_volume *v)
 	out->excluded_bytes = v->excluded_bytes;
 }
 
+static void
+fill_excluded(const struct store_point *p, struct session_point_room *room)
+{
+	struct store_excluded e[STORE_EXCLUDED_MAX];
+	size_t n = store_facts_excluded(p, e);
+
+	for (size_t i = 0; i < n; i++) {
+		wire__excluded__init(&room->excluded[i]);
+		room->excluded[i].reason = e[i].reason;
+		room->excluded[i].bytes = e[i].bytes;
+		room->reasons[i] = &room->excluded[i];
+	}
+	room->counts.n_excluded = n;
+	room->counts.excluded = room->reasons;
+}
+
 void
 session_point_fill(
     Wire__Point *out, const struct store_point *p, struct session_point_room *room)
@@ -63,6 +79,7 @@ session_point_fill(
 	o->new_chunks = c->new_chunks;
 	o->duration_us = c->duration_us;
 	o->stored_bytes = c->stored_bytes;
+	fill_excluded(p, room);
 	out->counts = o;
 }
 

@@ -182,6 +182,7 @@ struct session_point_room {
 	Wire__VolumeInfo volumes[STORE_VOLUMES_MAX];
 	Wire__VolumeInfo *pointers[STORE_VOLUMES_MAX];
 	Wire__Counts counts;
+	Wire__Excluded excluded[STORE_EXCLUDED_MAX], *reasons[STORE_EXCLUDED_MAX];
 };
 void session_point_fill(
     Wire__Point *out, const struct store_point *p, struct session_point_room *room);

@@ -143,12 +143,12 @@ int
 catalog_apply(struct catalog *c, const struct journal_record *r, struct err *err)
 {
 	struct journal_event *e = malloc(sizeof(*e));
-	int failed;
+	int known, failed;
 
 	if (e == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to read the journal");
-	failed = journal_decode(r->type, r->payload, r->len, e, err) != 0 ||
-		 apply_event(c, e, r, err) != 0;
+	known = journal_decode(r->type, r->payload, r->len, e, err);
+	failed = known < 0 || (known == 0 && apply_event(c, e, r, err) != 0);
 	if (failed)
 		(void)err_context(
 		    err, "journal record %llu", (unsigned long long)r->end.sequence);

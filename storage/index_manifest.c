@@ -5,15 +5,16 @@
 #include "proto/base/bytes.h"
 #include "proto/base/cursor.h"
 #include "proto/base/err.h"
+#include "proto/base/feature.h"
 #include "proto/chunk/blake3.h"
 #include "storage/index.h"
 #include "storage/index_run.h"
 #include "storage/index_view.h"
 
-#define VERSION 0
-#define FIXED_LEN 40u
+#define VERSION 1
+#define FIXED_LEN 48u
 
-static const uint8_t magic[4] = { 'H', 'F', 'M', '0' };
+static const uint8_t magic[4] = { 'H', 'F', 'M', '1' };
 
 int
 index_view_format(const struct index_view *v, const uint8_t store[PACK_STORE_ID_LEN],
@@ -25,7 +26,8 @@ index_view_format(const struct index_view *v, const uint8_t store[PACK_STORE_ID_
 
 	bad = buf_add(out, magic, 4, err) || buf_add_le16(out, VERSION, err) ||
 	      buf_add_le16(out, damaged != 0, err) ||
-	      buf_add(out, store, PACK_STORE_ID_LEN, err) ||
+	      buf_add(out, store, PACK_STORE_ID_LEN, err) || buf_add_le32(out, 0, err) ||
+	      buf_add_le32(out, v->optional, err) ||
 	      buf_add_le32(out, v->next_run, err) || buf_add_le32(out, v->n_runs, err) ||
 	      buf_add_le32(out, v->covered.n, err) || buf_add_le32(out, v->n_bad, err);
 	for (uint32_t i = 0; !bad && i < v->n_runs; i++)
@@ -113,6 +115,9 @@ index_view_parse(
 	out->damaged = load_le16(p + 6);
 	cursor_init(&c, p + 8, len - 8 - BLAKE3_OUT_LEN);
 	cursor_copy(&c, out->store, PACK_STORE_ID_LEN);
+	if (feature_check(cursor_le32(&c), INDEX_FEATURES, "manifest", err) != 0)
+		return -1;
+	out->optional = cursor_le32(&c);
 	out->next_run = cursor_le32(&c);
 	out->n_runs = cursor_le32(&c);
 	out->covered.n = out->covered.cap = cursor_le32(&c);

@@ -4,15 +4,16 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
+#include "proto/base/feature.h"
 #include "proto/chunk/blake3.h"
 
-#define VERSION 0
+#define VERSION 1
 #define BLOCK_HASH_LEN 16u
 #define BITS_PER_KEY 12u
 #define PROBES 6
 #define FOOTER_HASHED 64u
 
-static const uint8_t magic[4] = { 'H', 'F', 'R', '0' };
+static const uint8_t magic[4] = { 'H', 'F', 'X', '1' };
 
 /* --------------------------------------------------------------- entries -- */
 
@@ -122,6 +123,7 @@ index_run_format_footer(const struct index_run_footer *f, const uint8_t *fences,
 	store_le64(out + 16, f->entries);
 	store_le32(out + 24, f->lines);
 	memcpy(out + 32, f->store, PACK_STORE_ID_LEN);
+	store_le32(out + 48, f->optional);
 	hash_tail(fences, (size_t)f->blocks * INDEX_FENCE_LEN, filter,
 	    (size_t)f->lines * INDEX_LINE_LEN, out, out + FOOTER_HASHED);
 }
@@ -137,9 +139,11 @@ index_run_parse_footer(const uint8_t p[INDEX_FOOTER_LEN], uint64_t file_len,
 	if (load_le16(p + 4) != VERSION)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "run version %u is newer than this program", load_le16(p + 4));
-	if (load_le16(p + 6) != 0 || load_le32(p + 28) != 0 || load_le64(p + 48) != 0 ||
-	    load_le64(p + 56) != 0)
+	if (load_le16(p + 6) != 0 || load_le32(p + 52) != 0 || load_le64(p + 56) != 0)
 		return err_set(err, ERR_CORRUPT, "reserved bytes of a run are not zero");
+	if (feature_check(load_le32(p + 28), INDEX_FEATURES, "run", err) != 0)
+		return -1;
+	out->optional = load_le32(p + 48);
 	out->no = load_le32(p + 8);
 	out->blocks = load_le32(p + 12);
 	out->entries = load_le64(p + 16);

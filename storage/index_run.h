@@ -19,6 +19,9 @@ struct err;
 struct fs;
 struct fs_file;
 
+/* Required features of manifests and runs that this program knows. */
+#define INDEX_FEATURES 0u
+
 #define INDEX_BLOCK_LEN 4096u
 #define INDEX_BLOCK_HEAD 24u
 #define INDEX_ENTRY_LEN 44u
@@ -64,6 +67,7 @@ struct index_run_footer {
 	uint32_t blocks; /* > 0 */
 	uint32_t lines;	 /* Of the filter, > 0. */
 	uint64_t entries;
+	uint32_t optional; /* Features; what we write has none. */
 };
 
 void index_run_format_footer(const struct index_run_footer *f, const uint8_t *fences,

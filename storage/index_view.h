@@ -46,7 +46,8 @@ struct index_view {
 	atomic_uint refs;
 	struct index_run *runs[INDEX_RUNS_MAX]; /* Newest last. */
 	uint32_t n_runs;
-	uint32_t next_run;	    /* Number for the next file. */
+	uint32_t next_run; /* Number for the next file. */
+	uint32_t optional; /* Features of the manifest; what we write has none. */
 	struct index_packs covered; /* Entries in runs count for these only. */
 	struct index_packs gone;    /* Forgotten since opening: for entries in memory. */
 	struct index_bad *bad;	    /* By pack and offset. */
@@ -78,6 +79,7 @@ int index_view_format(const struct index_view *v, const uint8_t store[PACK_STORE
 struct index_manifest {
 	uint8_t store[PACK_STORE_ID_LEN];
 	int damaged;
+	uint32_t optional; /* Features. */
 	uint32_t next_run;
 	uint32_t runs[INDEX_RUNS_MAX], n_runs;
 	uint64_t entries[INDEX_RUNS_MAX];

@@ -17,7 +17,7 @@
 #define PENDING_MAX (4u * 1024 * 1024)
 #define HEAD_LEN 104u
 
-static const uint8_t head_magic[8] = { 'H', 'F', 'J', 'H', 'E', 'A', 'D', '0' };
+static const uint8_t head_magic[8] = { 'H', 'F', 'J', 'H', 'E', 'A', 'D', '1' };
 
 /* A caller waiting for its record; lives on its stack, in a list. */
 struct waiter {
@@ -28,6 +28,7 @@ struct waiter {
 
 struct journal {
 	struct fs_file *file, *head;
+	uint32_t optional; /* Features of the file. */
 	uint8_t key[32], store[JOURNAL_STORE_LEN];
 	int64_t (*clock)(void);
 
@@ -200,7 +201,7 @@ journal_create(struct fs *fs, const uint8_t store[JOURNAL_STORE_LEN],
 
 	memcpy(of.store, store, JOURNAL_STORE_LEN);
 	memcpy(of.key, key, sizeof(of.key));
-	journal_file_header(store, header, &at);
+	journal_file_header(store, 0, header, &at);
 	head_encode(&of, &at, b);
 	if (fs_replace(fs, ".", JOURNAL_NAME, header, sizeof(header), err) != 0)
 		return -1;
@@ -223,7 +224,8 @@ meets_head(
 
 /* Go through all records; cut a torn tail. */
 static int
-recover(struct journal *j, struct window *w, uint64_t *cut, struct err *err)
+recover(struct journal *j, struct window *w, struct journal_event *room, uint64_t *cut,
+    struct err *err)
 {
 	enum journal_parse what = JOURNAL_WHOLE;
 	struct journal_place at = j->end, head;
@@ -239,6 +241,10 @@ recover(struct journal *j, struct window *w, uint64_t *cut, struct err *err)
 			return -1;
 		if (what != JOURNAL_WHOLE)
 			break;
+		/* Before anything is changed, and whatever a catalog has applied. */
+		if (journal_check(&r, room, err) != 0)
+			return err_context(err, "journal record %llu",
+			    (unsigned long long)r.end.sequence);
 		at = r.end;
 	}
 	if (meets_head(&at, &head, err) != 0)
@@ -272,19 +278,20 @@ recover(struct journal *j, struct window *w, uint64_t *cut, struct err *err)
 static int
 open_files(struct journal *j, struct fs *fs, struct window *w, struct err *err)
 {
-	uint8_t header[JOURNAL_FILE_HEADER_LEN], found[JOURNAL_FILE_HEADER_LEN];
+	uint8_t header[JOURNAL_FILE_HEADER_LEN];
 	size_t got;
 
 	if (fs_open(fs, JOURNAL_NAME, FS_READ | FS_WRITE, &j->file, err) != 0 ||
 	    fs_open(fs, JOURNAL_HEAD_NAME, FS_READ | FS_WRITE | FS_CREATE, &j->head,
 		err) != 0 ||
 	    fs_size(j->file, &w->limit, err) != 0 ||
-	    fs_pread(j->file, found, sizeof(found), 0, &got, err) != 0)
+	    fs_pread(j->file, header, sizeof(header), 0, &got, err) != 0)
 		return -1;
-	journal_file_header(j->store, header, &j->end);
-	if (got != sizeof(found) || memcmp(found, header, sizeof(header)) != 0)
-		return err_set(err, ERR_CORRUPT,
-		    "journal: its header is damaged or of another store");
+	if (got != sizeof(header))
+		return err_set(err, ERR_CORRUPT, "journal: its header is cut off");
+	if (journal_parse_header(header, j->store, &j->optional, err) != 0)
+		return -1;
+	journal_file_header(j->store, j->optional, header, &j->end);
 	w->file = j->file;
 	return 0;
 }
@@ -294,11 +301,14 @@ journal_open(struct fs *fs, const uint8_t store[JOURNAL_STORE_LEN], const uint8_
     int64_t (*clock)(void), struct journal **out, uint64_t *cut, struct err *err)
 {
 	struct window w = { 0 };
+	struct journal_event *room = malloc(sizeof(*room));
 	struct journal *j;
 	uint64_t removed;
 	int failed;
 
-	if ((j = calloc(1, sizeof(*j))) == NULL || (w.p = malloc(WINDOW_LEN)) == NULL) {
+	if ((j = calloc(1, sizeof(*j))) == NULL || room == NULL ||
+	    (w.p = malloc(WINDOW_LEN)) == NULL) {
+		free(room);
 		free(j);
 		return err_set(err, ERR_NOMEM, "no memory for the journal");
 	}
@@ -308,8 +318,10 @@ journal_open(struct fs *fs, const uint8_t store[JOURNAL_STORE_LEN], const uint8_
 	j->pending.max = PENDING_MAX + JOURNAL_RECORD_MAX;
 	pthread_mutex_init(&j->lock, NULL);
 	pthread_cond_init(&j->moved, NULL);
-	failed = open_files(j, fs, &w, err) != 0 || recover(j, &w, &removed, err) != 0;
+	failed =
+	    open_files(j, fs, &w, err) != 0 || recover(j, &w, room, &removed, err) != 0;
 	free(w.p);
+	free(room);
 	if (failed) {
 		journal_close(j);
 		return -1;
@@ -487,7 +499,7 @@ journal_start(const struct journal *j, struct journal_place *start)
 {
 	uint8_t header[JOURNAL_FILE_HEADER_LEN];
 
-	journal_file_header(j->store, header, start);
+	journal_file_header(j->store, j->optional, header, start);
 }
 
 int

@@ -6,22 +6,40 @@
 #include "proto/base/bytes.h"
 #include "proto/base/cursor.h"
 #include "proto/base/err.h"
+#include "proto/base/feature.h"
 #include "proto/chunk/blake3.h"
 
-static const uint8_t magic[8] = { 'H', 'F', 'J', 'R', 'N', 'L', '0', '\n' };
+static const uint8_t magic[8] = { 'H', 'F', 'J', 'R', 'N', 'L', '1', '\n' };
 
 /* ------------------------------------------------------------------ frames -- */
 
 void
-journal_file_header(const uint8_t store[JOURNAL_STORE_LEN],
+journal_file_header(const uint8_t store[JOURNAL_STORE_LEN], uint32_t optional,
     uint8_t out[JOURNAL_FILE_HEADER_LEN], struct journal_place *at)
 {
 	memcpy(out, magic, 8);
 	memcpy(out + 8, store, JOURNAL_STORE_LEN);
-	memset(out + 24, 0, 8);
+	store_le32(out + 24, 0);
+	store_le32(out + 28, optional);
+	blake3(out, 32, NULL, out + 32, BLAKE3_OUT_LEN);
 	memset(at, 0, sizeof(*at));
 	at->offset = JOURNAL_FILE_HEADER_LEN;
 	blake3(out, JOURNAL_FILE_HEADER_LEN, NULL, at->hash, JOURNAL_HASH_LEN);
+}
+
+int
+journal_parse_header(const uint8_t p[JOURNAL_FILE_HEADER_LEN],
+    const uint8_t store[JOURNAL_STORE_LEN], uint32_t *optional, struct err *err)
+{
+	uint8_t hash[BLAKE3_OUT_LEN];
+
+	blake3(p, 32, NULL, hash, sizeof(hash));
+	if (memcmp(p, magic, 8) != 0 || memcmp(p + 8, store, JOURNAL_STORE_LEN) != 0 ||
+	    memcmp(p + 32, hash, sizeof(hash)) != 0)
+		return err_set(err, ERR_CORRUPT,
+		    "journal: its header is damaged or of another store");
+	*optional = load_le32(p + 28);
+	return feature_check(load_le32(p + 24), JOURNAL_FEATURES, "journal", err);
 }
 
 int
@@ -66,7 +84,7 @@ journal_parse(const uint8_t *p, size_t len, const uint8_t key[32],
 	if (len < JOURNAL_HEADER_LEN)
 		return JOURNAL_SHORT;
 	n = load_le32(p);
-	if (n > JOURNAL_PAYLOAD_MAX || load_le16(p + 6) != 0)
+	if (n > JOURNAL_PAYLOAD_MAX)
 		return JOURNAL_BAD;
 	if (before != NULL && (load_le64(p + 8) != before->sequence + 1 ||
 				  (int64_t)load_le64(p + 16) <= before->time_us ||
@@ -80,6 +98,7 @@ journal_parse(const uint8_t *p, size_t len, const uint8_t key[32],
 	if (memcmp(mac, p + JOURNAL_HEADER_LEN + n, sizeof(mac)) != 0)
 		return JOURNAL_BAD;
 	out->type = load_le16(p + 4);
+	out->required = load_le16(p + 6);
 	out->durable = load_le64(p + 24);
 	out->payload = p + JOURNAL_HEADER_LEN;
 	out->len = n;
@@ -257,6 +276,8 @@ f_point(struct fields *f, struct store_point *p)
 		f_u64(f, &v->zero_bytes);
 		f_u64(f, &v->excluded_bytes);
 	}
+	if (f->out != NULL && p->facts_len <= sizeof(p->facts))
+		f_bytes(f, p->facts, p->facts_len);
 }
 
 static void
@@ -361,6 +382,22 @@ journal_encode(const struct journal_event *e, struct buf *out, struct err *err)
 	return f.bad ? -1 : 0;
 }
 
+/* What follows the payload that this program knows: fields of later ones. */
+static int
+take_fields(struct fields *f, struct journal_event *e, struct err *err)
+{
+	size_t len = f->in.left;
+	const uint8_t *p = cursor_bytes(&f->in, len);
+
+	if (e->type != JOURNAL_POINT)
+		return feature_check_fields(p, len, NULL, 0, "journal record", err);
+	if (store_facts_check(p, len, err) != 0)
+		return -1;
+	memcpy(e->u.point.facts, p, len);
+	e->u.point.facts_len = (uint32_t)len;
+	return 0;
+}
+
 int
 journal_decode(uint16_t type, const uint8_t *p, size_t len, struct journal_event *out,
     struct err *err)
@@ -370,11 +407,28 @@ journal_decode(uint16_t type, const uint8_t *p, size_t len, struct journal_event
 	memset(out, 0, sizeof(*out));
 	out->type = (enum journal_type)type;
 	cursor_init(&f.in, p, len);
-	if (!f_event(&f, type, out))
+	if (!f_event(&f, type, out)) {
+		if ((type & JOURNAL_OPTIONAL) != 0)
+			return 1;
 		return err_set(err, ERR_UNSUPPORTED,
 		    "journal record of type %u: made by a newer version", type);
-	if (f.bad || f.in.bad || f.in.left != 0)
+	}
+	if (f.bad || f.in.bad)
 		return err_set(err, ERR_CORRUPT,
 		    "journal record of type %u has a bad payload", type);
-	return 0;
+	return take_fields(&f, out, err);
+}
+
+int
+journal_check(const struct journal_record *r, struct journal_event *room, struct err *err)
+{
+	struct err why = ERR_INIT;
+
+	if (feature_check(r->required, JOURNAL_FEATURES, "journal record", err) != 0)
+		return -1;
+	if (journal_decode(r->type, r->payload, r->len, room, &why) >= 0 ||
+	    why.code != ERR_UNSUPPORTED)
+		return 0;
+	*err = why;
+	return -1;
 }

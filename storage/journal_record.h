@@ -4,11 +4,11 @@
  * No I/O here: the writer frames events into a buffer, readers parse bytes
  * they are given.  Every record carries the hash of the one before and a MAC,
  * so nothing can be changed, dropped or put elsewhere without being noticed.
- * Bytes: storage/FORMAT.md, "Journal" (version 0, a draft).
+ * Bytes: storage/FORMAT.md, "Journal".
  *
  *	+0	4	length of the payload, n
- *	+4	2	type (enum journal_type)
- *	+6	2	flags, zero
+ *	+4	2	type (enum journal_type); bit 15: optional
+ *	+6	2	required features of this record
  *	+8	8	sequence, from 1
  *	+16	8	time, microseconds since 1970
  *	+24	8	highest sequence known durable when this was written
@@ -29,11 +29,17 @@ struct err;
 
 #define JOURNAL_HASH_LEN 32u
 #define JOURNAL_STORE_LEN 16u
-#define JOURNAL_FILE_HEADER_LEN 32u
+#define JOURNAL_FILE_HEADER_LEN 64u
 #define JOURNAL_HEADER_LEN 64u
 #define JOURNAL_MAC_LEN 32u
 #define JOURNAL_PAYLOAD_MAX 65536u
 #define JOURNAL_RECORD_MAX (JOURNAL_HEADER_LEN + JOURNAL_PAYLOAD_MAX + JOURNAL_MAC_LEN)
+
+/* Required features, of the file and of records, that this program knows. */
+#define JOURNAL_FEATURES 0u
+
+/* A reader that does not know a type skips it if it has this bit, else refuses. */
+#define JOURNAL_OPTIONAL 0x8000u
 
 /* The numbers are stored and never reused. */
 enum journal_type {
@@ -111,8 +117,9 @@ struct journal_event {
 int journal_encode(const struct journal_event *e, struct buf *out, struct err *err);
 
 /*
- * Read a payload.  Accepts exactly what journal_encode() makes: ERR_CORRUPT;
- * ERR_UNSUPPORTED for a type this version does not know.
+ * Read a payload: what journal_encode() makes, and typed fields behind it.  0; 1
+ * for an optional type that this program does not know, which is to be skipped;
+ * ERR_CORRUPT; ERR_UNSUPPORTED for a required type or field that it does not know.
  */
 int journal_decode(uint16_t type, const uint8_t *p, size_t len, struct journal_event *out,
     struct err *err);
@@ -128,6 +135,7 @@ struct journal_place {
 /* A parsed record; borrows the bytes. */
 struct journal_record {
 	uint16_t type;
+	uint16_t required; /* Features. */
 	uint64_t durable;
 	const uint8_t *payload;
 	size_t len;
@@ -156,8 +164,19 @@ int journal_frame(uint16_t type, const uint8_t *payload, size_t len, int64_t tim
     uint64_t durable, const uint8_t key[32], struct journal_place *at, struct buf *out,
     struct err *err);
 
-/* The file's header, and the place behind it. */
-void journal_file_header(const uint8_t store[JOURNAL_STORE_LEN],
+/*
+ * Has this program any business with a store that holds this record?  0, or
+ * ERR_UNSUPPORTED with the number that it does not know.  `room` is for its use.
+ */
+int journal_check(
+    const struct journal_record *r, struct journal_event *room, struct err *err);
+
+/* The file's header with these optional features, and the place behind it. */
+void journal_file_header(const uint8_t store[JOURNAL_STORE_LEN], uint32_t optional,
     uint8_t out[JOURNAL_FILE_HEADER_LEN], struct journal_place *at);
+
+/* Read a header.  ERR_CORRUPT (of another store, too), ERR_UNSUPPORTED. */
+int journal_parse_header(const uint8_t p[JOURNAL_FILE_HEADER_LEN],
+    const uint8_t store[JOURNAL_STORE_LEN], uint32_t *optional, struct err *err);
 
 #endif /* STORAGE_JOURNAL_RECORD_H */

@@ -35,8 +35,12 @@ struct group;
 #define PACK_TARGET_LEN (64u * 1024 * 1024)
 #define PACK_CHUNKS_MAX 262144u
 
-/* Longest file a reader accepts. */
-#define PACK_LEN_MAX (96u * 1024 * 1024)
+/* Longest file a reader accepts: with its footer and parity. */
+#define PACK_LEN_MAX (128u * 1024 * 1024)
+#define PACK_PARITY_MAX (32u * 1024 * 1024)
+
+/* Required features of headers and of trailers that this program knows. */
+#define PACK_FEATURES 0u
 
 /* Where a chunk lies.  `pack` is never 0 and never used twice in a store. */
 struct pack_loc {
@@ -153,7 +157,7 @@ typedef int (*pack_bad)(void *arg, uint32_t offset, const struct err *why);
 /*
  * Read every group that the footer names, check its hash and that it holds
  * exactly the chunks the footer gives it.  `bad` hears of each group that is
- * damaged (ERR_CORRUPT, ERR_UNSUPPORTED) or cannot be read (ERR_IO); non-zero from it
+ * damaged (ERR_CORRUPT) or cannot be read (ERR_IO); non-zero from it
  * ends the scrub and is returned.  -1 with `err` only if the footer itself is bad.
  */
 int pack_scrub(struct pack *p, pack_bad bad, void *arg, struct err *err);
@@ -195,25 +199,37 @@ int pack_remove(struct fs *fs, uint32_t no, struct err *err);
 
 /* ---------------------------------------------- the bytes (for fuzzers) -- */
 
-#define PACK_HEADER_LEN 64u
-#define PACK_TRAILER_LEN 96u
+#define PACK_HEADER_LEN 96u
+#define PACK_TRAILER_LEN 128u
 #define PACK_FOOTER_ENTRY_LEN 44u
 
 struct pack_header {
 	uint32_t no;
 	enum chunk_kind kind;
+	uint32_t optional; /* Features; our writer has none. */
 	uint8_t store[PACK_STORE_ID_LEN];
 };
 
-/* Check a header; ERR_CORRUPT, or ERR_UNSUPPORTED for a newer version. */
+/*
+ * Check a header; ERR_CORRUPT, or ERR_UNSUPPORTED for a newer version, a required
+ * feature or a dedup domain that this program does not know.
+ */
 int pack_parse_header(
     const uint8_t p[PACK_HEADER_LEN], struct pack_header *out, struct err *err);
 
 struct pack_trailer {
 	struct pack_header of;
 	struct pack_stats stats;
-	uint32_t data_end; /* Offset where the groups end and the entries begin. */
+	uint32_t data_end;   /* Offset where the groups end. */
+	uint32_t parity_len; /* Bytes of parity between there and the entries. */
 };
+
+/* Offset where the entries begin. */
+static inline uint32_t
+pack_entries_at(const struct pack_trailer *t)
+{
+	return t->data_end + t->parity_len;
+}
 
 /*
  * Check a trailer, the last PACK_TRAILER_LEN bytes of a file of `file_len`, but

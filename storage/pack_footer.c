@@ -3,16 +3,17 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
+#include "proto/base/feature.h"
 #include "proto/chunk/blake3.h"
 #include "proto/chunk/group.h"
 #include "storage/pack_format.h"
 
-#define VERSION 0
-#define HEADER_HASHED 32u
-#define TRAILER_HASHED 64u
+#define VERSION 1
+#define HEADER_HASHED 64u
+#define TRAILER_HASHED 96u
 
-static const uint8_t header_magic[4] = { 'H', 'F', 'P', '0' };
-static const uint8_t trailer_magic[4] = { 'H', 'F', 'E', '0' };
+static const uint8_t header_magic[4] = { 'H', 'F', 'P', '1' };
+static const uint8_t trailer_magic[4] = { 'H', 'F', 'E', '1' };
 
 /* ---------------------------------------------------------------- header -- */
 
@@ -25,6 +26,7 @@ pack_format_header(const struct pack_header *h, uint8_t out[PACK_HEADER_LEN])
 	out[6] = (uint8_t)h->kind;
 	store_le32(out + 8, h->no);
 	memcpy(out + 16, h->store, PACK_STORE_ID_LEN);
+	store_le32(out + 36, h->optional);
 	blake3(out, HEADER_HASHED, NULL, out + HEADER_HASHED, BLAKE3_OUT_LEN);
 }
 
@@ -59,10 +61,17 @@ pack_parse_header(
 		    "pack version %u is newer than this program", load_le16(p + 4));
 	if (parse_start(p, out, err) != 0)
 		return -1;
-	if (load_le32(p + 12) != 0)
-		return err_set(err, ERR_CORRUPT, "reserved bytes of a pack are not zero");
+	for (unsigned i = 40; i < HEADER_HASHED; i++)
+		if (p[i] != 0)
+			return err_set(
+			    err, ERR_CORRUPT, "reserved bytes of a pack are not zero");
 	memcpy(out->store, p + 16, PACK_STORE_ID_LEN);
-	return 0;
+	out->optional = load_le32(p + 36);
+	if (load_le32(p + 12) != 0)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "pack of dedup domain %u: this program knows only domain 0",
+		    (unsigned)load_le32(p + 12));
+	return feature_check(load_le32(p + 32), PACK_FEATURES, "pack", err);
 }
 
 /* ---------------------------------------------------------------- footer -- */
@@ -81,8 +90,8 @@ compare_entries(const void *va, const void *vb)
 }
 
 uint8_t *
-pack_format_footer(
-    const struct pack_header *h, uint32_t data_end, struct pack_toc *toc, size_t *len)
+pack_format_footer(const struct pack_header *h, uint32_t data_end, uint32_t parity_len,
+    struct pack_toc *toc, size_t *len)
 {
 	size_t entries = (size_t)toc->count * PACK_FOOTER_ENTRY_LEN;
 	uint8_t *foot, *p;
@@ -109,8 +118,10 @@ pack_format_footer(
 	store_le32(p + 20, data_end);
 	store_le64(p + 24, toc->plain);
 	store_le64(p + 32, toc->stored);
-	store_le64(p + 40, data_end + *len);
+	store_le64(p + 40, (uint64_t)data_end + parity_len + *len);
 	memcpy(p + 48, h->store, PACK_STORE_ID_LEN);
+	store_le32(p + 72, h->optional);
+	store_le32(p + 76, parity_len);
 	blake3(foot, entries + TRAILER_HASHED, NULL, p + TRAILER_HASHED, BLAKE3_OUT_LEN);
 	return foot;
 }
@@ -132,16 +143,23 @@ pack_parse_trailer(const uint8_t p[PACK_TRAILER_LEN], uint64_t file_len,
 	out->stats.plain = load_le64(p + 24);
 	out->stats.stored = load_le64(p + 32);
 	memcpy(out->of.store, p + 48, PACK_STORE_ID_LEN);
+	out->of.optional = load_le32(p + 72);
+	out->parity_len = load_le32(p + 76);
 
+	for (unsigned i = 80; i < TRAILER_HASHED; i++)
+		if (p[i] != 0 || load_le32(p + 64) != 0)
+			return err_set(
+			    err, ERR_CORRUPT, "reserved bytes of a footer are not zero");
 	if (out->stats.chunks == 0 || out->stats.chunks > PACK_CHUNKS_MAX ||
 	    out->stats.groups == 0 || out->stats.groups > out->stats.chunks)
 		return err_set(err, ERR_CORRUPT, "footer counts %u chunks in %u groups",
 		    out->stats.chunks, out->stats.groups);
-	want = (uint64_t)out->data_end +
+	want = (uint64_t)out->data_end + out->parity_len +
 	       (uint64_t)out->stats.chunks * PACK_FOOTER_ENTRY_LEN + PACK_TRAILER_LEN;
 	if (file_len > PACK_LEN_MAX || load_le64(p + 40) != file_len ||
 	    want != file_len || out->data_end < PACK_HEADER_LEN ||
-	    out->data_end % PACK_ALIGN != 0)
+	    out->data_end % PACK_ALIGN != 0 || out->parity_len > PACK_PARITY_MAX ||
+	    out->parity_len % PACK_ALIGN != 0)
 		return err_set(err, ERR_CORRUPT,
 		    "footer lengths do not add up to the file's %llu",
 		    (unsigned long long)file_len);
@@ -178,11 +196,14 @@ pack_parse_footer(const uint8_t *p, size_t len, uint64_t file_len,
 		return err_set(err, ERR_CORRUPT, "footer of %zu bytes is too short", len);
 	if (pack_parse_trailer(trailer, file_len, out, err) != 0)
 		return -1;
-	if (len != file_len - out->data_end)
+	if (len != file_len - pack_entries_at(out))
 		return err_set(err, ERR_CORRUPT, "footer has not the length it says");
 	blake3(p, len - BLAKE3_OUT_LEN, NULL, hash, sizeof(hash));
 	if (memcmp(hash, trailer + TRAILER_HASHED, sizeof(hash)) != 0)
 		return err_set(err, ERR_CORRUPT, "footer hash does not hold");
+	/* Only now: a flipped bit must not look like a newer program's. */
+	if (feature_check(load_le32(trailer + 68), PACK_FEATURES, "pack", err) != 0)
+		return -1;
 
 	max = out->of.kind == CHUNK_DATA ? CHUNK_DATA_MAX : CHUNK_META_MAX;
 	memset(&last, 0, sizeof(last));

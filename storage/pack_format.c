@@ -88,10 +88,10 @@ pack_load_footer(struct fs_file *f, const struct pack_header *h, uint8_t **p,
 	    memcmp(t->of.store, h->store, PACK_STORE_ID_LEN) != 0)
 		return err_set(err, ERR_CORRUPT,
 		    "%s: footer and header are of different packs", f->name);
-	n = (size_t)(len - t->data_end);
+	n = (size_t)(len - pack_entries_at(t));
 	if ((all = malloc(n)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for the footer of %s", f->name);
-	if (fs_read_all(f, all, n, t->data_end, err) != 0) {
+	if (fs_read_all(f, all, n, len - n, err) != 0) {
 		free(all);
 		return -1;
 	}
@@ -114,7 +114,7 @@ pack_write_footer(struct fs_file *f, const struct pack_header *h, uint32_t data_
 	int bad;
 
 	assert(toc->count > 0);
-	if ((foot = pack_format_footer(h, data_end, toc, &len)) == NULL)
+	if ((foot = pack_format_footer(h, data_end, 0, toc, &len)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for the footer of %s", f->name);
 	bad = fs_truncate(f, data_end, err) != 0 ||
 	      fs_pwrite(f, foot, len, data_end, err) != 0;

@@ -45,9 +45,12 @@ int pack_toc_add(struct pack_toc *toc, uint32_t no, uint32_t offset,
     const struct group *g, struct err *err);
 void pack_toc_free(struct pack_toc *toc);
 
-/* Sort `toc` and make entries and trailer of it: `*len` bytes (malloc), or NULL. */
-uint8_t *pack_format_footer(
-    const struct pack_header *h, uint32_t data_end, struct pack_toc *toc, size_t *len);
+/*
+ * Sort `toc` and make entries and trailer of it, to stand behind groups that end
+ * at `data_end` and `parity_len` bytes of parity: `*len` bytes (malloc), or NULL.
+ */
+uint8_t *pack_format_footer(const struct pack_header *h, uint32_t data_end,
+    uint32_t parity_len, struct pack_toc *toc, size_t *len);
 
 /*
  * Turning an .open file whose groups end at `data_end` into a sealed pack, in two

@@ -18,6 +18,7 @@ struct walk {
 enum seen {
 	SEEN_WHOLE,
 	SEEN_BROKEN, /* Its header gives a length, but the bytes do not hold. */
+	SEEN_LATER,  /* Whole, and made by a program that knows more; err says what. */
 	SEEN_END,    /* There is no telling how to go on. */
 	SEEN_FAILED  /* err is set. */
 };
@@ -41,10 +42,13 @@ look(struct walk *w, uint64_t at, struct group *g, size_t *len, struct err *err)
 	    fs_read_all(w->file, to, *len, at, err) != 0)
 		return SEEN_FAILED;
 	w->bytes.len = *len;
-	if (group_parse(w->bytes.p, *len, g, &why) == 0 && g->kind == w->header->kind &&
-	    group_check(g, &why) == 0)
+	if (group_frame(w->bytes.p, *len, g, &why) != 0 || g->kind != w->header->kind ||
+	    group_check(g, &why) != 0)
+		return SEEN_BROKEN;
+	if (group_known(g, err) == 0)
 		return SEEN_WHOLE;
-	return SEEN_BROKEN;
+	(void)err_context(err, "group at %u", (unsigned)at);
+	return SEEN_LATER;
 }
 
 /*
@@ -52,6 +56,10 @@ look(struct walk *w, uint64_t at, struct group *g, size_t *len, struct err *err)
  * it is damage of another kind: what follows was perhaps acknowledged, so the
  * walk goes on by the broken group's length.  It never looks for a magic among
  * the bytes: an agent chose those.
+ *
+ * A group of a later program is no torn tail and not ours to judge: the walk
+ * fails.  Not so behind a broken one, whose length may have led into bytes that
+ * an agent chose: he must not be able to keep a store from opening.
  */
 int
 pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *toc,
@@ -68,9 +76,14 @@ pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *
 	if (fs_size(f, &w.file_len, err) != 0)
 		return -1;
 	while (at < w.file_len && (seen = look(&w, at, &g, &len, err)) < SEEN_END) {
-		if (seen == SEEN_BROKEN)
+		if (seen == SEEN_LATER && suspects == 0) {
+			seen = SEEN_FAILED;
+			break;
+		} else if (seen == SEEN_BROKEN || seen == SEEN_LATER) {
 			suspects++;
-		else if (toc->count > PACK_CHUNKS_MAX - g.count ||
+			if (seen == SEEN_LATER)
+				err_clear(err);
+		} else if (toc->count > PACK_CHUNKS_MAX - g.count ||
 			 at + len > PACK_TARGET_LEN + GROUP_LEN_MAX) {
 			(void)err_set(
 			    err, ERR_CORRUPT, "%s holds more than a pack may", f->name);
@@ -128,6 +141,10 @@ search(struct fs_file *f, const struct pack_header *h, uint64_t from, struct err
 			if (memcmp(piece + i, "HFG", 3) != 0)
 				continue;
 			switch (look(&w, at + i, &g, &len, err)) {
+			case SEEN_LATER:
+				err_clear(err);
+				found = 1;
+				break;
 			case SEEN_WHOLE:
 				found = 1;
 				break;

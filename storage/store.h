@@ -33,6 +33,7 @@ struct store;
 #define STORE_SERIAL_LEN 16
 #define STORE_BACKUP_LEN 16
 #define STORE_BLOB_MAX 4096 /* A certificate, a secret. */
+#define STORE_FACTS_MAX 16384
 
 /* Make an empty store in `dir`, which must be missing or empty: ERR_EXISTS. */
 int store_init(const char *dir, struct err *err);
@@ -173,6 +174,23 @@ struct store_volume {
 	uint64_t data_bytes, hole_bytes, zero_bytes, excluded_bytes;
 };
 
+/*
+ * A point's facts: what a point says beyond what every point must, as typed
+ * fields (proto/base/feature.h).  Those that this program does not know are kept.
+ */
+enum store_fact {
+	STORE_FACT_EXCLUDED = 1, /* Bytes left out, by reason. */
+	STORE_FACT_DISKS = 2,	 /* Reserved: the host's disks and what lies on them. */
+	STORE_FACT_HOST = 3	 /* Reserved: firmware, controllers, names. */
+};
+
+/* STORE_FACT_EXCLUDED holds these, by reason, 9 bytes each. */
+struct store_excluded {
+	uint8_t reason; /* enum extent_reason */
+	uint64_t bytes;
+};
+#define STORE_EXCLUDED_MAX 64u
+
 struct store_point {
 	char host[STORE_NAME_MAX];
 	uint64_t sequence;    /* Per host, from 1, never reused. */
@@ -185,7 +203,20 @@ struct store_point {
 	struct store_counts counts;
 	uint8_t record[STORE_HASH_LEN];	  /* Hash of its record. */
 	uint8_t previous[STORE_HASH_LEN]; /* Of the host's record before; zeros. */
+	uint32_t facts_len;
+	uint8_t facts[STORE_FACTS_MAX];
 };
+
+/* Put `n` sums, by reason, into a draft's facts, which must be empty.  ERR_LIMIT. */
+int store_facts_set_excluded(
+    struct store_point *p, const struct store_excluded *e, size_t n, struct err *err);
+
+/* What a point left out, by reason; returns how many, 0 if it does not say. */
+size_t store_facts_excluded(
+    const struct store_point *p, struct store_excluded out[STORE_EXCLUDED_MAX]);
+
+/* ERR_CORRUPT, or ERR_UNSUPPORTED for a required fact that this program does not know. */
+int store_facts_check(const uint8_t *p, size_t len, struct err *err);
 
 /* One point; sequence 0 is the newest.  ERR_NOTFOUND. */
 int store_point_get(struct store *s, const char *host, uint64_t sequence,

@@ -14,17 +14,18 @@
 #define UNFINISHED_NAME "format.unfinished"
 #define KEYS_NAME "keys"
 #define KEYS_LEN 88u
-#define FORMAT_MAX 256u
+#define FORMAT_MAX 4096u
+#define FEATURE_NAME_MAX 31u
 
-static const uint8_t keys_magic[8] = { 'H', 'F', 'K', 'E', 'Y', 'S', '0', '\n' };
+static const uint8_t keys_magic[8] = { 'H', 'F', 'K', 'E', 'Y', 'S', '1', '\n' };
 
 static void
 derive(struct store_keys_of *k)
 {
 	blake3_derive_key(
-	    "holdfast store v0: journal", k->master, sizeof(k->master), k->journal, 32);
+	    "holdfast store v1: journal", k->master, sizeof(k->master), k->journal, 32);
 	blake3_derive_key(
-	    "holdfast store v0: wrapping", k->master, sizeof(k->master), k->wrapping, 32);
+	    "holdfast store v1: wrapping", k->master, sizeof(k->master), k->wrapping, 32);
 }
 
 /* ------------------------------------------------------------------- making -- */
@@ -76,7 +77,7 @@ write_new(struct fs *fs, const char *name, const void *p, size_t len, struct err
 int
 store_keys_begin(struct fs *fs, struct store_keys_of *out, struct err *err)
 {
-	char text[FORMAT_MAX], hex[2 * sizeof(out->store) + 1];
+	char text[128], hex[2 * sizeof(out->store) + 1];
 	struct listing l = { 0 };
 	uint8_t b[KEYS_LEN];
 	int failed;
@@ -118,13 +119,64 @@ store_keys_finish(struct fs *fs, struct err *err)
 
 /* ------------------------------------------------------------------- reading -- */
 
+/*
+ * The lines behind the id: "required NAME" or "optional NAME" each.  No name is
+ * known yet, so a required one ends it.
+ */
+static int
+check_features(const char *p, struct err *err)
+{
+	static const char name_chars[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	const char *name;
+	int required;
+	size_t n;
+
+	while (*p != '\0') {
+		required = strncmp(p, "required ", 9) == 0;
+		name = p + 9;
+		if (!required && strncmp(p, "optional ", 9) != 0)
+			return err_set(err, ERR_CORRUPT, "format: damaged");
+		n = strspn(name, name_chars);
+		if (n == 0 || n > FEATURE_NAME_MAX || name[n] != '\n')
+			return err_set(err, ERR_CORRUPT, "format: damaged");
+		if (required)
+			return err_set(err, ERR_UNSUPPORTED,
+			    "the store needs feature '%.*s', which this program does not "
+			    "know",
+			    (int)n, name);
+		p = name + n + 1;
+	}
+	return 0;
+}
+
+/* The text of a `format` file, NUL-terminated. */
+static int
+parse_format(const char *text, uint8_t store[16], struct err *err)
+{
+	char hex[33] = "", again[128];
+	unsigned version;
+
+	if (sscanf(text, "holdfast store\nversion %9u\nid %32[0-9a-f]\n", &version, hex) <
+	    1)
+		return err_set(err, ERR_CORRUPT, "format: not a Holdfast store's");
+	if (version != STORE_FORMAT_VERSION)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "the store has format version %u, this program knows only %u",
+		    version, STORE_FORMAT_VERSION);
+	(void)snprintf(
+	    again, sizeof(again), "holdfast store\nversion %u\nid %.32s\n", version, hex);
+	if (strncmp(again, text, strlen(again)) != 0 ||
+	    sodium_hex2bin(store, 16, hex, strlen(hex), NULL, NULL, NULL) != 0)
+		return err_set(err, ERR_CORRUPT, "format: damaged");
+	return check_features(text + strlen(again), err);
+}
+
 static int
 load_format(struct fs *fs, uint8_t store[16], struct err *err)
 {
 	struct buf b = BUF_INIT(FORMAT_MAX);
-	char text[FORMAT_MAX + 1], hex[33] = "", again[FORMAT_MAX];
-	unsigned version;
-	int failed = 0;
+	char text[FORMAT_MAX + 1];
+	int failed;
 
 	if (fs_slurp(fs, FORMAT_NAME, &b, err) != 0) {
 		buf_free(&b);
@@ -134,23 +186,14 @@ load_format(struct fs *fs, uint8_t store[16], struct err *err)
 		return err_set(err, ERR_NOTFOUND,
 		    "there is no store in this directory: it has no file 'format'");
 	}
-	memcpy(text, b.p, b.len);
+	if (b.len > 0)
+		memcpy(text, b.p, b.len);
 	text[b.len] = '\0';
+	failed = strlen(text) != b.len;
 	buf_free(&b);
-	if (sscanf(text, "holdfast store\nversion %9u\nid %32[0-9a-f]\n", &version, hex) <
-	    1)
-		return err_set(err, ERR_CORRUPT, "format: not a Holdfast store's");
-	if (version > STORE_FORMAT_VERSION)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "the store has format version %u, this program knows up to %u",
-		    version, STORE_FORMAT_VERSION);
-	(void)snprintf(
-	    again, sizeof(again), "holdfast store\nversion %u\nid %.32s\n", version, hex);
-	failed = strcmp(again, text) != 0 ||
-		 sodium_hex2bin(store, 16, hex, strlen(hex), NULL, NULL, NULL) != 0;
 	if (failed)
 		return err_set(err, ERR_CORRUPT, "format: damaged");
-	return 0;
+	return parse_format(text, store, err);
 }
 
 int

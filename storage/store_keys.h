@@ -1,7 +1,7 @@
 /*
  * store_keys.h - the files that make a directory a store, and its keys.
  *
- *	format	what this is: magic, version, store id; written last
+ *	format	what this is: version, store id, features; written last
  *	keys	the master key (mode 0600): without it the store cannot be read
  *
  * From the master key come the key that authenticates the journal and the one
@@ -17,7 +17,7 @@ struct err;
 struct fs;
 struct journal_secret;
 
-#define STORE_FORMAT_VERSION 0u
+#define STORE_FORMAT_VERSION 1u
 
 struct store_keys_of {
 	uint8_t store[16]; /* The store's id. */
@@ -36,7 +36,11 @@ int store_keys_begin(struct fs *fs, struct store_keys_of *out, struct err *err);
 /* All else is durable: from now on it is a store. */
 int store_keys_finish(struct fs *fs, struct err *err);
 
-/* Read both files.  ERR_NOTFOUND if it is no store, ERR_UNSUPPORTED, ERR_CORRUPT. */
+/*
+ * Read both files.  ERR_NOTFOUND if it is no store, ERR_UNSUPPORTED for another
+ * version or a required feature that this program does not know, by its name,
+ * ERR_CORRUPT.
+ */
 int store_keys_load(struct fs *fs, struct store_keys_of *out, struct err *err);
 
 /* Wrap `len` bytes (at most STORE_BLOB_MAX) as the secret called `name`, and back. */

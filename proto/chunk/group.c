@@ -5,6 +5,7 @@
 
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
+#include "proto/base/feature.h"
 #include "proto/chunk/blake3.h"
 #include "proto/chunk/codec.h"
 #include "proto/chunk/group_format.h"
@@ -15,46 +16,63 @@ chunk_max(enum chunk_kind kind)
 	return kind == CHUNK_META ? CHUNK_META_MAX : CHUNK_DATA_MAX;
 }
 
+/* How the stored length may relate to the plain one. */
+static int
+data_len_ok(const struct group *g)
+{
+	if (g->data_len == 0 || g->data_len > g->plain_len + GROUP_CIPHER_MORE)
+		return 0;
+	if (g->cipher != GROUP_CLEAR || g->required != 0)
+		return 1;
+	if (g->codec == GROUP_RAW)
+		return g->data_len == g->plain_len;
+	return g->codec != GROUP_ZSTD || g->data_len < g->plain_len;
+}
+
 /* All that the header alone can tell; fills all of `g` but bytes and len. */
 static int
 parse_header(const uint8_t *p, struct group *g, struct err *err)
 {
-	unsigned kind = p[AT_KIND], codec = p[AT_CODEC];
+	unsigned kind = p[AT_KIND];
 
 	if (load_le32(p) != GROUP_MAGIC)
 		return err_set(err, ERR_CORRUPT, "not a group: wrong magic");
 	if (kind != CHUNK_DATA && kind != CHUNK_META)
 		return err_set(err, ERR_CORRUPT, "group of unknown kind %u", kind);
-	if (load_le16(p + AT_FLAGS) != 0)
-		return err_set(err, ERR_UNSUPPORTED, "group with unknown flags 0x%04x",
-		    (unsigned)load_le16(p + AT_FLAGS));
-	if (codec != GROUP_RAW && codec != GROUP_ZSTD)
-		return err_set(
-		    err, ERR_UNSUPPORTED, "group with unknown codec %u", codec);
-	if (load_le32(p + AT_RESERVED) != 0)
+	if (p[AT_RESERVED] != 0)
 		return err_set(err, ERR_CORRUPT, "group with bytes in a reserved field");
 	g->kind = (enum chunk_kind)kind;
-	g->codec = (enum group_codec)codec;
+	g->codec = p[AT_CODEC];
+	g->cipher = p[AT_CIPHER];
+	g->required = load_le16(p + AT_REQUIRED);
+	g->optional = load_le16(p + AT_OPTIONAL);
+	g->key_id = load_le32(p + AT_KEY_ID);
 	g->count = load_le32(p + AT_COUNT);
 	g->plain_len = load_le32(p + AT_PLAIN_LEN);
 	g->data_len = load_le32(p + AT_DATA_LEN);
+	g->fields_len = load_le32(p + AT_FIELDS_LEN);
 	if (g->count == 0 || g->count > GROUP_CHUNKS_MAX)
 		return err_set(
 		    err, ERR_CORRUPT, "group of %u chunks", (unsigned)g->count);
 	if (g->plain_len == 0 || g->plain_len > GROUP_PLAIN_MAX)
 		return err_set(
 		    err, ERR_CORRUPT, "group of %u plain bytes", (unsigned)g->plain_len);
-	if (g->data_len == 0 || (g->codec == GROUP_RAW && g->data_len != g->plain_len) ||
-	    (g->codec == GROUP_ZSTD && g->data_len >= g->plain_len))
+	if (g->fields_len > GROUP_FIELDS_MAX)
+		return err_set(err, ERR_CORRUPT, "group with %u bytes of fields",
+		    (unsigned)g->fields_len);
+	if (!data_len_ok(g))
 		return err_set(err, ERR_CORRUPT, "group stores %u plain bytes as %u",
 		    (unsigned)g->plain_len, (unsigned)g->data_len);
+	if (g->cipher == GROUP_CLEAR && g->key_id != 0)
+		return err_set(err, ERR_CORRUPT, "group with a key and no cipher");
 	return 0;
 }
 
 static size_t
 group_len(const struct group *g)
 {
-	return GROUP_HEADER_LEN + (size_t)g->count * GROUP_ENTRY_LEN + g->data_len;
+	return GROUP_HEADER_LEN + (size_t)g->count * GROUP_ENTRY_LEN + g->fields_len +
+	       g->data_len;
 }
 
 static const uint8_t *
@@ -72,7 +90,7 @@ entry_len(const struct group *g, uint32_t i)
 static const uint8_t *
 stored_data(const struct group *g)
 {
-	return entry_at(g, g->count);
+	return entry_at(g, g->count) + g->fields_len;
 }
 
 int
@@ -87,7 +105,7 @@ group_peek(const uint8_t p[GROUP_HEADER_LEN], size_t *len, struct err *err)
 }
 
 int
-group_parse(const uint8_t *p, size_t len, struct group *out, struct err *err)
+group_frame(const uint8_t *p, size_t len, struct group *out, struct err *err)
 {
 	struct group g;
 	uint64_t sum = 0;
@@ -115,6 +133,33 @@ group_parse(const uint8_t *p, size_t len, struct group *out, struct err *err)
 		return err_set(err, ERR_CORRUPT,
 		    "group of %u plain bytes with chunks of %llu", (unsigned)g.plain_len,
 		    (unsigned long long)sum);
+	*out = g;
+	return 0;
+}
+
+int
+group_known(const struct group *g, struct err *err)
+{
+	if (feature_check(g->required, GROUP_FEATURES, "group", err) == -1)
+		return -1;
+	if (g->codec != GROUP_RAW && g->codec != GROUP_ZSTD)
+		return err_set(
+		    err, ERR_UNSUPPORTED, "group with unknown codec %u", g->codec);
+	if (g->cipher != GROUP_CLEAR)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "group with unknown cipher %u, of key %u", g->cipher,
+		    (unsigned)g->key_id);
+	return feature_check_fields(
+	    entry_at(g, g->count), g->fields_len, NULL, 0, "group", err);
+}
+
+int
+group_parse(const uint8_t *p, size_t len, struct group *out, struct err *err)
+{
+	struct group g;
+
+	if (group_frame(p, len, &g, err) == -1 || group_known(&g, err) == -1)
+		return -1;
 	*out = g;
 	return 0;
 }

@@ -3,24 +3,30 @@
  *
  * An agent packs consecutive new chunks of one kind into a group; the server
  * proves it and appends the very same bytes to a pack; a restore sends them
- * back unchanged.  Layout: storage/FORMAT.md, "Groups" (version 0, a draft):
+ * back unchanged.  Layout: storage/FORMAT.md, "Groups":
  *
- *	+0	4	magic "HFG0"
+ *	+0	4	magic "HFG1"
  *	+4	1	kind (enum chunk_kind)
  *	+5	1	codec (enum group_codec)
- *	+6	2	flags, zero (reserved: cipher and key id)
- *	+8	4	number of chunks, 1..GROUP_CHUNKS_MAX
- *	+12	4	plain length: sum of the chunks' lengths
- *	+16	4	stored length of the data
- *	+20	4	reserved, zero
- *	+24	32	BLAKE3-256 (no key) of all the group's bytes but these
- *	+56	36*n	per chunk: id (32), plain length (4)
+ *	+6	1	cipher (enum group_cipher)
+ *	+7	1	reserved, zero
+ *	+8	2	required features
+ *	+10	2	optional features
+ *	+12	4	number of chunks, 1..GROUP_CHUNKS_MAX
+ *	+16	4	plain length: sum of the chunks' lengths
+ *	+20	4	stored length of the data
+ *	+24	4	key id, zero without a cipher
+ *	+28	4	length of the fields, 0..GROUP_FIELDS_MAX
+ *	+32	32	BLAKE3-256 (no key) of all the group's bytes but these
+ *	+64	36*n	per chunk: id (32), plain length (4)
+ *	...	-	typed fields (proto/base/feature.h)
  *	...	-	data: the chunks' bytes one after another, encoded
  *
  * Nothing here does I/O.  A group from outside passes three gates, each needing
  * the one before: group_parse (shape), group_check (the stored bytes are
  * those that were written), group_decode and group_prove (each chunk is what
- * its id says).
+ * its id says).  Who only steps over groups or scrubs them stops at group_frame
+ * and group_check, which serve groups with features yet unknown, too.
  */
 #ifndef PROTO_CHUNK_GROUP_H
 #define PROTO_CHUNK_GROUP_H
@@ -34,7 +40,7 @@ struct buf;
 struct codec;	/* proto/chunk/codec.h */
 struct err;
 
-#define GROUP_HEADER_LEN 56u
+#define GROUP_HEADER_LEN 64u
 #define GROUP_ENTRY_LEN 36u
 #define GROUP_CHUNKS_MAX 4096u
 
@@ -43,11 +49,23 @@ struct err;
 
 /* Limits a reader may rely on, in bytes. */
 #define GROUP_PLAIN_MAX (2u * 1024 * 1024)
-#define GROUP_LEN_MAX (GROUP_HEADER_LEN + GROUP_ENTRY_LEN * GROUP_CHUNKS_MAX + GROUP_PLAIN_MAX)
+#define GROUP_FIELDS_MAX 4096u
+#define GROUP_CIPHER_MORE 64u /* Stored bytes beyond the plain ones: nonce, tag. */
+#define GROUP_LEN_MAX                                                             \
+	(GROUP_HEADER_LEN + GROUP_ENTRY_LEN * GROUP_CHUNKS_MAX + GROUP_FIELDS_MAX + \
+	    GROUP_PLAIN_MAX + GROUP_CIPHER_MORE)
+
+/* Feature bits that this program knows. */
+#define GROUP_FEATURES 0u
 
 enum group_codec {
 	GROUP_RAW = 0,	/* Stored length equals plain length. */
 	GROUP_ZSTD = 1	/* One zstd frame (RFC 8878) with its content size. */
+};
+
+enum group_cipher {
+	GROUP_CLEAR = 0,
+	GROUP_XCHACHA = 1 /* Reserved: XChaCha20-Poly1305; no program makes it yet. */
 };
 
 struct group_entry {
@@ -59,10 +77,13 @@ struct group_entry {
 /* A parsed group; borrows the bytes it was parsed from. */
 struct group {
 	enum chunk_kind kind;
-	enum group_codec codec;
+	unsigned codec, cipher;	/* enum group_codec, group_cipher, or unknown ones. */
+	uint16_t required, optional;
+	uint32_t key_id;
 	uint32_t count;		/* Chunks. */
 	uint32_t plain_len;
-	uint32_t data_len;	/* Stored bytes after the entries. */
+	uint32_t fields_len;	/* Between the entries and the data. */
+	uint32_t data_len;	/* Stored bytes. */
 	const uint8_t *bytes;	/* The whole group, `len` bytes. */
 	size_t len;
 };
@@ -70,9 +91,19 @@ struct group {
 /*
  * Look at the group that starts at `p`; `len` may be more than the group.
  * Checks magic, limits, sums of lengths and that reserved fields are zero.
- * ERR_CORRUPT, or ERR_UNSUPPORTED for a codec or flag this version lacks.
+ * ERR_CORRUPT, or ERR_UNSUPPORTED for a codec, cipher or required feature that
+ * this program lacks, by its number.
  */
 int group_parse(const uint8_t *p, size_t len, struct group *out, struct err *err);
+
+/*
+ * The same without asking whether the data can be understood: chunks' names and
+ * lengths are where they are whatever the codec, the cipher and the features.
+ */
+int group_frame(const uint8_t *p, size_t len, struct group *out, struct err *err);
+
+/* What group_parse() asks beyond group_frame(): ERR_UNSUPPORTED, ERR_CORRUPT. */
+int group_known(const struct group *g, struct err *err);
 
 /*
  * How long the group is whose first GROUP_HEADER_LEN bytes are at `p`; for
@@ -80,7 +111,7 @@ int group_parse(const uint8_t *p, size_t len, struct group *out, struct err *err
  */
 int group_peek(const uint8_t p[GROUP_HEADER_LEN], size_t *len, struct err *err);
 
-/* Does the stored-bytes hash hold?  ERR_CORRUPT if not.  No key is needed. */
+/* Does the stored-bytes hash hold?  ERR_CORRUPT if not.  No key is needed; from group_frame on. */
 int group_check(const struct group *g, struct err *err);
 
 /* Entry `i` (< count).  Cost grows with `i`: `offset` is a running sum. */

@@ -9,18 +9,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define GROUP_MAGIC 0x30474648u /* "HFG0" */
+#define GROUP_MAGIC 0x31474648u /* "HFG1" */
 #define GROUP_HASH_LEN 32
 
 enum group_at {
 	AT_KIND = 4,
 	AT_CODEC = 5,
-	AT_FLAGS = 6,
-	AT_COUNT = 8,
-	AT_PLAIN_LEN = 12,
-	AT_DATA_LEN = 16,
-	AT_RESERVED = 20,
-	AT_HASH = 24
+	AT_CIPHER = 6,
+	AT_RESERVED = 7,
+	AT_REQUIRED = 8,
+	AT_OPTIONAL = 10,
+	AT_COUNT = 12,
+	AT_PLAIN_LEN = 16,
+	AT_DATA_LEN = 20,
+	AT_KEY_ID = 24,
+	AT_FIELDS_LEN = 28,
+	AT_HASH = 32
 };
 
 /* Hash a group of `len` bytes, all but the field that holds the hash. */

@@ -44,6 +44,16 @@ tree_covers(uint64_t size, uint32_t level, uint64_t index)
 	return size - from < width ? size - from : width;
 }
 
+const char *
+tree_reason_name(unsigned reason)
+{
+	static const char *const names[EXTENT_REASONS] = { "other", "page file",
+		"swap file", "hibernation file", "shadow copies", "hot-copy area",
+		"policy", "unreadable" };
+
+	return reason < EXTENT_REASONS ? names[reason] : NULL;
+}
+
 int
 tree_same_chunk(const struct extent *a, const struct extent *b)
 {
@@ -56,7 +66,7 @@ tree_continues(const struct extent *e, const struct extent *next)
 	if (e->kind != next->kind)
 		return 0;
 	if (e->kind != EXTENT_DATA)
-		return 1;
+		return e->reason == next->reason;
 	return tree_same_chunk(e, next) && e->chunk_offset + e->len == next->chunk_offset;
 }
 

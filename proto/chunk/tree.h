@@ -8,7 +8,7 @@
  * Level 0 is leaves; node number n of level k covers spans n*1024^k onwards;
  * a volume of one span has its leaf as top node.  Equal spans are equal nodes,
  * so an incremental image shares what did not change, and every image is
- * complete.  Bytes: storage/FORMAT.md, "Trees" (version 0, a draft).
+ * complete.  Bytes: storage/FORMAT.md, "Trees".
  *
  * This module does no I/O: a builder hands each finished node to a callback,
  * readers parse bytes they are given.  Parsers accept exactly what the builder
@@ -41,8 +41,25 @@ enum extent_kind {
 	EXTENT_DATA = 3	     /* Bytes of a chunk. */
 };
 
+/* Why bytes are excluded; stored.  A reader shows a number it does not know as one. */
+enum extent_reason {
+	EXTENT_OTHER = 0,
+	EXTENT_PAGEFILE = 1,
+	EXTENT_SWAPFILE = 2,
+	EXTENT_HIBERFIL = 3,
+	EXTENT_SHADOW = 4,     /* A difference area of VSS. */
+	EXTENT_HOTCOPY = 5,    /* A difference area of our own driver. */
+	EXTENT_POLICY = 6,     /* An operator said so. */
+	EXTENT_UNREADABLE = 7, /* The disk did not give them. */
+	EXTENT_REASONS = 8
+};
+
+/* Reasons that the bytes have room for. */
+#define EXTENT_REASON_MAX 63u
+
 struct extent {
 	enum extent_kind kind;
+	uint8_t reason;	       /* EXTENT_EXCLUDED: 0..EXTENT_REASON_MAX; else 0. */
 	uint32_t len;	       /* Bytes, > 0; within one span in a leaf. */
 	uint64_t offset;       /* Bytes from the start of the volume. */
 	uint32_t chunk_offset; /* EXTENT_DATA: where in the chunk. */
@@ -60,6 +77,10 @@ struct tree_child {
 	struct tree_sums sums;
 };
 
+/* Required features of roots that this program knows; most bytes of fields in one. */
+#define TREE_FEATURES 0u
+#define TREE_FIELDS_MAX 4096u
+
 /* Longest strings in a root, with their NUL. */
 #define TREE_NAME_MAX 16
 
@@ -72,15 +93,19 @@ struct tree_root {
 	char fs[TREE_NAME_MAX];	      /* "ntfs", "fat32", "raw"; graphic ASCII */
 	char provider[TREE_NAME_MAX]; /* "offline", "vss", "hotcopy" */
 	enum tree_grade grade;
-	uint8_t generation[16]; /* Change tracking; zeros if none. */
-	uint64_t sequence;
-	uint32_t levels; /* Level of the top node, 0..TREE_LEVELS_MAX-1. */
+	uint64_t generation; /* Of change tracking, and its random nonce; */
+	uint8_t nonce[16];   /* zeros if there is none. */
+	uint16_t optional;   /* Features; a builder has none. */
+	uint32_t levels;     /* Level of the top node, 0..TREE_LEVELS_MAX-1. */
 	struct tree_child top;
 };
 
 /* The top node's level over `size` bytes (<= TREE_SIZE_MAX), and the spans. */
 uint32_t tree_levels(uint64_t size);
 uint64_t tree_spans(uint64_t size);
+
+/* "page file" and the like, static; NULL for a reason without a name here. */
+const char *tree_reason_name(unsigned reason);
 
 /* ------------------------------------------------------------- building -- */
 
@@ -118,7 +143,10 @@ tree_builder_finish(struct tree_builder *b, struct chunk_id *root_id, struct err
 
 /* -------------------------------------------------------------- reading -- */
 
-/* Each parser fails with ERR_CORRUPT and changes nothing outside `out`. */
+/*
+ * Each parser fails with ERR_CORRUPT and changes nothing outside `out`; that of
+ * roots, which have the features of the whole tree, also with ERR_UNSUPPORTED.
+ */
 int tree_parse_root(const uint8_t *p, size_t len, struct tree_root *out, struct err *err);
 
 /*

@@ -196,6 +196,8 @@ write_open(struct tree_builder *b, struct err *err)
 		b->data = *e;
 		b->any_data = 1;
 	}
+	if (e->kind == EXTENT_EXCLUDED)
+		flags = (unsigned)e->reason << TREE_REASON_SHIFT;
 	p[0] = (uint8_t)((unsigned)e->kind | flags);
 	leaf->node.len += n;
 	tree_sums_add(&leaf->sums, e->kind, e->len);
@@ -243,6 +245,9 @@ check_extent(const struct tree_builder *b, const struct extent *e, struct err *e
 		    "extent of kind %u, %u bytes at byte %llu of %llu", (unsigned)e->kind,
 		    (unsigned)e->len, (unsigned long long)e->offset,
 		    (unsigned long long)b->root.size);
+	if (e->reason > (e->kind == EXTENT_EXCLUDED ? EXTENT_REASON_MAX : 0))
+		return err_set(err, ERR_PROTOCOL, "extent of kind %u with reason %u",
+		    (unsigned)e->kind, (unsigned)e->reason);
 	if (e->kind == EXTENT_DATA && !tree_data_ok(e))
 		return err_set(err, ERR_PROTOCOL,
 		    "extent of %u bytes from byte %u of a chunk of %u", (unsigned)e->len,
@@ -310,8 +315,8 @@ finish(struct tree_builder *b, struct chunk_id *root_id, struct err *err)
 	store_name(p + ROOT_PROVIDER, r->provider);
 	p[ROOT_GRADE] = (uint8_t)r->grade;
 	p[ROOT_LEVELS] = (uint8_t)r->levels;
-	memcpy(p + ROOT_GENERATION, r->generation, sizeof(r->generation));
-	store_le64(p + ROOT_SEQUENCE, r->sequence);
+	store_le64(p + ROOT_GENERATION, r->generation);
+	memcpy(p + ROOT_NONCE, r->nonce, sizeof(r->nonce));
 	store_child(p + ROOT_TOP, &r->top);
 	chunk_id_of(&b->keys, CHUNK_META, p, sizeof(p), root_id);
 	return b->emit(b->arg, root_id, p, sizeof(p), err);

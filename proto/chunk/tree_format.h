@@ -10,9 +10,9 @@
 
 #include "proto/chunk/tree.h"
 
-#define TREE_ROOT_MAGIC 0x30524648u  /* "HFR0" */
-#define TREE_INNER_MAGIC 0x30494648u /* "HFI0" */
-#define TREE_LEAF_MAGIC 0x304c4648u  /* "HFL0" */
+#define TREE_ROOT_MAGIC 0x31524648u  /* "HFR1" */
+#define TREE_INNER_MAGIC 0x31494648u /* "HFI1" */
+#define TREE_LEAF_MAGIC 0x314c4648u  /* "HFL1" */
 
 /* Offsets in a root. */
 enum tree_root_at {
@@ -23,10 +23,12 @@ enum tree_root_at {
 	ROOT_GRADE = 48,
 	ROOT_LEVELS = 49,
 	ROOT_RESERVED = 50,
+	ROOT_REQUIRED = 52,
+	ROOT_OPTIONAL = 54,
 	ROOT_GENERATION = 56,
-	ROOT_SEQUENCE = 72,
+	ROOT_NONCE = 64,
 	ROOT_TOP = 80,
-	ROOT_LEN = 144
+	ROOT_LEN = 144 /* Typed fields may follow, TREE_FIELDS_MAX bytes. */
 };
 
 /* Inner nodes and leaves begin alike: magic, count, two zero bytes. */
@@ -37,8 +39,12 @@ enum tree_root_at {
 /* An id and four sums. */
 #define TREE_CHILD_LEN 64u
 
-/* The first byte of an extent: its kind and, for data, what is left out. */
+/*
+ * The first byte of an extent: its kind and, for data, what is left out; for
+ * excluded bytes, why they are.
+ */
 #define TREE_KIND_MASK 0x03u
+#define TREE_REASON_SHIFT 2
 #define TREE_SAME_CHUNK 0x04u  /* Id and length of the data extent before. */
 #define TREE_WHOLE_CHUNK 0x08u /* From the chunk's start to its end. */
 

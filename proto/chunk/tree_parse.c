@@ -3,6 +3,7 @@
 #include "proto/base/bytes.h"
 #include "proto/base/cursor.h"
 #include "proto/base/err.h"
+#include "proto/base/feature.h"
 #include "proto/chunk/tree.h"
 #include "proto/chunk/tree_format.h"
 
@@ -40,23 +41,30 @@ tree_parse_root(const uint8_t *p, size_t len, struct tree_root *out, struct err 
 	struct tree_root r;
 	int padded;
 
-	if (len != ROOT_LEN || load_le32(p) != TREE_ROOT_MAGIC)
+	if (len < ROOT_LEN || len > ROOT_LEN + TREE_FIELDS_MAX ||
+	    load_le32(p) != TREE_ROOT_MAGIC)
 		return err_set(
 		    err, ERR_CORRUPT, "the %zu bytes are not the root of a tree", len);
+	if (feature_check(load_le16(p + ROOT_REQUIRED), TREE_FEATURES, "root of a tree",
+		err) == -1 ||
+	    feature_check_fields(
+		p + ROOT_LEN, len - ROOT_LEN, NULL, 0, "root of a tree", err) == -1)
+		return -1;
 	memset(&r, 0, sizeof(r));
 	r.sector_size = load_le32(p + ROOT_SECTOR);
 	r.size = load_le64(p + ROOT_SIZE);
 	padded = load_name(p + ROOT_FS, r.fs) & load_name(p + ROOT_PROVIDER, r.provider);
 	if (p[ROOT_GRADE] > TREE_CRASH || !padded ||
-	    !all_zero(p + ROOT_RESERVED, ROOT_GENERATION - ROOT_RESERVED))
+	    !all_zero(p + ROOT_RESERVED, ROOT_REQUIRED - ROOT_RESERVED))
 		return err_set(
 		    err, ERR_CORRUPT, "root of a tree with values we do not know");
 	r.grade = (enum tree_grade)p[ROOT_GRADE];
 	if (tree_root_ok(&r, &why) == -1)
 		return err_set(err, ERR_CORRUPT, "root: %s", why.text);
 	r.levels = p[ROOT_LEVELS];
-	memcpy(r.generation, p + ROOT_GENERATION, sizeof(r.generation));
-	r.sequence = load_le64(p + ROOT_SEQUENCE);
+	r.optional = load_le16(p + ROOT_OPTIONAL);
+	r.generation = load_le64(p + ROOT_GENERATION);
+	memcpy(r.nonce, p + ROOT_NONCE, sizeof(r.nonce));
 	load_child(p + ROOT_TOP, &r.top);
 	if (r.levels != tree_levels(r.size))
 		return err_set(err, ERR_CORRUPT,
@@ -201,6 +209,8 @@ read_extent(struct leaf *l, struct extent *e)
 		if ((flags & ~(TREE_SAME_CHUNK | TREE_WHOLE_CHUNK)) != 0 ||
 		    read_data(l, flags, e) == -1)
 			return -1;
+	} else if (e->kind == EXTENT_EXCLUDED) {
+		e->reason = (uint8_t)(first >> TREE_REASON_SHIFT);
 	} else if (flags != 0) {
 		return -1;
 	}

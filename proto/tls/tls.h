@@ -30,7 +30,7 @@
 struct err;
 
 /* Application protocols (ALPN), offered by the client, checked by the server. */
-#define TLS_ALPN "holdfast/0"
+#define TLS_ALPN "holdfast/1"
 
 struct tls_config;
 struct tls;

@@ -198,6 +198,27 @@ msg_pack(const ProtobufCMessage *m, struct buf *out, struct err *err)
 	return 0;
 }
 
+int
+msg_welcome_ok(
+    const Wire__Welcome *m, const char *const *known, size_t n, struct err *err)
+{
+	size_t i, k;
+
+	if (m->version != MSG_VERSION)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "the server speaks version %u, we %u", m->version, MSG_VERSION);
+	for (i = 0; i < m->n_features; i++) {
+		for (k = 0; k < n && strcmp(known[k], m->features[i]) != 0; k++)
+			continue;
+		if (k == n)
+			return err_set(err, ERR_UNSUPPORTED,
+			    "the server uses feature '%.60s', which this program does "
+			    "not know",
+			    m->features[i]);
+	}
+	return 0;
+}
+
 /* --------------------------------------------------------------- errors -- */
 
 void

@@ -17,7 +17,7 @@ struct buf;
 struct err;
 struct frame;
 
-#define MSG_VERSION 0u
+#define MSG_VERSION 1u
 #define MSG_NODE_LEVEL_ROOT 255u
 
 /* Limits both sides hold to. */
@@ -92,6 +92,13 @@ int msg_pack(const ProtobufCMessage *m, struct buf *out, struct err *err);
 
 /* The kind that carries messages of this type; 0 if none does. */
 uint16_t msg_kind_of(const ProtobufCMessage *m);
+
+/*
+ * Can we talk to a server that says this?  ERR_UNSUPPORTED for another version,
+ * or for a feature in force that is not among the `n` in `known`, by its name.
+ */
+int msg_welcome_ok(
+    const Wire__Welcome *m, const char *const *known, size_t n, struct err *err);
 
 /* Turn an err into a Failed (borrows err's text) and back. */
 void msg_from_err(const struct err *err, Wire__Failed *out);

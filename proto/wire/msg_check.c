@@ -18,6 +18,7 @@
 #define GRADE_MAX 2
 #define FEATURES_MAX 32
 #define NETWORKS_MAX 64
+#define REASONS_MAX (EXTENT_REASON_MAX + 1)
 #define PROBLEMS_MAX 1024
 
 enum what {
@@ -46,9 +47,11 @@ static const struct rule rules[] = {
 	{ &wire__hello__descriptor, "machine", MAYBE, 0, HASH_LEN },
 	{ &wire__hello__descriptor, "features", COUNT, 0, FEATURES_MAX },
 	{ &wire__hello__descriptor, "head", MAYBE, 0, HASH_LEN },
+	{ &wire__hello__descriptor, "offers", COUNT, 0, FEATURES_MAX },
 	{ &wire__welcome__descriptor, "role", NUMBER, 0, ROLE_MAX },
 	{ &wire__welcome__descriptor, "domain_key", MAYBE, 0, CHUNK_KEY_LEN },
 	{ &wire__welcome__descriptor, "head", MAYBE, 0, HASH_LEN },
+	{ &wire__welcome__descriptor, "features", COUNT, 0, FEATURES_MAX },
 	{ &wire__failed__descriptor, "text", ANY_TEXT, 0, 0 },
 
 	{ &wire__enroll__descriptor, "secret", BYTES, SECRET_LEN, SECRET_LEN },
@@ -69,6 +72,8 @@ static const struct rule rules[] = {
 	{ &wire__commit_volume__descriptor, "root_id", BYTES, CHUNK_ID_LEN,
 	    CHUNK_ID_LEN },
 	{ &wire__commit__descriptor, "backup", MAYBE, 0, BACKUP_LEN },
+	{ &wire__excluded__descriptor, "reason", NUMBER, 0, EXTENT_REASON_MAX },
+	{ &wire__counts__descriptor, "excluded", COUNT, 0, REASONS_MAX },
 	{ &wire__missing__descriptor, "data_ids", IDS, 0, MSG_IDS_MAX },
 	{ &wire__missing__descriptor, "meta_ids", IDS, 0, MSG_IDS_MAX },
 

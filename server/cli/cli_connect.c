@@ -59,6 +59,10 @@ greet(struct cli *c, struct err *err)
 	if (channel_call(c->ch, &m.base, MSG_WELCOME, &reply, err) != 0)
 		return -1;
 	w = (const Wire__Welcome *)reply;
+	if (msg_welcome_ok(w, NULL, 0, err) != 0) {
+		msg_free(reply);
+		return -1;
+	}
 	if (w->domain_key.len == sizeof(c->domain_key))
 		memcpy(c->domain_key, w->domain_key.data, sizeof(c->domain_key));
 	(void)snprintf(c->name, sizeof(c->name), "%.63s", w->name);

@@ -70,19 +70,40 @@ volume_json(const Wire__VolumeInfo *v)
 	    (json_int_t)v->excluded_bytes);
 }
 
+/* The reason's name, or its number: hosts may be newer than this program. */
+static const char *
+reason_name(uint32_t reason)
+{
+	const char *name = tree_reason_name(reason);
+
+	return name != NULL ? name : cli_number(reason);
+}
+
+static json_t *
+excluded_json(const Wire__Counts *c)
+{
+	json_t *all = json_object();
+
+	for (size_t i = 0; i < c->n_excluded; i++)
+		(void)json_object_set_new(all, reason_name(c->excluded[i]->reason),
+		    json_integer((json_int_t)c->excluded[i]->bytes));
+	return all;
+}
+
 static json_t *
 counts_json(const Wire__Counts *c)
 {
 	if (c == NULL)
 		return json_null();
-	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:I, s:I}",
 	    "read_bytes", (json_int_t)c->read_bytes, "sent_bytes",
 	    (json_int_t)c->sent_bytes, "stored_bytes", (json_int_t)c->stored_bytes,
 	    "new_bytes", (json_int_t)c->new_bytes, "known_bytes",
 	    (json_int_t)c->known_bytes, "zero_bytes", (json_int_t)c->zero_bytes,
 	    "hole_bytes", (json_int_t)c->hole_bytes, "excluded_bytes",
-	    (json_int_t)c->excluded_bytes, "chunks", (json_int_t)c->chunks, "new_chunks",
-	    (json_int_t)c->new_chunks, "duration_us", (json_int_t)c->duration_us);
+	    (json_int_t)c->excluded_bytes, "excluded", excluded_json(c), "chunks",
+	    (json_int_t)c->chunks, "new_chunks", (json_int_t)c->new_chunks, "duration_us",
+	    (json_int_t)c->duration_us);
 }
 
 static json_t *
@@ -251,6 +272,11 @@ show(void *arg, const Wire__Point *p)
 		    cli_number(c->new_chunks));
 		(void)printf("deduplicated  %s, %s\n", cli_size(c->known_bytes),
 		    known_share(c, text, sizeof(text)));
+		for (size_t i = 0; i < c->n_excluded; i++)
+			(void)printf("%s%s %s%s", i == 0 ? "left out      " : ", ",
+			    cli_size(c->excluded[i]->bytes),
+			    reason_name(c->excluded[i]->reason),
+			    i + 1 == c->n_excluded ? "\n" : "");
 	}
 	(void)printf("record        ");
 	for (size_t i = 0; i < p->record.len; i++)

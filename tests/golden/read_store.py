@@ -3,22 +3,132 @@
 
   read_store.py STORE points                        what the journal lists
   read_store.py STORE restore HOST/SEQ VOLUME FILE  write that volume's image to FILE
+  read_store.py STORE verify                        every hash, MAC and name (slow: for small stores)
 
-Needs Python 3.8 and libzstd, nothing of ours.  Checks lengths, places and sums,
-not the keyed names (for that one needs the domain's key and BLAKE3)."""
+Needs Python 3.8 and libzstd, nothing of ours.  `restore` checks lengths, places
+and sums; `verify` also needs the store's file `keys`.  What has a required
+feature, a codec, cipher or domain that is not in FORMAT.md's version 1 is refused."""
 import ctypes, ctypes.util, glob, mmap, os, struct, sys
 
 zstd = ctypes.CDLL(ctypes.util.find_library("zstd") or "libzstd.so.1")
 zstd.ZSTD_decompress.restype = ctypes.c_size_t
 zstd.ZSTD_decompress.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
-SPAN = 16 << 20
-POINT = 7                                       # journal record types
+SPAN, FANOUT = 16 << 20, 1024
+SECRET, POINT, KNOWN = 2, 7, set(range(1, 17)) - {8}      # journal record types
 HOLE, ZERO, EXCLUDED, DATA = range(4)
+M32 = 0xffffffff
 
 
 def check(what, ok):
     if not ok:
         raise SystemExit("read_store.py: " + what)
+
+
+def known(what, required):
+    check("%s needs feature %d, which is not known here" % (what, (required & -required).bit_length() - 1), required == 0)
+
+
+def known_fields(what, p):
+    """Typed fields: types do not fall, none is required."""
+    at = last = 0
+    while at < len(p):
+        check(what + " has a field that is cut off", at + 6 <= len(p))
+        kind, n = struct.unpack_from("<HI", p, at)
+        check("%s needs field %d, which is not known here" % (what, kind & 0x7fff), kind < 0x8000)
+        check(what + " has fields out of order", kind >= last and at + 6 + n <= len(p))
+        last, at = kind, at + 6 + n
+
+
+# ---------------------------------------------------------------- BLAKE3, from its paper
+
+IV = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A, 0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
+PERMUTATION = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
+QUARTERS = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
+            (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
+CHUNK_START, CHUNK_END, PARENT, ROOT, KEYED, CONTEXT, MATERIAL = (1 << i for i in range(7))
+
+
+def compress(cv, block, counter, length, flags):
+    m = struct.unpack("<16I", block.ljust(64, b"\0"))
+    v = list(cv) + list(IV[:4]) + [counter & M32, counter >> 32, length, flags]
+    for _ in range(7):
+        for i, (a, b, c, d) in enumerate(QUARTERS):
+            for x, r, s in ((m[2 * i], 16, 12), (m[2 * i + 1], 8, 7)):
+                v[a] = (v[a] + v[b] + x) & M32
+                t = v[d] ^ v[a]
+                v[d] = (t >> r | t << 32 - r) & M32
+                v[c] = (v[c] + v[d]) & M32
+                t = v[b] ^ v[c]
+                v[b] = (t >> s | t << 32 - s) & M32
+        m = [m[i] for i in PERMUTATION]
+    return tuple(v[i] ^ v[i + 8] for i in range(8))
+
+
+def subtree(key, data, counter, flags, root):
+    """Chaining value of one chunk, or of a tree whose left half is the largest power of two."""
+    if len(data) <= 1024:
+        cv, blocks = key, max(1, (len(data) + 63) // 64)
+        for i in range(blocks):
+            block = data[64 * i:64 * i + 64]
+            last = i == blocks - 1
+            cv = compress(cv, block, counter, len(block), flags | (CHUNK_START if i == 0 else 0) |
+                          (CHUNK_END | root if last else 0))
+        return cv
+    left = 1024 << ((len(data) - 1) // 1024).bit_length() - 1
+    pair = subtree(key, data[:left], counter, flags, 0) + subtree(key, data[left:], counter + left // 1024, flags, 0)
+    return compress(key, struct.pack("<16I", *pair), 0, 64, flags | PARENT | root)
+
+
+def blake3(data, key=None, flags=0):
+    words = struct.unpack("<8I", key) if key else IV
+    return struct.pack("<8I", *subtree(words, bytes(data), 0, flags or (KEYED if key else 0), ROOT))
+
+
+def derive_key(context, material):
+    return blake3(material, blake3(context.encode(), None, CONTEXT), MATERIAL)
+
+
+# ------------------------------------------- XChaCha20-Poly1305, for the secrets in the journal
+
+def chacha(state, add):
+    v = list(state)
+    for _ in range(10):
+        for a, b, c, d in QUARTERS:
+            for r, s in ((16, 12), (8, 7)):
+                v[a] = (v[a] + v[b]) & M32
+                t = v[d] ^ v[a]
+                v[d] = (t << r | t >> 32 - r) & M32
+                v[c] = (v[c] + v[d]) & M32
+                t = v[b] ^ v[c]
+                v[b] = (t << s | t >> 32 - s) & M32
+    return [(x + y) & M32 for x, y in zip(v, state)] if add else v
+
+
+def unwrap(key, sealed, aad):
+    sigma, nonce, text, tag = struct.unpack("<4I", b"expand 32-byte k"), sealed[:24], sealed[24:-16], sealed[-16:]
+    h = chacha(sigma + struct.unpack("<12I", key + nonce[:16]), False)
+    start = sigma + tuple(h[:4] + h[12:])
+    stream = lambda n: struct.pack("<16I", *chacha(start + (n, 0) + struct.unpack("<2I", nonce[16:]), True))
+    r, s = (int.from_bytes(stream(0)[i:i + 16], "little") for i in (0, 16))
+    r &= 0x0ffffffc0ffffffc0ffffffc0fffffff
+    padded = b"".join(p + bytes(-len(p) % 16) for p in (aad, text)) + struct.pack("<QQ", len(aad), len(text))
+    acc = 0
+    for i in range(0, len(padded), 16):
+        acc = (acc + int.from_bytes(padded[i:i + 16] + b"\1", "little")) * r % ((1 << 130) - 5)
+    check("a secret is not authentic", (acc + s & (1 << 128) - 1).to_bytes(16, "little") == tag)
+    return bytes(x ^ y for i in range(0, len(text), 64) for x, y in zip(text[i:i + 64], stream(1 + i // 64)))
+
+
+# ------------------------------------------------------------------------ format, journal
+
+def open_store(store):
+    """The store's id; refuses what this reader does not know."""
+    lines = open(os.path.join(store, "format")).read().split("\n")
+    check("no store", lines[0] == "holdfast store" and lines[-1] == "")
+    check("the store has format " + lines[1], lines[1] == "version 1")
+    for line in lines[3:-1]:
+        check("the store needs feature '%s'" % line[9:], line.startswith("optional "))
+    return bytes.fromhex(lines[2][3:])
 
 
 class Fields:
@@ -34,61 +144,107 @@ class Fields:
     def text(self): return self.take(self.u8()).decode()
 
 
-def points(store):
-    """(host, sequence, time_us, [(volume, root name, size, file system)]) in order."""
+def records(store, key=None):
+    """(type, time, payload) in order; with the journal's key chain and MACs are checked."""
+    store_id = open_store(store)
     j = open(os.path.join(store, "journal"), "rb").read()
-    at, out = 32, []
+    check("journal is another file", j[:8] == b"HFJRNL1\n" and j[8:24] == store_id)
+    known("journal", struct.unpack_from("<I", j, 24)[0])
+    at, last, seq = 64, key and blake3(j[:64]), 0
+    check("journal's header is damaged", not key or j[32:64] == blake3(j[:32]))
     while at + 64 <= len(j):
-        n, kind, _, _, when, _ = struct.unpack_from("<IHHQQQ", j, at)
-        if at + 64 + n + 32 > len(j):
+        n, kind, required, number, when, _ = struct.unpack_from("<IHHQQQ", j, at)
+        end = at + 64 + n + 32
+        if n > 65536 or end > len(j):
             break                               # a torn tail: never acknowledged
-        if kind == POINT:
-            f = Fields(j[at + 64:at + 64 + n])
-            host, seq, _ = f.text(), f.u64(), f.u64()
-            f.text(); f.take(16); f.take(32); f.take(11 * 8)
-            vols = []
-            for _ in range(f.u32()):
-                name, root, size, _, fs = f.text(), f.take(32), f.u64(), f.u32(), f.text()
-                f.text(); f.u8(); f.take(4 * 8)
-                vols.append((name, root, size, fs))
-            out.append((host, seq, when, vols))
-        at += 64 + n + 32
-    return out
+        seq += 1
+        if key:
+            check("record %d is not authentic" % seq, j[at + 32:at + 64] == last and
+                  blake3(j[at:end - 32], key) == j[end - 32:end])
+            last = blake3(j[at:end])
+        check("record %d is out of order" % seq, number == seq)
+        known("record %d" % seq, required)
+        check("record %d is of type %d, which is not known here" % (seq, kind), kind in KNOWN or kind >= 0x8000)
+        yield kind, when, j[at + 64:end - 32]
+        at = end
 
+
+def points(store, key=None):
+    """(host, sequence, time_us, [(volume, root name, size, file system)]) in order."""
+    for kind, when, payload in records(store, key):
+        if kind != POINT:
+            continue
+        f = Fields(payload)
+        host, seq, _ = f.text(), f.u64(), f.u64()
+        f.text(); f.take(16); f.take(32); f.take(11 * 8)
+        vols = []
+        for _ in range(f.u32()):
+            name, root, size, _, fs = f.text(), f.take(32), f.u64(), f.u32(), f.text()
+            f.text(); f.u8(); f.take(4 * 8)
+            vols.append((name, root, size, fs))
+        known_fields("a point", payload[f.at:])
+        yield host, seq, when, vols
+
+
+# ------------------------------------------------------------------------------- packs
 
 class Chunks:
     """Every chunk of every pack, found by walking the groups; packs need no index."""
-    def __init__(self, store):
-        self.where, self.cache = {}, {}
+    def __init__(self, store, hashes=False):
+        self.where, self.cache, self.groups, store_id = {}, {}, 0, open_store(store)
         for path in sorted(glob.glob(os.path.join(store, "packs", "*.pack")) + glob.glob(os.path.join(store, "packs", "*.open"))):
-            with open(path, "rb") as f:
-                if os.path.getsize(path) < 64:
-                    continue
-                m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)
-            check(path + " is no pack", m[:4] == b"HFP0")
-            end = len(m)
-            if path.endswith(".pack"):
-                check(path + " has no trailer", m[end - 96:end - 92] == b"HFE0")
-                end, = struct.unpack_from("<I", m, len(m) - 96 + 20)
-            at = 64
-            while at + 56 <= end and m[at:at + 4] == b"HFG0":
-                kind, codec, _, n, plain, stored = struct.unpack_from("<BBHIII", m, at + 4)
-                length = 56 + 36 * n + stored
-                if at + length > len(m):
-                    break
-                offset = 0
-                for i in range(n):
-                    e = at + 56 + 36 * i
-                    size, = struct.unpack_from("<I", m, e + 32)
-                    self.where.setdefault((kind, m[e:e + 32]), (m, at, offset, size))
-                    offset += size
-                at = (at + length + 7) & ~7
+            if os.path.getsize(path) >= 96:
+                with open(path, "rb") as f:
+                    self.pack(path, mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ), store_id, hashes)
+
+    def pack(self, path, m, store_id, hashes):
+        version, kind, _, number, domain = struct.unpack_from("<HBBII", m, 4)
+        check(path + " is no pack", m[:4] == b"HFP1" and version == 1 and m[16:32] == store_id)
+        known(path, struct.unpack_from("<I", m, 32)[0])
+        check("%s is of domain %d" % (path, domain), domain == 0)
+        check(path + " has a damaged header", not hashes or blake3(m[:64]) == m[64:96])
+        end, entries = len(m), {}
+        if path.endswith(".pack"):
+            t = m[end - 128:]
+            check(path + " has no trailer", t[:4] == b"HFE1" and t[4:12] == m[4:12] and t[48:64] == store_id)
+            known(path, struct.unpack_from("<I", t, 68)[0])
+            n, _, end = struct.unpack_from("<III", t, 12)
+            foot = len(m) - 128 - 44 * n
+            check(path + ": lengths do not add up", foot == end + struct.unpack_from("<I", t, 76)[0])
+            check(path + " has a damaged footer", not hashes or blake3(m[foot:-32]) == m[-32:])
+            for e in range(foot, len(m) - 128, 44):
+                offset, place, _, size = struct.unpack_from("<IHHI", m, e + 32)
+                entries[offset, place] = m[e:e + 32], size
+        at = 96
+        while at + 64 <= end and m[at:at + 4] == b"HFG1":
+            of, codec, cipher, _, required, _, n, plain, stored, _, fields = struct.unpack_from("<BBBBHHIIIII", m, at + 4)
+            data = at + 64 + 36 * n + fields
+            if data + stored > end:
+                break
+            known("%s: group at %d" % (path, at), required)
+            check("%s: group at %d has codec %d, cipher %d" % (path, at, codec, cipher), codec < 2 and cipher == 0)
+            known_fields("%s: group at %d" % (path, at), m[at + 64 + 36 * n:data])
+            check("%s: group at %d is damaged" % (path, at), of == kind and (not hashes or
+                  blake3(m[at:at + 32] + m[at + 64:data + stored]) == m[at + 32:at + 64]))
+            offset = 0
+            for i in range(n):
+                e = at + 64 + 36 * i
+                size, = struct.unpack_from("<I", m, e + 32)
+                check(path + ": the footer lies", not entries or entries.pop((at, i)) == (m[e:e + 32], size))
+                self.where.setdefault((kind, m[e:e + 32]), (m, at, offset, size))
+                offset += size
+            check(path + ": lengths in a group do not add up", offset == plain)
+            self.groups += 1
+            at = (data + stored + 7) & ~7
+        check(path + ": the footer names what is not there", not path.endswith(".pack") or not entries)
 
     def plain(self, m, at):
         key = (id(m), at)
         if key not in self.cache:
-            _, codec, _, n, plain, stored = struct.unpack_from("<BBHIII", m, at + 4)
-            data = m[at + 56 + 36 * n:at + 56 + 36 * n + stored]
+            codec, = struct.unpack_from("<B", m, at + 5)
+            n, plain, stored, _, fields = struct.unpack_from("<IIIII", m, at + 12)
+            begin = at + 64 + 36 * n + fields
+            data = m[begin:begin + stored]
             if codec == 1:
                 out = ctypes.create_string_buffer(plain)
                 check("a group does not decompress", zstd.ZSTD_decompress(out, plain, data, stored) == plain)
@@ -104,6 +260,8 @@ class Chunks:
         return self.plain(m, at)[offset:offset + size]
 
 
+# ------------------------------------------------------------------------------- trees
+
 def varint(p, at):
     v = shift = 0
     while True:
@@ -115,7 +273,7 @@ def varint(p, at):
 
 def extents(leaf):
     """(kind, length, chunk name, offset in chunk) of a leaf."""
-    check("not a leaf", leaf[:4] == b"HFL0")
+    check("not a leaf", leaf[:4] == b"HFL1")
     at, name, size = 8, None, 0
     for _ in range(struct.unpack_from("<H", leaf, 4)[0]):
         first = leaf[at]
@@ -131,40 +289,81 @@ def extents(leaf):
                     size = length
             if not first & 8:
                 offset, at = varint(leaf, at)
+            check("an extent is not in its chunk", offset + length <= size)
         yield kind, length, name if kind == DATA else None, offset
     check("a leaf has more than its extents", at == len(leaf))
 
 
-def leaves(chunks, level, name):
-    node = chunks.get(2, name)
+def leaves(chunks, level, child):
+    """The leaves below a child; the sums that it tells must be theirs."""
+    node = chunks.get(2, child[:32])
+    sums, told = [0, 0, 0, 0], list(struct.unpack_from("<4Q", child, 32))
     if level == 0:
+        for kind, length, _, _ in extents(node):
+            sums[kind] += length
         yield node
-        return
-    check("not an inner node", node[:4] == b"HFI0")
-    for i in range(struct.unpack_from("<H", node, 4)[0]):
-        yield from leaves(chunks, level - 1, node[8 + 64 * i:8 + 64 * i + 32])
+    else:
+        check("not an inner node", node[:4] == b"HFI1")
+        for i in range(struct.unpack_from("<H", node, 4)[0]):
+            below = node[8 + 64 * i:72 + 64 * i]
+            sums = [a + b for a, b in zip(sums, struct.unpack_from("<4Q", below, 32))]
+            yield from leaves(chunks, level - 1, below)
+    check("sums of a node are not those above it", sums == told)
+
+
+def read_tree(chunks, name, want_size, put):
+    """Call put(offset, bytes) for all data of the volume under root `name`."""
+    root = chunks.get(2, name)
+    check("not a root", root[:4] == b"HFR1" and len(root) >= 144)
+    known("root", struct.unpack_from("<H", root, 52)[0])
+    known_fields("root", root[144:])
+    size, level = struct.unpack_from("<Q", root, 8)[0], root[49]
+    check("the point is of another size", size == want_size)
+    at = 0
+    for leaf in leaves(chunks, level, root[80:144]):
+        for kind, length, chunk, offset in extents(leaf):
+            if kind == DATA:
+                part = chunks.get(1, chunk)[offset:offset + length]
+                check("a chunk is too short", len(part) == length)
+                put(at, part)
+            at += length
+    check("the extents make %d bytes, the volume has %d" % (at, size), at == size)
 
 
 def restore(store, point, volume, path):
     host, seq = point.rsplit("/", 1)
     found = [v for h, s, _, vols in points(store) for v in vols if h == host and s == int(seq) and v[0] == volume]
     check("no volume %s in point %s" % (volume, point), found)
-    chunks = Chunks(store)
-    root = chunks.get(2, found[0][1])
-    check("not a root", root[:4] == b"HFR0" and len(root) == 144)
-    size, level, top = struct.unpack_from("<Q", root, 8)[0], root[49], root[80:112]
-    at = 0
     with open(path, "wb") as out:
-        out.truncate(size)
-        for leaf in leaves(chunks, level, top):
-            for kind, length, name, offset in extents(leaf):
-                if kind == DATA:
-                    part = chunks.get(1, name)[offset:offset + length]
-                    check("a chunk is too short", len(part) == length)
-                    out.seek(at)
-                    out.write(part)
-                at += length
-    check("the extents make %d bytes, the volume has %d" % (at, size), at == size)
+        out.truncate(found[0][2])
+        read_tree(Chunks(store), found[0][1], found[0][2], lambda at, part: (out.seek(at), out.write(part)))
+
+
+def verify(store):
+    keys = open(os.path.join(store, "keys"), "rb").read()
+    check("keys: damaged or of another store", len(keys) == 88 and keys[:8] == b"HFKEYS1\n" and
+          keys[8:24] == open_store(store) and blake3(keys[:56]) == keys[56:])
+    journal = derive_key("holdfast store v1: journal", keys[24:56])
+    wrapping = derive_key("holdfast store v1: wrapping", keys[24:56])
+    domain = None
+    for kind, _, payload in records(store, journal):
+        if kind == SECRET:
+            f = Fields(payload)
+            name, sealed = f.text(), f.take(f.u32())
+            if name == ".domain":
+                domain = unwrap(wrapping, sealed, name.encode())
+    check("there is no domain key", domain)
+    names = {1: derive_key("Holdfast 2026-11-22 chunk names: kind data", domain),
+             2: derive_key("Holdfast 2026-11-22 chunk names: kind meta", domain)}
+    chunks = Chunks(store, True)
+    for kind, name in chunks.where:
+        check("chunk %s is not its name" % name.hex(), blake3(chunks.get(kind, name), names[kind]) == name)
+    trees = 0
+    for _, _, _, vols in points(store, journal):
+        for _, root, size, _ in vols:
+            read_tree(chunks, root, size, lambda at, part: None)
+            trees += 1
+    print("%d groups, %d chunks, %d trees: all good" % (chunks.groups, len(chunks.where), trees))
 
 
 if __name__ == "__main__":
@@ -172,6 +371,8 @@ if __name__ == "__main__":
         for host, seq, when, vols in points(sys.argv[1]):
             for name, root, size, fs in vols:
                 print("%s/%d\t%d\t%s\t%s\t%d bytes\t%s" % (host, seq, when, name, fs, size, root.hex()))
+    elif len(sys.argv) == 3 and sys.argv[2] == "verify":
+        verify(sys.argv[1])
     elif len(sys.argv) == 6 and sys.argv[2] == "restore":
         restore(sys.argv[1], *sys.argv[3:])
     else:

@@ -10,8 +10,8 @@ trap 'rm -rf "$tmp"' EXIT
 
 sed -n 's/^[[:space:]]*MSG_\([A-Z_]*\) = \([0-9]*\),.*/\2 \1/p' proto/wire/msg.h | awk '$1 > 2 || 1' |
     grep -vE ' (NEED|HAVE|PENDING)$' | awk '{ gsub("_", "", $2); print $1, tolower($2) }' | sort -n > "$tmp/code"
-# A row: | number | Name | ...
-sed -n 's/^| *\([0-9][0-9]*\) *| *`\{0,1\}\([A-Za-z]*\)`\{0,1\} *|.*/\1 \2/p' proto/WIRE.md |
+# A row: | number | Name | C to S | ...
+sed -n 's/^| *\([0-9][0-9]*\) *| *`\{0,1\}\([A-Za-z]*\)`\{0,1\} *| *[CS] to [CS] *|.*/\1 \2/p' proto/WIRE.md |
     awk '{ print $1, tolower($2) }' | sort -n > "$tmp/doc"
 [ -s "$tmp/code" ] || { echo "no message kinds found in proto/wire/msg.h"; bad=1; }
 # HAVE_ASK carries the message Have; everything else is named alike.

@@ -12,6 +12,14 @@ agent h1 backup c="$work/c.img" noise="$work/noise.img" --quiet
 cp --sparse=always "$work/c.img" "$work/c.1"
 ntfs_change "$work/c.img" 1
 agent h1 backup c="$work/c.img" --quiet
+ntfs_make "$work/p.img" 48 4 2
+paging() { head -c 9000000 /dev/urandom > "$1/pagefile.sys"; head -c 3000000 /dev/urandom > "$1/swapfile.sys"; }
+mounted_ntfs "$work/p.img" rw,noatime paging
+agent h1 backup p="$work/p.img" --quiet
+operator show h1/3 | tee "$work/shown"
+grep -q '^left out      8.6 MiB page file, 2.9 MiB swap file$' "$work/shown" || fail "not said what was left out"
+operator show h1/3 --json | grep -q '"page file": 9003008' || fail "not in the JSON what was left out"
+operator show h1/1 | grep -q '^left out' && fail "nothing was left out of the first"
 server_kill
 note "the packs lie as the kill left them, unsealed"
 python3 "$reader" "$work/store" points

@@ -8,11 +8,11 @@ enrol h1
 host=${server%:*} port=${server##*:}
 
 note "TLS 1.2 is not spoken"
-if openssl s_client -connect "$server" -tls1_2 -alpn holdfast/0 < /dev/null > "$work/s12" 2>&1; then
+if openssl s_client -connect "$server" -tls1_2 -alpn holdfast/1 < /dev/null > "$work/s12" 2>&1; then
 	grep -q 'Cipher is (NONE)' "$work/s12" || fail "TLS 1.2 was accepted: $(cat "$work/s12")"
 fi
 note "TLS 1.3 without a certificate is a nobody, who may do nothing but enrol"
-openssl s_client -connect "$server" -tls1_3 -alpn holdfast/0 < /dev/null > "$work/s13" 2>&1 || true
+openssl s_client -connect "$server" -tls1_3 -alpn holdfast/1 < /dev/null > "$work/s13" 2>&1 || true
 grep -q 'TLSv1.3' "$work/s13" || fail "openssl got no TLS 1.3: $(tail -5 "$work/s13")"
 
 note "garbage and silence"

@@ -381,6 +381,7 @@ run(const char *what)
 	} else if (strcmp(what, "hello-twice") == 0) {
 		Wire__Hello hello = WIRE__HELLO__INIT;
 
+		hello.version = MSG_VERSION;
 		send_msg(&hello.base);
 	} else if (strcmp(what, "put-before-begin") == 0) {
 		put(CHUNK_DATA, NULL, junk, 4096, 0);

@@ -54,6 +54,7 @@ take_manifest(const uint8_t *p, size_t len)
 	}
 	v.n_runs = m.n_runs;
 	v.next_run = m.next_run;
+	v.optional = m.optional;
 	v.covered = m.covered;
 	v.bad = m.bad;
 	v.n_bad = m.n_bad;

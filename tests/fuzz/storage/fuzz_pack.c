@@ -150,7 +150,8 @@ LLVMFuzzerCustomMutator(uint8_t *p, size_t len, size_t max, unsigned seed)
 	len = LLVMFuzzerMutate(p, len, max);
 	if (seed % 16 == 0 || len < at)
 		return len;
-	blake3(p + 1, 32, NULL, p + 33, BLAKE3_OUT_LEN);
+	blake3(p + 1, PACK_HEADER_LEN - BLAKE3_OUT_LEN, NULL, p + at - BLAKE3_OUT_LEN,
+	    BLAKE3_OUT_LEN);
 	while (len - at >= GROUP_HEADER_LEN && group_peek(p + at, &n, &err) == 0 &&
 	       n <= len - at) {
 		if (seed % 8 != 1)

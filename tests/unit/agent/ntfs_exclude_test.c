@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "proto/chunk/tree.h"
 #include "tests/unit/agent/ntfs_map.h"
 
 /* Map a volume with this file in record 16, and count what is excluded. */
@@ -17,6 +18,43 @@ excluded(struct image *v)
 
 	done(v, c);
 	return n;
+}
+
+/* The reasons for which anything of it is excluded, a bit each. */
+static unsigned
+reasons(struct image *v)
+{
+	struct cover *c = map(v);
+	unsigned all = c->reasons;
+
+	done(v, c);
+	return all;
+}
+
+static void
+why_it_is_excluded_goes_with_it(void **state)
+{
+	static const struct {
+		const char *name;
+		unsigned why;
+	} files[] = { { "PageFile.sys", EXTENT_PAGEFILE },
+		{ "swapfile.sys", EXTENT_SWAPFILE },
+		{ "hiberfil.sys", EXTENT_HIBERFIL } };
+	struct image *v;
+	uint32_t f;
+
+	(void)state;
+	for (size_t i = 0; i < 3; i++) {
+		v = ordinary();
+		image_file(v, 16, 5, files[i].name, RUNS({ image_free_from(v), 3 }));
+		assert_int_equal(reasons(v), 1u << files[i].why);
+	}
+	/* Neighbours that are left out for different reasons stay apart. */
+	v = ordinary();
+	f = image_free_from(v);
+	image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 3 }));
+	image_file(v, 17, 5, "swapfile.sys", RUNS({ f + 3, 3 }));
+	assert_int_equal(reasons(v), 1u << EXTENT_PAGEFILE | 1u << EXTENT_SWAPFILE);
 }
 
 static void
@@ -132,6 +170,7 @@ difference_areas_are_excluded_in_their_directory_alone(void **state)
 {
 	struct image *v = ordinary();
 	uint32_t f = image_free_from(v);
+	struct cover *c;
 
 	(void)state;
 	image_file(v, 16, 18, AREA, RUNS({ f, 3 })); /* Before its directory. */
@@ -141,7 +180,10 @@ difference_areas_are_excluded_in_their_directory_alone(void **state)
 	image_begin(v, 19, 3, 0);
 	image_name(v, 19, 5, "Other", 1);
 	image_file(v, 20, 19, AREA, RUNS({ f + 6, 3 }));
-	assert_int_equal(excluded(v), 3 * 4096);
+	c = map(v);
+	assert_int_equal(cover_count(c, 'x'), 3 * 4096);
+	assert_int_equal(c->reasons, 1u << EXTENT_SHADOW);
+	done(v, c);
 }
 
 static void
@@ -307,6 +349,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(page_files_are_excluded),
+		cmocka_unit_test(why_it_is_excluded_goes_with_it),
 		cmocka_unit_test(whatever_else_has_the_name_is_kept),
 		cmocka_unit_test(nothing_is_excluded_when_asked_to_keep_all),
 		cmocka_unit_test(difference_areas_are_excluded_in_their_directory_alone),

@@ -29,6 +29,7 @@ struct cover {
 	struct volmap_cut *data; /* The DATA cuts, in order. */
 	char fs[16], note[200];
 	int hibernated;
+	unsigned reasons; /* A bit for each reason for which something is excluded. */
 };
 
 static inline int
@@ -114,6 +115,9 @@ cover_within(struct cover_disk *disk, const struct volmap_limits *limits, int fl
 		/* The position is the first byte that is not covered yet. */
 		end = cover_end(c, end);
 		assert(cut.offset == end);
+		assert(cut.kind == VOLMAP_EXCLUDED || cut.reason == 0);
+		if (cut.kind == VOLMAP_EXCLUDED)
+			c->reasons |= 1u << cut.reason;
 		if (cut.kind == VOLMAP_DATA)
 			cover_data(c, &cut);
 		else

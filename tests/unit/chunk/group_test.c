@@ -255,8 +255,15 @@ lies_with_a_good_hash_are_refused(void **state)
 	assert_int_equal(take_patched(w, AT_KIND, CHUNK_META, 1), ERR_CORRUPT);
 	assert_int_equal(take_patched(w, AT_CODEC, 2, 1), ERR_UNSUPPORTED);
 	assert_int_equal(take_patched(w, AT_CODEC, GROUP_RAW, 1), ERR_CORRUPT);
-	assert_int_equal(take_patched(w, AT_FLAGS, 1, 2), ERR_UNSUPPORTED);
-	assert_int_equal(take_patched(w, AT_RESERVED, 1, 4), ERR_CORRUPT);
+	assert_int_equal(take_patched(w, AT_CIPHER, 1, 1), ERR_UNSUPPORTED);
+	assert_int_equal(take_patched(w, AT_CIPHER, 0xff, 1), ERR_UNSUPPORTED);
+	assert_int_equal(take_patched(w, AT_REQUIRED, 1, 2), ERR_UNSUPPORTED);
+	assert_int_equal(take_patched(w, AT_OPTIONAL, 1, 2), ERR_NONE);
+	assert_int_equal(take_patched(w, AT_KEY_ID, 1, 4), ERR_CORRUPT);
+	assert_int_equal(take_patched(w, AT_RESERVED, 1, 1), ERR_CORRUPT);
+	assert_int_equal(take_patched(w, AT_FIELDS_LEN, 1, 4), ERR_CORRUPT);
+	assert_int_equal(
+	    take_patched(w, AT_FIELDS_LEN, GROUP_FIELDS_MAX + 1, 4), ERR_CORRUPT);
 	assert_int_equal(take_patched(w, AT_COUNT, 0, 4), ERR_CORRUPT);
 	assert_int_equal(take_patched(w, AT_COUNT, 2, 4), ERR_CORRUPT);
 	assert_int_equal(take_patched(w, AT_COUNT, 4, 4), ERR_CORRUPT);

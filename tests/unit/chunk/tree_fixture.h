@@ -143,7 +143,7 @@ put_each(void *arg, const struct extent *e)
 static inline int
 goes_on(const struct extent *a, const struct extent *b)
 {
-	return a->kind == b->kind &&
+	return a->kind == b->kind && a->reason == b->reason &&
 	       a->offset / TREE_SPAN_LEN == b->offset / TREE_SPAN_LEN &&
 	       (a->kind != EXTENT_DATA ||
 		   (memcmp(&a->id, &b->id, sizeof(a->id)) == 0 &&
@@ -224,6 +224,8 @@ draw_list(struct list *l, uint64_t size)
 			}
 		} else {
 			e.len = 1 + draw(draw(9) == 0 ? 3 * TREE_SPAN_LEN : 200000);
+			if (e.kind == EXTENT_EXCLUDED)
+				e.reason = (uint8_t)draw(EXTENT_REASON_MAX + 1);
 		}
 		if (e.len > size - at)
 			e.len = (uint32_t)(size - at);
@@ -243,8 +245,8 @@ root_of(uint64_t size)
 	strcpy(r.fs, "ntfs");
 	strcpy(r.provider, "offline");
 	r.grade = TREE_APPLICATION;
-	r.generation[3] = 9;
-	r.sequence = 77;
+	r.generation = 77;
+	r.nonce[3] = 9;
 	return r;
 }
 

@@ -101,11 +101,16 @@ two_ways_to_write_an_extent_are_not_taken(void **state)
 		{ 0, 1, 3, { 4, 0x80, 8 } },	   /* flags of data, */
 		{ 0, 1, 3, { 8, 0x80, 8 } },
 		{ 0, 1, 3, { 0x10, 0x80, 8 } }, /* unknown ones; */
-		{ 0, 1, 3, { 7, 0x80, 8 } },	/* the same as nothing. */
+		{ 0, 1, 3, { 5, 0x80, 8 } },	/* a reason without exclusion; */
+		{ 1, 1, 3, { 2, 0x80, 8 } },	/* one with, of every number; */
+		{ 1, 1, 3, { 0xfe, 0x80, 8 } },
+		{ 1, 2, 6, { 6, 0x80, 4, 10, 0x80, 4 } },
+		{ 0, 2, 6, { 6, 0x80, 4, 6, 0x80, 4 } },
+		{ 0, 1, 3, { 7, 0x80, 8 } }, /* the same as nothing. */
 		{ 0, 1, 3, { 15, 0x80, 8 } },
 	};
 	struct store *s = store_new();
-	uint8_t p[64] = "HFL0";
+	uint8_t p[64] = "HFL1";
 	size_t i;
 
 	(void)state;
@@ -157,14 +162,63 @@ a_changed_root_is_refused_or_means_something_else(void **state)
 			assert_int_equal(tree_parse_root(n->p, n->len, &was, &err), 0);
 			n->p[i] ^= (uint8_t)(1u << bit);
 			if (tree_parse_root(n->p, n->len, &r, &err) == 0) {
-				/* No field that was padding or derived. */
-				assert_true(i >= 4 && (i < 50 || i >= 56) && i != 49);
+				/* No field that was padding, derived, or a feature that
+				 * must be known. */
+				assert_true(i >= 4 && (i < 50 || i >= 54) && i != 49);
 				assert_int_not_equal(memcmp(&r, &was, sizeof(r)), 0);
 			}
 			n->p[i] ^= (uint8_t)(1u << bit);
 			err_clear(&err);
 		}
 	}
+	free(l.e);
+	store_free(s);
+}
+
+/* Later programs say more in a root: in fields behind it, and in feature bits. */
+static void
+a_root_may_have_what_is_optional_and_nothing_required(void **state)
+{
+	static const uint8_t optional[] = { 9, 0, 3, 0, 0, 0, 'a', 'b', 'c' };
+	struct store *s = store_new();
+	struct list l = { 0 };
+	struct tree_root r;
+	struct err err = ERR_INIT;
+	struct chunk_id id;
+	uint8_t p[ROOT_LEN + TREE_FIELDS_MAX + 1] = { 0 };
+	size_t len = ROOT_LEN + sizeof(optional);
+
+	(void)state;
+	draw_list(&l, TREE_SPAN_LEN);
+	build(s, TREE_SPAN_LEN, &l, &id);
+	memcpy(p, find(s, &id)->p, ROOT_LEN);
+	memcpy(p + ROOT_LEN, optional, sizeof(optional));
+	p[ROOT_OPTIONAL + 1] = 0x80;
+	assert_int_equal(tree_parse_root(p, len, &r, &err), 0);
+	assert_int_equal(r.optional, 0x8000);
+	assert_int_equal(r.size, TREE_SPAN_LEN);
+
+	assert_int_equal(tree_parse_root(p, len - 1, &r, &err), -1);
+	assert_int_equal(err.code, ERR_CORRUPT);
+	err_clear(&err);
+	p[ROOT_LEN + 1] = 0x80;
+	assert_int_equal(tree_parse_root(p, len, &r, &err), -1);
+	assert_int_equal(err.code, ERR_UNSUPPORTED);
+	assert_non_null(strstr(err.text, "field 9"));
+	err_clear(&err);
+	p[ROOT_LEN + 1] = 0;
+	p[ROOT_REQUIRED] = 8;
+	assert_int_equal(tree_parse_root(p, len, &r, &err), -1);
+	assert_int_equal(err.code, ERR_UNSUPPORTED);
+	assert_non_null(strstr(err.text, "feature 3"));
+	err_clear(&err);
+	p[ROOT_REQUIRED] = 0;
+	/* As long as may be, and one more. */
+	store_le32(p + ROOT_LEN + 2, TREE_FIELDS_MAX - 6);
+	assert_int_equal(tree_parse_root(p, ROOT_LEN + TREE_FIELDS_MAX, &r, &err), 0);
+	store_le32(p + ROOT_LEN + 2, TREE_FIELDS_MAX - 5);
+	assert_int_equal(
+	    tree_parse_root(p, ROOT_LEN + TREE_FIELDS_MAX + 1, &r, &err), -1);
 	free(l.e);
 	store_free(s);
 }
@@ -340,6 +394,7 @@ main(void)
 		cmocka_unit_test(a_changed_leaf_is_refused_or_means_something_else),
 		cmocka_unit_test(two_ways_to_write_an_extent_are_not_taken),
 		cmocka_unit_test(a_changed_root_is_refused_or_means_something_else),
+		cmocka_unit_test(a_root_may_have_what_is_optional_and_nothing_required),
 		cmocka_unit_test(an_inner_node_must_add_up),
 		cmocka_unit_test(walker_notices_what_is_missing_or_lies),
 		cmocka_unit_test(the_callback_may_stop_the_walk),

@@ -85,8 +85,9 @@ root_tells_what_the_volume_was(void **state)
 	assert_string_equal(r->fs, "ntfs");
 	assert_string_equal(r->provider, "offline");
 	assert_int_equal(r->grade, TREE_APPLICATION);
-	assert_memory_equal(r->generation, want.generation, 16);
-	assert_int_equal(r->sequence, 77);
+	assert_memory_equal(r->nonce, want.nonce, 16);
+	assert_int_equal(r->generation, 77);
+	assert_int_equal(r->optional, 0);
 	assert_int_equal(r->levels, 1);
 	tree_walk_close(w);
 	tree_walk_close(NULL);
@@ -238,18 +239,20 @@ refuse_add(struct tree_builder *b, const struct extent *e, enum err_code code)
 static void
 builder_refuses_what_cannot_be(void **state)
 {
-	static const struct extent first = { EXTENT_ZERO, 1000, 0, 0, 0, { { 0 } } };
+	static const struct extent first = { EXTENT_ZERO, 0, 1000, 0, 0, 0, { { 0 } } };
 	static const struct extent bad[] = {
-		{ EXTENT_HOLE, 24, 1001, 0, 0, { { 0 } } }, /* A gap, */
-		{ EXTENT_HOLE, 24, 999, 0, 0, { { 0 } } },  /* an overlap, */
-		{ EXTENT_HOLE, 25, 1000, 0, 0, { { 0 } } }, /* past the end, */
-		{ EXTENT_HOLE, 0, 1000, 0, 0, { { 0 } } },  /* empty; */
-		{ (enum extent_kind)4, 24, 1000, 0, 0, { { 0 } } },
-		{ EXTENT_DATA, 24, 1000, 0, 0, { { 0 } } },  /* No chunk, */
-		{ EXTENT_DATA, 24, 1000, 0, 23, { { 0 } } }, /* too short a one, */
-		{ EXTENT_DATA, 24, 1000, 1, 24, { { 0 } } },
-		{ EXTENT_DATA, 24, 1000, 0xffffffff, 24, { { 0 } } },
-		{ EXTENT_DATA, 24, 1000, 0, CHUNK_DATA_MAX + 1, { { 0 } } },
+		{ EXTENT_HOLE, 0, 24, 1001, 0, 0, { { 0 } } }, /* A gap, */
+		{ EXTENT_HOLE, 0, 24, 999, 0, 0, { { 0 } } },  /* an overlap, */
+		{ EXTENT_HOLE, 0, 25, 1000, 0, 0, { { 0 } } }, /* past the end, */
+		{ EXTENT_HOLE, 0, 0, 1000, 0, 0, { { 0 } } },  /* empty; */
+		{ EXTENT_HOLE, 1, 24, 1000, 0, 0, { { 0 } } }, /* a reason for a hole, */
+		{ EXTENT_EXCLUDED, 64, 24, 1000, 0, 0, { { 0 } } }, /* too high a one; */
+		{ (enum extent_kind)4, 0, 24, 1000, 0, 0, { { 0 } } },
+		{ EXTENT_DATA, 0, 24, 1000, 0, 0, { { 0 } } },	/* No chunk, */
+		{ EXTENT_DATA, 0, 24, 1000, 0, 23, { { 0 } } }, /* too short a one, */
+		{ EXTENT_DATA, 0, 24, 1000, 1, 24, { { 0 } } },
+		{ EXTENT_DATA, 0, 24, 1000, 0xffffffff, 24, { { 0 } } },
+		{ EXTENT_DATA, 0, 24, 1000, 0, CHUNK_DATA_MAX + 1, { { 0 } } },
 	};
 	struct tree_root r = root_of(1024);
 	struct store *s = store_new();
@@ -277,7 +280,7 @@ builder_refuses_what_cannot_be(void **state)
 static void
 builder_refuses_a_bad_root(void **state)
 {
-	static const struct extent hole = { EXTENT_HOLE, 512, 0, 0, 0, { { 0 } } };
+	static const struct extent hole = { EXTENT_HOLE, 0, 512, 0, 0, 0, { { 0 } } };
 	struct tree_root bad[9];
 	struct store *s = store_new();
 	size_t i;

@@ -187,6 +187,7 @@ live_hello(struct channel *ch, const struct live_peer *p, struct live_session *s
 
 	memset(s, 0, sizeof(*s));
 	s->ch = ch;
+	m.version = MSG_VERSION;
 	m.program = (char *)"live test";
 	m.machine.data = (uint8_t *)(uintptr_t)p->machine;
 	m.machine.len = sizeof(p->machine);

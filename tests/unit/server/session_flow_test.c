@@ -382,6 +382,7 @@ the_deaf_do_not_fill_our_memory(void **state)
 
 	m.spans = 1;
 	live_ok(msg_pack(&m.base, &b, &err));
+	hello.version = MSG_VERSION;
 	hello.machine.data = agent.machine;
 	hello.machine.len = sizeof(agent.machine);
 	live_ok(msg_pack(&hello.base, &h, &err));

@@ -592,7 +592,7 @@ a_peer_from_the_future_is_told_so(void **state)
 	(void)state;
 	m.version = MSG_VERSION + 1;
 	live_open(&live, &admin, NULL, 0, &ch);
-	live_refused(ch, &m.base, ERR_UNSUPPORTED, "version 1");
+	live_refused(ch, &m.base, ERR_UNSUPPORTED, "version 2");
 	live_over(ch);
 	channel_close(ch);
 	m.version = MSG_VERSION;
@@ -601,6 +601,26 @@ a_peer_from_the_future_is_told_so(void **state)
 	live_open(&live, &admin, NULL, 0, &ch);
 	live_refused(ch, &m.base, ERR_UNSUPPORTED, "telepathy");
 	live_over(ch);
+	channel_close(ch);
+}
+
+static void
+what_a_peer_only_offers_is_ignored(void **state)
+{
+	Wire__Hello m = WIRE__HELLO__INIT;
+	char *offers[] = { (char *)"telepathy", (char *)"levitation" };
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+	struct channel *ch;
+
+	(void)state;
+	m.version = MSG_VERSION;
+	m.offers = offers;
+	m.n_offers = 2;
+	live_open(&live, &admin, NULL, 0, &ch);
+	live_ok(channel_call(ch, &m.base, MSG_WELCOME, &reply, &err));
+	assert_int_equal(((Wire__Welcome *)reply)->n_features, 0);
+	msg_free(reply);
 	channel_close(ch);
 }
 
@@ -621,6 +641,7 @@ main(void)
 		cmocka_unit_test(who_lost_its_name_cannot_renew_it),
 		cmocka_unit_test(operators_are_made_by_admins_with_the_role_asked_for),
 		cmocka_unit_test(a_peer_from_the_future_is_told_so),
+		cmocka_unit_test(what_a_peer_only_offers_is_ignored),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

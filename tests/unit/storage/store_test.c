@@ -143,7 +143,7 @@ test_a_newer_format_is_refused(void **state)
 	assert_non_null(fgets(line, sizeof(line), f));
 	at = ftell(f);
 	assert_non_null(fgets(line, sizeof(line), f));
-	assert_string_equal(line, "version 0\n");
+	assert_string_equal(line, "version 1\n");
 	assert_int_equal(fseek(f, at, SEEK_SET), 0);
 	fputs("version 7\n", f);
 	fclose(f);

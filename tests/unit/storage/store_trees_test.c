@@ -172,7 +172,8 @@ test_a_tree_that_is_too_deep_is_refused(void **state)
 		n.p[3][i] = was;
 		ret = commit(h, &result);
 		if (ret == -1) {
-			assert_int_equal(h->err.code, ERR_CORRUPT);
+			assert_true(
+			    h->err.code == ERR_CORRUPT || h->err.code == ERR_UNSUPPORTED);
 			err_clear(&h->err);
 		} else if (result == STORE_COMMITTED) {
 			/* Only what says nothing about the tree may differ. */
@@ -230,7 +231,7 @@ put_copies(struct here *h, struct tree_child *c)
 	static uint8_t p[8 + TREE_FANOUT * 64];
 
 	memset(p, 0, sizeof(p));
-	memcpy(p, "HFI0", 4);
+	memcpy(p, "HFI1", 4);
 	store_le16(p + 4, TREE_FANOUT);
 	for (size_t i = 0; i < TREE_FANOUT; i++) {
 		uint8_t *at = p + 8 + i * 64;

@@ -26,7 +26,7 @@
 #define ROUNDS 20
 
 static const int suites[] = { MBEDTLS_TLS1_3_CHACHA20_POLY1305_SHA256, 0 };
-static const char *protocols[] = { "holdfast/0", NULL };
+static const char *protocols[] = { "holdfast/1", NULL };
 
 static void
 must(int ret, const char *what)

@@ -468,6 +468,32 @@ unknown_codes_become_protocol(void **state)
 	}
 }
 
+/* A server uses only what we offered; one that does not is refused by name. */
+static void
+a_welcome_is_refused_for_a_feature_by_its_name(void **state)
+{
+	static const char *const known[] = { "levitation" };
+	char *both[] = { (char *)"levitation", (char *)"telepathy" };
+	Wire__Welcome m = WIRE__WELCOME__INIT;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	m.version = MSG_VERSION;
+	assert_int_equal(msg_welcome_ok(&m, NULL, 0, &err), 0);
+	m.features = both;
+	m.n_features = 1;
+	assert_int_equal(msg_welcome_ok(&m, known, 1, &err), 0);
+	m.n_features = 2;
+	assert_int_equal(msg_welcome_ok(&m, known, 1, &err), -1);
+	assert_int_equal(err.code, ERR_UNSUPPORTED);
+	assert_non_null(strstr(err.text, "'telepathy'"));
+	err_clear(&err);
+	m.n_features = 0;
+	m.version = MSG_VERSION + 1;
+	assert_int_equal(msg_welcome_ok(&m, known, 1, &err), -1);
+	assert_int_equal(err.code, ERR_UNSUPPORTED);
+}
+
 static void
 names_and_raw_kinds(void **state)
 {
@@ -492,6 +518,7 @@ main(void)
 		cmocka_unit_test(long_reasons_are_cut_at_a_letter),
 		cmocka_unit_test(unknown_codes_become_protocol),
 		cmocka_unit_test(names_and_raw_kinds),
+		cmocka_unit_test(a_welcome_is_refused_for_a_feature_by_its_name),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
