@@ -13,6 +13,7 @@
 #include "agent/volmap_runs.h"
 #include "agent/volmap_walk.h"
 #include "proto/base/err.h"
+#include "proto/chunk/tree.h"
 #include "tests/unit/agent/spill_array.h"
 
 #define CLUSTER 4096u
@@ -399,8 +400,9 @@ finish_random(struct random_plan *it)
 
 	assert_int_equal(volmap_runs_sort(&it->p.runs, NULL, NULL, &clashes, &err), 0);
 	if (!it->p.runs.overflow)
-		assert_int_equal(
-		    volmap_runs_leave_out(&it->p.runs, it->left_out, &err), 0);
+		assert_int_equal(volmap_runs_leave_out(
+				     &it->p.runs, it->left_out, EXTENT_PAGEFILE, &err),
+		    0);
 	assert_int_equal(volmap_runs_join(&it->p.runs, &err), 0);
 }
 
