@@ -45,6 +45,8 @@ struct spill; /* agent/spill.h */
 #define VOLMAP_BLOCK 65536u
 #define VOLMAP_PIECES_MAX 18u
 #define VOLMAP_AHEAD_MAX 65536u
+#define VOLMAP_NEAR \
+	(UINT64_C(4) << 30) /* Bytes; pieces farther off may be half of these. */
 
 enum volmap_kind { VOLMAP_HOLE, VOLMAP_EXCLUDED, VOLMAP_STREAM, VOLMAP_DATA };
 

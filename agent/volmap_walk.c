@@ -301,6 +301,23 @@ part(const struct volmap_walk *w, const struct volmap_run *r, uint64_t from, uin
 }
 
 /*
+ * May these pieces, the lowest of which is at `here`, be delivered ahead?  Those far
+ * away stay long in the heap: they may take half of it, else a few of them would
+ * leave no room for all the blocks whose pieces are close together.
+ */
+static int
+room_ahead(
+    const struct volmap_walk *w, const struct volmap_piece *p, uint32_t n, uint64_t here)
+{
+	uint32_t most = VOLMAP_AHEAD_MAX;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (p[i].offset - here > VOLMAP_NEAR)
+			most = VOLMAP_AHEAD_MAX / 2;
+	return w->heap.count + n - 1 <= most;
+}
+
+/*
  * Make `out` a whole block if its lowest piece is `here`, which begins `done` bytes
  * into the run being cut; else that alone.
  */
@@ -315,7 +332,7 @@ gather(struct volmap_walk *w, uint64_t done, struct volmap_piece here,
 		return -1;
 	for (uint32_t i = 0; i < n; i++)
 		out->piece[i].offset += w->plan->base;
-	if (n == 0 || w->heap.count + n - 1 > VOLMAP_AHEAD_MAX) {
+	if (n == 0 || !room_ahead(w, out->piece, n, here.offset)) {
 		out->piece[0] = here;
 		n = 1;
 	}

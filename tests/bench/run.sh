@@ -3,6 +3,7 @@
 #	programs	every *_bench program there is: hash, TLS, index ...
 #	main		Holdfast beside today's peers on a corpus of NTFS volumes: rows that are judged
 #	judge		the rows of the last main again
+#	huge		a volume of 2 TB with 5 million files and 20 million extents; 64 TB; memory is judged
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -45,7 +46,14 @@ main() {
 
 judge() { exec python3 tests/bench/bench.py judge "$build/bench/main.steps.jsonl" "$build/bench/main.json"; }
 
+# huge [map|zeros|data...]: SIZE, CLUSTER and FILES make another volume.
+huge() {
+	ninja -C "$build/release" --quiet bench_programs huge huge_content
+	WORK=$build/bench-huge PROGRAMS=$build/release/bin CONTENT=$build/release/bench/libhuge_content.so \
+	    PYTHONDONTWRITEBYTECODE=1 exec python3 tests/bench/huge.py "$@"
+}
+
 case ${1:-} in
-programs | main | judge) "$@" ;;
-*) sed -n '2,6p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
+programs | main | judge | huge) "$@" ;;
+*) sed -n '2,7p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac

@@ -271,6 +271,32 @@ pieces_ahead_are_bounded_and_the_rest_comes_alone(void **state)
 	volmap_plan_free(&p);
 }
 
+/* Blocks half of which lies far off fill half the heap; others go on being whole. */
+static void
+pieces_far_ahead_leave_room_for_near_ones(void **state)
+{
+	const uint32_t far = VOLMAP_AHEAD_MAX / 2 + 1000, near = 3000;
+	const uint32_t behind = (uint32_t)(VOLMAP_NEAR / CLUSTER) + far * 8;
+	struct volmap_plan p;
+	struct tally t;
+
+	(void)state;
+	plan_of(&p, behind + far * 8);
+	for (uint32_t i = 0; i < far; i++) {
+		add(&p.runs, i, 0, i * 8, 8);
+		add(&p.runs, i, 8, behind + i * 8, 8);
+	}
+	for (uint32_t i = 0; i < near; i++) {
+		add(&p.runs, far + i, 0, (far + i) * 8, 8);
+		add(&p.runs, far + i, 8, (far + near + i) * 8, 8);
+	}
+	joined(&p.runs);
+	walk(&p, &t);
+	assert_int_equal(t.whole_blocks, VOLMAP_AHEAD_MAX / 2 + near);
+	assert_int_equal(t.most, VOLMAP_AHEAD_MAX / 2 + near);
+	volmap_plan_free(&p);
+}
+
 /* One file, each cluster at a random place: only whole blocks come. */
 static void
 a_shattered_file_comes_in_whole_blocks(void **state)
@@ -629,6 +655,7 @@ main(void)
 		cmocka_unit_test(every_clash_is_marked_and_nothing_else),
 		cmocka_unit_test(too_many_runs_empty_the_table),
 		cmocka_unit_test(pieces_ahead_are_bounded_and_the_rest_comes_alone),
+		cmocka_unit_test(pieces_far_ahead_leave_room_for_near_ones),
 		cmocka_unit_test(a_shattered_file_comes_in_whole_blocks),
 		cmocka_unit_test(a_file_of_lies_is_walked_in_time),
 		cmocka_unit_test(cuts_are_the_same_however_little_memory_there_is),

@@ -15,6 +15,7 @@
 #include "agent/restore.h"
 #include "agent/sources.h"
 #include "agent/stop.h"
+#include "tests/tools/huge_volume.h"
 
 #define SPAN ((size_t)TREE_SPAN_LEN)
 #define SIZE (SPAN + 6 * 1024 * 1024)
@@ -328,6 +329,61 @@ delta_rights_a_damaged_copy(void **state)
 	world_free(w);
 }
 
+/* A volume of scattered files, some of which have content, as a sparse image. */
+static void
+write_scattered(const struct world *w, const struct huge *h)
+{
+	uint8_t *p = malloc((size_t)h->data * h->cluster);
+	int fd = open(w->image, O_RDWR | O_TRUNC | O_CLOEXEC);
+	struct image_run run;
+
+	assert_non_null(p);
+	assert_true(fd >= 0 && ftruncate(fd, (off_t)h->size) == 0);
+	huge_read(h, 0, p, (size_t)h->data * h->cluster);
+	assert_int_equal(
+	    pwrite(fd, p, (size_t)h->data * h->cluster, 0), (size_t)h->data * h->cluster);
+	for (uint32_t i = 0; i < h->files * HUGE_RUNS; i += i % HUGE_RUNS == 3 ? 29 : 1) {
+		run = huge_run(h, i / HUGE_RUNS, i % HUGE_RUNS);
+		for (uint64_t c = 0; c < run.len; c++)
+			huge_fill(p + c * h->cluster, h->cluster, (uint64_t)run.lcn + c);
+		assert_int_equal(
+		    pwrite(fd, p, run.len * h->cluster, run.lcn * (off_t)h->cluster),
+		    run.len * h->cluster);
+	}
+	free(p);
+	assert_int_equal(close(fd), 0);
+}
+
+/* In memory for 30 of 16,000 runs the map spills, and the tree is the same. */
+static void
+a_map_that_spills_makes_the_same_point(void **state)
+{
+	struct world *w = world_new(23);
+	char cmd[300];
+	struct huge h;
+
+	(void)state;
+	assert_true(huge_init(&h, 340u << 20, 4096, HUGE_GROUP_FILES));
+	write_scattered(w, &h);
+	enrolled(w, "scattered");
+	w->options.map_memory = 2000;
+	back_up(w);
+	assert_string_equal(w->b.note, "");
+	assert_true(
+	    w->b.counts.new_bytes > 1 << 20 && w->b.counts.hole_bytes > h.size / 4);
+	if (restore(w, 0, 0) != 0)
+		fail_msg("%s", w->err.text);
+	snprintf(cmd, sizeof(cmd), "cmp '%s' '%s'", w->image, w->target);
+	assert_int_equal(system(cmd), 0);
+
+	w->options.map_memory = 0;
+	back_up(w);
+	assert_string_equal(w->b.note, "");
+	assert_int_equal(w->b.counts.new_bytes, 0);
+	assert_int_equal(w->b.counts.sent_bytes, 0);
+	world_free(w);
+}
+
 static void
 what_is_not_there_is_said(void **state)
 {
@@ -527,6 +583,7 @@ main(void)
 		cmocka_unit_test(certificates_are_renewed),
 		cmocka_unit_test(points_come_back_as_they_were),
 		cmocka_unit_test(delta_rights_a_damaged_copy),
+		cmocka_unit_test(a_map_that_spills_makes_the_same_point),
 		cmocka_unit_test(what_is_not_there_is_said),
 		cmocka_unit_test(the_head_is_remembered),
 		cmocka_unit_test(what_was_backed_up_is_known_as_a_source),

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""huge.py [PART...] - a huge volume through the real agent and server, over TLS.
+
+	map	in the program `huge` alone, no server: 64 TB in clusters of 64 KiB, and the
+		volume of the other parts in the usual memory and in less, with the same cuts
+	zeros	the volume as a sparse image whose files are holes, but for a sample:
+		backed up twice, restored and compared
+	data	the same image, but every cluster has content of its own (huge_content.c):
+		backed up twice; metadata as a real volume of that size has it
+
+Memory of agent and server is asserted, the rest is told: one line of JSON a step.
+Environment: PROGRAMS (bin), CONTENT (huge_content.so), WORK (a folder of ours, with
+room), and SIZE, CLUSTER, FILES of the volume.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
+
+from holdfast import Holdfast
+from measure import Failed, stored
+
+AGENT_MIB = 96
+MAP_MEMORY, LESS_MEMORY = 36 << 20, 3 << 20
+TB = 1 << 40
+# The map's own limit and the program; and, whatever the limit, the rest.
+MAP_MIB = 36 + 12
+
+
+class Huge(Holdfast):
+    def __init__(self, work, programs, content, volume):
+        super().__init__(work, SimpleNamespace(hosts=[], folder=work), programs)
+        self.work, self.content, self.volume = work, content, volume
+        self.image = work + "/huge.img"
+
+    @staticmethod
+    def tell(step, **facts):
+        print(json.dumps(dict(step=step, **facts)), flush=True)
+        return facts
+
+    def tool(self, *arguments):
+        p = subprocess.run([self.programs + "/huge", *map(str, arguments)], capture_output=True, text=True, check=False)
+        if p.returncode != 0:
+            raise Failed(f"huge {arguments}: {p.stderr}")
+        return json.loads(p.stdout) if p.stdout else {}
+
+    def map_alone(self):
+        spill = self.work + "/spill"
+        os.makedirs(spill, exist_ok=True)
+        hashes = set()
+        for volume, memory in ((self.volume, MAP_MEMORY), (self.volume, LESS_MEMORY), ((64 * TB, 65536, self.volume[2]), MAP_MEMORY)):
+            got = self.tell("map", size=volume[0], cluster=volume[1], memory=memory, **self.tool("map", *volume, memory, spill))
+            if got["rss_kib"] > MAP_MIB * 1024:
+                raise Failed(f"the map took {got['rss_kib']} KiB")
+            if os.listdir(spill):
+                raise Failed("the map left files behind")
+            if volume is self.volume:
+                hashes.add(got["hash"])
+        if len(hashes) != 1:
+            raise Failed("less memory makes other cuts")
+
+    def make(self):
+        facts = self.tool("make", self.image, *self.volume)
+        self.tell("make", **facts)
+        return facts["data"]
+
+    def point(self, step, preload=""):
+        command = f"{preload} {self.backup_image('big', self.image)} > {self.answer}"
+        took = self.step(command)
+        sizes = dict(tree_bytes=os.path.getsize(f"{self.folder}/big/cache/vol"), store_bytes=stored(self.repo))
+        facts = self.tell(step, **{**took, **self.said(), **self.memory(), **sizes})
+        with open(self.log, errors="replace") as f:
+            print([line for line in f if line.startswith("cpu:")][-1].strip(), flush=True)
+        if facts["rss_mib"] > AGENT_MIB:
+            raise Failed(f"the agent took {facts['rss_mib']} MiB")
+        if facts["server_rss_mib"] > facts["server_limit_mib"]:
+            raise Failed(f"the server took {facts['server_rss_mib']} MiB of {facts['server_limit_mib']}")
+        return facts
+
+    def twice(self, part, preload=""):
+        """A first and an unchanged point: the second stores nearly nothing."""
+        first = self.point(part + "-first", preload)
+        second = self.point(part + "-again", preload)
+        if first["new_bytes"] == 0 or second["new_bytes"] > first["new_bytes"] / 100:
+            raise Failed("an unchanged volume was stored again")
+
+    def zeros(self):
+        self.make()
+        self.twice("zeros")
+        took = self.step(f"{self.agent('big')} --quiet restore latest --volume vol --to {self.out}")
+        self.tell("zeros-restore", **took)
+        if took["rss_mib"] > AGENT_MIB:
+            raise Failed(f"the restore took {took['rss_mib']} MiB")
+        self.tool("check", self.out, *self.volume)
+        os.remove(self.out)
+
+    def data(self):
+        begin = self.make()
+        self.twice("data", f"HUGE_CONTENT={self.image}:{self.volume[1]}:{begin} LD_PRELOAD={self.content}")
+
+
+def main(parts):
+    work = os.environ["WORK"]
+    volume = tuple(int(os.environ.get(k, v)) for k, v in (("SIZE", 2 * TB), ("CLUSTER", 4096), ("FILES", 5000000)))
+    shutil.rmtree(work, ignore_errors=True)
+    os.makedirs(work)
+    try:
+        for part in parts or ["map", "zeros", "data"]:
+            it = Huge(work, os.environ["PROGRAMS"], os.environ["CONTENT"], volume)
+            if part == "map":
+                it.map_alone()
+                continue
+            it.begin()
+            try:
+                it.enrol("big")
+                {"zeros": it.zeros, "data": it.data}[part]()
+            finally:
+                it.end()
+    except Failed as e:
+        print(f"huge: {e}", file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
