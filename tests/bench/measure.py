@@ -12,6 +12,8 @@ import time
 
 TICK = os.sysconf("SC_CLK_TCK")
 CORES = os.cpu_count()
+# What others wrote before is not to be written during a step; where no time is judged, 0 saves the wait.
+SYNC = os.environ.get("SYNC", "1") != "0"
 
 
 class Failed(Exception):
@@ -143,7 +145,8 @@ def warm(path):
 
 def run(command, log, env=None, server=None):
     """Run a shell command as one step.  A status other than 0 is Failed."""
-    os.sync()
+    if SYNC:
+        os.sync()
     load = os.getloadavg()[0]
     served = server.cpu() if server else 0
     busy, began = machine_cpu(), time.monotonic()

@@ -67,40 +67,45 @@ WORSE = [("full", "repo_mb", 110, dict(host=1), 2), ("full", "cpu", 100, dict(ho
          ("churn-restore", "rss_mib", 2, dict(point=1), 1), ("agents-at-once", "server_rss_mib", 2, {}, 1)]
 
 
-def judged(folder, steps):
-    """(status, missed rows, output) of bench.py judge over these steps."""
+def judged(steps):
+    """(rows that are missed, what is said of it), as bench.py judge does it."""
+    found = rows.rows(rows.Steps(steps), FACTS)
+    return [(r["name"], r["peer_name"]) for r in found if r["ok"] is False], "\n".join(rows.judge(found, True))
+
+
+def program(folder, steps):
+    """(exit status, output) of bench.py judge over these steps."""
     path = folder + "/made-up"
     with open(path, "w") as f:
         for line in (FACTS, *steps):
             f.write(json.dumps(line) + "\n")
     p = subprocess.run([sys.executable, HERE + "/bench.py", "judge", path, path + ".json"], capture_output=True, text=True, check=False)
-    with open(path + ".json") as f:
-        return p.returncode, [(r["name"], r["peer_name"]) for r in json.load(f)["rows"] if r["ok"] is False], p.stdout + p.stderr
+    return p.returncode, p.stdout + p.stderr
+
+
+def worse(steps, step, key, factor, which):
+    out = copy.deepcopy(steps)
+    for s in out:
+        if s["tool"] in ("holdfast", None) and s["step"] == step and all(s[k] == v for k, v in which.items()):
+            s[key] *= factor
+    return out
 
 
 def judging(folder):
     good = made_up()
-    status, missed, said = judged(folder, good)
-    check(f"all is met, but: {missed}\n{said}", status == 0 and not missed and "every must is met" in said)
+    check("all is met", judged(good) == ([], "") and program(folder, good)[0] == 0)
     all_missed = set()
     for step, key, factor, which, count in WORSE:
-        bad = copy.deepcopy(good)
-        for s in bad:
-            if s["tool"] in ("holdfast", None) and s["step"] == step and all(s[k] == v for k, v in which.items()):
-                s[key] *= factor
-        status, missed, said = judged(folder, bad)
-        check(f"{step} {key} worse: {count} rows missed, not {missed}\n{said}", status == 1 and len(missed) == count)
+        missed, said = judged(worse(good, step, key, factor, which))
+        check(f"{step} {key} worse: {count} rows missed, not {missed}", len(missed) == count)
+        check(f"it is said: {said}", all(f"missed: {name}" in said for name, _ in missed))
         all_missed |= set(missed)
-        for name, _ in missed:
-            check(f"says what was missed: {name}", f"missed: {name}" in said)
-    check("each row can be missed", len(all_missed) == 20)
-    one_round = copy.deepcopy(good)
-    for s in one_round:
-        if s["tool"] == "holdfast" and s["round"] == 0 and s["step"] == "check":
-            s["cpu"] *= 1000
-    check("one disturbed round of three does not count", judged(folder, one_round)[0] == 0)
-    status, _, said = judged(folder, [s for s in good if s["tool"] != "borg2-map-cdc128K"])
-    check("a row that was not measured is a miss", status == 1 and "not measured: full of host-01, stored" in said)
+    check(f"each row can be missed, not only {all_missed}", len(all_missed) == 20)
+    check("one disturbed round of three does not count", judged(worse(good, "check", "cpu", 1000, dict(round=0)))[0] == [])
+    status, said = program(folder, worse(good, "check", "cpu", 100, {}))
+    check(f"the program's status and word: {said}", status == 1 and "missed: verify of everything, CPU" in said)
+    status, said = program(folder, [s for s in good if s["tool"] != "borg2-map-cdc128K"])
+    check(f"a row that was not measured is a miss: {said}", status == 1 and "not measured: full of host-01, wall" in said)
 
 
 real(sys.argv[1])

@@ -27,7 +27,7 @@ done
 OUT=$work/corpus NOSUM=1 SIZE=48 HOSTS=2 DAYS=1 CHURN=2 PE=0 BASE_SRC=$work/files "$here/make-corpus.sh" > "$work/corpus.out" 2>&1
 
 export WORK=$work/work CORPUS=$work/corpus PEERS=$work/none PROGRAMS=$build/bin RESULTS=$work/results
-export HOSTS=2 DAYS=1 CHURN=3 AGENTS=2 ROUNDS=1 TLS_MB=20 LOAD_WAIT=0
+export HOSTS=2 DAYS=1 CHURN=3 AGENTS=2 ROUNDS=1 TLS_MB=20 LOAD_WAIT=0 SYNC=0
 python3 "$here/bench.py" run --no-judge > "$work/run.out" 2>&1
 python3 "$here/smoke.py" "$work/results"
 
