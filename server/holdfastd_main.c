@@ -3,6 +3,7 @@
  * log; what it does is server.h's.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,14 @@
 #include "storage/store.h"
 
 #define CONFIG_DEFAULT "/etc/holdfast/holdfastd.conf"
+
+/*
+ * Rounds of 2 MiB are filled by one thread and freed by another: left to itself,
+ * malloc keeps them in an arena of each, twice and thrice what is in use.
+ */
+#define ARENAS 2
+#define MAPPED_FROM (1 << 20)
+#define TRIMMED_FROM (4 << 20)
 
 static int
 help(void)
@@ -102,6 +111,10 @@ run(const char *path, struct config *config)
 	struct err err = ERR_INIT;
 	sigset_t set;
 	int sig = 0;
+
+	(void)mallopt(M_ARENA_MAX, ARENAS);
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED_FROM);
+	(void)mallopt(M_TRIM_THRESHOLD, TRIMMED_FROM);
 
 	/* Threads inherit the mask: only sigwait() below sees these. */
 	(void)sigemptyset(&set);
