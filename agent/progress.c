@@ -76,12 +76,15 @@ show(struct progress *p)
 	progress_bytes(got, c);
 	progress_bytes(put, d);
 	progress_bytes(rate, e);
-	fprintf(stderr,
-	    "%s%s: %s of %s (%u%%), %s read, %s %s, %s/s, %" PRIu64 ":%02u left%s",
+	fprintf(stderr, "%s%s: %s of %s (%u%%), %s read, %s %s, %s/s",
 	    p->terminal ? "\r\033[K" : "", p->what, a, b,
 	    p->total == 0 ? 100u : (unsigned)((double)at * 100 / (double)p->total), c, d,
-	    strcmp(p->what, "restore") == 0 ? "written" : "sent", e, eta / 60,
-	    (unsigned)(eta % 60), p->terminal ? "" : "\n");
+	    strcmp(p->what, "restore") == 0 ? "written" : "sent", e);
+	/* From nothing done no time can be told. */
+	if (at > 0)
+		fprintf(
+		    stderr, ", %" PRIu64 ":%02u left", eta / 60, (unsigned)(eta % 60));
+	fputs(p->terminal ? "" : "\n", stderr);
 	fflush(stderr);
 }
 
