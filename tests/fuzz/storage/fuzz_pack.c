@@ -79,11 +79,13 @@ use(struct fs *fs, int vouched)
 		return;
 	}
 	must(pack_no(r.p) == NO);
-	must(pack_walk(r.p, read_one, &r, &walked, &err) >= 0 || err.code == ERR_CORRUPT);
+	must(pack_walk(r.p, read_one, &r, &walked, &err) >= 0 ||
+	     err.code == ERR_CORRUPT || (err.code == ERR_UNSUPPORTED && !vouched));
 	must(r.bad == 0);
 	err_clear(&err);
 	if (pack_each_entry(r.p, read_one, &r, NULL, &err) < 0)
-		must(!vouched && (err.code == ERR_CORRUPT || err.code == ERR_BUSY));
+		must(!vouched && (err.code == ERR_CORRUPT || err.code == ERR_BUSY ||
+				     err.code == ERR_UNSUPPORTED));
 	err_clear(&err);
 	must(pack_scrub(r.p, count_bad, &bad, &err) == 0 || !vouched);
 	must(!vouched || (bad == 0 && r.bad == 0));

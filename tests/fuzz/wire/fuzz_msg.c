@@ -84,6 +84,13 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 		msg_from_err(&reason, &failed);
 		must_go_round(&failed.base, MSG_FAILED);
 	}
+	if (f.kind == MSG_WELCOME) {
+		static const char *const known[] = { "a-feature", "b-feature" };
+		int fit = msg_welcome_ok((Wire__Welcome *)m, known, 2, &reason);
+
+		must(fit == 0 || reason.code == ERR_UNSUPPORTED);
+		must(fit == -1 || ((Wire__Welcome *)m)->version == MSG_VERSION);
+	}
 	must_go_round(m, f.kind);
 	msg_free(m);
 	return 0;
