@@ -10,7 +10,7 @@
 #include "storage/index_run.h"
 #include "storage/index_work.h"
 
-#define MEM_ENTRIES (1u << 20)
+#define MEM_ENTRIES (1u << 18)
 #define FAN_IN 4u
 
 /* Ids looked up under one reference to a view. */

@@ -31,7 +31,7 @@ struct index;
 
 struct index_config {
 	uint8_t store[PACK_STORE_ID_LEN];
-	uint32_t mem_entries; /* Written out as a run from here; 0: 2^20 (60 MiB). */
+	uint32_t mem_entries; /* Written out as a run from here; 0: 2^18 (15 MiB). */
 	uint32_t fan_in;      /* Runs of one level merged at once; 0: 4. */
 	uint64_t merge_rate;  /* Bytes a second written by merges; 0: no limit. */
 	int rebuild;	      /* Throw what is there away and read all footers. */
