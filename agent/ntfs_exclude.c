@@ -124,6 +124,20 @@ is_asleep(const uint8_t *magic, int flushed)
 	return 0;
 }
 
+/* The first bytes of a file whose runs did not fit the table: 1, 0, -1. */
+static int
+read_start(const struct ntfs *v, uint32_t record, uint8_t magic[4], struct err *err)
+{
+	struct ntfs_stream content;
+	int got = ntfs_stream_open(v, record, NTFS_DATA, &content, err);
+
+	if (got != 1)
+		return got;
+	got = ntfs_stream_read(v, &content, 0, magic, 4, err);
+	ntfs_stream_free(&content);
+	return got;
+}
+
 /*
  * 1: hiberfil.sys holds a system that sleeps; 0: not; -1.  Less than a page of it
  * lies on volumes of a sleeping system that are not the one it sleeps on.
@@ -133,12 +147,18 @@ sleeps(const struct ntfs *v, const struct ntfs_candidate *c,
     const struct ntfs_candidate *first, struct err *err)
 {
 	uint8_t magic[4];
+	int got;
 
-	if (!first->has_start)
-		return c->tiny && !v->src->flushed;
-	if (v->src->read(v->src->arg, (uint64_t)first->start * v->boot.cluster_size,
-		magic, sizeof(magic), err) == -1)
+	if (!first->has_start) {
+		if (c->tiny)
+			return !v->src->flushed;
+		if ((got = read_start(v, c->record, magic, err)) != 1)
+			return got;
+	} else if (v->src->read(v->src->arg,
+		       (uint64_t)first->start * v->boot.cluster_size, magic,
+		       sizeof(magic), err) == -1) {
 		return -1;
+	}
 	return is_asleep(magic, v->src->flushed);
 }
 

@@ -264,6 +264,28 @@ a_system_that_may_still_be_resumed_sleeps_unless_it_flushed(void **state)
 	done(v, c);
 }
 
+static void
+a_sleeping_system_is_seen_though_its_runs_do_not_fit(void **state)
+{
+	const struct volmap_limits none = { 3 * 20, NULL };
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover_disk disk;
+	struct err err = ERR_INIT;
+	struct cover *c;
+
+	(void)state;
+	image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 3 }));
+	memcpy(image_cluster(v, f), "hibr", 4);
+	image_finish(v);
+	disk = (struct cover_disk){ v->p, v->size, 0, 0 };
+	c = cover_within(&disk, &none, 0, 0, &err);
+	assert_non_null(c);
+	assert_int_equal(c->hibernated, 1);
+	assert_int_equal(cover_count(c, 'h') + cover_count(c, 'x'), 0);
+	done(v, c);
+}
+
 /* Record 16, whose name is in record 17, and its clusters [f, f + 3). */
 static struct image *
 name_away(const char *name, unsigned links, uint32_t f)
@@ -357,6 +379,7 @@ main(void)
 		    memory_of_a_sleeping_system_is_excluded_and_all_else_kept),
 		cmocka_unit_test(
 		    a_system_that_may_still_be_resumed_sleeps_unless_it_flushed),
+		cmocka_unit_test(a_sleeping_system_is_seen_though_its_runs_do_not_fit),
 		cmocka_unit_test(a_name_in_an_extension_record_is_seen),
 		cmocka_unit_test(
 		    clusters_that_only_a_strange_extension_gives_a_page_file_are_kept),
