@@ -13,6 +13,8 @@ python "$fixtures/ntfs_fixtures.py" make "$work/f"
 python "$fixtures/check_restore.py" table "$work"/f/*.json > "$work/table"
 note "$(wc -l < "$work/table") volumes"
 [ "$(wc -l < "$work/table")" -gt 75 ] || fail "volumes are missing"
+# Where all is slow threads are looked at, not volumes: a few will do.
+[ "$slow" = 0 ] || sed -i -n '/more-than/d; 1~9p' "$work/table"
 
 # One checker for all: to start one costs more than most checks.
 coproc checker { python "$fixtures/check_restore.py" serve; }
