@@ -31,8 +31,14 @@ struct group;
 #define PACK_DIR "packs"
 #define PACK_STORE_ID_LEN 16
 
-/* A writer says full from here, in bytes or chunks; groups are never split. */
+/*
+ * A writer says full from here, in bytes or chunks; groups are never split.  What
+ * an open pack holds is in memory, in the writer and in the index.
+ */
 #define PACK_TARGET_LEN (64u * 1024 * 1024)
+#define PACK_TARGET_CHUNKS 65536u
+
+/* Most chunks that a reader accepts. */
 #define PACK_CHUNKS_MAX 262144u
 
 /* Longest file a reader accepts: with its footer and parity. */

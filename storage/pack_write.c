@@ -84,7 +84,7 @@ static int
 is_full(const struct pack_writer *w)
 {
 	return w->sealing || w->end >= PACK_TARGET_LEN ||
-	       w->toc.count > PACK_CHUNKS_MAX - GROUP_CHUNKS_MAX;
+	       w->toc.count >= PACK_TARGET_CHUNKS;
 }
 
 /* A write failed half way: put the file's end back where it was. */
