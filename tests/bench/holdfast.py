@@ -10,7 +10,7 @@ import subprocess
 import time
 
 from corpus import State, apply_delta, used_sum
-from measure import Failed, Peak, Server, machine_cpu, stored
+from measure import Failed, Peak, Server, machine_cpu, stored, warm, written
 from peers import Tool
 
 # What a server may have resident: this, and so much a chunk and a session.
@@ -65,7 +65,7 @@ class Holdfast(Tool):
         return f"{self.operator} verify --trees"
 
     def said(self):
-        return committed(self.answer)
+        return said(self.answer, "committed")
 
     def says_version(self):
         return "holdfast " + subprocess.run(["git", "-C", os.path.dirname(__file__), "describe", "--always", "--dirty"],
@@ -79,20 +79,23 @@ class Holdfast(Tool):
         return dict(server_rss_mib=self.server.peak_mib(), server_limit_mib=limit, chunks=chunks)
 
 
-def committed(path):
-    """What the agent said of the point it made: bytes read, sent, on the wire ..."""
+def said(path, event):
+    """What the agent said of the point it made or restored: bytes read, sent, on the wire ..."""
     with open(path) as f:
         for line in f:
-            said = json.loads(line)
-            if said.get("event") == "committed":
-                return said
-    raise Failed(f"no point was made: {path}")
+            what = json.loads(line)
+            if what.get("event") == event:
+                return what
+    raise Failed(f"no word of '{event}' in {path}")
 
 
 # ------------------------------------------------------------ several agents
 
 def first_night(tool, states):
     """All these hosts back up at once; wall time, bytes read, CPU and the agents' memory."""
+    for s in states:
+        warm(tool.corpus.image(s))
+    written()
     cpu, began = machine_cpu(), time.monotonic()
     served = tool.server.cpu()
     agents = []
@@ -111,7 +114,7 @@ def first_night(tool, states):
     own += tool.server.cpu() - served
     if bad := [p.args for p, _ in agents if p.returncode != 0]:
         raise Failed(f"agents failed, see {tool.log}: {bad}")
-    read = sum(committed(a)["read_bytes"] for _, a in agents)
+    read = sum(said(a, "committed")["read_bytes"] for _, a in agents)
     return dict(wall=round(wall, 3), read=read, cpu=round(own, 3), rss_mib=peak.mib(most),
                 others=round(max(0, machine_cpu() - cpu - own) / wall, 2), **tool.memory())
 
@@ -148,8 +151,9 @@ def churn(place, corpus, programs, points, rounds, record):
         want = {1: corpus.used_sum(corpus.image(oldest), image + ".masked"), points: used_sum(image)}
         for r in range(rounds):
             for n in (1, points) if r % 2 == 0 else (points, 1):
-                got = tool.step(f"{tool.agent('h01')} --quiet restore {n} --volume vol --to {tool.out}")
-                record("churn-restore", tool, dict(got, point=n, round=r))
+                got = tool.step(f"{tool.agent('h01')} --json restore {n} --volume vol --to {tool.out} > {tool.answer}")
+                received = said(tool.answer, "restored")["received_bytes"]
+                record("churn-restore", tool, dict(got, point=n, round=r, received_mb=round(received / 1e6, 3)))
                 if r == 0 and used_sum(tool.out) != want[n]:
                     raise Failed(f"point {n} after churn came back different")
                 os.remove(tool.out)

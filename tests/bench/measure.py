@@ -143,10 +143,15 @@ def warm(path):
             pass
 
 
-def run(command, log, env=None, server=None):
-    """Run a shell command as one step.  A status other than 0 is Failed."""
+def written():
+    """Wait until what was written before is on the disk."""
     if SYNC:
         os.sync()
+
+
+def run(command, log, env=None, server=None):
+    """Run a shell command as one step.  A status other than 0 is Failed."""
+    written()
     load = os.getloadavg()[0]
     served = server.cpu() if server else 0
     busy, began = machine_cpu(), time.monotonic()
