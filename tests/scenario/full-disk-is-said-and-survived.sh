@@ -1,6 +1,7 @@
 #!/bin/bash
 # Goal: a store on a full disk refuses in words, keeps all it acknowledged, and
-# works again once there is room; during ingest and during commit.
+# works again once there is room.  (A disk that fills up at each single write of a
+# commit: unit/storage/store_fault.)
 . "$(dirname "$0")/lib/scenario.bash"
 mkdir "$work/disk"
 mount -t tmpfs -o size=120m tmpfs "$work/disk"
@@ -13,7 +14,7 @@ agent h1 backup c="$work/c.img"
 head -c 200M /dev/urandom > "$work/big.img"
 refuses 'space|full' agent h1 backup big="$work/big.img" --retry-for 0s
 operator points > /dev/null
-note "full to the last byte: the commit has no room for its record"
+note "full to the last bytes"
 mount -o remount,size=200m "$work/disk"
 head -c 3M /dev/urandom > "$work/small.img"
 # Leave room for the chunks or not, in steps: it must fail or succeed, never both.

@@ -11,15 +11,16 @@ agent h1 backup c="$work/c.img"
 
 truncate -s 32M "$work/small"
 loop=$(losetup -f --show "$work/small")
-refuses 'small' agent h1 restore latest --volume c --to "$loop" || true
+refuses 'small' agent h1 restore latest --volume c --to "$loop"
 losetup -d "$loop"
+cmp -n 33554432 "$work/small" /dev/zero || fail "a refused restore wrote"
 
 cp --sparse=always "$work/c.img" "$work/m.img"
 before=$(sum "$work/m.img")
 loop=$(losetup -f --show "$work/m.img")
 mkdir "$work/mnt"
 ntfs-3g -o ro "$loop" "$work/mnt"
-refuses 'mounted|in use|busy' agent h1 restore latest --volume c --to "$loop" || true
+refuses 'mounted|in use|busy' agent h1 restore latest --volume c --to "$loop"
 umount "$work/mnt"
 losetup -d "$loop"
 [ "$before" = "$(sum "$work/m.img")" ] || fail "a refused restore wrote"
