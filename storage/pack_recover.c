@@ -108,7 +108,7 @@ pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *
 /* ------------------------------------------------------------------- damage -- */
 
 /* Bytes of a tail that are searched at a time. */
-#define SEARCH_LEN (1024u * 1024)
+#define SEARCH_LEN (64u * 1024)
 
 /* Bytes of what looks like groups and is none, until it is damage anyway. */
 #define SEARCH_MAX (256u * 1024 * 1024)

@@ -426,6 +426,15 @@ check_protocol(struct tls *t)
 	return err_set(&t->why, ERR_PROTOCOL, "the peer does not speak " TLS_ALPN);
 }
 
+/* mbedTLS ends a handshake in which the server shows nothing; we do not rest on that. */
+static int
+check_server(struct tls *t)
+{
+	if (t->config->server || t->peer.trust == TLS_TRUSTED)
+		return 0;
+	return err_set(&t->why, ERR_DENIED, "the server did not show who it is");
+}
+
 /* TLS_DATA once the handshake is done. */
 static enum tls_result
 shake(struct tls *t, struct err *err)
@@ -450,7 +459,7 @@ shake(struct tls *t, struct err *err)
 			return fail(t, ret, err);
 	}
 	settle_peer(t);
-	if (check_protocol(t) != 0)
+	if (check_protocol(t) != 0 || check_server(t) != 0)
 		return broken(t, err);
 	t->state = OPEN;
 	return TLS_DATA;

@@ -138,6 +138,9 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	must(pack_remove(fs, NO, &err) == 0);
 	if (fs_unlink(fs, "packs/00000005.open", &err) != 0)
 		err_clear(&err);
+	/* What recovery set aside. */
+	if (fs_unlink(fs, "packs/00000005.damaged", &err) != 0)
+		err_clear(&err);
 	(void)fs_sync_dir(fs, PACK_DIR, &err);
 	fs_fault_restart(ff, 0);
 	return 0;
