@@ -109,12 +109,15 @@ int
 pack_write_footer(struct fs_file *f, const struct pack_header *h, uint32_t data_end,
     struct pack_toc *toc, struct err *err)
 {
+	struct pack_header own = *h;
 	uint8_t *foot;
 	size_t len;
 	int bad;
 
 	assert(toc->count > 0);
-	if ((foot = pack_format_footer(h, data_end, 0, toc, &len)) == NULL)
+	/* What a later program began has in its trailer only what we know. */
+	own.optional = 0;
+	if ((foot = pack_format_footer(&own, data_end, 0, toc, &len)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for the footer of %s", f->name);
 	bad = fs_truncate(f, data_end, err) != 0 ||
 	      fs_pwrite(f, foot, len, data_end, err) != 0;

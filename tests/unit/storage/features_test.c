@@ -322,6 +322,23 @@ test_parity_is_stepped_over(void **state)
 	assert_int_equal(w->file.len, len);
 }
 
+/* The header stays as it was; the footer is ours, with nothing that we do not know. */
+static void
+test_a_later_programs_open_pack_is_sealed_as_we_can(void **state)
+{
+	struct world *w = *state;
+	struct pack_recovery r;
+
+	fill(w, 0, 0, 0);
+	slurp(w, OPEN_NAME);
+	header_with(w, OPEN_NAME, 36, 0xff);
+	ok(pack_recover(w->fs, 5, made_store, &r, &w->err));
+	assert_int_equal(read_all(w), 5);
+	slurp(w, PACK_NAME);
+	assert_int_equal(w->file.p[36], 0xff);
+	assert_int_equal(load_le32(w->file.p + w->file.len - PACK_TRAILER_LEN + 72), 0);
+}
+
 static void
 test_a_packs_trailer_is_refused_by_number(void **state)
 {
@@ -637,6 +654,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_store_names_the_features_that_it_needs),
 		TEST(test_a_packs_header_is_refused_by_number),
+		TEST(test_a_later_programs_open_pack_is_sealed_as_we_can),
 		TEST(test_a_packs_trailer_is_refused_by_number),
 		TEST(test_parity_is_stepped_over),
 		TEST(test_recovery_does_not_touch_what_it_does_not_know),
