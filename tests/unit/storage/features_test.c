@@ -396,6 +396,35 @@ test_recovery_does_not_touch_what_it_does_not_know(void **state)
 	assert_int_equal(read_all(w), 8);
 }
 
+/*
+ * Behind a damaged group nothing is a later program's for sure: an agent may have
+ * written it into the data of another.  It must not keep the store from opening,
+ * and is kept beside it.
+ */
+static void
+test_behind_damage_a_later_group_is_set_aside(void **state)
+{
+	struct world *w = *state;
+	struct pack_recovery r;
+
+	for (int torn = 0; torn < 2; torn++) {
+		fill(w, AT_REQUIRED, 1, 0);
+		slurp(w, OPEN_NAME);
+		/* In the first group's data, and perhaps the last one torn. */
+		w->file.p[PACK_HEADER_LEN + GROUP_HEADER_LEN + 3 * GROUP_ENTRY_LEN] ^= 1;
+		w->file.len -= torn ? 5 : 0;
+		put_back(w, OPEN_NAME);
+		ok(pack_recover(w->fs, 5, made_store, &r, &w->err));
+		assert_int_equal(r.groups, torn ? 0 : 1);
+		assert_true(r.damaged > 0);
+		assert_true(torn ? r.aside > 0 : r.aside == 0);
+		if (!torn) {
+			assert_int_equal(read_all(w), 2);
+			ok(pack_remove(w->fs, 5, &w->err));
+		}
+	}
+}
+
 /* It can still be indexed and scrubbed; only its data stays closed. */
 static void
 test_a_later_group_in_a_sealed_pack_is_whole_and_not_read(void **state)
@@ -658,6 +687,7 @@ main(void)
 		TEST(test_a_packs_trailer_is_refused_by_number),
 		TEST(test_parity_is_stepped_over),
 		TEST(test_recovery_does_not_touch_what_it_does_not_know),
+		TEST(test_behind_damage_a_later_group_is_set_aside),
 		TEST(test_a_later_group_in_a_sealed_pack_is_whole_and_not_read),
 		TEST(test_the_manifest_is_refused_by_number_and_the_index_made_anew),
 		TEST(test_a_record_of_a_required_kind_refuses_the_store),
