@@ -84,6 +84,9 @@ clean(const struct ntfs *v, const struct ntfs_stream *log, uint8_t *page, struct
 		if (!restart_parse(page, len, &restart[i]))
 			return 0;
 	}
+	/* As new as each other: neither may be the one that counts. */
+	if (restart[0].lsn == restart[1].lsn)
+		return restart[0].clean && restart[1].clean;
 	return restart[restart[1].lsn > restart[0].lsn].clean;
 }
 
