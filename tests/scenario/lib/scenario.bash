@@ -32,12 +32,14 @@ cleanup() {
 	done
 	if [ $status -ne 0 ]; then
 		echo "--- failed with $status; the server's last words:" >&2
-		tail -15 "$work/server.log" 2>/dev/null >&2 || true
+		tail -15 "$work/server.log" >&2 2>/dev/null || true
 	fi
 	rm -rf "$work"
 	exit $status
 }
 trap cleanup EXIT
+# What ends a scenario without a word of its own.
+trap 'echo "line $LINENO failed: $BASH_COMMAND" >&2' ERR
 trap 'exit 130' INT TERM
 
 fail() { echo "FAILED: $*" >&2; exit 1; }
