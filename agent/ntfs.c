@@ -15,8 +15,9 @@
 struct bitmap {
 	struct ntfs v;
 	struct ntfs_stream stream;
-	uint64_t at;  /* Byte of `$Bitmap` where the window begins. */
-	uint32_t len; /* Bytes in the window; 0: nothing read yet. */
+	const struct volmap_runs *runs; /* The plan's. */
+	uint64_t at;			/* Byte of `$Bitmap` where the window begins. */
+	uint32_t len;			/* Bytes in the window; 0: nothing read yet. */
 	uint8_t window[WINDOW];
 };
 
@@ -45,7 +46,10 @@ bitmap_load(struct bitmap *b, uint64_t at, struct err *err)
 	return got;
 }
 
-/* volmap_plan's state(): bit n of the bitmap is cluster n, lowest bit first. */
+/*
+ * volmap_plan's state(): bit n of the bitmap is cluster n, lowest bit first.  What a
+ * file claims is allocated, too, if the walk will not see it as that file's.
+ */
 static int
 bitmap_state(void *arg, uint32_t first, uint32_t *count, struct err *err)
 {
@@ -67,7 +71,7 @@ bitmap_state(void *arg, uint32_t first, uint32_t *count, struct err *err)
 			bit++;
 	}
 	*count = (uint32_t)((bit < end ? bit : end) - (first - at * 8));
-	return set;
+	return set || volmap_runs_claimed(b->runs, first, count);
 }
 
 /* Make `$Bitmap` the plan's state; without it nothing can be a hole. */
@@ -134,6 +138,27 @@ look_at_run(void *arg, const struct volmap_run *run, struct err *err)
 	return ntfs_candidate_run(l->scan, l->p, run, err);
 }
 
+static void
+doubt_owners(struct volmap_plan *p)
+{
+	volmap_plan_doubt(p, "clusters have two owners: all clusters are kept");
+}
+
+/*
+ * The runs did not fit: what is claimed must be known all the same, since a bit that
+ * came late, or was lost, must not make a hole of a file.
+ */
+static int
+look_again(
+    const struct ntfs *v, struct volmap_plan *p, struct ntfs_scan *scan, struct err *err)
+{
+	if (volmap_runs_claim(&p->runs, err) == -1 || ntfs_scan(v, p, scan, err) == -1)
+		return -1;
+	if (p->runs.crossed)
+		doubt_owners(p);
+	return 0;
+}
+
 static int
 owners(const struct ntfs *v, unsigned flags, struct volmap_plan *p,
     struct ntfs_scan *scan, struct err *err)
@@ -149,12 +174,12 @@ owners(const struct ntfs *v, unsigned flags, struct volmap_plan *p,
 	if (scan->damaged > 0)
 		volmap_plan_doubt(p, "the MFT is damaged: all clusters are kept");
 	if (clashes > 0)
-		volmap_plan_doubt(p, "clusters have two owners: all clusters are kept");
+		doubt_owners(p);
 	if (ntfs_exclude(v, p, scan, (flags & VOLMAP_KEEP_ALL) != 0, err) == -1 ||
 	    volmap_runs_join(&p->runs, err) == -1)
 		return -1;
 	volmap_plan_note_runs(p);
-	return 0;
+	return !p->runs.overflow || p->whole ? 0 : look_again(v, p, scan, err);
 }
 
 static int
@@ -196,6 +221,7 @@ ntfs_plan(const struct volmap_source *src, unsigned flags, struct volmap_plan *p
 		return err_set(err, ERR_NOMEM, "no memory for a volume map");
 	b->v.src = src;
 	b->v.boot = boot;
+	b->runs = &p->runs;
 	if ((got = ntfs_mft_open(&b->v, err)) != 1) {
 		bitmap_free(b);
 		if (got == 0)

@@ -173,15 +173,11 @@ struct ntfs_candidate {
 	enum ntfs_kind kind;
 	uint16_t names;	    /* All that it has, or 0 if one of them speaks against. */
 	uint8_t names_away; /* They are in an extension record. */
-	uint8_t tiny;	    /* Shorter than a page. */
 
 	/* Of its content, from its runs; of candidates of one record the first has it. */
 	uint64_t clusters;
-	uint32_t start; /* Where it begins, if it does, */
-	uint8_t has_start;
-	uint8_t start_stream; /* and in which stream. */
-	uint8_t stream;	      /* Of the first run seen. */
-	uint8_t shared;	      /* Not all of it is its own, allocated, and one stream. */
+	uint8_t stream; /* Of the first run seen. */
+	uint8_t shared; /* Not all of it is its own, allocated, and one stream. */
 };
 
 #define NTFS_CANDIDATES_MAX 1024

@@ -61,8 +61,6 @@ look_at_names(const struct ntfs_record *r, struct ntfs_candidate *c)
 	uint64_t parent;
 
 	while (ntfs_attr_next(r, &at, &a) == 1) {
-		if (a.type == NTFS_DATA && a.name_len == 0 && a.lowest == 0)
-			c->tiny = (a.resident ? a.value_len : a.size) < PAGE;
 		if (a.type != NTFS_FILE_NAME || !a.resident || a.value_len < 66 ||
 		    66 + 2u * a.value[64] > a.value_len)
 			continue;
@@ -124,41 +122,25 @@ is_asleep(const uint8_t *magic, int flushed)
 	return 0;
 }
 
-/* The first bytes of a file whose runs did not fit the table: 1, 0, -1. */
-static int
-read_start(const struct ntfs *v, uint32_t record, uint8_t magic[4], struct err *err)
-{
-	struct ntfs_stream content;
-	int got = ntfs_stream_open(v, record, NTFS_DATA, &content, err);
-
-	if (got != 1)
-		return got;
-	got = ntfs_stream_read(v, &content, 0, magic, 4, err);
-	ntfs_stream_free(&content);
-	return got;
-}
-
 /*
- * 1: hiberfil.sys holds a system that sleeps; 0: not; -1.  Less than a page of it
- * lies on volumes of a sleeping system that are not the one it sleeps on.
+ * 1: hiberfil.sys holds a system that sleeps, or cannot be looked at; 0: not; -1.  Less
+ * than a page of it lies on volumes of a sleeping system that are not the one it
+ * sleeps on.
  */
 static int
-sleeps(const struct ntfs *v, const struct ntfs_candidate *c,
-    const struct ntfs_candidate *first, struct err *err)
+sleeps(const struct ntfs *v, const struct ntfs_candidate *c, struct err *err)
 {
 	uint8_t magic[4];
-	int got;
+	struct ntfs_stream content;
+	int got = ntfs_stream_open(v, c->record, NTFS_DATA, &content, err);
 
-	if (!first->has_start) {
-		if (c->tiny)
-			return !v->src->flushed;
-		if ((got = read_start(v, c->record, magic, err)) != 1)
-			return got;
-	} else if (v->src->read(v->src->arg,
-		       (uint64_t)first->start * v->boot.cluster_size, magic,
-		       sizeof(magic), err) == -1) {
-		return -1;
-	}
+	if (got == 1 && content.size < PAGE)
+		got = 0;
+	if (got == 1)
+		got = ntfs_stream_read(v, &content, 0, magic, sizeof(magic), err);
+	ntfs_stream_free(&content);
+	if (got != 1)
+		return got == -1 ? -1 : !v->src->flushed;
 	return is_asleep(magic, v->src->flushed);
 }
 
@@ -234,13 +216,6 @@ ntfs_candidate_run(struct ntfs_scan *s, const struct volmap_plan *plan,
 	if (!c->shared && plan->state != NULL && (set = all_set(plan, run, err)) == -1)
 		return -1;
 	c->shared |= !set;
-	/* Runs come along the volume: of two beginnings in a stream the lower is first.
-	 */
-	if (run->vcn == 0 && (!c->has_start || run->stream < c->start_stream)) {
-		c->has_start = 1;
-		c->start_stream = run->stream;
-		c->start = run->lcn;
-	}
 	return 0;
 }
 
@@ -274,7 +249,7 @@ ntfs_exclude(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_s
 	for (c = s->candidate; c < s->candidate + s->count; c++) {
 		if (c->kind != NTFS_MEMORY)
 			continue;
-		if ((got = sleeps(v, c, &s->candidate[find(s, c->record)], err)) == -1)
+		if ((got = sleeps(v, c, err)) == -1)
 			return -1;
 		if (got == 1)
 			asleep = c->record;

@@ -6,6 +6,7 @@
 
 #include "agent/sorter.h"
 #include "agent/volmap_blocks.h"
+#include "agent/volmap_claims.h"
 
 void
 volmap_runs_init(struct volmap_runs *r, uint32_t clusters, uint32_t cluster_size,
@@ -41,6 +42,8 @@ volmap_runs_free(struct volmap_runs *r)
 	free_sorter(r, &r->by_file);
 	free_sorter(r, &r->by_lcn);
 	free_blocks(r);
+	volmap_claims_free(r->claims);
+	r->claims = NULL;
 	free(r->left_out);
 	r->left_out = NULL;
 	r->left_out_count = r->left_out_room = 0;
@@ -79,7 +82,8 @@ of_all(const struct volmap_runs *r, uint64_t (*tell)(const struct sorter *s))
 uint64_t
 volmap_runs_memory(const struct volmap_runs *r)
 {
-	return of_all(r, sorter_memory) + r->left_out_room * sizeof(*r->left_out);
+	return of_all(r, sorter_memory) + r->left_out_room * sizeof(*r->left_out) +
+	       (r->claims != NULL ? volmap_claims_memory(r->claims) : 0);
 }
 
 uint64_t
@@ -164,6 +168,8 @@ volmap_runs_add(struct volmap_runs *r, const struct volmap_run *run, struct err 
 {
 	assert(run->len > 0 && (uint64_t)run->lcn + run->len <= r->clusters);
 	assert((uint64_t)run->vcn + run->len <= UINT32_MAX);
+	if (r->claims != NULL && !volmap_claims_add(r->claims, run->lcn, run->len))
+		r->crossed = 1;
 	if (r->overflow)
 		return 0;
 	if (continues(&r->last, run)) {
@@ -176,6 +182,22 @@ volmap_runs_add(struct volmap_runs *r, const struct volmap_run *run, struct err 
 	if (!r->overflow)
 		r->last = *run;
 	return 0;
+}
+
+int
+volmap_runs_claim(struct volmap_runs *r, struct err *err)
+{
+	assert(r->overflow && r->claims == NULL);
+	r->claims = volmap_claims_new(r->clusters, r->limits.memory / 3);
+	if (r->claims == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a volume map");
+	return 0;
+}
+
+int
+volmap_runs_claimed(const struct volmap_runs *r, uint32_t first, uint32_t *count)
+{
+	return r->claims != NULL && volmap_claims_at(r->claims, first, count);
 }
 
 /* ------------------------------------------------------------------- sorting -- */

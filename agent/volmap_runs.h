@@ -11,7 +11,8 @@
  *	    -> volmap_runs_next, volmap_runs_block ... -> volmap_runs_free
  *
  * A table that has no room left does not fail: it is empty from then on
- * (`overflow`), and the volume's files are not told apart.
+ * (`overflow`), and the volume's files are not told apart.  Fill it once more after
+ * volmap_runs_claim() to know at least what is any file's.
  */
 #ifndef AGENT_VOLMAP_RUNS_H
 #define AGENT_VOLMAP_RUNS_H
@@ -24,6 +25,7 @@
 
 struct sorter;
 struct volmap_blocks;
+struct volmap_claims;
 
 struct volmap_left_out {
 	uint32_t owner;
@@ -41,6 +43,8 @@ struct volmap_runs {
 	uint64_t spilled;	  /* By sorters that are gone. */
 	struct volmap_marks walk; /* Along the volume. */
 	struct volmap_blocks *blocks;
+	int crossed; /* Of the claims some are known to clash: not all are there. */
+	struct volmap_claims *claims;	  /* After an overflow, or NULL. */
 	struct volmap_run last;		  /* Of length 0, or not in the table yet. */
 	struct volmap_left_out *left_out; /* By owner. */
 	uint32_t left_out_count, left_out_room;
@@ -59,6 +63,18 @@ int volmap_runs_add(struct volmap_runs *r, const struct volmap_run *run, struct 
 
 /* Let go of all runs: files are not told apart.  `why` is kept (NULL: too many). */
 void volmap_runs_drop(struct volmap_runs *r, const struct err *why);
+
+/*
+ * After an overflow: from now on volmap_runs_add() notes which clusters are claimed, or
+ * that some are claimed twice (`crossed`), and no more than that.  ERR_NOMEM.
+ */
+int volmap_runs_claim(struct volmap_runs *r, struct err *err);
+
+/*
+ * Is cluster `first` one that was so noted (1; 0 also where nothing was), or near one?
+ * `*count` is as for volmap_plan's state().
+ */
+int volmap_runs_claimed(const struct volmap_runs *r, uint32_t first, uint32_t *count);
 
 /*
  * All runs are in: mark SHORT and CLASH.  Calls `look` (may be NULL) with each

@@ -264,6 +264,30 @@ a_system_that_may_still_be_resumed_sleeps_unless_it_flushed(void **state)
 	done(v, c);
 }
 
+/* How the first bytes of a memory lie is of no account: what is not seen may sleep. */
+static void
+a_memory_that_cannot_be_looked_at_may_sleep(void **state)
+{
+	struct image *v;
+	struct cover *c;
+	uint8_t *p;
+	uint32_t f;
+
+	(void)state;
+	v = ordinary();
+	f = image_free_from(v);
+	image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 16 }));
+	p = image_record(v, 16);
+	store_le16(p + 72 + load_le32(p + 76) + 12, 1); /* Compressed. */
+	c = map(v);
+	assert_int_equal(c->hibernated, 1);
+	assert_int_equal(cover_count(c, 'h') + cover_count(c, 'x'), 0);
+	cover_free(c);
+	c = map_with(v, 1, 0); /* Somebody is awake. */
+	assert_int_equal(c->hibernated, 0);
+	done(v, c);
+}
+
 static void
 a_sleeping_system_is_seen_though_its_runs_do_not_fit(void **state)
 {
@@ -379,6 +403,7 @@ main(void)
 		    memory_of_a_sleeping_system_is_excluded_and_all_else_kept),
 		cmocka_unit_test(
 		    a_system_that_may_still_be_resumed_sleeps_unless_it_flushed),
+		cmocka_unit_test(a_memory_that_cannot_be_looked_at_may_sleep),
 		cmocka_unit_test(a_sleeping_system_is_seen_though_its_runs_do_not_fit),
 		cmocka_unit_test(a_name_in_an_extension_record_is_seen),
 		cmocka_unit_test(

@@ -354,6 +354,50 @@ clusters_of_a_file_are_kept_though_the_bitmap_lost_them(void **state)
 	done(v, c);
 }
 
+/* Also where the map has no room to tell files apart, at once or after a while. */
+static void
+clusters_of_files_that_are_not_told_apart_are_kept_too(void **state)
+{
+	struct image *v = ordinary();
+	uint32_t f = image_free_from(v);
+	struct cover_disk disk = { v->p, v->size, 0, 0 };
+	struct spill_array array;
+	struct volmap_limits limits = { 150, NULL };
+	struct err err = ERR_INIT;
+	struct cover *c;
+
+	(void)state;
+	image_file(v, 16, 5, "late bitmap", RUNS({ f, 3 }, { f + 60, 9 }));
+	image_bits(v, f, 70, 0);
+	image_finish(v);
+	for (uint64_t fail = 0; fail < 9; fail++) {
+		spill_array_init(&array);
+		array.fail_write = fail;
+		limits.spill = fail > 0 ? &array.spill : NULL;
+		c = cover_within(&disk, &limits, 0, 0, &err);
+		assert_non_null(c);
+		assert_true(cover_count(c, 'h') > 0);
+		assert_true(fail > 2 || c->data_cuts == 0);
+		assert_int_equal(cover_all(c, f * 4096ull, 3 * 4096, 'h'), 0);
+		for (uint32_t i = 0; i < 9; i++)
+			assert_int_not_equal(c->byte[(f + 60 + i) * 4096ull], 'h');
+		cover_free(c);
+	}
+	image_free(v);
+
+	/* Two owners are seen all the same. */
+	v = ordinary();
+	image_file(v, 16, 5, "a", RUNS({ f, 3 }, { f + 6, 9 }));
+	image_file(v, 17, 5, "b", RUNS({ f + 14, 3 }));
+	image_finish(v);
+	disk = (struct cover_disk){ v->p, v->size, 0, 0 };
+	limits.spill = NULL;
+	c = cover_within(&disk, &limits, 0, 0, &err);
+	assert_non_null(c);
+	assert_int_equal(cover_count(c, 'h'), 0);
+	done(v, c);
+}
+
 static void
 an_unclean_log_keeps_everything(void **state)
 {
@@ -400,6 +444,14 @@ a_log_in_doubt_keeps_everything(void **state)
 	v = ordinary();
 	image_log(v, 1, 1);
 	image_cluster(v, (uint64_t)v->log.lcn + 1)[510] ^= 1; /* Torn. */
+	keeps_everything(v, "$LogFile");
+
+	v = ordinary(); /* Two pages as new as each other, and one says in use. */
+	image_log(v, 1, 1);
+	log = image_cluster(v, (uint64_t)v->log.lcn + 1);
+	store_le64(log + 128, 1000);
+	log = image_cluster(v, (uint64_t)v->log.lcn);
+	store_le64(log + 128, 1000);
 	keeps_everything(v, "$LogFile");
 
 	v = ordinary();
@@ -638,6 +690,7 @@ main(void)
 		cmocka_unit_test(a_file_over_two_records_is_one_file),
 		cmocka_unit_test(clusters_of_deleted_files_are_holes),
 		cmocka_unit_test(clusters_of_a_file_are_kept_though_the_bitmap_lost_them),
+		cmocka_unit_test(clusters_of_files_that_are_not_told_apart_are_kept_too),
 		cmocka_unit_test(an_unclean_log_keeps_everything),
 		cmocka_unit_test(a_clean_log_is_believed),
 		cmocka_unit_test(a_log_in_doubt_keeps_everything),

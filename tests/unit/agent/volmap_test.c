@@ -171,6 +171,45 @@ too_many_runs_empty_the_table(void **state)
 	volmap_runs_free(&r);
 }
 
+/* All claims are known of, and lies end before they cost time. */
+static void
+what_does_not_fit_is_known_as_claimed(void **state)
+{
+	const struct volmap_limits limits = { 0, NULL }, bits = { 3 * 100, NULL };
+	struct volmap_runs r;
+	uint32_t at, count;
+	int set, seen;
+
+	(void)state;
+	for (int coarse = 0; coarse < 2; coarse++) {
+		volmap_runs_init(&r, coarse ? 4000000000u : 800, CLUSTER, &bits);
+		volmap_runs_drop(&r, NULL);
+		assert_int_equal(volmap_runs_claim(&r, &err), 0);
+		add(&r, 1, 0, 7, 1);
+		add(&r, 2, 0, 9, 90);
+		add(&r, 2, 90, r.clusters - 3, 3);
+		for (at = 0, seen = 0; at < r.clusters; at += count, seen++) {
+			count = r.clusters - at;
+			set = volmap_runs_claimed(&r, at, &count);
+			assert_true(count > 0 && count <= r.clusters - at);
+			if (!set)
+				assert_false((at <= 7 && at + count > 7) ||
+					     (at < 99 && at + count > 9) ||
+					     at + count > r.clusters - 3);
+		}
+		assert_int_equal(seen, coarse ? 3 : 6);
+		assert_false(r.crossed);
+		for (at = 0; at < 100000; at++)
+			add(&r, 3, 0, 0, r.clusters);
+		assert_true(r.crossed);
+		volmap_runs_free(&r);
+	}
+	volmap_runs_init(&r, 800, CLUSTER, &limits);
+	count = 5;
+	assert_int_equal(volmap_runs_claimed(&r, 0, &count), 0);
+	volmap_runs_free(&r);
+}
+
 /* ---------------------------------------------------------------- the walk -- */
 
 struct tally {
@@ -654,6 +693,7 @@ main(void)
 		cmocka_unit_test(neighbours_are_joined),
 		cmocka_unit_test(every_clash_is_marked_and_nothing_else),
 		cmocka_unit_test(too_many_runs_empty_the_table),
+		cmocka_unit_test(what_does_not_fit_is_known_as_claimed),
 		cmocka_unit_test(pieces_ahead_are_bounded_and_the_rest_comes_alone),
 		cmocka_unit_test(pieces_far_ahead_leave_room_for_near_ones),
 		cmocka_unit_test(a_shattered_file_comes_in_whole_blocks),
