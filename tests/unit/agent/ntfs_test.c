@@ -446,13 +446,13 @@ a_log_in_doubt_keeps_everything(void **state)
 	image_cluster(v, (uint64_t)v->log.lcn + 1)[510] ^= 1; /* Torn. */
 	keeps_everything(v, "$LogFile");
 
-	v = ordinary(); /* Two pages as new as each other, and one says in use. */
-	image_log(v, 1, 1);
-	log = image_cluster(v, (uint64_t)v->log.lcn + 1);
-	store_le64(log + 128, 1000);
-	log = image_cluster(v, (uint64_t)v->log.lcn);
-	store_le64(log + 128, 1000);
-	keeps_everything(v, "$LogFile");
+	for (int first = 0; first < 2; first++) { /* As new as each other. */
+		v = ordinary();
+		image_log(v, first, 1);
+		for (uint64_t i = 0; i < 2; i++)
+			store_le64(image_cluster(v, (uint64_t)v->log.lcn + i) + 128, 7);
+		keeps_everything(v, "$LogFile");
+	}
 
 	v = ordinary();
 	log = image_cluster(v, (uint64_t)v->log.lcn);
