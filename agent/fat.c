@@ -176,6 +176,15 @@ find_links(struct fat *f, uint32_t *used, struct err *err)
 			return 0;
 		f->linked[next / 8] |= (uint8_t)(1u << next % 8);
 	}
+	/* What is named must be used, also where chains are not followed to the end. */
+	for (uint32_t n = 2; n < f->boot.clusters + 2; n++) {
+		if ((f->linked[n / 8] >> n % 8 & 1) == 0)
+			continue;
+		if (follow(f, n, &link, &next, err) == -1)
+			return -1;
+		if (link != NEXT && link != LAST)
+			return 0;
+	}
 	return 1;
 }
 

@@ -174,6 +174,11 @@ a_table_made_to_thrash_only_loses_its_files(void **state)
 	/* What is free is still known. */
 	assert_true(are(v, c, 9001, 10999, 'h'));
 	cover_free(c);
+	/* And that a file goes on where the table says free. */
+	fat_image_set(v, 39000, 15000);
+	c = map(v, 0);
+	assert_int_equal(cover_count(c, 'h'), 0);
+	cover_free(c);
 	fat_image_free(v);
 }
 
