@@ -189,9 +189,14 @@ struct pack_recovery {
  * groups lie in it that no walk leads to, is damage: its bytes are set aside
  * first.  So is a whole file whose header is damaged; then `groups` is 0.  Safe to
  * repeat after a crash within it.
+ *
+ * Where groups are lost, `losing` (may be NULL) hears of it before anything is
+ * changed, so that the caller has it on stable storage when the damage itself can
+ * no longer be seen; -1 with `err` from it ends the recovery.
  */
+typedef int (*pack_losing)(void *arg, struct err *err);
 int pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
-    struct pack_recovery *out, struct err *err);
+    pack_losing losing, void *arg, struct pack_recovery *out, struct err *err);
 
 /*
  * Call `each` for the chunks of all groups that are whole, found by walking from

@@ -84,7 +84,7 @@ pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *
 			if (seen == SEEN_LATER)
 				err_clear(err);
 		} else if (toc->count > PACK_CHUNKS_MAX - g.count ||
-			 at + len > PACK_TARGET_LEN + GROUP_LEN_MAX) {
+			   at + len > PACK_TARGET_LEN + GROUP_LEN_MAX) {
 			(void)err_set(
 			    err, ERR_CORRUPT, "%s holds more than a pack may", f->name);
 			seen = SEEN_FAILED;
@@ -232,20 +232,35 @@ move_aside(struct fs *fs, uint32_t no, struct err *err)
 	return fs_sync_dir(fs, PACK_DIR, err);
 }
 
+/* Who is told of a loss. */
+struct listener {
+	pack_losing losing;
+	void *arg;
+};
+
+static int
+tell(const struct listener *l, struct err *err)
+{
+	return l->losing != NULL ? l->losing(l->arg, err) : 0;
+}
+
 /* What is behind `end` goes: is it all that a torn write leaves? */
 static int
 keep_damage(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint64_t end,
-    struct pack_recovery *out, struct err *err)
+    const struct listener *l, struct pack_recovery *out, struct err *err)
 {
 	int holds = out->cut > 0 ? search(f, h, end, err) : 0;
 
-	if (holds <= 0)
-		return holds;
-	if (copy_aside(fs, f, h->no, end, err) != 0)
+	if (holds < 0)
 		return -1;
-	out->damaged++;
+	out->damaged += (uint32_t)holds;
+	/* Once this is sealed nobody can see any more that there was damage. */
+	if (out->damaged > 0 && tell(l, err) != 0)
+		return -1;
+	if (holds == 0)
+		return 0;
 	out->aside = out->cut;
-	return 0;
+	return copy_aside(fs, f, h->no, end, err);
 }
 
 /* ----------------------------------------------------------------- recovery -- */
@@ -299,7 +314,7 @@ is_finished(struct fs_file *f, const struct pack_header *h, struct pack_recovery
 
 static int
 recover_file(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint64_t len,
-    struct pack_recovery *out, struct err *err)
+    const struct listener *l, struct pack_recovery *out, struct err *err)
 {
 	struct pack_toc toc = { .entries = NULL };
 	uint64_t end;
@@ -314,7 +329,7 @@ recover_file(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint
 	if (pack_walk_file(f, h, &toc, out, &end, err) != 0)
 		goto done;
 	out->cut = len > end ? len - end : 0;
-	if (keep_damage(fs, f, h, end, out, err) != 0)
+	if (keep_damage(fs, f, h, end, l, out, err) != 0)
 		goto done;
 	if (toc.count == 0)
 		ret = remove_empty(fs, h->no, err);
@@ -327,8 +342,9 @@ done:
 
 int
 pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
-    struct pack_recovery *out, struct err *err)
+    pack_losing losing, void *arg, struct pack_recovery *out, struct err *err)
 {
+	const struct listener l = { losing, arg };
 	struct err why = ERR_INIT;
 	uint8_t header[PACK_HEADER_LEN];
 	struct pack_header h;
@@ -359,7 +375,7 @@ pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
 			ret = err_set(err, why.code, "%s: %s", name, why.text);
 		} else if (len <= PACK_HEADER_LEN) {
 			ret = remove_empty(fs, no, err);
-		} else if ((ret = move_aside(fs, no, err)) == 0) {
+		} else if (tell(&l, err) == 0 && (ret = move_aside(fs, no, err)) == 0) {
 			out->aside = len;
 			out->damaged = 1;
 		}
@@ -371,7 +387,7 @@ pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
 		goto done;
 	}
 	out->kind = h.kind;
-	ret = recover_file(fs, f, &h, len, out, err);
+	ret = recover_file(fs, f, &h, len, &l, out, err);
 done:
 	fs_close(f);
 	return ret;

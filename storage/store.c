@@ -145,12 +145,28 @@ find_pack(void *arg, uint32_t no, int sealed)
 	return 0;
 }
 
+struct recovering {
+	struct store *s;
+	uint32_t no;
+};
+
+/* Which groups they were nobody can say; that there were any must stay known. */
+static int
+record_loss(void *arg, struct err *err)
+{
+	const struct recovering *r = arg;
+	struct journal_event e = { .type = JOURNAL_QUARANTINE };
+
+	e.u.group.pack = r->no;
+	return store_record(r->s, &e, NULL, err);
+}
+
 /* Finish what a crash left open; packs that held nothing are gone afterwards. */
 static int
 recover_packs(struct store *s, struct found_packs *f, struct err *err)
 {
 	uint32_t recovered = 0, damaged = 0;
-	struct journal_event e = { .type = JOURNAL_QUARANTINE };
+	struct recovering of = { .s = s };
 	struct pack_recovery r;
 	uint64_t cut = 0, aside = 0;
 	size_t kept = 0;
@@ -159,18 +175,14 @@ recover_packs(struct store *s, struct found_packs *f, struct err *err)
 		return -1;
 	for (size_t i = 0; i < f->n; i++) {
 		memset(&r, 0, sizeof(r));
-		if (!f->sealed[i] &&
-		    pack_recover(s->fs, f->no[i], s->of.store, &r, err) != 0)
+		of.no = f->no[i];
+		if (!f->sealed[i] && pack_recover(s->fs, f->no[i], s->of.store,
+					 record_loss, &of, &r, err) != 0)
 			return err_context(err, "pack %08x", f->no[i]);
 		recovered += !f->sealed[i];
 		cut += r.cut;
 		aside += r.aside;
 		damaged += r.damaged;
-		/* Which groups they were nobody can say; that there were any must stay
-		 * known. */
-		e.u.group.pack = f->no[i];
-		if (r.damaged > 0 && store_record(s, &e, NULL, err) != 0)
-			return -1;
 		if (f->sealed[i] || r.groups > 0)
 			f->no[kept++] = f->no[i];
 	}

@@ -126,7 +126,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	fs_close(f);
 	use(fs, 0);
 	must(pack_list(fs, count_packs, &found, &err) == 0 && found == 1 + sealed);
-	if (!sealed && pack_recover(fs, NO, store, &rec, &err) == 0) {
+	if (!sealed && pack_recover(fs, NO, store, NULL, NULL, &rec, &err) == 0) {
 		must(pack_list(fs, count_packs, &left, &err) == 0);
 		must(left == (rec.groups > 0 ? 2 : 0));
 		if (left == 2 && rec.cut < len)
