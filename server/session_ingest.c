@@ -149,7 +149,8 @@ prove(struct session_job *j, struct group *g)
 	struct scratch *scratch;
 	int rc = -1;
 
-	if (group_parse(j->raw, j->raw_len, g, &j->err) != 0)
+	if (group_parse(j->raw, j->raw_len, g, &j->err) != 0 ||
+	    group_plain(g, &j->err) != 0)
 		return -1;
 	if (g->len != j->raw_len)
 		return err_set(&j->err, ERR_CORRUPT, "%zu bytes follow the group",

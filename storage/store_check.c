@@ -253,6 +253,21 @@ describe(const struct tree_root *r, struct store_volume *v)
 	v->excluded_bytes = r->top.sums.excluded;
 }
 
+/*
+ * A root that becomes part of a new point has nothing that we do not know: what
+ * later programs read in it must have been checked by who took it.
+ */
+static int
+only_known(const struct walk *w, const struct tree_root *r)
+{
+	if (!w->check->fresh || (r->optional == 0 && r->fields_len == 0))
+		return 0;
+	return err_set(w->err, ERR_UNSUPPORTED,
+	    "root of a tree with optional features 0x%04x and %u bytes of fields, which "
+	    "this program does not know",
+	    (unsigned)r->optional, (unsigned)r->fields_len);
+}
+
 static int
 check_root(struct walk *w, const struct chunk_id *root_id, struct store_volume *v)
 {
@@ -267,6 +282,8 @@ check_root(struct walk *w, const struct chunk_id *root_id, struct store_volume *
 	ret = fetch(w, root_id, &bytes);
 	if (ret > 0) {
 		ret = tree_parse_root(bytes.p, bytes.len, &root, w->err);
+		if (ret == 0)
+			ret = only_known(w, &root);
 		if (ret == 0) {
 			describe(&root, v);
 			w->size = root.size;

@@ -55,6 +55,7 @@ check_trees(struct store_lease *l, struct store_point *draft, struct buf *data_i
     struct buf *meta_ids, struct err *err)
 {
 	struct store_check check = { .lease = l,
+		.fresh = 1,
 		.checked = l->checked,
 		.data_ids = data_ids,
 		.meta_ids = meta_ids };

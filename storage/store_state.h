@@ -129,6 +129,7 @@ void store_nodes_add(struct store_nodes *n, const struct chunk_id *id, uint32_t 
 
 struct store_check {
 	struct store_lease *lease;
+	int fresh; /* A client's word: refuse a root with what we do not know. */
 	struct store_nodes *checked;
 	const struct chunk_id *base;	 /* A tree known to be whole, or NULL. */
 	struct buf *data_ids, *meta_ids; /* What is missing; full ones end the check. */
@@ -142,7 +143,7 @@ struct store_check {
 /*
  * Check the tree at `root_id` and all it rests on; fill in `v` from its root.
  * 0 also if chunks are missing: they are in the lists.  ERR_CORRUPT for a tree
- * that breaks the rules.
+ * that breaks the rules, ERR_UNSUPPORTED.
  */
 int store_check_tree(const struct store_check *check, const struct chunk_id *root_id,
     struct store_volume *v, struct err *err);

@@ -154,6 +154,17 @@ group_known(const struct group *g, struct err *err)
 }
 
 int
+group_plain(const struct group *g, struct err *err)
+{
+	if (g->optional != 0 || g->fields_len != 0)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "group with optional features 0x%04x and %u bytes of fields, which "
+		    "this program does not know",
+		    (unsigned)g->optional, (unsigned)g->fields_len);
+	return 0;
+}
+
+int
 group_parse(const uint8_t *p, size_t len, struct group *out, struct err *err)
 {
 	struct group g;

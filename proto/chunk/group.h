@@ -106,6 +106,13 @@ int group_frame(const uint8_t *p, size_t len, struct group *out, struct err *err
 int group_known(const struct group *g, struct err *err);
 
 /*
+ * Is there nothing in a parsed group that this program does not know, optional
+ * features and fields among it?  ERR_UNSUPPORTED.  For who takes groups from
+ * strangers: what is in a store was understood by the program that took it.
+ */
+int group_plain(const struct group *g, struct err *err);
+
+/*
  * How long the group is whose first GROUP_HEADER_LEN bytes are at `p`; for
  * readers that walk a pack.  ERR_CORRUPT if that cannot be a header.
  */

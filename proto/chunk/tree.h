@@ -95,7 +95,8 @@ struct tree_root {
 	enum tree_grade grade;
 	uint64_t generation; /* Of change tracking, and its random nonce; */
 	uint8_t nonce[16];   /* zeros if there is none. */
-	uint16_t optional;   /* Features; a builder has none. */
+	uint16_t optional;   /* Features; a builder has none, */
+	uint32_t fields_len; /* nor bytes of typed fields. */
 	uint32_t levels;     /* Level of the top node, 0..TREE_LEVELS_MAX-1. */
 	struct tree_child top;
 };

@@ -63,6 +63,7 @@ tree_parse_root(const uint8_t *p, size_t len, struct tree_root *out, struct err 
 		return err_set(err, ERR_CORRUPT, "root: %s", why.text);
 	r.levels = p[ROOT_LEVELS];
 	r.optional = load_le16(p + ROOT_OPTIONAL);
+	r.fields_len = (uint32_t)(len - ROOT_LEN);
 	r.generation = load_le64(p + ROOT_GENERATION);
 	memcpy(r.nonce, p + ROOT_NONCE, sizeof(r.nonce));
 	load_child(p + ROOT_TOP, &r.top);

@@ -1,4 +1,5 @@
 /* Backing up and reading back, over real TLS, and every way to do it wrong. */
+#include "proto/chunk/group_format.h"
 #include "tests/unit/server/live.h"
 
 static struct live live;
@@ -462,6 +463,42 @@ a_chunk_that_is_not_its_id_is_refused_and_not_stored(void **state)
 	group_builder_free(b);
 }
 
+/* Optional or not: what is stored must have been understood by who stored it. */
+static void
+a_group_with_what_the_server_does_not_know_is_refused(void **state)
+{
+	static const uint8_t field[] = { 1, 0, 0, 0, 0, 0 };
+	struct group_builder *b = group_builder_new(CHUNK_DATA);
+	struct buf out = BUF_INIT(GROUP_LEN_MAX);
+	struct codec *codec = codec_new();
+	struct err err = ERR_INIT;
+	struct chunk_id id = { { 9 } };
+	uint8_t put[200];
+	size_t len, at = GROUP_HEADER_LEN + GROUP_ENTRY_LEN;
+
+	(void)state;
+	live_ok(group_builder_add(b, &id, "some bytes", 10, &err));
+	live_ok(group_builder_finish(b, codec, 3, &out, &err));
+	for (int i = 0; i < 2; i++) {
+		len = out.len;
+		assert_true(len + sizeof(field) <= sizeof(put));
+		memcpy(put, out.p, len);
+		if (i == 0) {
+			put[10] = 1; /* An optional feature. */
+		} else {
+			put[28] = sizeof(field);
+			memmove(put + at + sizeof(field), put + at, len - at);
+			memcpy(put + at, field, sizeof(field));
+			len += sizeof(field);
+		}
+		group_hash(put, len, put + 32);
+		break_it(1, MSG_PUT, put, len, ERR_UNSUPPORTED, "optional features");
+	}
+	group_builder_free(b);
+	codec_free(codec);
+	buf_free(&out);
+}
+
 static void
 a_commit_of_what_is_not_there_says_what_is_missing(void **state)
 {
@@ -522,6 +559,7 @@ main(void)
 		cmocka_unit_test(two_backups_of_a_volume_at_once_are_one_too_many),
 		cmocka_unit_test(broken_order_ends_the_session_with_a_line),
 		cmocka_unit_test(a_wrong_volume_list_is_refused),
+		cmocka_unit_test(a_group_with_what_the_server_does_not_know_is_refused),
 		cmocka_unit_test(a_chunk_that_is_not_its_id_is_refused_and_not_stored),
 		cmocka_unit_test(a_commit_of_what_is_not_there_says_what_is_missing),
 	};

@@ -151,6 +151,40 @@ test_nodes_of_another_kind_or_level_are_refused(void **state)
 	free_nodes(&n);
 }
 
+/* What a later server reads in a root must have been checked by the one that took it. */
+static void
+test_a_root_with_what_we_do_not_know_makes_no_point(void **state)
+{
+	static const uint8_t field[] = { 1, 0, 2, 0, 0, 0, 'h', 'i' };
+	enum store_commit_result result;
+	struct here *h = *state;
+	uint8_t root[200];
+	struct nodes n;
+
+	send_data(h, &n, 0);
+	for (unsigned i = 0; i < 3; i++)
+		(void)put_node(h, n.p[i], n.len[i]);
+	assert_int_equal(n.len[3], 144);
+	for (int i = 0; i < 2; i++) {
+		memcpy(root, n.p[3], n.len[3]);
+		if (i == 0)
+			root[54] = 1;
+		else
+			memcpy(root + n.len[3], field, sizeof(field));
+		h->p->volumes[0].root_id =
+		    put_node(h, root, n.len[3] + (i == 0 ? 0 : sizeof(field)));
+		assert_int_equal(commit(h, &result), -1);
+		assert_int_equal(h->err.code, ERR_UNSUPPORTED);
+		assert_non_null(strstr(h->err.text, "does not know"));
+		err_clear(&h->err);
+		nothing_recorded(h);
+	}
+	h->p->volumes[0].root_id = put_node(h, n.p[3], n.len[3]);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_COMMITTED);
+	free_nodes(&n);
+}
+
 static void
 test_a_tree_that_is_too_deep_is_refused(void **state)
 {
@@ -413,6 +447,7 @@ main(void)
 		T(test_a_chunk_of_another_length_is_refused),
 		T(test_wrong_sums_are_refused),
 		T(test_nodes_of_another_kind_or_level_are_refused),
+		T(test_a_root_with_what_we_do_not_know_makes_no_point),
 		T(test_a_tree_that_is_too_deep_is_refused),
 		T(test_only_volumes_that_were_begun_once_each),
 		T(test_a_tree_of_copies_is_walked_once),
