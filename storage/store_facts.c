@@ -27,13 +27,14 @@ store_facts_check(const uint8_t *p, size_t len, struct err *err)
 {
 	struct feature_field f;
 	size_t at = 0;
+	unsigned excluded = 0;
 
 	if (len > STORE_FACTS_MAX)
 		return err_set(err, ERR_CORRUPT, "a point has %zu bytes of facts", len);
 	if (feature_check_fields(p, len, NULL, 0, "a point", err) != 0)
 		return -1;
 	while (feature_next(p, len, &at, &f) == 1)
-		if (f.type == STORE_FACT_EXCLUDED && !excluded_ok(&f))
+		if (f.type == STORE_FACT_EXCLUDED && (excluded++ > 0 || !excluded_ok(&f)))
 			return err_set(
 			    err, ERR_CORRUPT, "a point's excluded bytes make no sense");
 	return 0;

@@ -106,7 +106,8 @@ int store_lose_pack(struct store *s, uint32_t no, struct err *err);
 /* Every point was found whole: what was lost without a name is missed by none. */
 int store_release_unnamed(struct store *s, struct err *err);
 
-/* Is something lost that store_bad_ids() cannot name?  Then no tree is known to be whole. */
+/* Is something lost that store_bad_ids() cannot name?  Then no tree is known to be whole.
+ */
 int store_lost_unnamed(struct store *s);
 
 /*

@@ -672,6 +672,15 @@ test_facts_of_a_point_are_kept_whoever_knows_them(void **state)
 	sums[1].reason = 2;
 	sums[2].reason = 64;
 	assert_int_equal(store_facts_set_excluded(p, sums, 3, &w->err), -1);
+	err_clear(&w->err);
+	/* Twice: which of them would count? */
+	ok(store_facts_set_excluded(p, sums, 2, &w->err));
+	ok(store_facts_check(p->facts, p->facts_len, &w->err));
+	memcpy(p->facts + p->facts_len, p->facts, p->facts_len);
+	assert_int_equal(
+	    store_facts_check(p->facts, 2 * (size_t)p->facts_len, &w->err), -1);
+	assert_int_equal(w->err.code, ERR_CORRUPT);
+	err_clear(&w->err);
 	free(e);
 	buf_free(&a);
 	buf_free(&b);
