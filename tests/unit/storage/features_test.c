@@ -416,7 +416,7 @@ test_behind_damage_a_later_group_is_set_aside(void **state)
 		w->file.p[PACK_HEADER_LEN + GROUP_HEADER_LEN + 3 * GROUP_ENTRY_LEN] ^= 1;
 		w->file.len -= torn ? 5 : 0;
 		put_back(w, OPEN_NAME);
-		ok(pack_recover(w->fs, 5, made_store, &r, &w->err));
+		ok(pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err));
 		assert_int_equal(r.groups, torn ? 0 : 1);
 		assert_true(r.damaged > 0);
 		assert_true(torn ? r.aside > 0 : r.aside == 0);
