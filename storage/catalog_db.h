@@ -75,6 +75,11 @@ struct catalog {
 extern const char *const catalog_sql[CATALOG_OPS];
 extern const char catalog_schema[];
 extern const char catalog_wipe[];
+/*
+ * Another one for each program that applies more of the journal than those before
+ * it: a further optional type of record, a field.  A catalog that an older program
+ * went on with has skipped these; only its number tells, and it is made anew.
+ */
 #define CATALOG_SCHEMA_VERSION 2
 
 /* Lock and catch up with the journal; on failure it is not locked. */
