@@ -37,6 +37,7 @@ struct restore {
 	struct progress *progress;
 	struct queue *windows, *groups;
 	struct asked *current; /* Whose groups come; the receiver's. */
+	uint64_t shown;	       /* Bytes written that progress was told of; the receiver's. */
 
 	pthread_mutex_t lock; /* Guards all below; nothing is locked under it. */
 	int failed;
@@ -49,7 +50,7 @@ struct asked {
 	struct restore_window *w;
 	uint64_t requests[REQUESTS_MAX];
 	unsigned n;
-	uint64_t end; /* Byte of the volume that it reaches to. */
+	uint64_t begin, end; /* Bytes of the volume. */
 	pthread_mutex_t lock;
 	pthread_cond_t less;
 	unsigned under_way; /* Groups with the workers. */
@@ -122,6 +123,7 @@ asked_new(uint64_t first, uint32_t spans, uint64_t size)
 		return NULL;
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->less, NULL);
+	a->begin = first * TREE_SPAN_LEN;
 	a->end = (first + spans) * TREE_SPAN_LEN;
 	if (a->end > size)
 		a->end = size;
@@ -176,13 +178,21 @@ ask_groups(struct restore *r, struct asked *a, struct err *err)
 	return rc;
 }
 
-/* One window: 1, 0 if the restore has ended, -1. */
-static int
-plan_window(struct restore *r, uint64_t first, uint32_t spans, struct err *err)
+static uint32_t
+at_most(uint64_t left, uint32_t n)
 {
-	uint64_t size = restore_tree_root(r->tree)->size, all = tree_spans(size), next,
-		 same = 0;
-	struct asked *a = asked_new(first, spans, size);
+	return left < n ? (uint32_t)left : n;
+}
+
+/*
+ * One window of the leaves asked for, `*spans` from `first` on; `*spans` becomes the
+ * next one's, whose leaves are under way then.  1, 0 if the restore has ended, -1.
+ */
+static int
+plan_window(struct restore *r, uint64_t first, uint32_t *spans, struct err *err)
+{
+	uint64_t size = restore_tree_root(r->tree)->size, next = first + *spans, same = 0;
+	struct asked *a = asked_new(first, *spans, size);
 	struct planning p = { r, a, err };
 	int rc = -1;
 
@@ -192,12 +202,8 @@ plan_window(struct restore *r, uint64_t first, uint32_t spans, struct err *err)
 	    restore_window_seal(a->w, err) != 0)
 		goto out;
 	/* The leaves after these travel while the groups of these do. */
-	next = first + spans;
-	if (next < all &&
-	    restore_tree_ask(r->tree, next,
-		(uint32_t)(all - next < RESTORE_WINDOW_SPANS ? all - next
-							     : RESTORE_WINDOW_SPANS),
-		err) != 0)
+	*spans = at_most(tree_spans(size) - next, restore_window_next(a->w));
+	if (*spans > 0 && restore_tree_ask(r->tree, next, *spans, err) != 0)
 		goto out;
 	if ((r->job->flags & RESTORE_DELTA) != 0 &&
 	    restore_window_compare(a->w, r->target, r->job->keys, &same, err) != 0)
@@ -217,18 +223,14 @@ static void *
 planner(void *arg)
 {
 	struct restore *r = arg;
-	uint64_t spans = tree_spans(restore_tree_root(r->tree)->size), first;
+	uint64_t all = tree_spans(restore_tree_root(r->tree)->size), first, next;
+	uint32_t n = at_most(all, RESTORE_SPANS_MIN);
 	struct err err = ERR_INIT;
-	uint32_t n;
-	int rc;
+	int rc = restore_tree_ask(r->tree, 0, n, &err) == 0 ? 1 : -1;
 
-	n = (uint32_t)(spans < RESTORE_WINDOW_SPANS ? spans : RESTORE_WINDOW_SPANS);
-	rc = restore_tree_ask(r->tree, 0, n, &err) == 0 ? 1 : -1;
-	for (first = 0; rc == 1 && first < spans; first += n) {
-		n = (uint32_t)(spans - first < RESTORE_WINDOW_SPANS
-				   ? spans - first
-				   : RESTORE_WINDOW_SPANS);
-		rc = plan_window(r, first, n, &err);
+	for (first = 0; rc == 1 && first < all; first = next) {
+		next = first + n;
+		rc = plan_window(r, first, &n, &err);
 	}
 	if (rc < 0)
 		fail(r, &err);
@@ -303,6 +305,21 @@ take_end(const struct channel_frame *f, struct err *err)
 	return 0;
 }
 
+/* How far the restore has come, as the share of the window's chunks that are there. */
+static void
+show_progress(struct restore *r, const struct asked *a)
+{
+	size_t all = restore_window_chunks(a->w), left = restore_window_wanted(a->w);
+	uint64_t written = target_written(r->target), len = a->end - a->begin;
+
+	progress_at(r->progress,
+	    left == 0 ? a->end
+		      : a->begin + (uint64_t)((double)len * (double)(all - left) /
+					      (double)all));
+	progress_add(r->progress, PROGRESS_SENT, written - r->shown);
+	r->shown = written;
+}
+
 /* Hand a group to the workers; takes the payload over.  1, 0 if ended, -1. */
 static int
 hand_out(struct restore *r, struct asked *a, struct channel_frame *f, struct err *err)
@@ -319,6 +336,7 @@ hand_out(struct restore *r, struct asked *a, struct channel_frame *f, struct err
 	pthread_mutex_unlock(&a->lock);
 	progress_add(r->progress, PROGRESS_READ, f->len);
 	r->received += f->len;
+	show_progress(r, a);
 	if (queue_put(r->groups, in, f->len) == QUEUE_OK)
 		return 1;
 	incoming_free(in);
@@ -387,7 +405,7 @@ receive_window(struct restore *r, struct asked *a, struct err *err)
 	if (rc == 1 && restore_window_wanted(a->w) > 0)
 		return err_set(err, ERR_CORRUPT, "the server did not send %zu chunks",
 		    restore_window_wanted(a->w));
-	progress_at(r->progress, a->end);
+	show_progress(r, a);
 	return rc;
 }
 
@@ -397,7 +415,6 @@ static void
 receive_all(struct restore *r)
 {
 	struct err err = ERR_INIT;
-	uint64_t written = 0, now;
 	void *item;
 	int rc = 1;
 
@@ -408,9 +425,6 @@ receive_all(struct restore *r)
 			asked_free(r->current);
 			r->current = NULL;
 		}
-		now = target_written(r->target);
-		progress_add(r->progress, PROGRESS_SENT, now - written);
-		written = now;
 	}
 	if (rc < 0)
 		fail(r, &err);

@@ -67,6 +67,18 @@ restore_window_spans(const struct restore_window *w)
 	return w->spans;
 }
 
+uint32_t
+restore_window_next(const struct restore_window *w)
+{
+	uint64_t n = 2 * (uint64_t)w->spans;
+
+	if (w->pieces_n * 2 > RESTORE_PIECES)
+		n = (uint64_t)w->spans * RESTORE_PIECES / w->pieces_n;
+	if (n < RESTORE_SPANS_MIN)
+		return RESTORE_SPANS_MIN;
+	return n < RESTORE_SPANS_MAX ? (uint32_t)n : RESTORE_SPANS_MAX;
+}
+
 size_t
 restore_window_wanted(const struct restore_window *w)
 {

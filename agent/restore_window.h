@@ -17,8 +17,13 @@ struct extent;
 struct group;
 struct target;
 
-/* Spans in one window: 128 MiB of volume, at most 8 MiB of memory. */
-#define RESTORE_WINDOW_SPANS 8u
+/*
+ * Spans in one window.  A group with chunks for two windows comes twice, so they are
+ * wide (1 GiB of volume) where the pieces allow it, 68 bytes of memory each.
+ */
+#define RESTORE_SPANS_MIN 8u
+#define RESTORE_SPANS_MAX 64u
+#define RESTORE_PIECES 32768u
 
 struct restore_window;
 
@@ -27,6 +32,13 @@ void restore_window_free(struct restore_window *w);
 
 uint64_t restore_window_first(const struct restore_window *w);
 uint32_t restore_window_spans(const struct restore_window *w);
+
+/*
+ * Spans for the window after this one, by how many pieces these had: about
+ * RESTORE_PIECES, and at most twice the spans.  What is asked for by then is not cut
+ * short, so a volume that turns from empty to crumbs at once costs more for one window.
+ */
+uint32_t restore_window_next(const struct restore_window *w);
 
 /* Take one extent: data is noted, the rest done at once.  0, -1. */
 int restore_window_extent(
