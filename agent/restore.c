@@ -37,7 +37,7 @@ struct restore {
 	struct progress *progress;
 	struct queue *windows, *groups;
 	struct asked *current; /* Whose groups come; the receiver's. */
-	uint64_t shown;	       /* Bytes written that progress was told of; the receiver's. */
+	uint64_t shown; /* Bytes written that progress was told of; the receiver's. */
 
 	pthread_mutex_t lock; /* Guards all below; nothing is locked under it. */
 	int failed;
@@ -314,8 +314,8 @@ show_progress(struct restore *r, const struct asked *a)
 
 	progress_at(r->progress,
 	    left == 0 ? a->end
-		      : a->begin + (uint64_t)((double)len * (double)(all - left) /
-					      (double)all));
+		      : a->begin +
+			    (uint64_t)((double)len * (double)(all - left) / (double)all));
 	progress_add(r->progress, PROGRESS_SENT, written - r->shown);
 	r->shown = written;
 }

@@ -28,7 +28,7 @@ struct store;
 
 #define STORE_NAME_MAX 64 /* Names of hosts, volumes, groups; with NUL. */
 #define STORE_TEXT_MAX 256
-#define STORE_VOLUMES_MAX 64
+#define STORE_VOLUMES_MAX 128
 #define STORE_HASH_LEN 32
 #define STORE_SERIAL_LEN 16
 #define STORE_BACKUP_LEN 16

@@ -94,7 +94,7 @@ store_keys_begin(struct fs *fs, struct store_keys_of *out, struct err *err)
 	derive(out);
 
 	(void)sodium_bin2hex(hex, sizeof(hex), out->store, sizeof(out->store));
-	(void)snprintf(text, sizeof(text), "holdfast store\nversion %u\nid %s\n",
+	(void)snprintf(text, sizeof(text), "holdfast store\nversion %u\nid %s\nend\n",
 	    STORE_FORMAT_VERSION, hex);
 	/* The mark must be durable before anything that it explains. */
 	if (write_new(fs, UNFINISHED_NAME, text, strlen(text), err) != 0)
@@ -120,8 +120,8 @@ store_keys_finish(struct fs *fs, struct err *err)
 /* ------------------------------------------------------------------- reading -- */
 
 /*
- * The lines behind the id: "required NAME" or "optional NAME" each.  No name is
- * known yet, so a required one ends it.
+ * The lines behind the id: "required NAME" or "optional NAME" each, then "end", lest
+ * a file cut short hides what is required.  No name is known yet.
  */
 static int
 check_features(const char *p, struct err *err)
@@ -131,7 +131,7 @@ check_features(const char *p, struct err *err)
 	int required;
 	size_t n;
 
-	while (*p != '\0') {
+	while (strcmp(p, "end\n") != 0) {
 		required = strncmp(p, "required ", 9) == 0;
 		name = p + 9;
 		if (!required && strncmp(p, "optional ", 9) != 0)

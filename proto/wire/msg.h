@@ -25,7 +25,7 @@ struct frame;
 #define MSG_IDS_MAX 4096u	   /* Ids in one Have, GetGroups, Missing. */
 #define MSG_SPANS_MAX 64u	   /* Spans in one GetGroups. */
 #define MSG_NODES_MAX 1024u	   /* Nodes in one GetNodes. */
-#define MSG_VOLUMES_MAX 64u	   /* Volumes in one point. */
+#define MSG_VOLUMES_MAX 128u	   /* Volumes in one point. */
 #define MSG_TEXT_MAX 1024u	   /* Bytes of any string. */
 
 /* Answers in HaveReply. */

@@ -419,7 +419,7 @@ golden_format(struct buf *out)
 {
 	static const char text[] = "holdfast store\nversion 1\n"
 				   "id 676f6c64656e2073746f72652c203100\n"
-				   "optional seen-by-a-later-program\n";
+				   "optional seen-by-a-later-program\nend\n";
 
 	buf_clear(out);
 	GOLDEN_MUST(buf_add(out, text, strlen(text), &err));

@@ -124,9 +124,10 @@ def unwrap(key, sealed, aad):
 def open_store(store):
     """The store's id; refuses what this reader does not know."""
     lines = open(os.path.join(store, "format")).read().split("\n")
-    check("no store", lines[0] == "holdfast store" and lines[-1] == "")
+    check("no store", lines[0] == "holdfast store")
     check("the store has format " + lines[1], lines[1] == "version 1")
-    for line in lines[3:-1]:
+    check("the file format is damaged", lines[-2:] == ["end", ""])
+    for line in lines[3:-2]:
         check("the store needs feature '%s'" % line[9:], line.startswith("optional "))
     return bytes.fromhex(lines[2][3:])
 

@@ -44,7 +44,7 @@ python3 "$golden/read_store.py" "$work/store" verify
 
 note "what a later program made is refused by name, before anything is touched"
 copy
-echo 'required client-keys' >> "$work/store/format"
+sed -i 's/^end$/required client-keys\nend/' "$work/store/format"
 cp -r "$work/store" "$work/was"
 refuses "needs feature 'client-keys'" "$bin/store_image" "$work/store" golden1/1 C
 refuses "needs feature 'client-keys'" "$bin/holdfastd" --config "$work/holdfastd.conf"

@@ -1,26 +1,31 @@
 /*
- * golden - makes the golden files of version 1: one of each structure of
- * storage/FORMAT.md and each frame of proto/WIRE.md.
+ * golden - makes golden files: one of each structure of storage/FORMAT.md and each
+ * frame of proto/WIRE.md, as today's programs write them.
  *
- *	golden --before-the-freeze	from the top of the tree
+ *	golden DIR	from the top of the tree
  *
- * Only for as long as version 1 is not frozen.  After that it must never be run
- * on tests/golden/v1: the files there are what programs of then wrote, and that
- * today's read them is what they are for.  A structure that a later version
- * adds gets a file of its own, beside them.
+ * Those in tests/golden/v1 are frozen and never made anew: they are what programs of
+ * then wrote, and that today's read them is what they are for.  So nothing that is
+ * there is written over.  A structure that a later program adds gets a file of its
+ * own beside them: made here in an empty directory and carried over.
  */
+#include <errno.h>
+
 #include "tests/golden/golden_wire.h"
+
+static const char *folder;
 
 static void
 put(const char *name, const struct buf *b)
 {
-	char path[200];
+	char path[4096];
 	FILE *f;
 
-	(void)snprintf(path, sizeof(path), GOLDEN_DIR "%s", name);
-	if ((f = fopen(path, "wb")) == NULL || fwrite(b->p, 1, b->len, f) != b->len ||
+	(void)snprintf(path, sizeof(path), "%s/%s", folder, name);
+	if ((f = fopen(path, "wbx")) == NULL || fwrite(b->p, 1, b->len, f) != b->len ||
 	    fclose(f) != 0) {
-		(void)fprintf(stderr, "golden: cannot write %s\n", path);
+		(void)fprintf(
+		    stderr, "golden: cannot write %s: %s\n", path, strerror(errno));
 		exit(1);
 	}
 }
@@ -57,12 +62,13 @@ main(int argc, char **argv)
 	struct buf b = BUF_INIT(GOLDEN_MAX), frame = BUF_INIT(GOLDEN_MAX);
 	char name[64];
 
-	if (argc != 2 || strcmp(argv[1], "--before-the-freeze") != 0) {
+	if (argc != 2) {
 		(void)fprintf(stderr,
-		    "usage: golden --before-the-freeze\n"
-		    "Writes tests/golden/v1 anew; never once version 1 is frozen.\n");
+		    "usage: golden DIR\n"
+		    "Writes golden files of today's programs; none that is there.\n");
 		return 2;
 	}
+	folder = argv[1];
 	for (size_t i = 0; i < GOLDEN_ITEMS; i++) {
 		golden_items[i].make(&b);
 		put(golden_items[i].name, &b);

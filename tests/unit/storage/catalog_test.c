@@ -331,11 +331,11 @@ test_what_it_answers(void **state)
 	ok(catalog_open(NULL, store_id, h->j, &c, NULL, &err));
 	for (unsigned i = 0; i < 20; i++)
 		write_events(h, i);
-	ok(catalog_base(c, "host-3", "volume-63", &base, &err));
+	ok(catalog_base(c, "host-3", "volume-127", &base, &err));
 	assert_int_equal(base.known, 1);
 	assert_int_equal(base.sequence, 4);
 	assert_int_equal(base.root_id.b[0], 18);
-	ok(catalog_base(c, "host-3", "volume-64", &base, &err));
+	ok(catalog_base(c, "host-3", "volume-128", &base, &err));
 	assert_int_equal(base.known, 0);
 	ok(catalog_head(c, "host-3", &head, &err));
 	assert_int_equal(head.sequence, 4);

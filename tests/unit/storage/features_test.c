@@ -119,7 +119,8 @@ format_with(struct world *w, const char *lines)
 {
 	char text[300];
 
-	(void)snprintf(text, sizeof(text), "%.*s%s", (int)w->file.len,
+	/* Before the last line, "end". */
+	(void)snprintf(text, sizeof(text), "%.*s%send\n", (int)w->file.len - 4,
 	    (const char *)w->file.p, lines);
 	put(w, "format", text, strlen(text));
 }
@@ -129,7 +130,7 @@ test_a_store_names_the_features_that_it_needs(void **state)
 {
 	static const char *const nonsense[] = { "required \n", "optional Parity\n", "x\n",
 		"optional parity", "optional a b\n",
-		"optional abcdefghijklmnopqrstuvwxyz012345\n", "\n" };
+		"optional abcdefghijklmnopqrstuvwxyz012345\n", "\n", "end\n" };
 	struct world *w = *state;
 
 	ok(store_init_fs(w->fs, &w->err));
@@ -144,6 +145,11 @@ test_a_store_names_the_features_that_it_needs(void **state)
 		assert_int_equal(w->err.code, ERR_CORRUPT);
 		err_clear(&w->err);
 	}
+	/* Cut short at a line's end: what it required may be gone. */
+	put(w, "format", w->file.p, w->file.len - 4);
+	assert_int_equal(open_store(w), -1);
+	assert_int_equal(w->err.code, ERR_CORRUPT);
+	err_clear(&w->err);
 	format_with(w, "");
 	ok(open_store(w));
 }
