@@ -19,7 +19,7 @@ interrupt() { # CONDITION COMMAND...: SIGINT once CONDITION holds
 	wait $pid || status=$?
 	[ $status = 1 ] || fail "status $status: $*"
 	[ $((SECONDS - started)) -le 10 ] || fail "took $((SECONDS - started)) s to end: $*"
-	tail -1 "$work/err" | grep -q interrupted || fail "said '$(tail -1 "$work/err")': $*"
+	tail -1 "$work/err" | grep interrupted > /dev/null || fail "said '$(tail -1 "$work/err")': $*"
 	note "$(tail -1 "$work/err")"
 }
 begun() { grep -q 'backup of 1 volume begins' "$work/server.log" && [ "$(du -sk "$work/store/packs" | cut -f1)" -gt 2000 ]; }

@@ -28,7 +28,7 @@ wrong '--server: a value' holdfast --server
 for command in $("$bin/holdfast" --help | sed -n 's/^  \([a-z-]*\)  .*/\1/p'); do
 	wrong "$command: no option '--nope'" holdfast $command --nope
 	wrong "$command: '?.* is one word too many" holdfast $command a b c d
-	"$bin/holdfast" $command --help | grep -q "usage: holdfast $command" || fail "holdfast $command --help"
+	"$bin/holdfast" $command --help | grep "usage: holdfast $command" > /dev/null || fail "holdfast $command --help"
 done
 wrong 'DIR is missing' holdfast init
 wrong 'NAME is missing' holdfast revoke
