@@ -19,13 +19,8 @@ static const uint64_t gear[256] = { GEAR_64(0), GEAR_64(64), GEAR_64(128), GEAR_
 /* Bytes that still weigh in the hash: one leaves at the top for each that comes. */
 #define WINDOW 64u
 
-/*
- * Bits that must be zero, below and above the average.  The top ones: they
- * have seen every byte of the window.
- */
+/* `bits` ones at the top: those bits have seen every byte of the window. */
 #define MASK(bits) (~(uint64_t)0 << (64 - (bits)))
-#define MASK_HARD MASK(17)
-#define MASK_EASY MASK(14)
 
 /* The first length in (from, to] at which `mask` lets the chunk end, or 0. */
 static size_t
@@ -54,24 +49,36 @@ scan(const uint8_t *p, size_t from, size_t to, uint64_t mask, uint64_t *hash)
 }
 
 size_t
-chunker_cut(const uint8_t *p, size_t len, int last)
+chunker_cut_sized(const struct chunker_sizes *s, const uint8_t *p, size_t len, int last)
 {
+	unsigned bits = (unsigned)__builtin_ctz(s->average);
 	size_t cut, middle;
 	uint64_t h = 0;
 
-	assert(last || len >= CHUNKER_MAX);
+	assert(last || len >= s->max);
+	assert(s->min >= WINDOW && s->average >= 256 && s->average <= s->max);
 	(void)last;
-	if (len <= CHUNKER_MIN)
+	if (len <= s->min)
 		return len;
-	if (len > CHUNKER_MAX)
-		len = CHUNKER_MAX;
-	middle = len < CHUNKER_AVERAGE ? len : CHUNKER_AVERAGE;
+	if (len > s->max)
+		len = s->max;
+	middle = len < s->average ? len : s->average;
 
-	for (size_t i = CHUNKER_MIN - WINDOW; i < CHUNKER_MIN; i++)
+	for (size_t i = s->min - WINDOW; i < s->min; i++)
 		h = (h << 1) + gear[p[i]];
-	if ((cut = scan(p, CHUNKER_MIN, middle, MASK_HARD, &h)) != 0)
+	/* Twice as hard below the average, four times as easy above it. */
+	if ((cut = scan(p, s->min, middle, MASK(bits + 1), &h)) != 0)
 		return cut;
-	if ((cut = scan(p, middle, len, MASK_EASY, &h)) != 0)
+	if ((cut = scan(p, middle, len, MASK(bits - 2), &h)) != 0)
 		return cut;
 	return len;
+}
+
+size_t
+chunker_cut(const uint8_t *p, size_t len, int last)
+{
+	static const struct chunker_sizes standard = { CHUNKER_MIN, CHUNKER_AVERAGE,
+		CHUNKER_MAX };
+
+	return chunker_cut_sized(&standard, p, len, last);
 }

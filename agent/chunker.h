@@ -17,6 +17,17 @@
 #define CHUNKER_AVERAGE 65536u
 #define CHUNKER_MAX 262144u
 
+/* Other sizes than the standard ones: for measuring, and where a caller knows better. */
+struct chunker_sizes {
+	uint32_t min;	  /* At least 64. */
+	uint32_t average; /* A power of two, 256 at least; at most max. */
+	uint32_t max;
+};
+
+/* As chunker_cut(), with `s` in place of the standard sizes. */
+size_t
+chunker_cut_sized(const struct chunker_sizes *s, const uint8_t *p, size_t len, int last);
+
 /*
  * Length in bytes of the chunk that begins at `p`.  `len` bytes are there; if
  * more follow (`last` is zero) they must be at least CHUNKER_MAX.  Returns

@@ -4,6 +4,7 @@
 #	main		Holdfast beside today's peers on a corpus of NTFS volumes: rows that are judged
 #	judge		the rows of the last main again
 #	huge		a volume of 2 TB with 5 million files and 20 million extents; 64 TB; memory is judged
+#	cuts		ways of cutting, grouping and compressing, on several corpora (storage/DESIGN.md)
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -53,7 +54,40 @@ huge() {
 	    PYTHONDONTWRITEBYTECODE=1 exec python3 tests/bench/huge.py "$@"
 }
 
+# cuts: CORPUS is main's; CUTS names the folder for the other images (6 GB).
+cuts() {
+	local work=$build/bench-main ways way image
+	CORPUS=${CORPUS:-$work/corpus-${SEED:-1}-${SIZE:-1024}} CUTS=${CUTS:-$work/cuts}
+	install libfaketime e2fsprogs
+	ninja -C "$build/release" --quiet cuts_bench
+	[ -e "$CORPUS/churn/099.delta" ] || OUT=$CORPUS NOSUM=1 CHURN=99 tests/bench/make-corpus.sh
+	OUT=$CUTS SIZE=512 tests/bench/make-cuts-corpora.sh > /dev/null
+	ways=("name=now" "name=32K cut=offset block=32768" "name=128K cut=offset block=131072" "name=content cut=cdc"
+	    "name=content-32K cut=cdc min=8192 avg=32768 max=131072" "name=large cut=cdc large=1048576" "name=text cut=text large=262144"
+	    "name=dense cut=dense large=262144 region=4194304" "name=disk cut=disk" "name=whole cut=raw"
+	    "name=tiny-4K cut=offset tiny=4096 order=mft" "name=tiny-16K cut=offset tiny=16384 order=mft")
+	for image in "$CORPUS/host-0?.img $CORPUS/host-01.day-?.img" "$CUTS/scatter-?.img $CUTS/scatter-1.day-1.img" \
+	    "$CUTS/shift*.img"; do
+		for way in "${ways[@]}"; do
+			# shellcheck disable=SC2086
+			"$build/release/bench/cuts_bench" $way $image
+		done
+	done
+	for way in smin=4096\ savg=16384\ smax=65536 smin=8192\ savg=32768\ smax=131072 ""; do
+		# shellcheck disable=SC2086
+		"$build/release/bench/cuts_bench" "name=ext4" $way "$CUTS"/ext4-?.img "$CUTS/ext4-1.day-1.img"
+	done
+	for way in group=262144\ reach=0 group=524288\ reach=0 group=524288 group=1048576 group=2097152; do
+		# shellcheck disable=SC2086
+		"$build/release/bench/cuts_bench" "name=$way" $way "$CORPUS/host-01.img" "$CORPUS"/churn/*.delta | sed -n '1p;2p;$p'
+	done
+	for way in level=1 level=2 level=4 level=5 level=6 split=200 \
+	    params=0,0,0,0,0,0,0 params=0,14,15,0,0,0,0 params=0,15,16,0,0,0,0; do
+		"$build/release/bench/cuts_bench" "name=${way:0:14}" "$way" "$CORPUS/host-01.img" "$CORPUS/host-02.img"
+	done
+}
+
 case ${1:-} in
-programs | main | judge | huge) "$@" ;;
-*) sed -n '2,7p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
+programs | main | judge | huge | cuts) "$@" ;;
+*) sed -n '2,8p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac
