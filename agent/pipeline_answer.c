@@ -89,7 +89,22 @@ pending_note(struct answerer *a, enum chunk_kind kind, const struct chunk_id *id
 	return 0;
 }
 
-/* A data chunk whose bytes are not at hand is needed: as pipeline_fill_add(). */
+/* A data chunk is needed: as pipeline_fill_add(). */
+static int
+add_data(struct answerer *a, const struct chunk_id *id, const struct volmap_piece *pieces,
+    uint32_t count, const uint8_t *p, uint32_t len, struct err *err)
+{
+	uint64_t lowest = pieces[0].offset;
+
+	for (uint32_t i = 1; i < count; i++)
+		if (pieces[i].offset < lowest)
+			lowest = pieces[i].offset;
+	if (!pipeline_fill_move(&a->fill, lowest))
+		return 0;
+	return pipeline_fill_add(&a->fill, CHUNK_DATA, id, p, len, err);
+}
+
+/* The same of one whose bytes are not at hand. */
 static int
 read_again(struct answerer *a, const struct chunk_id *id,
     const struct volmap_piece *pieces, uint32_t count, uint32_t len, struct err *err)
@@ -103,7 +118,7 @@ read_again(struct answerer *a, const struct chunk_id *id,
 		return err_set(err, ERR_SNAPSHOT_LOST,
 		    "byte %llu changed while it was read",
 		    (unsigned long long)pieces[0].offset);
-	return pipeline_fill_add(&a->fill, CHUNK_DATA, id, a->scratch, len, err);
+	return add_data(a, id, pieces, count, a->scratch, len, err);
 }
 
 /* It turned out to be ours to send. */
@@ -220,6 +235,9 @@ take_answer(struct answerer *a, struct pipeline_batch *b, size_t i, struct err *
 		if (asked->p == NULL)
 			return read_again(
 			    a, &b->ids[i], asked->pieces, asked->count, asked->len, err);
+		if (b->kind == CHUNK_DATA)
+			return add_data(a, &b->ids[i], asked->pieces, asked->count,
+			    asked->p, asked->len, err);
 		return pipeline_fill_add(
 		    &a->fill, b->kind, &b->ids[i], asked->p, asked->len, err);
 	case UPLINK_PENDING:

@@ -33,6 +33,15 @@ pipeline_fill_add(struct pipeline_fill *f, enum chunk_kind kind,
 }
 
 int
+pipeline_fill_move(struct pipeline_fill *f, uint64_t offset)
+{
+	if (offset / PIPELINE_GROUP_REACH == f->reach)
+		return 1;
+	f->reach = offset / PIPELINE_GROUP_REACH;
+	return submit(f, CHUNK_DATA);
+}
+
+int
 pipeline_fill_flush(struct pipeline_fill *f)
 {
 	return submit(f, CHUNK_DATA) && submit(f, CHUNK_META);

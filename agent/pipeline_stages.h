@@ -40,6 +40,11 @@ struct tree_builder;
 #define PIPELINE_ASKED_MAX 2u		  /* Questions under way. */
 #define PIPELINE_DATA_BUILDERS 4u
 #define PIPELINE_META_BUILDERS 2u
+/*
+ * Bytes of volume that share groups: of a day's few changes one group could else reach
+ * over all of it, and a restore would get it anew for each window (restore_window.h).
+ */
+#define PIPELINE_GROUP_REACH (4 * (uint64_t)TREE_SPAN_LEN)
 #define PIPELINE_PACKERS 2u
 #define PIPELINE_GROUPS_MAX 4u	    /* Packed and not yet sent. */
 #define PIPELINE_PUTS_MAX 256u	    /* Sent and not yet stored. */

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "agent/pipeline.h"
+#include "agent/pipeline_stages.h"
 #include "agent/stop.h"
 #include "proto/base/bytes.h"
 #include "tests/unit/agent/fake_server.h"
@@ -403,6 +404,35 @@ the_smallest_volume_works(void **state)
 	run_and_compare(w);
 }
 
+/* Two chunks near each other or far apart: how many groups travel? */
+static uint64_t
+puts_of_two_at(struct world *w, size_t a, size_t b)
+{
+	memset(w->disk, 0, w->size);
+	fill_random(w->disk + a, 1000, a + 1);
+	fill_random(w->disk + b, 1000, b + 1);
+	fake_reset(w->server);
+	if (pipeline_run(&w->job, &w->r, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	return w->server->puts;
+}
+
+static void
+a_group_keeps_to_a_part_of_the_volume(void **state)
+{
+	struct world *w = *state;
+	size_t reach = (size_t)PIPELINE_GROUP_REACH;
+	uint64_t near, apart;
+
+	free(w->disk);
+	w->size = w->job.source.size = w->job.root.size = reach + 2 * MIB;
+	w->disk = calloc(1, w->size);
+	assert_non_null(w->disk);
+	near = puts_of_two_at(w, 4 * MIB, reach - 2 * MIB);
+	apart = puts_of_two_at(w, 5 * MIB, reach + MIB);
+	assert_int_equal(apart, near + 1);
+}
+
 /* -------------------------------------------------------- an interrupted run -- */
 
 /* Run until the n-th Put fails; what was done goes to w->old. */
@@ -443,7 +473,7 @@ what_was_named_before_is_not_read_again(void **state)
 	/* More new bytes than the first span has are sent: it was done by then. */
 	fill_random(w->disk + SPAN - 100000, 12 * MIB, 4);
 	root = undisturbed_root(w);
-	interrupted(w, 30);
+	interrupted(w, 15 * MIB / GROUP_PLAIN_TARGET);
 	assert_true(w->job.done_spans >= 1);
 	/* A place in the part that was done: whoever reads it fails. */
 	w->bad_from = 15 * MIB;
@@ -461,7 +491,7 @@ what_the_server_lost_meanwhile_is_sent_again(void **state)
 	size_t i;
 
 	fill_random(w->disk + SPAN - 100000, 12 * MIB, 4);
-	interrupted(w, 30);
+	interrupted(w, 15 * MIB / GROUP_PLAIN_TARGET);
 	assert_true(w->job.done_spans >= 1);
 	for (i = 0; i < FAKE_CHUNKS; i++) {
 		free(w->server->chunks[i].p);
@@ -628,6 +658,8 @@ main(void)
 		    missing_chunks_are_found_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    a_lost_connection_ends_it_and_is_told_apart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_group_keeps_to_a_part_of_the_volume, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(a_bad_sector_is_named, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(stopping_ends_it, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

@@ -63,6 +63,37 @@ what_is_packed_comes_back(void **state)
 	buf_free(&out);
 }
 
+/* What one level sets does not stay for the next. */
+static void
+levels_do_not_depend_on_those_before(void **state)
+{
+	struct codec *used = codec_new(), *fresh;
+	struct buf a = BUF_INIT(LIMIT), b = BUF_INIT(LIMIT);
+	struct err err = ERR_INIT;
+	int level;
+
+	(void)state;
+	assert_non_null(used);
+	fill();
+	for (level = 1; level <= 7; level++) {
+		buf_clear(&a);
+		buf_clear(&b);
+		assert_int_equal(codec_pack(used, 3, plain, 100000, &a, &err), 0);
+		buf_clear(&a);
+		assert_int_equal(
+		    codec_pack(used, level, plain, sizeof(plain), &a, &err), 0);
+		assert_non_null(fresh = codec_new());
+		assert_int_equal(
+		    codec_pack(fresh, level, plain, sizeof(plain), &b, &err), 0);
+		assert_int_equal(a.len, b.len);
+		assert_memory_equal(a.p, b.p, a.len);
+		codec_free(fresh);
+	}
+	codec_free(used);
+	buf_free(&a);
+	buf_free(&b);
+}
+
 static void
 refuse(struct codec *c, const uint8_t *p, size_t len, size_t plain_len)
 {
@@ -157,6 +188,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_packed_comes_back),
+		cmocka_unit_test(levels_do_not_depend_on_those_before),
 		cmocka_unit_test(only_one_whole_frame_of_the_right_length_is_taken),
 		cmocka_unit_test(a_frame_with_a_vast_window_is_refused),
 		cmocka_unit_test(a_full_buffer_is_a_limit_not_a_crash),

@@ -344,7 +344,8 @@ builder_keeps_its_limits(void **state)
 	assert_int_equal(err.code, ERR_LIMIT);
 	err_clear(&err);
 	for (i = 0; i < 8; i++) {
-		assert_int_equal(group_builder_full(b, CHUNK_DATA_MAX), i >= 2);
+		assert_int_equal(group_builder_full(b, CHUNK_DATA_MAX),
+		    i >= GROUP_PLAIN_TARGET / CHUNK_DATA_MAX);
 		assert_int_equal(
 		    group_builder_add(b, &id, w->plain, CHUNK_DATA_MAX, &err), 0);
 	}

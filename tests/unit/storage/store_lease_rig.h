@@ -39,7 +39,8 @@ setup(void **state)
 	h->p->volumes_count = 1;
 	memcpy(h->p->volumes[0].name, "C", 2);
 	rig_fill(h->blocks, BLOCKS, 1);
-	for (uint32_t i = 64; i < BLOCKS; i++)
+	/* More than one group. */
+	for (uint32_t i = 2 * GROUP_PLAIN_TARGET / RIG_BLOCK; i < BLOCKS; i++)
 		h->blocks[i] = i % 2; /* Most is hole or zero: the tests are quick. */
 	h->v = (struct rig_volume){ h->blocks, BLOCKS };
 	rig_ok(store_init(h->dir, &h->err), &h->err);
