@@ -18,6 +18,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 
 import holdfast
 import rows
@@ -187,6 +188,9 @@ def measured(names, whole, judged):
         r.all()
     except Failed as e:
         print(f"bench: {e}", file=sys.stderr)
+        return 2
+    except Exception:       # Whatever it is: no must was missed, nothing was measured.
+        traceback.print_exc()
         return 2
     return verdict(report(r.facts, r.steps, r.results + "/main.json"), whole, judged)
 
