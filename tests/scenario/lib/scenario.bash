@@ -57,7 +57,7 @@ await() {
 
 # noise MIB FILE: incompressible, enough to keep a backup busy for a while; under
 # TSan, where all is slow, a quarter of it.
-noise() { head -c "$(($1 / (${HOLDFAST_SLOW:-0} ? 4 : 1)))M" /dev/urandom > "$2"; }
+noise() { head -c "$(($1 * 1024 / (${HOLDFAST_SLOW:-0} ? 4 : 1)))K" /dev/urandom > "$2"; }
 
 # ---------------------------------------------------------------- the server
 server_init() {
