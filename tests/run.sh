@@ -12,7 +12,7 @@ shift
 mkdir -p "$build"
 . tests/build.sh
 
-for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl; do
+for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl faketime zstd; do
 	PATH=$PATH:/usr/sbin:/sbin command -v $tool > /dev/null || die "missing tool $tool"
 done
 export PATH=$PATH:/usr/sbin:/sbin

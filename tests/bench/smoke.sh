@@ -11,7 +11,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/holdfast-bench.XXXXXX")
 cleanup() {
 	local status=$?
 	trap - EXIT
-	[ $status = 0 ] || tail -n 20 "$work"/*.out "$work"/work/*.log 2> /dev/null >&2 || true
+	[ $status = 0 ] || tail -n 20 "$work"/*.out "$work"/work/*.log >&2 2> /dev/null || true
 	rm -rf "$work"
 	exit $status
 }
