@@ -1,20 +1,21 @@
 #include "storage/catalog.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "proto/base/err.h"
 #include "storage/catalog_db.h"
+#include "storage/catalog_vfs.h"
+#include "storage/fs.h"
 
 /* --------------------------------------------------------------- statements -- */
 
 static int
 fail(struct catalog *c, int rc, struct err *err)
 {
+	const struct err *said = c->vfs != NULL ? catalog_vfs_error(c->vfs) : NULL;
 	enum err_code code = ERR_IO;
 
 	switch (rc & 0xff) {
@@ -35,6 +36,9 @@ fail(struct catalog *c, int rc, struct err *err)
 	default:
 		break;
 	}
+	if (said != NULL && said->code != ERR_NONE && code != ERR_CORRUPT)
+		return err_set(
+		    err, code, "catalog: %s: %s", sqlite3_errstr(rc), said->text);
 	return err_set(err, code, "catalog: %s",
 	    c->db != NULL ? sqlite3_errmsg(c->db) : sqlite3_errstr(rc));
 }
@@ -212,31 +216,6 @@ follow_locked(struct catalog *c, struct err *err)
 	return follow_from(c, &start, 1, err);
 }
 
-int
-catalog_enter(struct catalog *c, struct err *err)
-{
-	pthread_mutex_lock(&c->lock);
-	if (follow_locked(c, err) == 0)
-		return 0;
-	pthread_mutex_unlock(&c->lock);
-	return -1;
-}
-
-void
-catalog_leave(struct catalog *c)
-{
-	pthread_mutex_unlock(&c->lock);
-}
-
-int
-catalog_follow(struct catalog *c, struct err *err)
-{
-	if (catalog_enter(c, err) != 0)
-		return -1;
-	catalog_leave(c);
-	return 0;
-}
-
 /* -------------------------------------------------------------- open, close -- */
 
 static void
@@ -301,18 +280,18 @@ read_applied(struct catalog *c, struct err *err)
 }
 
 static int
-open_db(struct catalog *c, const char *path, struct err *err)
+open_db(struct catalog *c, struct err *err)
 {
-	int rc = sqlite3_open_v2(path != NULL ? path : ":memory:", &c->db,
-	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	int rc = sqlite3_open_v2(c->vfs != NULL ? c->name : ":memory:", &c->db,
+	    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+	    c->vfs != NULL ? catalog_vfs_name(c->vfs) : NULL);
 
 	if (rc != SQLITE_OK)
 		return fail(c, rc, err);
 	(void)sqlite3_extended_result_codes(c->db, 1);
-	(void)sqlite3_busy_timeout(c->db, 2000);
 	if (catalog_exec(c,
-		"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
-		"temp_store=MEMORY;"
+		"PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
+		"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
 		"ATTACH ':memory:' AS live;",
 		err) != 0 ||
 	    quick_check(c, err) != 0 || catalog_exec(c, catalog_schema, err) != 0 ||
@@ -321,19 +300,37 @@ open_db(struct catalog *c, const char *path, struct err *err)
 	return 0;
 }
 
-/* Remove the files of a catalog that is of no use. */
+/*
+ * Remove the files of a catalog that is of no use.  The database goes first, and
+ * durably: without its log it would be taken for whole.
+ */
 static int
-remove_files(const char *path, struct err *err)
+remove_files(struct catalog *c, struct err *err)
 {
 	static const char *const ends[] = { "", "-wal", "-shm", "-journal" };
-	char name[4096];
+	char name[FS_NAME_MAX + 16];
 
 	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-		(void)snprintf(name, sizeof(name), "%s%s", path, ends[i]);
-		if (unlink(name) != 0 && errno != ENOENT)
-			return err_os(err, errno, "cannot remove damaged %s", name);
+		(void)snprintf(name, sizeof(name), "%s%s", c->name, ends[i]);
+		if (fs_unlink(c->fs, name, err) != 0) {
+			if (err->code != ERR_NOTFOUND)
+				return err_context(err, "a damaged catalog");
+			err_clear(err);
+		} else if (i == 0 && fs_sync_dir(c->fs, ".", err) != 0) {
+			return -1;
+		}
 	}
 	return 0;
+}
+
+/* From nothing: the files are damaged, or what they hold is not known any more. */
+static int
+make_anew(struct catalog *c, struct err *err)
+{
+	close_db(c);
+	catalog_vfs_clear(c->vfs);
+	return remove_files(c, err) != 0 || open_db(c, err) != 0 ? -1
+								 : follow_locked(c, err);
 }
 
 /* What the file's state can be blamed for, and not the machine's. */
@@ -344,11 +341,11 @@ is_damage(const struct err *err)
 }
 
 int
-catalog_open(const char *path, const uint8_t store[16], struct journal *journal,
-    struct catalog **out, char *why, struct err *err)
+catalog_open(struct fs *fs, const char *name, const uint8_t store[16],
+    struct journal *journal, struct catalog **out, char *why, struct err *err)
 {
 	struct catalog *c;
-	int failed;
+	int failed = 0;
 
 	if (why != NULL)
 		why[0] = '\0';
@@ -357,14 +354,19 @@ catalog_open(const char *path, const uint8_t store[16], struct journal *journal,
 	memcpy(c->store, store, sizeof(c->store));
 	c->journal = journal;
 	pthread_mutex_init(&c->lock, NULL);
-	failed = open_db(c, path, err) != 0 || catalog_follow(c, err) != 0;
-	if (failed && path != NULL && is_damage(err)) {
-		if (why != NULL)
-			(void)snprintf(why, 160, "%.150s", err->text);
-		err_clear(err);
-		close_db(c);
-		failed = remove_files(path, err) != 0 || open_db(c, path, err) != 0 ||
-			 catalog_follow(c, err) != 0;
+	if (name != NULL) {
+		c->fs = fs;
+		(void)snprintf(c->name, sizeof(c->name), "%s", name);
+		failed = catalog_vfs_new(fs, &c->vfs, err) != 0;
+	}
+	if (!failed) {
+		failed = open_db(c, err) != 0 || follow_locked(c, err) != 0;
+		if (failed && c->vfs != NULL && is_damage(err)) {
+			if (why != NULL)
+				(void)snprintf(why, 160, "%.150s", err->text);
+			err_clear(err);
+			failed = make_anew(c, err) != 0;
+		}
 	}
 	if (failed) {
 		catalog_close(c);
@@ -380,6 +382,40 @@ catalog_close(struct catalog *c)
 	if (c == NULL)
 		return;
 	close_db(c);
+	catalog_vfs_free(c->vfs);
 	pthread_mutex_destroy(&c->lock);
 	free(c);
+}
+
+/* ----------------------------------------------------------- each question -- */
+
+int
+catalog_enter(struct catalog *c, struct err *err)
+{
+	pthread_mutex_lock(&c->lock);
+	if ((c->vfs == NULL || !catalog_vfs_failed(c->vfs)) && follow_locked(c, err) == 0)
+		return 0;
+	/* What a failed sync left is not known: nothing more is built on it. */
+	if (c->vfs != NULL && catalog_vfs_failed(c->vfs)) {
+		err_clear(err);
+		if (make_anew(c, err) == 0)
+			return 0;
+	}
+	pthread_mutex_unlock(&c->lock);
+	return -1;
+}
+
+void
+catalog_leave(struct catalog *c)
+{
+	pthread_mutex_unlock(&c->lock);
+}
+
+int
+catalog_follow(struct catalog *c, struct err *err)
+{
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	catalog_leave(c);
+	return 0;
 }

@@ -18,6 +18,7 @@
 #include "storage/store.h"
 
 struct err;
+struct fs;
 struct journal;	       /* storage/journal.h */
 struct journal_secret; /* storage/journal_record.h */
 struct journal_pack;
@@ -25,13 +26,17 @@ struct journal_group;
 
 struct catalog;
 
+/* Its file, with SQLite's endings beside it. */
+#define CATALOG_NAME "catalog.db"
+
 /*
- * Open the catalog in file `path` (NULL: in memory) of the store with this id,
- * and bring it up to `journal`, which is borrowed.  `why` (at least 160 bytes,
- * may be NULL) says in a line why it was made anew; "" if it was not.
+ * Open the catalog in file `name` of `fs` (NULL: in memory) of the store with this
+ * id, and bring it up to `journal`; both are borrowed.  `why` (at least 160 bytes,
+ * may be NULL) says in a line why it was made anew; "" if it was not.  ERR_BUSY if
+ * another has the file open.
  */
-int catalog_open(const char *path, const uint8_t store[16], struct journal *journal,
-    struct catalog **out, char *why, struct err *err);
+int catalog_open(struct fs *fs, const char *name, const uint8_t store[16],
+    struct journal *journal, struct catalog **out, char *why, struct err *err);
 void catalog_close(struct catalog *c);
 
 /* Apply what the journal has more; everything below does so first, too. */

@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 
 #include "storage/catalog.h"
+#include "storage/fs.h"
 #include "storage/journal.h"
 
 /* One statement each; the SQL is in catalog_sql.c. */
@@ -63,7 +64,12 @@ enum catalog_op {
 	CATALOG_OPS
 };
 
+struct catalog_vfs;
+
 struct catalog {
+	struct fs *fs;
+	struct catalog_vfs *vfs; /* NULL: in memory. */
+	char name[FS_NAME_MAX];
 	sqlite3 *db;
 	struct journal *journal;
 	pthread_mutex_t lock; /* Before the journal's. */

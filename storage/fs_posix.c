@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* F_OFD_SETLK */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -146,12 +147,18 @@ posix_size(struct fs_file *f, uint64_t *len, struct err *err)
 static int
 posix_lock(struct fs_file *f, struct err *err)
 {
+	struct flock whole = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	int bad;
 
 	do
 		bad = flock(fd_of(f), LOCK_EX | LOCK_NB);
 	while (bad && errno == EINTR);
-	if (bad && errno == EWOULDBLOCK)
+	/* The second kind is what SQLite's own programs heed: they keep off the catalog.
+	 */
+	if (!bad)
+		bad = fcntl(fd_of(f), F_OFD_SETLK, &whole) != 0 &&
+		      (errno == EAGAIN || errno == EACCES);
+	if (bad && (errno == EWOULDBLOCK || errno == EACCES))
 		return err_set(err, ERR_BUSY, "%s is locked by another process", f->name);
 	return bad ? err_os(err, errno, "lock %s", f->name) : 0;
 }

@@ -325,7 +325,7 @@ open_chunks(struct store *s, struct err *err)
 
 static int
 open_all(
-    struct store *s, const char *catalog_path, int64_t (*clock)(void), struct err *err)
+    struct store *s, const char *catalog, int64_t (*clock)(void), struct err *err)
 {
 	uint64_t cut = 0;
 	size_t len;
@@ -333,7 +333,7 @@ open_all(
 	if (store_keys_load(s->fs, &s->of, err) != 0 || take_lock(s, err) != 0 ||
 	    journal_open(
 		s->fs, s->of.store, s->of.journal, clock, &s->journal, &cut, err) != 0 ||
-	    catalog_open(catalog_path, s->of.store, s->journal, &s->catalog,
+	    catalog_open(s->fs, catalog, s->of.store, s->journal, &s->catalog,
 		s->catalog_why, err) != 0 ||
 	    store_secret_get(s, DOMAIN_SECRET, s->domain, sizeof(s->domain), &len, err) !=
 		0)
@@ -350,7 +350,7 @@ open_all(
 }
 
 int
-store_open_fs(struct fs *fs, const char *catalog_path, int64_t (*clock)(void),
+store_open_fs(struct fs *fs, const char *catalog, int64_t (*clock)(void),
     struct store **out, struct err *err)
 {
 	struct store *s = calloc(1, sizeof(*s));
@@ -364,7 +364,7 @@ store_open_fs(struct fs *fs, const char *catalog_path, int64_t (*clock)(void),
 	pthread_mutex_init(&s->bad_lock, NULL);
 	for (uint32_t i = 0; i < STORE_HOST_LOCKS; i++)
 		pthread_mutex_init(&s->hosts[i], NULL);
-	if (open_all(s, catalog_path, clock, err) != 0) {
+	if (open_all(s, catalog, clock, err) != 0) {
 		store_close(s);
 		return -1;
 	}
@@ -375,14 +375,11 @@ store_open_fs(struct fs *fs, const char *catalog_path, int64_t (*clock)(void),
 int
 store_open(const char *dir, struct store **out, struct err *err)
 {
-	char path[4096];
 	struct fs *fs;
 
-	if (snprintf(path, sizeof(path), "%s/catalog.db", dir) >= (int)sizeof(path))
-		return err_set(err, ERR_LIMIT, "the store's path is too long");
 	if (fs_open_dir(dir, &fs, err) != 0)
 		return -1;
-	if (store_open_fs(fs, path, NULL, out, err) != 0) {
+	if (store_open_fs(fs, CATALOG_NAME, NULL, out, err) != 0) {
 		fs_free(fs);
 		return err_context(err, "cannot open the store in %s", dir);
 	}

@@ -80,9 +80,12 @@ struct store_lease {
 	struct store_nodes *checked; /* Nodes that are whole, with all below. */
 };
 
-/* As store_init() and store_open(), on any file layer; `fs` is borrowed. */
+/*
+ * As store_init() and store_open(), on any file layer; `fs` is borrowed.  `catalog` is
+ * the catalog's name in it (CATALOG_NAME), or NULL for one in memory.
+ */
 int store_init_fs(struct fs *fs, struct err *err);
-int store_open_fs(struct fs *fs, const char *catalog_path, int64_t (*clock)(void),
+int store_open_fs(struct fs *fs, const char *catalog, int64_t (*clock)(void),
     struct store **out, struct err *err);
 
 /*

@@ -29,6 +29,7 @@ static const uint8_t key[32] = "the journal's key, of 32 bytes.";
 
 struct here {
 	char dir[64], path[80];
+	struct fs *fs; /* The catalog's, of `dir`. */
 	struct fs_fault *ff;
 	struct journal *j;
 };
@@ -43,6 +44,7 @@ setup(void **state)
 	(void)snprintf(h->dir, sizeof(h->dir), "/tmp/hfcatalog.XXXXXX");
 	assert_non_null(mkdtemp(h->dir));
 	(void)snprintf(h->path, sizeof(h->path), "%s/catalog.db", h->dir);
+	ok(fs_open_dir(h->dir, &h->fs, &err));
 	h->ff = fs_fault_new(1);
 	assert_non_null(h->ff);
 	ok(journal_create(fs_fault_fs(h->ff), store_id, key, &err));
@@ -59,6 +61,7 @@ teardown(void **state)
 
 	journal_close(h->j);
 	fs_fault_free(h->ff);
+	fs_free(h->fs);
 	(void)snprintf(command, sizeof(command), "rm -rf '%s'", h->dir);
 	assert_int_equal(system(command), 0);
 	free(h);
@@ -192,7 +195,7 @@ visit(struct here *h, char why[160])
 	struct err err = ERR_INIT;
 	struct catalog *c;
 
-	ok(catalog_open(h->path, store_id, h->j, &c, why, &err));
+	ok(catalog_open(h->fs, CATALOG_NAME, store_id, h->j, &c, why, &err));
 	catalog_close(c);
 }
 
@@ -250,7 +253,7 @@ test_followed_step_by_step_or_at_once_it_is_the_same(void **state)
 	struct catalog *c;
 	char *want, *got;
 
-	ok(catalog_open(h->path, store_id, h->j, &c, NULL, &err));
+	ok(catalog_open(h->fs, CATALOG_NAME, store_id, h->j, &c, NULL, &err));
 	for (unsigned n = 0; n < 30; n++) {
 		write_events(h, n);
 		if (n % 3 == 0)
@@ -310,7 +313,7 @@ test_another_stores_catalog_is_not_believed(void **state)
 
 	write_events(h, 1);
 	visit(h, why);
-	ok(catalog_open(h->path, other, h->j, &c, why, &err));
+	ok(catalog_open(h->fs, CATALOG_NAME, other, h->j, &c, why, &err));
 	assert_non_null(strstr(why, "another store"));
 	catalog_close(c);
 }
@@ -328,7 +331,7 @@ test_what_it_answers(void **state)
 	struct catalog *c;
 	uint32_t n;
 
-	ok(catalog_open(NULL, store_id, h->j, &c, NULL, &err));
+	ok(catalog_open(NULL, NULL, store_id, h->j, &c, NULL, &err));
 	for (unsigned i = 0; i < 20; i++)
 		write_events(h, i);
 	ok(catalog_base(c, "host-3", "volume-127", &base, &err));
@@ -368,7 +371,7 @@ test_a_full_disk_leaves_it_behind_and_it_catches_up(void **state)
 	struct catalog *c;
 	char *want, *got;
 
-	ok(catalog_open(h->path, store_id, h->j, &c, NULL, &err));
+	ok(catalog_open(h->fs, CATALOG_NAME, store_id, h->j, &c, NULL, &err));
 	write_events(h, 0);
 	ok(catalog_stats(c, &stats, &err));
 	assert_int_equal(
