@@ -92,10 +92,24 @@ int index_flush(struct index *ix, struct err *err);
 int index_settle(struct index *ix, struct err *err);
 
 /*
- * From now on no look-up gives a chunk in pack `no` (which is sealed); durable
- * when it returns.  The caller must not list the pack to index_open() again.
+ * From now on no look-up gives a chunk in these packs, which are sealed: all of
+ * them at once, in one write of the manifest, durable when it returns; on
+ * failure all count as before.  The caller must not list them to index_open()
+ * again.  What is in quarantine of them stays so.  ERR_LIMIT if so many gaps
+ * come about that the manifest has no room (INDEX_RANGES_MAX ranges).
  */
+int index_forget_packs(struct index *ix, const uint32_t *nos, size_t n, struct err *err);
 int index_forget_pack(struct index *ix, uint32_t no, struct err *err);
+
+/*
+ * Sealed pack `no`, forgotten before, counts again: its chunks are read from its
+ * footer.  That it counts already is fine.  The caller lists it to index_open()
+ * again from now on (before this call or with it), which is all that makes it
+ * durable.  On failure (ERR_IO, ERR_NOTFOUND, ERR_NOMEM, the writing thread's
+ * error) none of them counts; after ERR_CORRUPT, for a damaged footer, those in
+ * whole groups do.  Not at the same time as forgetting the same pack.
+ */
+int index_remember_pack(struct index *ix, uint32_t no, struct err *err);
 
 /*
  * The group at `offset` of pack `no` is bad (or good again): its chunks count

@@ -87,27 +87,80 @@ index_view_insert(struct index_packs *set, uint32_t pack, struct err *err)
 	return 0;
 }
 
-int
-index_view_remove(struct index_packs *set, uint32_t pack, struct err *err)
+/* Put the range at the end of `to`, whose room was made; ranges come in order. */
+static void
+append(struct index_packs *to, uint32_t first, uint32_t last)
 {
-	uint32_t i = locate(set, pack);
-	struct index_range *r;
+	struct index_range *end = to->n > 0 ? &to->r[to->n - 1] : NULL;
 
-	if (i == set->n || set->r[i].first > pack)
-		return 0;
-	r = &set->r[i];
-	if (r->first == pack && r->last == pack)
-		close_gap(set, i);
-	else if (r->first == pack)
-		r->first++;
-	else if (r->last == pack)
-		r->last--;
-	else {
-		if (make_gap(set, i, err) != 0)
-			return -1;
-		set->r[i].last = pack - 1;
-		set->r[i + 1].first = pack + 1;
+	if (end != NULL && (uint64_t)first <= (uint64_t)end->last + 1) {
+		if (last > end->last)
+			end->last = last;
+		return;
 	}
+	to->r[to->n].first = first;
+	to->r[to->n++].last = last;
+}
+
+/* All of `set` and `nos`, or of `set` without them, into `to`. */
+static void
+unite(
+    const struct index_packs *set, const uint32_t *nos, size_t n, struct index_packs *to)
+{
+	uint32_t i = 0;
+	size_t k = 0;
+
+	while (i < set->n || k < n)
+		if (k == n || (i < set->n && set->r[i].first <= nos[k])) {
+			append(to, set->r[i].first, set->r[i].last);
+			i++;
+		} else {
+			append(to, nos[k], nos[k]);
+			k++;
+		}
+}
+
+static void
+subtract(
+    const struct index_packs *set, const uint32_t *nos, size_t n, struct index_packs *to)
+{
+	size_t k = 0;
+
+	for (uint32_t i = 0; i < set->n; i++) {
+		uint64_t first = set->r[i].first;
+
+		for (; k < n && nos[k] <= set->r[i].last; k++)
+			if (nos[k] >= first) {
+				if (nos[k] > first)
+					append(to, (uint32_t)first, nos[k] - 1);
+				first = (uint64_t)nos[k] + 1;
+			}
+		if (first <= set->r[i].last)
+			append(to, (uint32_t)first, set->r[i].last);
+	}
+}
+
+int
+index_view_change(
+    struct index_packs *set, const uint32_t *nos, size_t n, int add, struct err *err)
+{
+	struct index_packs to = { NULL, 0, 0 };
+
+	if ((to.r = malloc((set->n + n + 1) * sizeof(*to.r))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a set of packs");
+	(add ? unite : subtract)(set, nos, n, &to);
+	if (to.n > INDEX_RANGES_MAX) {
+		free(to.r);
+		return err_set(
+		    err, ERR_LIMIT, "more than %u ranges of packs", INDEX_RANGES_MAX);
+	}
+	free(set->r);
+	/* What is too much goes back; if it does not, it does no harm. */
+	set->r = realloc(to.r, (to.n + 1) * sizeof(*to.r));
+	if (set->r == NULL)
+		set->r = to.r;
+	set->n = to.n;
+	set->cap = to.n + 1;
 	return 0;
 }
 

@@ -33,9 +33,15 @@ struct index_packs {
 
 int index_view_has(const struct index_packs *set, uint32_t pack);
 
-/* Add or remove a number; ERR_NOMEM, ERR_LIMIT change nothing. */
+/* Add a number, cheapest at the end; ERR_NOMEM, ERR_LIMIT change nothing. */
 int index_view_insert(struct index_packs *set, uint32_t pack, struct err *err);
-int index_view_remove(struct index_packs *set, uint32_t pack, struct err *err);
+
+/*
+ * Add or remove many numbers, which rise, in one pass over the set.  ERR_NOMEM,
+ * ERR_LIMIT change nothing.
+ */
+int index_view_change(
+    struct index_packs *set, const uint32_t *nos, size_t n, int add, struct err *err);
 
 /* A group that does not count. */
 struct index_bad {

@@ -33,13 +33,33 @@ index_work_push(struct index_list *list, uint32_t v, struct err *err)
 	return 0;
 }
 
-static int
-listed(const struct index_list *list, uint32_t v)
+int
+index_work_listed(const struct index_list *list, uint32_t v)
 {
 	for (uint32_t i = 0; i < list->n; i++)
 		if (list->p[i] == v)
 			return 1;
 	return 0;
+}
+
+static int
+compare_numbers(const void *va, const void *vb)
+{
+	uint32_t a = *(const uint32_t *)va, b = *(const uint32_t *)vb;
+
+	return (a > b) - (a < b);
+}
+
+size_t
+index_work_sort(uint32_t *nos, size_t n)
+{
+	size_t left = 0;
+
+	qsort(nos, n, sizeof(*nos), compare_numbers);
+	for (size_t i = 0; i < n; i++)
+		if (left == 0 || nos[i] != nos[left - 1])
+			nos[left++] = nos[i];
+	return left;
 }
 
 struct index_open_pack *
@@ -203,7 +223,8 @@ write_frozen(struct index *ix, const struct index_table *t, struct index_list *c
 	if ((order = index_table_sort(t)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to sort index entries");
 	for (uint32_t i = 0; i < t->count; i++) {
-		if (!listed(&ix->frozen_open, pack_of(index_table_entry(t, order[i]))))
+		if (!index_work_listed(
+			&ix->frozen_open, pack_of(index_table_entry(t, order[i]))))
 			order[n++] = order[i];
 		else if (index_work_push(carried, order[i], err) != 0)
 			goto done;

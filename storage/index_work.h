@@ -1,7 +1,7 @@
 /*
  * index_work.h - the index as its caller's threads and its own thread share it.
  *
- * Private to storage/index.c and storage/index_work.c.
+ * Private to storage/index*.c.
  */
 #ifndef STORAGE_INDEX_WORK_H
 #define STORAGE_INDEX_WORK_H
@@ -93,6 +93,18 @@ void index_work_swap(struct index *ix, struct index_view *v);
 
 /* A run is damaged: see to it that the next opening rebuilds.  No lock is held. */
 void index_work_distrust(struct index *ix, const struct err *why);
+
+/*
+ * Add the chunks of sealed pack `no` by its footer, or, if that is `*damaged`, of
+ * all its whole groups.  Does not say that it is done.
+ */
+int index_open_read_pack(struct index *ix, uint32_t no, int *damaged, struct err *err);
+
+/* Sort numbers and leave out what is there twice; how many are left. */
+size_t index_work_sort(uint32_t *nos, size_t n);
+
+/* Is it in the list? */
+int index_work_listed(const struct index_list *list, uint32_t v);
 
 /* Append a number; ERR_NOMEM. */
 int index_work_push(struct index_list *list, uint32_t v, struct err *err);

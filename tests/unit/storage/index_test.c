@@ -19,230 +19,37 @@
 #include "storage/index.h"
 #include "storage/index_run.h"
 #include "storage/index_view.h"
+#include "tests/unit/storage/index_rig.h"
 #include "tests/unit/storage/made_groups.h"
 
-#define PACKS_MAX 400
-#define COPIES_MAX 20000
-#define CHUNKS 3000
-
-enum pack_state { PACK_NONE, PACK_FILLING, PACK_SEALED, PACK_FORGOTTEN };
-
-struct copy {
-	uint64_t chunk;
-	struct pack_entry e;
-	int bad;
-};
-
-struct model {
-	struct fs_fault *ff;
-	struct fs *fs;
-	struct index *ix;
-	struct index_config config;
-	enum pack_state packs[PACKS_MAX];
-	uint32_t next_pack;
-	struct pack_writer *pw; /* The one being filled. */
-	uint32_t n_copies;
-	struct buf buf;
-	struct err err;
-	uint64_t rng;
-	struct copy copies[COPIES_MAX];
-};
-
-static struct model m;
-static struct chunk_id ids[CHUNKS];
-static struct index_hit hits[CHUNKS];
-
-static uint64_t
-draw(uint64_t below)
+static void
+forget_some(void)
 {
-	m.rng = made_mix(m.rng);
-	return m.rng % below;
+	uint32_t nos[3], n = 0;
+
+	for (uint64_t i = draw(3) + 1; i-- > 0;)
+		if ((nos[n] = some_sealed_pack()) != 0)
+			n++;
+	assert_int_equal(index_forget_packs(m.ix, nos, n, &m.err), 0);
+	while (n-- > 0)
+		m.packs[nos[n]] = PACK_FORGOTTEN;
 }
 
 static void
-begin(uint64_t seed)
+remember_one(void)
 {
-	/* All but the copies, which are many. */
-	memset(&m, 0, offsetof(struct model, copies));
-	assert_non_null(m.ff = fs_fault_new(seed));
-	m.fs = fs_fault_fs(m.ff);
-	m.rng = seed;
-	m.next_pack = 1;
-	m.buf.max = GROUP_LEN_MAX;
-	memcpy(m.config.store, made_store, PACK_STORE_ID_LEN);
-	m.config.mem_entries = 64;
-	m.config.fan_in = 3;
-	made_dirs(m.fs);
-}
-
-static int
-make_ids(void **state)
-{
-	(void)state;
-	for (uint64_t i = 0; i < CHUNKS; i++)
-		ids[i] = made_id(i);
-	return 0;
-}
-
-static void
-end(void)
-{
-	index_close(m.ix);
-	pack_writer_free(m.pw);
-	buf_free(&m.buf);
-	fs_fault_free(m.ff);
-}
-
-static size_t
-list_packs(uint32_t *out)
-{
-	size_t n = 0;
-
-	/* Not in order: the index must not care. */
-	for (uint32_t i = PACKS_MAX; i-- > 1;)
-		if (m.packs[i] == PACK_SEALED)
-			out[n++] = i;
-	return n;
-}
-
-static struct index_opened
-open_index(void)
-{
-	struct index_opened opened;
-	uint32_t packs[PACKS_MAX];
-	size_t n = list_packs(packs);
-
-	assert_int_equal(
-	    index_open(m.fs, &m.config, packs, n, &m.ix, &opened, &m.err), 0);
-	return opened;
-}
-
-/* Every chunk's truth against the index. */
-static void
-check(void)
-{
-	static uint8_t want[CHUNKS];
-	static uint8_t right[CHUNKS];
-
-	memset(want, 0, sizeof(want));
-	memset(right, 0, sizeof(right));
-	assert_int_equal(index_lookup(m.ix, ids, CHUNKS, hits, &m.err), 0);
-	for (uint32_t i = 0; i < m.n_copies; i++) {
-		const struct copy *c = &m.copies[i];
-		const struct index_hit *h = &hits[c->chunk];
-
-		if (m.packs[c->e.loc.pack] == PACK_FORGOTTEN || c->bad)
-			continue;
-		want[c->chunk] = 1;
-		right[c->chunk] |= h->loc.pack == c->e.loc.pack &&
-				   h->loc.offset == c->e.loc.offset &&
-				   h->loc.place == c->e.loc.place && h->len == c->e.len &&
-				   h->kind == c->e.kind;
-	}
-	for (uint64_t i = 0; i < CHUNKS; i++) {
-		assert_int_equal(hits[i].loc.pack != 0, want[i]);
-		assert_int_equal(right[i], want[i]);
-	}
-}
-
-/* A group of `n` chunks from `first` into the pack being filled, and the index. */
-static void
-add_group(uint64_t first, uint32_t n)
-{
-	struct pack_entry e[64];
-	struct group g;
-	uint32_t offset;
-	uint64_t to;
-
-	if (m.pw == NULL) {
-		m.packs[m.next_pack] = PACK_FILLING;
-		assert_int_equal(pack_writer_open(m.fs, m.next_pack++, CHUNK_DATA,
-				     made_store, &m.pw, &m.err),
-		    0);
-	}
-	made_group(first, n, &m.buf, &g);
-	assert_int_equal(
-	    pack_writer_append(m.pw, &g, &offset, &to, &m.err), PACK_APPENDED);
-	assert_int_equal(pack_writer_sync(m.pw, to, &m.err), 0);
-	pack_entries(pack_writer_no(m.pw), offset, &g, e);
-	assert_int_equal(index_add(m.ix, e, n, &m.err), 0);
-	for (uint32_t i = 0; i < n; i++) {
-		m.copies[m.n_copies].chunk = first + i;
-		m.copies[m.n_copies].bad = 0;
-		m.copies[m.n_copies++].e = e[i];
-	}
-}
-
-static void
-seal(void)
-{
-	uint32_t no;
-
-	if (m.pw == NULL)
-		return;
-	no = pack_writer_no(m.pw);
-	assert_int_equal(pack_writer_seal(m.pw, &m.err), 0);
-	pack_writer_free(m.pw);
-	m.pw = NULL;
-	m.packs[no] = PACK_SEALED;
-	index_pack_done(m.ix, no);
-}
-
-static uint32_t
-some_sealed_pack(void)
-{
-	uint32_t packs[PACKS_MAX];
-	size_t n = list_packs(packs);
-
-	return n == 0 ? 0 : packs[draw(n)];
-}
-
-static void
-set_bad(int bad)
-{
-	uint32_t i = m.n_copies > 0 ? (uint32_t)draw(m.n_copies) : 0;
-	struct pack_loc loc;
-
-	if (m.n_copies == 0)
-		return;
-	loc = m.copies[i].e.loc;
-	assert_int_equal(
-	    (bad ? index_quarantine : index_release)(m.ix, loc.pack, loc.offset, &m.err),
-	    0);
-	for (i = 0; i < m.n_copies; i++)
-		if (m.copies[i].e.loc.pack == loc.pack &&
-		    m.copies[i].e.loc.offset == loc.offset)
-			m.copies[i].bad = bad;
-}
-
-/* Close or kill, then make the store as an opening finds it. */
-static void
-reopen(int kill)
-{
-	struct pack_recovery r;
-	uint32_t no = m.pw != NULL ? pack_writer_no(m.pw) : 0;
-
-	if (kill)
-		/* From here on nothing reaches the disk. */
-		fs_fault_arm(m.ff, 1, FS_FAULT_DIE);
-	index_close(m.ix);
-	m.ix = NULL;
-	pack_writer_free(m.pw);
-	m.pw = NULL;
-	fs_fault_restart(m.ff, kill == 2);
-	if (no != 0) {
-		assert_int_equal(
-		    pack_recover(m.fs, no, made_store, NULL, NULL, &r, &m.err), 0);
-		m.packs[no] = PACK_SEALED;
-	}
-	assert_int_equal(open_index().damaged, 0);
+	for (uint32_t no = 1 + (uint32_t)draw(m.next_pack); no < m.next_pack; no++)
+		if (m.packs[no] == PACK_FORGOTTEN) {
+			assert_int_equal(index_remember_pack(m.ix, no, &m.err), 0);
+			m.packs[no] = PACK_SEALED;
+			return;
+		}
 }
 
 static void
 one_step(void)
 {
 	uint64_t what = draw(100);
-	uint32_t no;
 
 	if (what < 60 && m.n_copies + 32 < COPIES_MAX && m.next_pack + 1 < PACKS_MAX)
 		add_group(draw(CHUNKS - 32), 1 + (uint32_t)draw(32));
@@ -252,10 +59,11 @@ one_step(void)
 		assert_int_equal(index_flush(m.ix, &m.err), 0);
 	else if (what < 79)
 		assert_int_equal(index_settle(m.ix, &m.err), 0);
-	else if (what < 82 && (no = some_sealed_pack()) != 0) {
-		assert_int_equal(index_forget_pack(m.ix, no, &m.err), 0);
-		m.packs[no] = PACK_FORGOTTEN;
-	} else if (what < 88)
+	else if (what < 82)
+		forget_some();
+	else if (what < 83)
+		remember_one();
+	else if (what < 88)
 		set_bad(what < 85);
 	else if (what < 91)
 		reopen(0);
@@ -460,7 +268,7 @@ pack_sets(void **state)
 			assert_int_equal(index_view_insert(&set, no, &err), 0);
 			truth[no] = 1;
 		} else {
-			assert_int_equal(index_view_remove(&set, no, &err), 0);
+			assert_int_equal(index_view_change(&set, &no, 1, 0, &err), 0);
 			truth[no] = 0;
 		}
 		no = 1 + (uint32_t)draw(298);
