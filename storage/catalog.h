@@ -110,6 +110,14 @@ int catalog_packs(struct catalog *c, uint32_t after, struct journal_pack *out,
 int catalog_quarantined(struct catalog *c, const struct journal_group *after,
     struct journal_group *out, uint32_t cap, uint32_t *n, struct err *err);
 
+/* The last word on an alarm of the store's own; zeros if there is none. */
+struct catalog_notice {
+	char text[STORE_TEXT_MAX]; /* "": it is over. */
+	int64_t time_us, trusted_us;
+};
+int catalog_notice(
+    struct catalog *c, uint32_t kind, struct catalog_notice *out, struct err *err);
+
 /* Fills in hosts, points, logical_bytes, unique_bytes, stored_bytes, chunks, packs. */
 int catalog_stats(struct catalog *c, struct store_stats *out, struct err *err);
 

@@ -135,6 +135,10 @@ apply_event(struct catalog *c, const struct journal_event *e,
 	case JOURNAL_RELEASE:
 		return CATALOG_RUN(c, CATALOG_BAD_DROP, err, "ii",
 		    (int64_t)e->u.group.pack, (int64_t)e->u.group.offset);
+	case JOURNAL_STORE_ALARM:
+		return CATALOG_RUN(c, CATALOG_NOTICE_SET, err, "itii",
+		    (int64_t)e->u.notice.kind, e->u.notice.text, time_us,
+		    e->u.notice.trusted_us);
 	}
 	return 0;
 }

@@ -60,6 +60,8 @@ enum catalog_op {
 	CATALOG_BAD_SET,
 	CATALOG_BAD_DROP,
 	CATALOG_BAD_LIST,
+	CATALOG_NOTICE_SET,
+	CATALOG_NOTICE_GET,
 	CATALOG_STATS,
 	CATALOG_OPS
 };
@@ -86,7 +88,7 @@ extern const char catalog_wipe[];
  * it: a further optional type of record, a field.  A catalog that an older program
  * went on with has skipped these; only its number tells, and it is made anew.
  */
-#define CATALOG_SCHEMA_VERSION 2
+#define CATALOG_SCHEMA_VERSION 3
 
 /* Lock and catch up with the journal; on failure it is not locked. */
 int catalog_enter(struct catalog *c, struct err *err);

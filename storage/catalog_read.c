@@ -466,3 +466,24 @@ catalog_stats(struct catalog *c, struct store_stats *out, struct err *err)
 	catalog_leave(c);
 	return row < 0 ? -1 : 0;
 }
+
+int
+catalog_notice(
+    struct catalog *c, uint32_t kind, struct catalog_notice *out, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row;
+
+	memset(out, 0, sizeof(*out));
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_NOTICE_GET, err, "i", (int64_t)kind);
+	if ((row = first_row(c, st, err)) > 0) {
+		catalog_text(st, 0, out->text, sizeof(out->text));
+		out->time_us = sqlite3_column_int64(st, 1);
+		out->trusted_us = sqlite3_column_int64(st, 2);
+	}
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
+}

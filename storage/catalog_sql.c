@@ -40,6 +40,8 @@ const char catalog_schema[] =
     " chunks INTEGER, groups INTEGER, plain INTEGER, stored INTEGER);"
     "CREATE TABLE IF NOT EXISTS bad_groups(pack INTEGER, offset INTEGER,"
     " PRIMARY KEY(pack,offset)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS notices(kind INTEGER PRIMARY KEY, text TEXT,"
+    " time_us INTEGER, trusted_us INTEGER);"
     "CREATE TABLE IF NOT EXISTS live.seen(name TEXT PRIMARY KEY, seen_us INTEGER,"
     " program TEXT) WITHOUT ROWID;";
 
@@ -47,7 +49,7 @@ const char catalog_wipe[] =
     "DELETE FROM applied; DELETE FROM secrets; DELETE FROM peers; DELETE FROM certs;"
     "DELETE FROM tokens; DELETE FROM enrolments; DELETE FROM points; DELETE FROM volumes;"
     "DELETE FROM records; DELETE FROM hosts; DELETE FROM audit; DELETE FROM leases;"
-    "DELETE FROM packs; DELETE FROM bad_groups;";
+    "DELETE FROM packs; DELETE FROM bad_groups; DELETE FROM notices;";
 
 #define PEER                                                                            \
 	"SELECT "                                                                       \
@@ -129,6 +131,8 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	[CATALOG_BAD_LIST] =
 	    "SELECT pack,offset FROM bad_groups WHERE (pack,offset)>(?1,?2)"
 	    " ORDER BY pack,offset LIMIT ?3",
+	[CATALOG_NOTICE_SET] = "INSERT OR REPLACE INTO notices VALUES(?1,?2,?3,?4)",
+	[CATALOG_NOTICE_GET] = "SELECT text,time_us,trusted_us FROM notices WHERE kind=?1",
 	[CATALOG_STATS] = "SELECT (SELECT count(*) FROM peers WHERE role=1),"
 			  "(SELECT count(*) FROM points),"
 			  "(SELECT coalesce(sum(logical),0) FROM points),"

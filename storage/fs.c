@@ -85,6 +85,22 @@ fs_size(struct fs_file *f, uint64_t *len, struct err *err)
 }
 
 int
+fs_allocate(struct fs_file *f, uint64_t len, struct err *err)
+{
+	static const uint8_t zeros[64 * 1024];
+	size_t part;
+
+	if (f->fs->ops->allocate != NULL)
+		return f->fs->ops->allocate(f, len, err);
+	for (uint64_t at = 0; at < len; at += part) {
+		part = len - at < sizeof(zeros) ? (size_t)(len - at) : sizeof(zeros);
+		if (fs_pwrite(f, zeros, part, at, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
 fs_lock(struct fs_file *f, struct err *err)
 {
 	return f->fs->ops->lock(f, err);

@@ -53,6 +53,8 @@ struct fs_ops {
 	int (*sync)(struct fs_file *f, int data_only, struct err *err);
 	int (*truncate)(struct fs_file *f, uint64_t len, struct err *err);
 	int (*size)(struct fs_file *f, uint64_t *len, struct err *err);
+	/* As fs_allocate(); NULL: zeros are written. */
+	int (*allocate)(struct fs_file *f, uint64_t len, struct err *err);
 	int (*lock)(struct fs_file *f, struct err *err);
 	int (*rename)(struct fs *fs, const char *from, const char *to, struct err *err);
 	int (*unlink)(struct fs *fs, const char *name, struct err *err);
@@ -101,6 +103,9 @@ int fs_sync(struct fs_file *f, struct err *err);     /* Bytes, length, attribute
 int fs_datasync(struct fs_file *f, struct err *err); /* Bytes and length. */
 int fs_truncate(struct fs_file *f, uint64_t len, struct err *err);
 int fs_size(struct fs_file *f, uint64_t *len, struct err *err);
+
+/* Make an empty file `len` bytes long, taking the room on disk for all of them. */
+int fs_allocate(struct fs_file *f, uint64_t len, struct err *err);
 
 /*
  * Take the file for this process until it is closed; ERR_BUSY if another

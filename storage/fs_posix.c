@@ -144,6 +144,18 @@ posix_size(struct fs_file *f, uint64_t *len, struct err *err)
 	return 0;
 }
 
+/* posix_fallocate() writes zeros itself where the file system cannot. */
+static int
+posix_allocate(struct fs_file *f, uint64_t len, struct err *err)
+{
+	int why;
+
+	do
+		why = posix_fallocate(fd_of(f), 0, (off_t)len);
+	while (why == EINTR);
+	return why != 0 ? err_os(err, why, "allocate %s", f->name) : 0;
+}
+
 static int
 posix_lock(struct fs_file *f, struct err *err)
 {
@@ -258,6 +270,7 @@ static const struct fs_ops posix_ops = {
 	.sync = posix_sync,
 	.truncate = posix_truncate,
 	.size = posix_size,
+	.allocate = posix_allocate,
 	.lock = posix_lock,
 	.rename = posix_rename,
 	.unlink = posix_unlink,

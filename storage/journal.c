@@ -32,7 +32,9 @@ struct journal {
 	uint8_t key[32], store[JOURNAL_STORE_LEN];
 	int64_t (*clock)(void);
 
-	pthread_mutex_t lock;	     /* Guards what follows. */
+	pthread_mutex_t lock; /* Guards what follows. */
+	int64_t (*own_clock)(void *arg); /* NULL: `clock`. */
+	void *own_clock_arg;
 	pthread_cond_t moved;	     /* A batch is through. */
 	struct journal_place end;    /* Durable. */
 	struct journal_place queued; /* Behind all of `pending`. */
@@ -358,7 +360,8 @@ journal_close(struct journal *j)
 static int64_t
 now_locked(struct journal *j)
 {
-	int64_t now = j->clock();
+	int64_t now =
+	    j->own_clock != NULL ? j->own_clock(j->own_clock_arg) : j->clock();
 
 	if (now <= j->queued.time_us)
 		now = j->queued.time_us + 1;
@@ -366,6 +369,15 @@ now_locked(struct journal *j)
 		now = j->last_now;
 	j->last_now = now;
 	return now;
+}
+
+void
+journal_set_clock(struct journal *j, int64_t (*clock)(void *arg), void *arg)
+{
+	pthread_mutex_lock(&j->lock);
+	j->own_clock = clock;
+	j->own_clock_arg = arg;
+	pthread_mutex_unlock(&j->lock);
 }
 
 int64_t

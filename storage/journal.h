@@ -44,6 +44,9 @@ journal_open(struct fs *fs, const uint8_t store[JOURNAL_STORE_LEN], const uint8_
 /* Close and free; nobody may be in a call.  NULL is allowed. */
 void journal_close(struct journal *j);
 
+/* Ask `clock` from now on; it is called with a lock held and must not call back. */
+void journal_set_clock(struct journal *j, int64_t (*clock)(void *arg), void *arg);
+
 /* The clock, but later than any record and never before an earlier answer. */
 int64_t journal_now(struct journal *j);
 

@@ -362,6 +362,11 @@ f_event(struct fields *f, unsigned type, struct journal_event *e)
 		f_u32(f, &e->u.group.pack);
 		f_u32(f, &e->u.group.offset);
 		return 1;
+	case JOURNAL_STORE_ALARM:
+		f_u8(f, &e->u.notice.kind);
+		f_i64(f, &e->u.notice.trusted_us);
+		f_text(f, e->u.notice.text, sizeof(e->u.notice.text));
+		return 1;
 	default:
 		return 0;
 	}

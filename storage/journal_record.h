@@ -58,7 +58,9 @@ enum journal_type {
 	JOURNAL_SEEN = 13,	 /* When a peer was here; once a day at most. */
 	JOURNAL_PACK = 14,	 /* A pack was sealed. */
 	JOURNAL_QUARANTINE = 15, /* A group was found bad. */
-	JOURNAL_RELEASE = 16	 /* ... and good again. */
+	JOURNAL_RELEASE = 16,	 /* ... and good again. */
+	/* What the store itself has to say, or its end; optional. */
+	JOURNAL_STORE_ALARM = 28 | 0x8000
 };
 
 struct journal_secret {
@@ -96,6 +98,13 @@ struct journal_group {
 	uint32_t pack, offset;
 };
 
+/* An alarm of the store's own; an empty text ends it. */
+struct journal_notice {
+	uint8_t kind;	    /* enum store_notice */
+	int64_t trusted_us; /* The time that was believed then. */
+	char text[STORE_TEXT_MAX];
+};
+
 /* What happened; `type` says which member counts. */
 struct journal_event {
 	enum journal_type type;
@@ -110,6 +119,7 @@ struct journal_event {
 		struct journal_lease lease;
 		struct journal_pack pack;
 		struct journal_group group; /* QUARANTINE, RELEASE */
+		struct journal_notice notice;
 	} u;
 };
 

@@ -15,9 +15,12 @@
 #include "storage/index.h"
 #include "storage/journal.h"
 #include "storage/lease.h"
+#include "storage/store_options.h"
 #include "storage/store_packs.h"
 #include "storage/store_reader.h"
+#include "storage/store_space.h"
 #include "storage/store_state.h"
+#include "storage/store_time.h"
 
 #define LOCK_NAME "lock"
 #define DOMAIN_SECRET ".domain"
@@ -324,17 +327,19 @@ open_chunks(struct store *s, struct err *err)
 }
 
 static int
-open_all(
-    struct store *s, const char *catalog, int64_t (*clock)(void), struct err *err)
+open_all(struct store *s, const char *catalog, const struct store_options *o,
+    struct err *err)
 {
 	uint64_t cut = 0;
 	size_t len;
 
 	if (store_keys_load(s->fs, &s->of, err) != 0 || take_lock(s, err) != 0 ||
-	    journal_open(
-		s->fs, s->of.store, s->of.journal, clock, &s->journal, &cut, err) != 0 ||
+	    store_space_open(s, o, err) != 0 ||
+	    journal_open(s->fs, s->of.store, s->of.journal, o->clock, &s->journal, &cut,
+		err) != 0 ||
 	    catalog_open(s->fs, catalog, s->of.store, s->journal, &s->catalog,
 		s->catalog_why, err) != 0 ||
+	    store_time_open(s, o, err) != 0 ||
 	    store_secret_get(s, DOMAIN_SECRET, s->domain, sizeof(s->domain), &len, err) !=
 		0)
 		return -1;
@@ -346,17 +351,19 @@ open_all(
 	if (len != sizeof(s->domain))
 		return err_set(err, ERR_CORRUPT, "the domain key has %zu bytes", len);
 	chunk_keys_init(&s->keys, s->domain);
-	return open_chunks(s, err);
+	if (open_chunks(s, err) != 0)
+		return -1;
+	store_space_settle(s);
+	return 0;
 }
 
-int
-store_open_fs(struct fs *fs, const char *catalog, int64_t (*clock)(void),
-    struct store **out, struct err *err)
+static struct store *
+store_new(struct fs *fs)
 {
 	struct store *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
-		return err_set(err, ERR_NOMEM, "no memory for the store");
+		return NULL;
 	s->fs = fs;
 	s->next_reader = (uint64_t)1 << 63;
 	pthread_mutex_init(&s->people, NULL);
@@ -364,27 +371,63 @@ store_open_fs(struct fs *fs, const char *catalog, int64_t (*clock)(void),
 	pthread_mutex_init(&s->bad_lock, NULL);
 	for (uint32_t i = 0; i < STORE_HOST_LOCKS; i++)
 		pthread_mutex_init(&s->hosts[i], NULL);
-	if (open_all(s, catalog, clock, err) != 0) {
+	return s;
+}
+
+int
+store_open_with_fs(struct fs *fs, const char *catalog,
+    const struct store_options *options, struct store **out, struct err *err)
+{
+	struct store *s;
+	int again = 1;
+
+	while (again) {
+		if ((s = store_new(fs)) == NULL)
+			return err_set(err, ERR_NOMEM, "no memory for the store");
+		if (open_all(s, catalog, options, err) == 0) {
+			*out = s;
+			return 0;
+		}
+		/* What opening has to put right needs room: the reserve is for that. */
+		again = err->code == ERR_NOSPACE && store_space_yield(s);
 		store_close(s);
-		return -1;
+		if (again)
+			err_clear(err);
 	}
-	*out = s;
+	return -1;
+}
+
+int
+store_open_fs(struct fs *fs, const char *catalog, int64_t (*clock)(void),
+    struct store **out, struct err *err)
+{
+	const struct store_options o = { .clock = clock };
+
+	return store_open_with_fs(fs, catalog, &o, out, err);
+}
+
+int
+store_open_with(const char *dir, const struct store_options *options, struct store **out,
+    struct err *err)
+{
+	struct fs *fs;
+
+	if (fs_open_dir(dir, &fs, err) != 0)
+		return -1;
+	if (store_open_with_fs(fs, CATALOG_NAME, options, out, err) != 0) {
+		fs_free(fs);
+		return err_context(err, "cannot open the store in %s", dir);
+	}
+	(*out)->owns_fs = 1;
 	return 0;
 }
 
 int
 store_open(const char *dir, struct store **out, struct err *err)
 {
-	struct fs *fs;
+	const struct store_options o = STORE_OPTIONS_INIT;
 
-	if (fs_open_dir(dir, &fs, err) != 0)
-		return -1;
-	if (store_open_fs(fs, CATALOG_NAME, NULL, out, err) != 0) {
-		fs_free(fs);
-		return err_context(err, "cannot open the store in %s", dir);
-	}
-	(*out)->owns_fs = 1;
-	return 0;
+	return store_open_with(dir, &o, out, err);
 }
 
 void
@@ -398,6 +441,8 @@ store_close(struct store *s)
 	lease_table_free(s->claims);
 	catalog_close(s->catalog);
 	journal_close(s->journal);
+	store_time_free(s->time);
+	store_space_free(s->space);
 	fs_close(s->lock_file);
 	if (s->owns_fs)
 		fs_free(s->fs);
@@ -442,10 +487,22 @@ store_record(struct store *s, const struct journal_event *e, struct journal_plac
     struct err *err)
 {
 	struct err later = ERR_INIT;
+	/* A backup's beginning is no reason to give the reserve up. */
+	int needed = e->type != JOURNAL_LEASE_OPEN && e->type != JOURNAL_SEEN &&
+		     e->type != JOURNAL_STORE_ALARM;
 
-	if (journal_append(s->journal, e, place, err) != 0)
-		return -1;
-	(void)catalog_follow(s->catalog, &later);
+	if (journal_append(s->journal, e, place, err) != 0) {
+		if (err->code != ERR_NOSPACE || !needed || !store_space_yield(s))
+			return -1;
+		err_clear(err);
+		if (journal_append(s->journal, e, place, err) != 0)
+			return -1;
+	}
+	if (catalog_follow(s->catalog, &later) != 0 && later.code == ERR_NOSPACE &&
+	    store_space_yield(s)) {
+		err_clear(&later);
+		(void)catalog_follow(s->catalog, &later);
+	}
 	return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "storage/lease.h"
 #include "storage/store_packs.h"
 #include "storage/store_reader.h"
+#include "storage/store_space.h"
 #include "storage/store_state.h"
 
 #define LOOKUP_AT_ONCE 512u
@@ -391,6 +392,8 @@ store_have(struct store_lease *l, enum chunk_kind kind, const struct chunk_id *i
 int
 store_put(struct store_lease *l, const struct group *g, struct err *err)
 {
+	if (store_space_may_put(l->store, err) != 0)
+		return -1;
 	/* Set first: closing must sync whatever may have been put. */
 	atomic_store(&l->has_put, 1);
 	if (store_packs_put(l->store->packs, l->id, g, err) != 0)

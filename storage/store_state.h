@@ -23,6 +23,8 @@ struct lease_table;
 struct store_nodes;
 struct store_packs;
 struct store_reader;
+struct store_space;
+struct store_time;
 
 #define STORE_HOST_LOCKS 64u
 #define STORE_CLAIMS_MAX (2u * 1024 * 1024)
@@ -44,6 +46,8 @@ struct store {
 	struct lease_table *claims;
 	struct store_packs *packs;
 	struct store_reader *reader;
+	struct store_time *time;
+	struct store_space *space;
 	char catalog_why[160]; /* Why the catalog was made anew; "". */
 	char opened[400];      /* What store_opened() says. */
 	uint32_t lost_packs;   /* Recorded as sealed, and not there. */
