@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "storage/store.h"
+#include "storage/store_retention.h"
 
 struct err;
 struct fs;
@@ -117,6 +118,33 @@ struct catalog_notice {
 };
 int catalog_notice(
     struct catalog *c, uint32_t kind, struct catalog_notice *out, struct err *err);
+/* The policy of a scope and name itself: 1, or 0 if none is set. */
+int catalog_policy(struct catalog *c, int scope, const char *name,
+    struct store_policy *out, struct err *err);
+
+/* Up to `cap` policies behind (scope, name), in that order; scope -1 for the first. */
+int catalog_policies(struct catalog *c, int scope, const char *name,
+    struct store_policy *out, uint32_t cap, uint32_t *n, struct err *err);
+
+/* A host's points behind `after`, oldest first, with what holds them. */
+int catalog_kept(struct catalog *c, const char *host, uint64_t after,
+    struct store_kept *out, uint32_t cap, uint32_t *n, struct err *err);
+
+/* The same of one point; ERR_NOTFOUND. */
+int catalog_kept_one(struct catalog *c, const char *host, uint64_t sequence,
+    struct store_kept *out, struct err *err);
+
+/* The last brake of a host: 1, or 0 if there never was one. */
+int catalog_brake(
+    struct catalog *c, const char *host, struct store_brake *out, struct err *err);
+
+/* What the host's last backups were like, oldest first: at most CATALOG_HISTORY_MAX. */
+#define CATALOG_HISTORY_MAX 64u
+struct catalog_history {
+	uint64_t sequence, logical, fresh, stored; /* Bytes; fresh are plain. */
+};
+int catalog_history(struct catalog *c, const char *host, struct catalog_history *out,
+    uint32_t *n, struct err *err);
 
 /* Fills in hosts, points, logical_bytes, unique_bytes, stored_bytes, chunks, packs. */
 int catalog_stats(struct catalog *c, struct store_stats *out, struct err *err);

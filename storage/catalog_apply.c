@@ -67,7 +67,8 @@ apply_point(struct catalog *c, const struct store_point *p,
 		(int64_t)logical, (const void *)r->payload, r->len, backup,
 		sizeof(p->backup)) != 0 ||
 	    CATALOG_RUN(c, CATALOG_RECORD_SET, err, "ht", (const uint8_t *)r->end.hash,
-		p->host) != 0)
+		p->host) != 0 ||
+	    catalog_apply_history(c, p, logical, err) != 0)
 		return -1;
 	return CATALOG_RUN(c, CATALOG_HEAD_SET, err, "tiih", p->host, r->end.time_us,
 	    (int64_t)p->sequence, (const uint8_t *)r->end.hash);
@@ -97,7 +98,6 @@ apply_event(struct catalog *c, const struct journal_event *e,
 
 	switch (e->type) {
 	case JOURNAL_MADE:
-	case JOURNAL_STUB:
 		return 0;
 	case JOURNAL_SECRET:
 		return CATALOG_RUN(c, CATALOG_SECRET_SET, err, "tb", e->u.secret.name,
@@ -139,6 +139,15 @@ apply_event(struct catalog *c, const struct journal_event *e,
 		return CATALOG_RUN(c, CATALOG_NOTICE_SET, err, "itii",
 		    (int64_t)e->u.notice.kind, e->u.notice.text, time_us,
 		    e->u.notice.trusted_us);
+	case JOURNAL_STUB:
+	case JOURNAL_POLICY:
+	case JOURNAL_HOLD:
+	case JOURNAL_UNHOLD:
+	case JOURNAL_LOCK:
+	case JOURNAL_FORGET:
+	case JOURNAL_VERIFIED:
+	case JOURNAL_BRAKE:
+		return catalog_apply_retention(c, e, r, err);
 	}
 	return 0;
 }

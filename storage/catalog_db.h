@@ -63,6 +63,26 @@ enum catalog_op {
 	CATALOG_NOTICE_SET,
 	CATALOG_NOTICE_GET,
 	CATALOG_STATS,
+	CATALOG_POINT_DROP,
+	CATALOG_VOLUMES_DROP,
+	CATALOG_HOST_COUNT,
+	CATALOG_POLICY_SET,
+	CATALOG_POLICY_DROP,
+	CATALOG_POLICY_GET,
+	CATALOG_POLICIES,
+	CATALOG_HOLD_SET,
+	CATALOG_HOLD_DROP,
+	CATALOG_LOCK_SET,
+	CATALOG_LOCK_DROP,
+	CATALOG_VERIFIED_SET,
+	CATALOG_VERIFIED_DROP,
+	CATALOG_BRAKE_SET,
+	CATALOG_BRAKE_GET,
+	CATALOG_HISTORY_SET,
+	CATALOG_HISTORY_TRIM,
+	CATALOG_HISTORY,
+	CATALOG_KEPT,
+	CATALOG_KEPT_ONE,
 	CATALOG_OPS
 };
 
@@ -88,7 +108,7 @@ extern const char catalog_wipe[];
  * it: a further optional type of record, a field.  A catalog that an older program
  * went on with has skipped these; only its number tells, and it is made anew.
  */
-#define CATALOG_SCHEMA_VERSION 3
+#define CATALOG_SCHEMA_VERSION 4
 
 /* Lock and catch up with the journal; on failure it is not locked. */
 int catalog_enter(struct catalog *c, struct err *err);
@@ -117,6 +137,17 @@ int catalog_exec(struct catalog *c, const char *sql, struct err *err);
 /* Columns; text is cut to `cap`, blobs of another length give zeros. */
 void catalog_text(sqlite3_stmt *st, int column, char *out, size_t cap);
 void catalog_blob(sqlite3_stmt *st, int column, uint8_t *out, size_t len);
+
+/*
+ * The part of catalog_apply() that is retention's (catalog_retention.c); an audit
+ * row comes with each of these, so that nothing happens without one.
+ */
+int catalog_apply_retention(struct catalog *c, const struct journal_event *e,
+    const struct journal_record *r, struct err *err);
+
+/* What a point adds to its host's history. */
+int catalog_apply_history(
+    struct catalog *c, const struct store_point *p, uint64_t logical, struct err *err);
 
 /* Write what a record says into the tables; within a transaction. */
 int catalog_apply(struct catalog *c, const struct journal_record *r, struct err *err);

@@ -42,6 +42,22 @@ const char catalog_schema[] =
     " PRIMARY KEY(pack,offset)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS notices(kind INTEGER PRIMARY KEY, text TEXT,"
     " time_us INTEGER, trusted_us INTEGER);"
+    "CREATE TABLE IF NOT EXISTS policies(scope INTEGER, name TEXT, who TEXT,"
+    " since_us INTEGER, last INTEGER, hourly INTEGER, daily INTEGER, weekly INTEGER,"
+    " monthly INTEGER, yearly INTEGER, within_s INTEGER, min_points INTEGER,"
+    " min_verified INTEGER, verified_s INTEGER, PRIMARY KEY(scope,name)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS holds(host TEXT, sequence INTEGER, who TEXT,"
+    " reason TEXT, since_us INTEGER, PRIMARY KEY(host,sequence)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS locks(host TEXT, sequence INTEGER, until_us INTEGER,"
+    " who TEXT, PRIMARY KEY(host,sequence)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS verified(host TEXT, sequence INTEGER, when_us INTEGER,"
+    " PRIMARY KEY(host,sequence)) WITHOUT ROWID;"
+    /* The last brake of a host; text '' once it is cleared. */
+    "CREATE TABLE IF NOT EXISTS brakes(host TEXT PRIMARY KEY, sequence INTEGER,"
+    " who TEXT, text TEXT, since_us INTEGER) WITHOUT ROWID;"
+    /* What a host's last backups were like; outlives the points. */
+    "CREATE TABLE IF NOT EXISTS history(host TEXT, sequence INTEGER, logical INTEGER,"
+    " fresh INTEGER, stored INTEGER, PRIMARY KEY(host,sequence)) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS live.seen(name TEXT PRIMARY KEY, seen_us INTEGER,"
     " program TEXT) WITHOUT ROWID;";
 
@@ -49,7 +65,9 @@ const char catalog_wipe[] =
     "DELETE FROM applied; DELETE FROM secrets; DELETE FROM peers; DELETE FROM certs;"
     "DELETE FROM tokens; DELETE FROM enrolments; DELETE FROM points; DELETE FROM volumes;"
     "DELETE FROM records; DELETE FROM hosts; DELETE FROM audit; DELETE FROM leases;"
-    "DELETE FROM packs; DELETE FROM bad_groups; DELETE FROM notices;";
+    "DELETE FROM packs; DELETE FROM bad_groups; DELETE FROM notices;"
+    "DELETE FROM policies; DELETE FROM holds;"
+    "DELETE FROM locks; DELETE FROM verified; DELETE FROM brakes; DELETE FROM history;";
 
 #define PEER                                                                            \
 	"SELECT "                                                                       \
@@ -59,6 +77,14 @@ const char catalog_wipe[] =
 	"coalesce(h.points,0),coalesce(h.point_us,0)"
 #define PEER_JOINS \
 	" LEFT JOIN live.seen s ON s.name=p.name LEFT JOIN hosts h ON h.name=p.name"
+#define POLICY                                                                   \
+	"SELECT scope,name,who,since_us,last,hourly,daily,weekly,monthly,yearly," \
+	"within_s,min_points,min_verified,verified_s FROM policies"
+#define KEPT                                                                          \
+	"SELECT p.sequence,p.time_us,h.who,h.reason,h.since_us,l.until_us,l.who,"     \
+	"v.when_us FROM points p LEFT JOIN holds h USING(host,sequence)"              \
+	" LEFT JOIN locks l USING(host,sequence) LEFT JOIN verified v USING(host,"    \
+	"sequence)"
 #define POINT "SELECT time_us,record,body FROM points WHERE "
 
 const char *const catalog_sql[CATALOG_OPS] = {
@@ -138,4 +164,37 @@ const char *const catalog_sql[CATALOG_OPS] = {
 			  "(SELECT coalesce(sum(logical),0) FROM points),"
 			  "coalesce(sum(plain),0),coalesce(sum(stored),0),"
 			  "coalesce(sum(chunks),0),count(*) FROM packs",
+
+	[CATALOG_POINT_DROP] = "DELETE FROM points WHERE host=?1 AND sequence=?2",
+	[CATALOG_VOLUMES_DROP] = "DELETE FROM volumes WHERE host=?1 AND sequence=?2",
+	[CATALOG_HOST_COUNT] =
+	    "UPDATE hosts SET points=(SELECT count(*) FROM points WHERE host=?1),"
+	    "point_us=coalesce((SELECT time_us FROM points WHERE host=?1"
+	    " ORDER BY sequence DESC LIMIT 1),0) WHERE name=?1",
+	[CATALOG_POLICY_SET] = "INSERT OR REPLACE INTO policies"
+			       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)",
+	[CATALOG_POLICY_DROP] = "DELETE FROM policies WHERE scope=?1 AND name=?2",
+	[CATALOG_POLICY_GET] = POLICY " WHERE scope=?1 AND name=?2",
+	[CATALOG_POLICIES] =
+	    POLICY " WHERE (scope,name)>(?1,?2) ORDER BY scope,name LIMIT ?3",
+	[CATALOG_HOLD_SET] = "INSERT OR REPLACE INTO holds VALUES(?1,?2,?3,?4,?5)",
+	[CATALOG_HOLD_DROP] = "DELETE FROM holds WHERE host=?1 AND sequence=?2",
+	/* However records came to be in the journal: no lock is ever shortened. */
+	[CATALOG_LOCK_SET] =
+	    "INSERT INTO locks VALUES(?1,?2,?3,?4) ON CONFLICT(host,sequence) DO UPDATE"
+	    " SET until_us=?3,who=?4 WHERE until_us<?3",
+	[CATALOG_LOCK_DROP] = "DELETE FROM locks WHERE host=?1 AND sequence=?2",
+	[CATALOG_VERIFIED_SET] =
+	    "INSERT OR REPLACE INTO verified SELECT ?1,?2,?3 WHERE EXISTS"
+	    "(SELECT 1 FROM points WHERE host=?1 AND sequence=?2)",
+	[CATALOG_VERIFIED_DROP] = "DELETE FROM verified WHERE host=?1 AND sequence=?2",
+	[CATALOG_BRAKE_SET] = "INSERT OR REPLACE INTO brakes VALUES(?1,?2,?3,?4,?5)",
+	[CATALOG_BRAKE_GET] = "SELECT sequence,who,text,since_us FROM brakes WHERE host=?1",
+	[CATALOG_HISTORY_SET] = "INSERT OR REPLACE INTO history VALUES(?1,?2,?3,?4,?5)",
+	[CATALOG_HISTORY_TRIM] = "DELETE FROM history WHERE host=?1 AND sequence<=?2",
+	[CATALOG_HISTORY] = "SELECT sequence,logical,fresh,stored FROM history"
+			    " WHERE host=?1 ORDER BY sequence LIMIT ?2",
+	[CATALOG_KEPT] = KEPT " WHERE p.host=?1 AND p.sequence>?2 ORDER BY p.sequence"
+			      " LIMIT ?3",
+	[CATALOG_KEPT_ONE] = KEPT " WHERE p.host=?1 AND p.sequence=?2",
 };

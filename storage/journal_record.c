@@ -311,6 +311,81 @@ f_pack(struct fields *f, struct journal_pack *p)
 	f_u64(f, &p->stored);
 }
 
+static void
+f_stubs(struct fields *f, struct journal_stubs *s)
+{
+	f_text(f, s->host, sizeof(s->host));
+	f_text(f, s->who, sizeof(s->who));
+	f_u32(f, &s->n);
+	if (f->bad || s->n == 0 || s->n > JOURNAL_STUBS_MAX) {
+		f->bad = 1;
+		return;
+	}
+	for (uint32_t i = 0; i < s->n; i++)
+		f_u64(f, &s->sequences[i]);
+}
+
+static void
+f_policy(struct fields *f, struct store_policy *p)
+{
+	struct store_rules *r = &p->rules;
+
+	f_small(f, &p->scope);
+	f_text(f, p->name, sizeof(p->name));
+	f_text(f, p->who, sizeof(p->who));
+	f_small(f, &p->set);
+	f_u32(f, &r->last);
+	f_u32(f, &r->hourly);
+	f_u32(f, &r->daily);
+	f_u32(f, &r->weekly);
+	f_u32(f, &r->monthly);
+	f_u32(f, &r->yearly);
+	f_u64(f, &r->within_s);
+	f_u32(f, &r->min_points);
+	f_u32(f, &r->min_verified);
+	f_u64(f, &r->verified_s);
+	if (p->scope > STORE_POLICY_HOST)
+		f->bad = 1;
+}
+
+/* One point's, with the members that `type` has. */
+static void
+f_mark(struct fields *f, unsigned type, struct journal_mark *m)
+{
+	f_text(f, m->host, sizeof(m->host));
+	f_u64(f, &m->sequence);
+	if (type != JOURNAL_VERIFIED)
+		f_text(f, m->who, sizeof(m->who));
+	if (type == JOURNAL_VERIFIED || type == JOURNAL_LOCK)
+		f_i64(f, &m->when_us);
+	else
+		f_text(f, m->text, sizeof(m->text));
+}
+
+/* What retention records; non-zero if `type` is one of these. */
+static int
+f_retention(struct fields *f, unsigned type, struct journal_event *e)
+{
+	switch (type) {
+	case JOURNAL_STUB:
+		f_stubs(f, &e->u.stubs);
+		return 1;
+	case JOURNAL_POLICY:
+		f_policy(f, &e->u.policy);
+		return 1;
+	case JOURNAL_HOLD:
+	case JOURNAL_UNHOLD:
+	case JOURNAL_LOCK:
+	case JOURNAL_FORGET:
+	case JOURNAL_VERIFIED:
+	case JOURNAL_BRAKE:
+		f_mark(f, type, &e->u.mark);
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 /* Non-zero if `type` is one of ours. */
 static int
 f_event(struct fields *f, unsigned type, struct journal_event *e)
@@ -368,7 +443,7 @@ f_event(struct fields *f, unsigned type, struct journal_event *e)
 		f_text(f, e->u.notice.text, sizeof(e->u.notice.text));
 		return 1;
 	default:
-		return 0;
+		return f_retention(f, type, e);
 	}
 }
 

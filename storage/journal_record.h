@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "storage/store.h"
+#include "storage/store_retention.h"
 
 struct buf;
 struct err;
@@ -50,7 +51,7 @@ enum journal_type {
 	JOURNAL_TOKEN = 5,	 /* An enrolment token was made. */
 	JOURNAL_TOKEN_USE = 6,	 /* A host was enrolled by one. */
 	JOURNAL_POINT = 7,	 /* A recovery point. */
-	JOURNAL_STUB = 8,	 /* Reserved: a point was pruned. */
+	JOURNAL_STUB = 8,	 /* Points were pruned; their records stay as stubs. */
 	JOURNAL_AUDIT = 9,	 /* Who did what. */
 	JOURNAL_ALARM = 10,	 /* A peer's alarm was raised or cleared. */
 	JOURNAL_LEASE_OPEN = 11, /* A backup began. */
@@ -59,6 +60,13 @@ enum journal_type {
 	JOURNAL_PACK = 14,	 /* A pack was sealed. */
 	JOURNAL_QUARANTINE = 15, /* A group was found bad. */
 	JOURNAL_RELEASE = 16,	 /* ... and good again. */
+	JOURNAL_POLICY = 17,	 /* A retention policy was set or removed. */
+	JOURNAL_HOLD = 18,	 /* A point is held. */
+	JOURNAL_UNHOLD = 19,	 /* ... and not any more. */
+	JOURNAL_LOCK = 20,	 /* A point is locked until a date. */
+	JOURNAL_FORGET = 21,	 /* One point was forgotten by somebody. */
+	JOURNAL_VERIFIED = 25,	 /* A point was found whole. */
+	JOURNAL_BRAKE = 26,	 /* A host is not to be pruned; or again. */
 	/* What the store itself has to say, or its end; optional. */
 	JOURNAL_STORE_ALARM = 28 | 0x8000
 };
@@ -105,6 +113,24 @@ struct journal_notice {
 	char text[STORE_TEXT_MAX];
 };
 
+/* Points that policy let go, of one host; they leave together or not at all. */
+#define JOURNAL_STUBS_MAX 512u
+struct journal_stubs {
+	char host[STORE_NAME_MAX];
+	char who[STORE_NAME_MAX];
+	uint32_t n;
+	uint64_t sequences[JOURNAL_STUBS_MAX];
+};
+
+/* What happened to one point; HOLD, UNHOLD, LOCK, FORGET, VERIFIED, BRAKE. */
+struct journal_mark {
+	char host[STORE_NAME_MAX];
+	uint64_t sequence;
+	char who[STORE_NAME_MAX];
+	int64_t when_us;	   /* LOCK: until; VERIFIED. */
+	char text[STORE_TEXT_MAX]; /* Why. */
+};
+
 /* What happened; `type` says which member counts. */
 struct journal_event {
 	enum journal_type type;
@@ -120,6 +146,9 @@ struct journal_event {
 		struct journal_pack pack;
 		struct journal_group group; /* QUARANTINE, RELEASE */
 		struct journal_notice notice;
+		struct journal_stubs stubs;
+		struct store_policy policy; /* All but since_us. */
+		struct journal_mark mark;
 	} u;
 };
 

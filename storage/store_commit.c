@@ -122,8 +122,8 @@ committed_before(const struct store_lease *l, struct store_point *draft, struct 
 	return found;
 }
 
-static pthread_mutex_t *
-host_lock(struct store *s, const char *host)
+pthread_mutex_t *
+store_host_lock(struct store *s, const char *host)
 {
 	uint8_t h[4];
 
@@ -136,7 +136,7 @@ static int
 record_point(struct store_lease *l, struct store_point *draft, struct err *err)
 {
 	struct journal_event *e = calloc(1, sizeof(*e));
-	pthread_mutex_t *lock = host_lock(l->store, l->host);
+	pthread_mutex_t *lock = store_host_lock(l->store, l->host);
 	struct journal_place place;
 	struct catalog_head head;
 	int ret;

@@ -99,6 +99,9 @@ int store_open_fs(struct fs *fs, const char *catalog, int64_t (*clock)(void),
 int store_record(struct store *s, const struct journal_event *e,
     struct journal_place *place, struct err *err);
 
+/* The lock of a host's points: commits and prunes of one host come one by one. */
+pthread_mutex_t *store_host_lock(struct store *s, const char *host);
+
 /* --------------------------------------------------------------- bad groups -- */
 
 /* A group's stored bytes are bad: record it, its chunks count as absent. */

@@ -487,6 +487,49 @@ golden_point(struct store_point *p)
 	p->facts_len += 10;
 }
 
+static inline int
+golden_retention(unsigned type, struct journal_event *e)
+{
+	struct store_policy *p = &e->u.policy;
+	struct journal_mark *m = &e->u.mark;
+
+	switch (type) {
+	case JOURNAL_STUB:
+		(void)snprintf(e->u.stubs.host, STORE_NAME_MAX, "web01");
+		(void)snprintf(e->u.stubs.who, STORE_NAME_MAX, "alice");
+		e->u.stubs.n = 3;
+		for (unsigned i = 0; i < 3; i++)
+			e->u.stubs.sequences[i] = 4 + 2 * i;
+		return 1;
+	case JOURNAL_POLICY:
+		p->scope = STORE_POLICY_GROUP;
+		(void)snprintf(p->name, STORE_NAME_MAX, "web");
+		(void)snprintf(p->who, STORE_NAME_MAX, "alice");
+		p->set = 1;
+		p->rules = (struct store_rules){
+			21, 22, 23, 24, 25, 26, 27000, 28, 29, 30000
+		};
+		return 1;
+	case JOURNAL_HOLD:
+	case JOURNAL_UNHOLD:
+	case JOURNAL_LOCK:
+	case JOURNAL_FORGET:
+	case JOURNAL_VERIFIED:
+	case JOURNAL_BRAKE:
+		(void)snprintf(m->host, STORE_NAME_MAX, "web01");
+		m->sequence = 31 + type;
+		if (type != JOURNAL_VERIFIED)
+			(void)snprintf(m->who, STORE_NAME_MAX, "alice");
+		if (type == JOURNAL_VERIFIED || type == JOURNAL_LOCK)
+			m->when_us = 1700000000000004;
+		else
+			(void)snprintf(m->text, STORE_TEXT_MAX, "the case of 2026");
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 /* The event of a type, every field set; 0 if there is none. */
 static inline int
 golden_event(unsigned type, struct journal_event *e)
@@ -552,7 +595,7 @@ golden_event(unsigned type, struct journal_event *e)
 		e->u.group.offset = PACK_HEADER_LEN;
 		return 1;
 	default:
-		return 0;
+		return golden_retention(type, e);
 	}
 }
 
@@ -569,9 +612,13 @@ golden_journal_key(uint8_t key[32])
 	    "holdfast store v1: journal", golden_master, sizeof(golden_master), key, 32);
 }
 
-/* A record of each type, and one that a later program made and we may skip. */
+/* The types in each golden journal, as they came to be. */
+#define GOLDEN_FIRST 0x1feffu	     /* 1 to 16 but for 8, as bits; 0 is set too. */
+#define GOLDEN_RETENTION 0x63e0100u /* 8, 17 to 21, 25, 26 */
+
+/* A record of each of these types, and one that a later program made and we may skip. */
 static inline void
-golden_journal_file(const char *name, struct buf *out)
+golden_journal_file(uint64_t types, const char *name, struct buf *out)
 {
 	struct fs_fault *ff = fs_fault_new(1);
 	struct fs *fs = fs_fault_fs(ff);
@@ -587,7 +634,7 @@ golden_journal_file(const char *name, struct buf *out)
 	GOLDEN_MUST(journal_create(fs, golden_store, key, &err));
 	GOLDEN_MUST(journal_open(fs, golden_store, key, golden_clock, &j, NULL, &err));
 	for (unsigned type = 1; type < 64; type++)
-		if (golden_event(type, e))
+		if ((types >> type & 1) != 0 && golden_event(type, e))
 			GOLDEN_MUST(journal_append(j, e, &end, &err));
 	journal_close(j);
 	golden_slurp(fs, JOURNAL_NAME, &all);
@@ -608,13 +655,19 @@ golden_journal_file(const char *name, struct buf *out)
 static inline void
 golden_journal(struct buf *out)
 {
-	golden_journal_file(JOURNAL_NAME, out);
+	golden_journal_file(GOLDEN_FIRST, JOURNAL_NAME, out);
 }
 
 static inline void
 golden_journal_head(struct buf *out)
 {
-	golden_journal_file(JOURNAL_HEAD_NAME, out);
+	golden_journal_file(GOLDEN_FIRST, JOURNAL_HEAD_NAME, out);
+}
+
+static inline void
+golden_journal_retention(struct buf *out)
+{
+	golden_journal_file(GOLDEN_RETENTION, JOURNAL_NAME, out);
 }
 
 /* ---------------------------------------------------------------------- all -- */
@@ -645,6 +698,7 @@ static const struct golden_item golden_items[] = {
 	{ "keys", golden_keys, 0 },
 	{ "journal", golden_journal, 0 },
 	{ "journal.head", golden_journal_head, 0 },
+	{ "journal-retention", golden_journal_retention, 0 },
 };
 
 #define GOLDEN_ITEMS (sizeof(golden_items) / sizeof(golden_items[0]))

@@ -14,7 +14,7 @@ zstd = ctypes.CDLL(ctypes.util.find_library("zstd") or "libzstd.so.1")
 zstd.ZSTD_decompress.restype = ctypes.c_size_t
 zstd.ZSTD_decompress.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
 SPAN, FANOUT = 16 << 20, 1024
-SECRET, POINT, KNOWN = 2, 7, set(range(1, 17)) - {8}      # journal record types
+SECRET, POINT, STUB, FORGET, KNOWN = 2, 7, 8, 21, set(range(1, 22)) | {25, 26}      # journal record types
 HOLE, ZERO, EXCLUDED, DATA = range(4)
 M32 = 0xffffffff
 
@@ -172,11 +172,21 @@ def records(store, key=None):
 
 def points(store, key=None):
     """(host, sequence, time_us, [(volume, root name, size, file system)]) in order."""
+    gone = set()                                # pruned or forgotten: the record stays, the point does not
+    for kind, _, payload in records(store, key):
+        f = Fields(payload)
+        if kind == FORGET:
+            gone.add((f.text(), f.u64()))
+        elif kind == STUB:
+            host, _ = f.text(), f.text()
+            gone.update((host, f.u64()) for _ in range(f.u32()))
     for kind, when, payload in records(store, key):
         if kind != POINT:
             continue
         f = Fields(payload)
         host, seq, _ = f.text(), f.u64(), f.u64()
+        if (host, seq) in gone:
+            continue
         f.text(); f.take(16); f.take(32); f.take(11 * 8)
         vols = []
         for _ in range(f.u32()):

@@ -458,6 +458,7 @@ static void
 tell_journal(void)
 {
 	struct journal_place start = { 0 }, place;
+	struct journal_event *e = malloc(sizeof(*e));
 	struct buf b = BUF_INIT(GOLDEN_MAX);
 	uint8_t header[JOURNAL_FILE_HEADER_LEN], key[32];
 	uint64_t end;
@@ -503,8 +504,14 @@ tell_journal(void)
 	value("sequence", 16);
 	at("hash", 40, 32);
 	at("MAC", 72, 32);
-	for (unsigned type = JOURNAL_MADE; type <= JOURNAL_RELEASE; type++)
-		(void)printf("type\t%u\n", type);
+	for (uint16_t type = JOURNAL_MADE; type < JOURNAL_OPTIONAL; type++) {
+		struct err why = ERR_INIT;
+
+		if (journal_decode(type, (const uint8_t *)"", 0, e, &why) == 0 ||
+		    why.code != ERR_UNSUPPORTED)
+			(void)printf("type\t%u\n", type);
+	}
+	free(e);
 	text("FORMAT.md", STORE_FACTS_MAX, "facts");
 	text("FORMAT.md", STORE_BLOB_MAX + 64, "a wrapped secret");
 	text("FORMAT.md", JOURNAL_OPTIONAL, "optional types");

@@ -68,6 +68,43 @@ teardown(void **state)
 	return 0;
 }
 
+/* Fill in what retention records; 0 if `e` is nothing of that. */
+static int
+retention_event(unsigned n, struct journal_event *e)
+{
+	struct journal_mark *m = &e->u.mark;
+
+	switch ((int)e->type) {
+	case JOURNAL_STUB:
+		/* Now and then one of those before. */
+		(void)snprintf(e->u.stubs.host, 20, "host-%u", n % 5);
+		e->u.stubs.n = 1;
+		e->u.stubs.sequences[0] = n >= 30 ? n / 5 - 3 : 1000;
+		return 1;
+	case JOURNAL_POLICY:
+		e->u.policy.scope = (int)(n % 3);
+		(void)snprintf(e->u.policy.name, 20, "name-%u", n % 4);
+		e->u.policy.set = n % 5 != 0;
+		e->u.policy.rules.daily = n;
+		return 1;
+	case JOURNAL_HOLD:
+	case JOURNAL_UNHOLD:
+	case JOURNAL_LOCK:
+	case JOURNAL_FORGET:
+	case JOURNAL_VERIFIED:
+	case JOURNAL_BRAKE:
+		(void)snprintf(m->host, 20, "host-%u", n % 5);
+		m->sequence = n / 5 + (e->type != JOURNAL_UNHOLD);
+		if (e->type == JOURNAL_FORGET && (n < 30 || n % 7 != 0))
+			m->sequence = 1000;
+		m->when_us = (int64_t)1000 * (50 - n);
+		(void)snprintf(m->text, 20, "%.*s", (int)(n % 3), "why");
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 /* An event of each type, with contents by `n`. */
 static void
 write_events(struct here *h, unsigned n)
@@ -76,12 +113,16 @@ write_events(struct here *h, unsigned n)
 	struct err err = ERR_INIT;
 
 	assert_non_null(e);
-	for (int type = JOURNAL_SECRET; type <= JOURNAL_RELEASE; type++) {
+	for (int type = JOURNAL_SECRET; type <= JOURNAL_BRAKE; type++) {
 		memset(e, 0, sizeof(*e));
 		e->type = (enum journal_type)type;
-		switch (type) {
-		case JOURNAL_STUB:
+		if (type > JOURNAL_RELEASE || type == JOURNAL_STUB) {
+			/* Numbers between them are others'. */
+			if (retention_event(n, e))
+				ok(journal_append(h->j, e, NULL, &err));
 			continue;
+		}
+		switch (type) {
 		case JOURNAL_SECRET:
 			(void)snprintf(e->u.secret.name, 20, "secret-%u", n % 3);
 			e->u.secret.len = 100 + n;
@@ -154,7 +195,8 @@ dump(struct here *h)
 {
 	static const char *const tables[] = { "applied", "secrets", "peers", "certs",
 		"tokens", "enrolments", "points", "volumes", "records", "hosts", "audit",
-		"leases", "packs", "bad_groups" };
+		"leases", "packs", "bad_groups", "policies", "holds", "locks",
+		"verified", "brakes", "history" };
 	char *text = NULL;
 	sqlite3 *db;
 	size_t len;
@@ -363,6 +405,65 @@ test_what_it_answers(void **state)
 }
 
 static void
+test_a_point_that_is_gone_leaves_its_name_and_nothing_else(void **state)
+{
+	struct here *h = *state;
+	struct journal_event *e = calloc(1, sizeof(*e));
+	struct store_point *p = malloc(sizeof(*p)), *old = malloc(sizeof(*old));
+	struct err err = ERR_INIT;
+	struct catalog_head before, after;
+	struct store_base base;
+	struct store_stats stats;
+	struct store_kept k;
+	struct catalog *c;
+
+	assert_non_null(e);
+	assert_non_null(p);
+	assert_non_null(old);
+	for (unsigned i = 0; i < 20; i++)
+		write_events(h, i);
+	for (int again = 0; again < 3; again++) {
+		ok(catalog_open(h->fs, CATALOG_NAME, store_id, h->j, &c, NULL, &err));
+		if (again == 0) {
+			ok(catalog_head(c, "host-3", &before, &err));
+			ok(catalog_point(c, "host-3", 4, old, &err));
+			e->type = JOURNAL_STUB;
+			(void)snprintf(e->u.stubs.host, 20, "host-3");
+			e->u.stubs.n = 2;
+			e->u.stubs.sequences[0] = 2;
+			e->u.stubs.sequences[1] = 4;
+			ok(journal_append(h->j, e, NULL, &err));
+		}
+		assert_int_equal(catalog_point(c, "host-3", 2, p, &err), -1);
+		assert_int_equal(err.code, ERR_NOTFOUND);
+		err_clear(&err);
+		assert_int_equal(catalog_kept_one(c, "host-3", 4, &k, &err), -1);
+		assert_int_equal(err.code, ERR_NOTFOUND);
+		err_clear(&err);
+		ok(catalog_kept_one(c, "host-2", 4, &k, &err));
+		assert_true(k.held);
+		ok(catalog_point(c, "host-3", 0, p, &err));
+		assert_int_equal(p->sequence, 3);
+		ok(catalog_base(c, "host-3", "volume-127", &base, &err));
+		assert_int_equal(base.sequence, 3);
+		ok(catalog_head(c, "host-3", &after, &err));
+		assert_int_equal(after.sequence, 4);
+		assert_memory_equal(after.record, before.record, 32);
+		assert_int_equal(
+		    catalog_record_known(c, "host-3", old->record, &err), 1);
+		ok(catalog_stats(c, &stats, &err));
+		assert_int_equal(stats.points, 18);
+		catalog_close(c);
+		/* The second time as it was left, the third time from the journal. */
+		if (again == 1)
+			assert_int_equal(unlink(h->path), 0);
+	}
+	free(e);
+	free(p);
+	free(old);
+}
+
+static void
 test_a_full_disk_leaves_it_behind_and_it_catches_up(void **state)
 {
 	struct here *h = *state;
@@ -404,6 +505,7 @@ main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(test_lost_ruined_or_cut_it_comes_back_equal),
+		T(test_a_point_that_is_gone_leaves_its_name_and_nothing_else),
 		T(test_followed_step_by_step_or_at_once_it_is_the_same),
 		T(test_ahead_of_the_journal_it_is_made_anew),
 		T(test_another_stores_catalog_is_not_believed),

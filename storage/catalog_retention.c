@@ -1,0 +1,322 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/err.h"
+#include "storage/catalog_db.h"
+
+/* ----------------------------------------------------------------- applying -- */
+
+static int audit(struct catalog *c, const struct journal_record *r, const char *who,
+    struct err *err, const char *fmt, ...) ERR_PRINTF(5, 6);
+
+static int
+audit(struct catalog *c, const struct journal_record *r, const char *who, struct err *err,
+    const char *fmt, ...)
+{
+	char what[2 * STORE_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(what, sizeof(what), fmt, ap);
+	va_end(ap);
+	return CATALOG_RUN(c, CATALOG_AUDIT_SET, err, "iitt", (int64_t)r->end.sequence,
+	    r->end.time_us, who, what);
+}
+
+static int
+drop_point(struct catalog *c, const char *host, uint64_t sequence, struct err *err)
+{
+	static const enum catalog_op of_it[] = { CATALOG_POINT_DROP, CATALOG_VOLUMES_DROP,
+		CATALOG_HOLD_DROP, CATALOG_LOCK_DROP, CATALOG_VERIFIED_DROP };
+
+	for (size_t i = 0; i < sizeof(of_it) / sizeof(of_it[0]); i++)
+		if (CATALOG_RUN(c, of_it[i], err, "ti", host, (int64_t)sequence) != 0)
+			return -1;
+	return 0;
+}
+
+static int
+apply_stubs(struct catalog *c, const struct journal_stubs *s,
+    const struct journal_record *r, struct err *err)
+{
+	char list[STORE_TEXT_MAX] = "";
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		if (drop_point(c, s->host, s->sequences[i], err) != 0)
+			return -1;
+		if (len + 40 < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len, " %llu",
+			    (unsigned long long)s->sequences[i]);
+		else if (len + 4 < sizeof(list))
+			len += (size_t)snprintf(list + len, sizeof(list) - len, " ...");
+	}
+	if (CATALOG_RUN(c, CATALOG_HOST_COUNT, err, "t", s->host) != 0)
+		return -1;
+	return audit(c, r, s->who, err, "pruned %u point%s of '%s':%s", s->n,
+	    s->n == 1 ? "" : "s", s->host, list);
+}
+
+static int
+apply_policy(struct catalog *c, const struct store_policy *p,
+    const struct journal_record *r, struct err *err)
+{
+	static const char *const scopes[] = { "", "group ", "host " };
+	const char *name = p->scope == STORE_POLICY_DEFAULT ? "default" : p->name;
+	const struct store_rules *w = &p->rules;
+
+	if (!p->set) {
+		if (CATALOG_RUN(c, CATALOG_POLICY_DROP, err, "it", (int64_t)p->scope,
+			p->name) != 0)
+			return -1;
+		return audit(c, r, p->who, err, "removed the policy of %s%s",
+		    scopes[p->scope], name);
+	}
+	if (CATALOG_RUN(c, CATALOG_POLICY_SET, err, "ittiiiiiiiiiii", (int64_t)p->scope,
+		p->name, p->who, r->end.time_us, (int64_t)w->last, (int64_t)w->hourly,
+		(int64_t)w->daily, (int64_t)w->weekly, (int64_t)w->monthly,
+		(int64_t)w->yearly, (int64_t)w->within_s, (int64_t)w->min_points,
+		(int64_t)w->min_verified, (int64_t)w->verified_s) != 0)
+		return -1;
+	return audit(c, r, p->who, err,
+	    "set the policy of %s%s: last %u, hourly %u, daily %u, weekly %u, monthly %u,"
+	    " yearly %u, within %llu s, at least %u, verified %u, verified within %llu s",
+	    scopes[p->scope], name, w->last, w->hourly, w->daily, w->weekly, w->monthly,
+	    w->yearly, (unsigned long long)w->within_s, w->min_points, w->min_verified,
+	    (unsigned long long)w->verified_s);
+}
+
+static int
+apply_brake(struct catalog *c, const struct journal_mark *m,
+    const struct journal_record *r, struct err *err)
+{
+	if (CATALOG_RUN(c, CATALOG_BRAKE_SET, err, "titti", m->host, (int64_t)m->sequence,
+		m->who, m->text, r->end.time_us) != 0)
+		return -1;
+	if (m->text[0] == '\0')
+		return audit(c, r, m->who, err, "cleared the brake of '%s'", m->host);
+	return audit(
+	    c, r, m->who, err, "'%s' is not pruned any more: %s", m->host, m->text);
+}
+
+int
+catalog_apply_retention(struct catalog *c, const struct journal_event *e,
+    const struct journal_record *r, struct err *err)
+{
+	const struct journal_mark *m = &e->u.mark;
+	unsigned long long n = m->sequence;
+	int64_t seq = (int64_t)m->sequence;
+
+	switch (e->type) {
+	case JOURNAL_STUB:
+		return apply_stubs(c, &e->u.stubs, r, err);
+	case JOURNAL_POLICY:
+		return apply_policy(c, &e->u.policy, r, err);
+	case JOURNAL_HOLD:
+		if (CATALOG_RUN(c, CATALOG_HOLD_SET, err, "titti", m->host, seq, m->who,
+			m->text, r->end.time_us) != 0)
+			return -1;
+		return audit(c, r, m->who, err, "holds %s/%llu: %s", m->host, n, m->text);
+	case JOURNAL_UNHOLD:
+		if (CATALOG_RUN(c, CATALOG_HOLD_DROP, err, "ti", m->host, seq) != 0)
+			return -1;
+		return audit(
+		    c, r, m->who, err, "released %s/%llu: %s", m->host, n, m->text);
+	case JOURNAL_LOCK:
+		if (CATALOG_RUN(c, CATALOG_LOCK_SET, err, "tiit", m->host, seq,
+			m->when_us, m->who) != 0)
+			return -1;
+		return audit(c, r, m->who, err, "locked %s/%llu until %lld s", m->host, n,
+		    (long long)(m->when_us / 1000000));
+	case JOURNAL_FORGET:
+		if (drop_point(c, m->host, m->sequence, err) != 0 ||
+		    CATALOG_RUN(c, CATALOG_HOST_COUNT, err, "t", m->host) != 0)
+			return -1;
+		return audit(
+		    c, r, m->who, err, "forgot %s/%llu: %s", m->host, n, m->text);
+	case JOURNAL_VERIFIED:
+		return CATALOG_RUN(
+		    c, CATALOG_VERIFIED_SET, err, "tii", m->host, seq, m->when_us);
+	case JOURNAL_BRAKE:
+		return apply_brake(c, m, r, err);
+	default:
+		return 0;
+	}
+}
+
+int
+catalog_apply_history(
+    struct catalog *c, const struct store_point *p, uint64_t logical, struct err *err)
+{
+	if (CATALOG_RUN(c, CATALOG_HISTORY_SET, err, "tiiii", p->host,
+		(int64_t)p->sequence, (int64_t)logical, (int64_t)p->counts.new_bytes,
+		(int64_t)p->counts.stored_bytes) != 0)
+		return -1;
+	return CATALOG_RUN(c, CATALOG_HISTORY_TRIM, err, "ti", p->host,
+	    (int64_t)p->sequence - (int64_t)CATALOG_HISTORY_MAX);
+}
+
+/* ------------------------------------------------------------------ reading -- */
+
+static void
+read_policy(sqlite3_stmt *st, struct store_policy *p)
+{
+	struct store_rules *r = &p->rules;
+
+	memset(p, 0, sizeof(*p));
+	p->scope = sqlite3_column_int(st, 0);
+	catalog_text(st, 1, p->name, sizeof(p->name));
+	catalog_text(st, 2, p->who, sizeof(p->who));
+	p->set = 1;
+	p->since_us = sqlite3_column_int64(st, 3);
+	r->last = (uint32_t)sqlite3_column_int64(st, 4);
+	r->hourly = (uint32_t)sqlite3_column_int64(st, 5);
+	r->daily = (uint32_t)sqlite3_column_int64(st, 6);
+	r->weekly = (uint32_t)sqlite3_column_int64(st, 7);
+	r->monthly = (uint32_t)sqlite3_column_int64(st, 8);
+	r->yearly = (uint32_t)sqlite3_column_int64(st, 9);
+	r->within_s = (uint64_t)sqlite3_column_int64(st, 10);
+	r->min_points = (uint32_t)sqlite3_column_int64(st, 11);
+	r->min_verified = (uint32_t)sqlite3_column_int64(st, 12);
+	r->verified_s = (uint64_t)sqlite3_column_int64(st, 13);
+}
+
+static void
+read_kept(sqlite3_stmt *st, struct store_kept *k)
+{
+	memset(k, 0, sizeof(*k));
+	k->sequence = (uint64_t)sqlite3_column_int64(st, 0);
+	k->time_us = sqlite3_column_int64(st, 1);
+	k->held = sqlite3_column_type(st, 2) != SQLITE_NULL;
+	catalog_text(st, 2, k->held_by, sizeof(k->held_by));
+	catalog_text(st, 3, k->held_why, sizeof(k->held_why));
+	k->held_us = sqlite3_column_int64(st, 4);
+	k->locked_us = sqlite3_column_int64(st, 5);
+	catalog_text(st, 6, k->locked_by, sizeof(k->locked_by));
+	k->verified_us = sqlite3_column_int64(st, 7);
+}
+
+int
+catalog_policy(struct catalog *c, int scope, const char *name, struct store_policy *out,
+    struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	memset(out, 0, sizeof(*out));
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_POLICY_GET, err, "it", (int64_t)scope, name);
+	if (st != NULL && (row = catalog_step(c, st, err)) > 0)
+		read_policy(st, out);
+	catalog_done(st);
+	catalog_leave(c);
+	return row;
+}
+
+int
+catalog_policies(struct catalog *c, int scope, const char *name, struct store_policy *out,
+    uint32_t cap, uint32_t *n, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	*n = 0;
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(
+	    c, CATALOG_POLICIES, err, "iti", (int64_t)scope, name, (int64_t)cap);
+	while (st != NULL && (row = catalog_step(c, st, err)) > 0 && *n < cap)
+		read_policy(st, &out[(*n)++]);
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
+}
+
+int
+catalog_kept(struct catalog *c, const char *host, uint64_t after, struct store_kept *out,
+    uint32_t cap, uint32_t *n, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	*n = 0;
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st =
+	    catalog_bind(c, CATALOG_KEPT, err, "tii", host, (int64_t)after, (int64_t)cap);
+	while (st != NULL && (row = catalog_step(c, st, err)) > 0 && *n < cap)
+		read_kept(st, &out[(*n)++]);
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
+}
+
+int
+catalog_kept_one(struct catalog *c, const char *host, uint64_t sequence,
+    struct store_kept *out, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_KEPT_ONE, err, "ti", host, (int64_t)sequence);
+	if (st != NULL && (row = catalog_step(c, st, err)) > 0)
+		read_kept(st, out);
+	catalog_done(st);
+	catalog_leave(c);
+	if (row == 0)
+		return err_set(err, ERR_NOTFOUND, "%s has no point %llu", host,
+		    (unsigned long long)sequence);
+	return row < 0 ? -1 : 0;
+}
+
+int
+catalog_brake(
+    struct catalog *c, const char *host, struct store_brake *out, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	memset(out, 0, sizeof(*out));
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_BRAKE_GET, err, "t", host);
+	if (st != NULL && (row = catalog_step(c, st, err)) > 0) {
+		out->sequence = (uint64_t)sqlite3_column_int64(st, 0);
+		catalog_text(st, 1, out->who, sizeof(out->who));
+		catalog_text(st, 2, out->text, sizeof(out->text));
+		out->since_us = sqlite3_column_int64(st, 3);
+	}
+	catalog_done(st);
+	catalog_leave(c);
+	return row;
+}
+
+int
+catalog_history(struct catalog *c, const char *host, struct catalog_history *out,
+    uint32_t *n, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	*n = 0;
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(
+	    c, CATALOG_HISTORY, err, "ti", host, (int64_t)CATALOG_HISTORY_MAX);
+	while (st != NULL && (row = catalog_step(c, st, err)) > 0 &&
+	       *n < CATALOG_HISTORY_MAX) {
+		struct catalog_history *h = &out[(*n)++];
+
+		h->sequence = (uint64_t)sqlite3_column_int64(st, 0);
+		h->logical = (uint64_t)sqlite3_column_int64(st, 1);
+		h->fresh = (uint64_t)sqlite3_column_int64(st, 2);
+		h->stored = (uint64_t)sqlite3_column_int64(st, 3);
+	}
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
+}
