@@ -24,6 +24,7 @@ struct journal;	       /* storage/journal.h */
 struct journal_secret; /* storage/journal_record.h */
 struct journal_pack;
 struct journal_group;
+struct store_escrow; /* storage/store_escrow.h */
 
 struct catalog;
 
@@ -148,5 +149,9 @@ int catalog_history(struct catalog *c, const char *host, struct catalog_history 
 
 /* Fills in hosts, points, logical_bytes, unique_bytes, stored_bytes, chunks, packs. */
 int catalog_stats(struct catalog *c, struct store_stats *out, struct err *err);
+
+/* When the keys that `check` stands for were last exported; all zero if never. */
+int catalog_escrow(struct catalog *c, const uint8_t check[STORE_HASH_LEN],
+    struct store_escrow *out, struct err *err);
 
 #endif /* STORAGE_CATALOG_H */

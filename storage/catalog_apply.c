@@ -132,6 +132,10 @@ apply_event(struct catalog *c, const struct journal_event *e,
 	case JOURNAL_QUARANTINE:
 		return CATALOG_RUN(c, CATALOG_BAD_SET, err, "ii",
 		    (int64_t)e->u.group.pack, (int64_t)e->u.group.offset);
+	case JOURNAL_KEY:
+		return CATALOG_RUN(c, CATALOG_ESCROW_SET, err, "hiit",
+		    (const uint8_t *)e->u.key.check, time_us, (int64_t)e->u.key.what,
+		    e->u.key.who);
 	case JOURNAL_RELEASE:
 		return CATALOG_RUN(c, CATALOG_BAD_DROP, err, "ii",
 		    (int64_t)e->u.group.pack, (int64_t)e->u.group.offset);

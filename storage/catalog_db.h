@@ -83,6 +83,8 @@ enum catalog_op {
 	CATALOG_HISTORY,
 	CATALOG_KEPT,
 	CATALOG_KEPT_ONE,
+	CATALOG_ESCROW_SET,
+	CATALOG_ESCROW_GET,
 	CATALOG_OPS
 };
 
@@ -108,7 +110,7 @@ extern const char catalog_wipe[];
  * it: a further optional type of record, a field.  A catalog that an older program
  * went on with has skipped these; only its number tells, and it is made anew.
  */
-#define CATALOG_SCHEMA_VERSION 4
+#define CATALOG_SCHEMA_VERSION 5
 
 /* Lock and catch up with the journal; on failure it is not locked. */
 int catalog_enter(struct catalog *c, struct err *err);

@@ -58,6 +58,8 @@ const char catalog_schema[] =
     /* What a host's last backups were like; outlives the points. */
     "CREATE TABLE IF NOT EXISTS history(host TEXT, sequence INTEGER, logical INTEGER,"
     " fresh INTEGER, stored INTEGER, PRIMARY KEY(host,sequence)) WITHOUT ROWID;"
+    "CREATE TABLE IF NOT EXISTS escrows(hash BLOB PRIMARY KEY, time_us INTEGER,"
+    " kind INTEGER, who TEXT) WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS live.seen(name TEXT PRIMARY KEY, seen_us INTEGER,"
     " program TEXT) WITHOUT ROWID;";
 
@@ -67,7 +69,8 @@ const char catalog_wipe[] =
     "DELETE FROM records; DELETE FROM hosts; DELETE FROM audit; DELETE FROM leases;"
     "DELETE FROM packs; DELETE FROM bad_groups; DELETE FROM notices;"
     "DELETE FROM policies; DELETE FROM holds;"
-    "DELETE FROM locks; DELETE FROM verified; DELETE FROM brakes; DELETE FROM history;";
+    "DELETE FROM locks; DELETE FROM verified; DELETE FROM brakes; DELETE FROM history;"
+    "DELETE FROM escrows;";
 
 #define PEER                                                                            \
 	"SELECT "                                                                       \
@@ -197,4 +200,6 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	[CATALOG_KEPT] = KEPT " WHERE p.host=?1 AND p.sequence>?2 ORDER BY p.sequence"
 			      " LIMIT ?3",
 	[CATALOG_KEPT_ONE] = KEPT " WHERE p.host=?1 AND p.sequence=?2",
+	[CATALOG_ESCROW_SET] = "INSERT OR REPLACE INTO escrows VALUES(?1,?2,?3,?4)",
+	[CATALOG_ESCROW_GET] = "SELECT time_us,kind,who FROM escrows WHERE hash=?1",
 };

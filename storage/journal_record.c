@@ -442,6 +442,11 @@ f_event(struct fields *f, unsigned type, struct journal_event *e)
 		f_i64(f, &e->u.notice.trusted_us);
 		f_text(f, e->u.notice.text, sizeof(e->u.notice.text));
 		return 1;
+	case JOURNAL_KEY:
+		f_u8(f, &e->u.key.what);
+		f_bytes(f, e->u.key.check, sizeof(e->u.key.check));
+		f_text(f, e->u.key.who, sizeof(e->u.key.who));
+		return 1;
 	default:
 		return f_retention(f, type, e);
 	}

@@ -68,7 +68,8 @@ enum journal_type {
 	JOURNAL_VERIFIED = 25,	 /* A point was found whole. */
 	JOURNAL_BRAKE = 26,	 /* A host is not to be pruned; or again. */
 	/* What the store itself has to say, or its end; optional. */
-	JOURNAL_STORE_ALARM = 28 | 0x8000
+	JOURNAL_STORE_ALARM = 28 | 0x8000,
+	JOURNAL_KEY = 23 | 0x8000 /* The master key was exported; optional. */
 };
 
 struct journal_secret {
@@ -131,6 +132,12 @@ struct journal_mark {
 	char text[STORE_TEXT_MAX]; /* Why. */
 };
 
+struct journal_key {
+	uint8_t what; /* enum store_escrow_kind */
+	uint8_t check[STORE_HASH_LEN]; /* Stands for the key; does not give it away. */
+	char who[STORE_NAME_MAX];
+};
+
 /* What happened; `type` says which member counts. */
 struct journal_event {
 	enum journal_type type;
@@ -149,6 +156,7 @@ struct journal_event {
 		struct journal_stubs stubs;
 		struct store_policy policy; /* All but since_us. */
 		struct journal_mark mark;
+		struct journal_key key;
 	} u;
 };
 

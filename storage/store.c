@@ -90,30 +90,32 @@ static void ERR_PRINTF(2, 3) remark(struct store *s, const char *fmt, ...)
 	va_end(ap);
 }
 
-/* Take the store for this process, and leave our number for those who come. */
-static int
-take_lock(struct store *s, struct err *err)
+int
+store_lock(struct fs *fs, struct fs_file **out, struct err *err)
 {
 	char text[32] = "", others[32] = "";
 	struct err ignored = ERR_INIT;
+	struct fs_file *f;
 	size_t got = 0;
 
-	if (fs_open(s->fs, LOCK_NAME, FS_WRITE | FS_CREATE, &s->lock_file, err) != 0)
+	if (fs_open(fs, LOCK_NAME, FS_WRITE | FS_CREATE, &f, err) != 0)
 		return -1;
-	if (fs_lock(s->lock_file, err) != 0) {
-		if (err->code != ERR_BUSY)
-			return -1;
-		(void)fs_pread(
-		    s->lock_file, others, sizeof(others) - 1, 0, &got, &ignored);
-		others[strcspn(others, "\n")] = '\0';
-		err_clear(err);
-		return err_set(err, ERR_BUSY, "the store is in use by process %s",
-		    others[0] != '\0' ? others : "(unknown)");
+	if (fs_lock(f, err) != 0) {
+		if (err->code == ERR_BUSY) {
+			(void)fs_pread(f, others, sizeof(others) - 1, 0, &got, &ignored);
+			others[strcspn(others, "\n")] = '\0';
+			err_clear(err);
+			(void)err_set(err, ERR_BUSY, "the store is in use by process %s",
+			    others[0] != '\0' ? others : "(unknown)");
+		}
+		fs_close(f);
+		return -1;
 	}
 	(void)snprintf(text, sizeof(text), "%ld\n", (long)getpid());
 	/* For people only: failing to write it harms nothing. */
-	if (fs_truncate(s->lock_file, 0, &ignored) == 0)
-		(void)fs_pwrite(s->lock_file, text, strlen(text), 0, &ignored);
+	if (fs_truncate(f, 0, &ignored) == 0)
+		(void)fs_pwrite(f, text, strlen(text), 0, &ignored);
+	*out = f;
 	return 0;
 }
 
@@ -333,7 +335,8 @@ open_all(struct store *s, const char *catalog, const struct store_options *o,
 	uint64_t cut = 0;
 	size_t len;
 
-	if (store_keys_load(s->fs, &s->of, err) != 0 || take_lock(s, err) != 0 ||
+	if (store_keys_load(s->fs, &s->of, err) != 0 ||
+	    store_lock(s->fs, &s->lock_file, err) != 0 ||
 	    store_space_open(s, o, err) != 0 ||
 	    journal_open(s->fs, s->of.store, s->of.journal, o->clock, &s->journal, &cut,
 		err) != 0 ||

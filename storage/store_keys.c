@@ -12,20 +12,46 @@
 
 #define FORMAT_NAME "format"
 #define UNFINISHED_NAME "format.unfinished"
-#define KEYS_NAME "keys"
-#define KEYS_LEN 88u
 #define FORMAT_MAX 4096u
 #define FEATURE_NAME_MAX 31u
 
 static const uint8_t keys_magic[8] = { 'H', 'F', 'K', 'E', 'Y', 'S', '1', '\n' };
 
-static void
-derive(struct store_keys_of *k)
+void
+store_keys_derive(struct store_keys_of *k)
 {
 	blake3_derive_key(
 	    "holdfast store v1: journal", k->master, sizeof(k->master), k->journal, 32);
 	blake3_derive_key(
 	    "holdfast store v1: wrapping", k->master, sizeof(k->master), k->wrapping, 32);
+}
+
+/* --------------------------------------------------------------------- bytes -- */
+
+void
+store_keys_encode(const struct store_keys_of *k, uint8_t b[STORE_KEYS_LEN])
+{
+	memcpy(b, keys_magic, 8);
+	memcpy(b + 8, k->store, 16);
+	memcpy(b + 24, k->master, 32);
+	blake3(b, 56, NULL, b + 56, 32);
+}
+
+int
+store_keys_decode(
+    const uint8_t *p, size_t len, struct store_keys_of *out, struct err *err)
+{
+	uint8_t hash[32];
+
+	if (len == STORE_KEYS_LEN)
+		blake3(p, 56, NULL, hash, sizeof(hash));
+	if (len != STORE_KEYS_LEN || memcmp(p, keys_magic, 8) != 0 ||
+	    memcmp(hash, p + 56, 32) != 0)
+		return err_set(err, ERR_CORRUPT, "keys: damaged");
+	memcpy(out->store, p + 8, 16);
+	memcpy(out->master, p + 24, 32);
+	store_keys_derive(out);
+	return 0;
 }
 
 /* ------------------------------------------------------------------- making -- */
@@ -39,9 +65,9 @@ static int
 list_one(void *arg, const char *name)
 {
 	/* lost+found: someone made a file system for the store. */
-	static const char *const ours[] = { KEYS_NAME, KEYS_NAME ".new", "journal",
-		"journal.new", "journal.head", "journal.head.new", "packs", "index",
-		"lock", "lost+found" };
+	static const char *const ours[] = { STORE_KEYS_NAME, STORE_KEYS_NAME ".new",
+		"journal", "journal.new", "journal.head", "journal.head.new", "packs",
+		"index", "lock", "lost+found" };
 	struct listing *l = arg;
 
 	if (strcmp(name, UNFINISHED_NAME) == 0) {
@@ -79,7 +105,7 @@ store_keys_begin(struct fs *fs, struct store_keys_of *out, struct err *err)
 {
 	char text[128], hex[2 * sizeof(out->store) + 1];
 	struct listing l = { 0 };
-	uint8_t b[KEYS_LEN];
+	uint8_t b[STORE_KEYS_LEN];
 	int failed;
 
 	if (fs_list(fs, ".", list_one, &l, err) < 0)
@@ -91,7 +117,7 @@ store_keys_begin(struct fs *fs, struct store_keys_of *out, struct err *err)
 		return err_set(err, ERR_IO, "no random numbers");
 	randombytes_buf(out->store, sizeof(out->store));
 	randombytes_buf(out->master, sizeof(out->master));
-	derive(out);
+	store_keys_derive(out);
 
 	(void)sodium_bin2hex(hex, sizeof(hex), out->store, sizeof(out->store));
 	(void)snprintf(text, sizeof(text), "holdfast store\nversion %u\nid %s\nend\n",
@@ -100,11 +126,8 @@ store_keys_begin(struct fs *fs, struct store_keys_of *out, struct err *err)
 	if (write_new(fs, UNFINISHED_NAME, text, strlen(text), err) != 0)
 		return -1;
 
-	memcpy(b, keys_magic, 8);
-	memcpy(b + 8, out->store, 16);
-	memcpy(b + 24, out->master, 32);
-	blake3(b, 56, NULL, b + 56, 32);
-	failed = fs_replace(fs, ".", KEYS_NAME, b, sizeof(b), err) != 0;
+	store_keys_encode(out, b);
+	failed = fs_replace(fs, ".", STORE_KEYS_NAME, b, sizeof(b), err) != 0;
 	sodium_memzero(b, sizeof(b));
 	return failed ? -1 : 0;
 }
@@ -171,8 +194,8 @@ parse_format(const char *text, uint8_t store[16], struct err *err)
 	return check_features(text + strlen(again), err);
 }
 
-static int
-load_format(struct fs *fs, uint8_t store[16], struct err *err)
+int
+store_keys_format(struct fs *fs, uint8_t store[16], struct err *err)
 {
 	struct buf b = BUF_INIT(FORMAT_MAX);
 	char text[FORMAT_MAX + 1];
@@ -199,28 +222,21 @@ load_format(struct fs *fs, uint8_t store[16], struct err *err)
 int
 store_keys_load(struct fs *fs, struct store_keys_of *out, struct err *err)
 {
-	struct buf b = BUF_INIT(KEYS_LEN);
-	uint8_t store[16], hash[32];
+	struct buf b = BUF_INIT(STORE_KEYS_LEN);
+	uint8_t store[16];
 	int failed = 0;
 
 	if (sodium_init() < 0)
 		return err_set(err, ERR_IO, "no random numbers");
-	if (load_format(fs, store, err) != 0)
+	if (store_keys_format(fs, store, err) != 0)
 		return -1;
-	if (fs_slurp(fs, KEYS_NAME, &b, err) != 0)
+	if (fs_slurp(fs, STORE_KEYS_NAME, &b, err) != 0)
 		failed = err_context(err, "without its keys the store cannot be opened");
-	if (!failed && b.len == KEYS_LEN)
-		blake3(b.p, 56, NULL, hash, sizeof(hash));
-	if (!failed && (b.len != KEYS_LEN || memcmp(b.p, keys_magic, 8) != 0 ||
-			   memcmp(hash, b.p + 56, 32) != 0))
-		failed = err_set(err, ERR_CORRUPT, "keys: damaged");
-	if (!failed && memcmp(b.p + 8, store, 16) != 0)
+	failed = failed || store_keys_decode(b.p, b.len, out, err) != 0;
+	if (!failed && memcmp(out->store, store, 16) != 0)
 		failed = err_set(err, ERR_CORRUPT, "keys: of another store");
-	if (!failed) {
-		memcpy(out->store, store, 16);
-		memcpy(out->master, b.p + 24, 32);
-		derive(out);
-	}
+	if (failed)
+		sodium_memzero(out, sizeof(*out));
 	if (b.p != NULL)
 		sodium_memzero(b.p, b.len);
 	buf_free(&b);

@@ -18,6 +18,8 @@ struct fs;
 struct journal_secret;
 
 #define STORE_FORMAT_VERSION 1u
+#define STORE_KEYS_NAME "keys"
+#define STORE_KEYS_LEN 88u /* Of that file. */
 
 struct store_keys_of {
 	uint8_t store[16]; /* The store's id. */
@@ -42,6 +44,17 @@ int store_keys_finish(struct fs *fs, struct err *err);
  * ERR_CORRUPT.
  */
 int store_keys_load(struct fs *fs, struct store_keys_of *out, struct err *err);
+
+/* `format` alone: the store's id.  Errors as above. */
+int store_keys_format(struct fs *fs, uint8_t store[16], struct err *err);
+
+/* Make `journal` and `wrapping` of `master`. */
+void store_keys_derive(struct store_keys_of *k);
+
+/* The bytes of a `keys` file, and back: ERR_CORRUPT. */
+void store_keys_encode(const struct store_keys_of *k, uint8_t b[STORE_KEYS_LEN]);
+int store_keys_decode(
+    const uint8_t *p, size_t len, struct store_keys_of *out, struct err *err);
 
 /* Wrap `len` bytes (at most STORE_BLOB_MAX) as the secret called `name`, and back. */
 int store_keys_wrap(const struct store_keys_of *k, const char *name, const uint8_t *p,

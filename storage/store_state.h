@@ -93,6 +93,12 @@ int store_open_fs(struct fs *fs, const char *catalog, int64_t (*clock)(void),
     struct store **out, struct err *err);
 
 /*
+ * Take the store for this process, and leave our number for those who come; until
+ * the file is closed.  ERR_BUSY names the holder.
+ */
+int store_lock(struct fs *fs, struct fs_file **out, struct err *err);
+
+/*
  * Append to the journal and let the catalog follow.  0 once it is durable: what
  * keeps the catalog from following is for the next question to report.
  */

@@ -24,6 +24,7 @@
 #include "proto/net/channel.h"
 #include "proto/tls/cert.h"
 #include "proto/wire/msg.h"
+#include "storage/store_escrow.h"
 
 struct tls_config;
 
@@ -143,6 +144,23 @@ int cli_show(struct cli *c, int argc, char **argv);
 int cli_restore(struct cli *c, int argc, char **argv);
 int cli_verify(struct cli *c, int argc, char **argv);
 int cli_stats(struct cli *c, int argc, char **argv);
+int cli_catalog(struct cli *c, int argc, char **argv);
+int cli_index(struct cli *c, int argc, char **argv);
+int cli_keys(struct cli *c, int argc, char **argv);
+
+/* --------------------------------------------------------------- cli_keys.c -- */
+
+/* The line in `file` ("-": standard input), or asked for, twice if wished. */
+int cli_passphrase(const char *file, int twice, char out[ESCROW_PASSPHRASE_MAX + 2],
+    struct err *err);
+
+/* The master key in an escrow file or a copy of a `keys` file. */
+int cli_keys_read(const char *path, const char *passphrase_file,
+    struct store_keys_of *out, struct err *err);
+
+/* Read them from `from` and make them those of the store in `dir`, if they are. */
+int cli_keys_import(const char *dir, const char *from, const char *passphrase_file,
+    struct err *err);
 
 /* The points that match, newest first; `each` as for cli_each(). */
 int cli_fetch_points(struct cli *c, const char *host, uint64_t sequence, uint32_t limit,

@@ -53,6 +53,19 @@ static const struct cli_command commands[] = {
 	    "every\n"
 	    "point is whole.  Exit 1 if anything is bad.\n",
 	    cli_verify },
+	{ "keys", "export|import DIR FILE [--plain] [--passphrase-file FILE]",
+	    "keep the store's master key elsewhere, and bring it back",
+	    "On the server itself.  Export seals the key of the store in DIR by a "
+	    "passphrase\n"
+	    "into FILE; --plain does not seal.  Import puts it into a store that lost "
+	    "its own.\n"
+	    "The passphrase is asked for, or is the first line of --passphrase-file (-: "
+	    "standard\ninput).\n",
+	    cli_keys },
+	{ "catalog", "rebuild DIR", "make the catalog anew from the journal",
+	    "On the server itself, while holdfastd is stopped.\n", cli_catalog },
+	{ "index", "rebuild DIR", "make the index anew from the packs",
+	    "On the server itself, while holdfastd is stopped.\n", cli_index },
 	{ "stats", "[--json]", "what the store holds", "", cli_stats },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -29,6 +29,7 @@
 #include "storage/index.h"
 #include "storage/journal.h"
 #include "storage/pack_format.h"
+#include "storage/store_escrow.h"
 
 #define GOLDEN_DIR "tests/golden/v1/"
 #define GOLDEN_MAX (8u * 1024 * 1024)
@@ -678,6 +679,39 @@ struct golden_item {
 	int once; /* Not made again: zstd's bytes are its own. */
 };
 
+/* -------------------------------------------------------------------- escrow -- */
+
+#define GOLDEN_PASSPHRASE "a golden passphrase"
+
+static inline void
+golden_escrow(struct buf *out)
+{
+	static const struct escrow_cost cost = { 2, ESCROW_MEMORY_MIN };
+	struct store_keys_of k;
+
+	memcpy(k.store, golden_store, sizeof(k.store));
+	memcpy(k.master, golden_master, sizeof(k.master));
+	buf_clear(out);
+	GOLDEN_MUST(escrow_seal(
+	    &k, GOLDEN_PASSPHRASE, strlen(GOLDEN_PASSPHRASE), &cost, out, &err));
+}
+
+/* The payload of a record that `journal` has none of. */
+static inline void
+golden_record_key(struct buf *out)
+{
+	struct journal_event *e = calloc(1, sizeof(*e));
+
+	assert(e != NULL);
+	e->type = JOURNAL_KEY;
+	e->u.key.what = STORE_ESCROW_SEALED;
+	memset(e->u.key.check, 0xc5, sizeof(e->u.key.check));
+	memcpy(e->u.key.who, "admin", 6);
+	buf_clear(out);
+	GOLDEN_MUST(journal_encode(e, out, &err));
+	free(e);
+}
+
 /* In the order in which they are made: packs need groups. */
 static const struct golden_item golden_items[] = {
 	{ "group-raw", golden_group_raw, 0 },
@@ -699,6 +733,8 @@ static const struct golden_item golden_items[] = {
 	{ "journal", golden_journal, 0 },
 	{ "journal.head", golden_journal_head, 0 },
 	{ "journal-retention", golden_journal_retention, 0 },
+	{ "escrow", golden_escrow, 1 },
+	{ "record-23", golden_record_key, 0 },
 };
 
 #define GOLDEN_ITEMS (sizeof(golden_items) / sizeof(golden_items[0]))

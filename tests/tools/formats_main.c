@@ -16,6 +16,7 @@
 #include "proto/tls/tls.h"
 #include "storage/index_run.h"
 #include "storage/index_view.h"
+#include "storage/store_escrow.h"
 #include "storage/store_keys.h"
 #include "tests/golden/golden_wire.h"
 
@@ -455,6 +456,39 @@ parse_journal_header(uint8_t *p, size_t len, struct err *err)
 }
 
 static void
+tell_escrow(void)
+{
+	static const struct escrow_cost cost = { 3, ESCROW_MEMORY_MIN };
+	struct buf b = BUF_INIT(ESCROW_LEN_MAX);
+	struct store_keys_of k;
+
+	memcpy(k.store, id16, sizeof(k.store));
+	memcpy(k.master, golden_master, sizeof(k.master));
+	GOLDEN_MUST(escrow_seal(
+	    &k, GOLDEN_PASSPHRASE, strlen(GOLDEN_PASSPHRASE), &cost, &b, &err));
+	begin("Escrow", 0, b.p, b.len);
+	var("s", b.len - 84 - 32);
+	bytes("store's id", id16, 16);
+	at("required", 24, 4);
+	at("optional", 28, 4);
+	value("passes", cost.passes);
+	value("memory", cost.memory_kib);
+	at("salt", 40, 16);
+	at("nonce", 56, 24);
+	value("length", b.len - 84 - 32);
+	at("sealed", 84, b.len - 84 - 32);
+	at("hash", b.len - 32, 32);
+	limit("passes", ESCROW_PASSES_MAX);
+	limit("memory", ESCROW_MEMORY_MIN);
+	limit("memory", ESCROW_MEMORY_MAX);
+	limit("length", b.len - 84 - 32);
+	limit("length", b.len - 84 - 32 + ESCROW_FIELDS_MAX);
+	text("FORMAT.md", ESCROW_PASSPHRASE_MIN, "a passphrase");
+	text("FORMAT.md", ESCROW_PASSPHRASE_MAX, "a passphrase");
+	buf_free(&b);
+}
+
+static void
 tell_journal(void)
 {
 	struct journal_place start = { 0 }, place;
@@ -468,6 +502,8 @@ tell_journal(void)
 	bytes("store's id", golden_store, 16);
 	bytes("master key", golden_master, 32);
 	at("hash", 56, 32);
+
+	tell_escrow();
 
 	journal_file_header(id16, 0xa1b2c3d4, header, &start);
 	begin("Journal header", JOURNAL_FILE_HEADER_LEN, header, sizeof(header));

@@ -277,6 +277,19 @@ format_and_keys_are_read(void **state)
 	assert_memory_equal(keys.journal, journal, 32);
 }
 
+static void
+an_escrow_file_is_read(void **state)
+{
+	struct world *w = *state;
+	struct store_keys_of keys;
+
+	golden_read("escrow", &w->file);
+	ok(escrow_unseal(w->file.p, w->file.len, GOLDEN_PASSPHRASE,
+	    strlen(GOLDEN_PASSPHRASE), &keys, &w->err));
+	assert_memory_equal(keys.store, golden_store, 16);
+	assert_memory_equal(keys.master, golden_master, 32);
+}
+
 /* ------------------------------------------------------------------ journal -- */
 
 struct reading {
@@ -430,6 +443,7 @@ main(void)
 		TEST(packs_are_read_and_recovered),
 		TEST(the_index_finds_what_it_did),
 		TEST(format_and_keys_are_read),
+		TEST(an_escrow_file_is_read),
 		TEST(every_type_of_record_says_what_it_did),
 		TEST(every_message_is_read_and_written_as_it_was),
 		TEST(raw_frames_carry_what_they_did),
