@@ -91,7 +91,7 @@ static void ERR_PRINTF(2, 3) remark(struct store *s, const char *fmt, ...)
 }
 
 int
-store_lock(struct fs *fs, struct fs_file **out, struct err *err)
+store_take(struct fs *fs, struct fs_file **out, struct err *err)
 {
 	char text[32] = "", others[32] = "";
 	struct err ignored = ERR_INIT;
@@ -336,7 +336,7 @@ open_all(struct store *s, const char *catalog, const struct store_options *o,
 	size_t len;
 
 	if (store_keys_load(s->fs, &s->of, err) != 0 ||
-	    store_lock(s->fs, &s->lock_file, err) != 0 ||
+	    store_take(s->fs, &s->lock_file, err) != 0 ||
 	    store_space_open(s, o, err) != 0 ||
 	    journal_open(s->fs, s->of.store, s->of.journal, o->clock, &s->journal, &cut,
 		err) != 0 ||

@@ -83,7 +83,7 @@ store_drop_caches(struct fs *fs, unsigned caches, struct err *err)
 
 	if (store_keys_load(fs, &of, err) != 0)
 		return -1;
-	failed = store_lock(fs, &lock, err) != 0 ||
+	failed = store_take(fs, &lock, err) != 0 ||
 		 journal_open(fs, of.store, of.journal, NULL, &j, NULL, err) != 0;
 	journal_close(j);
 	sodium_memzero(&of, sizeof(of));

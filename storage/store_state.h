@@ -96,7 +96,7 @@ int store_open_fs(struct fs *fs, const char *catalog, int64_t (*clock)(void),
  * Take the store for this process, and leave our number for those who come; until
  * the file is closed.  ERR_BUSY names the holder.
  */
-int store_lock(struct fs *fs, struct fs_file **out, struct err *err);
+int store_take(struct fs *fs, struct fs_file **out, struct err *err);
 
 /*
  * Append to the journal and let the catalog follow.  0 once it is durable: what

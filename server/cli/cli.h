@@ -24,7 +24,7 @@
 #include "proto/net/channel.h"
 #include "proto/tls/cert.h"
 #include "proto/wire/msg.h"
-#include "storage/store_escrow.h"
+#include "storage/escrow.h"
 
 struct tls_config;
 

@@ -11,6 +11,7 @@
 
 #include "proto/base/buf.h"
 #include "storage/fs.h"
+#include "storage/escrow.h"
 #include "storage/store_escrow.h"
 #include "storage/store_keys.h"
 
@@ -224,7 +225,7 @@ cli_keys_import(
 	int rc;
 
 	rc = cli_keys_read(from, passphrase_file, &of, err) != 0 ||
-	     fs_open_dir(dir, &fs, err) != 0 || escrow_import(fs, &of, err) != 0;
+	     fs_open_dir(dir, &fs, err) != 0 || store_escrow_import(fs, &of, err) != 0;
 	fs_free(fs);
 	sodium_memzero(&of, sizeof(of));
 	return rc ? -1 : 0;

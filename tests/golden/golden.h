@@ -25,6 +25,7 @@
 #include "proto/chunk/group_format.h"
 #include "proto/chunk/tree.h"
 #include "proto/chunk/tree_format.h"
+#include "storage/escrow.h"
 #include "storage/fs_fault.h"
 #include "storage/index.h"
 #include "storage/journal.h"

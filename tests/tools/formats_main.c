@@ -16,7 +16,7 @@
 #include "proto/tls/tls.h"
 #include "storage/index_run.h"
 #include "storage/index_view.h"
-#include "storage/store_escrow.h"
+#include "storage/escrow.h"
 #include "storage/store_keys.h"
 #include "tests/golden/golden_wire.h"
 

@@ -5,6 +5,7 @@
 #include "storage/fs.h"
 #include "storage/fs_fault.h"
 #include "storage/journal.h"
+#include "storage/escrow.h"
 #include "storage/store_escrow.h"
 #include "tests/unit/storage/store_rig.h"
 
@@ -155,16 +156,16 @@ test_only_its_own_keys_are_put_back_into_a_store(void **state)
 	assert_int_equal(store_open(a, &s, &err), -1);
 	assert_int_equal(err.code, ERR_NOTFOUND);
 	err_clear(&err);
-	assert_int_equal(escrow_import(fa, &other, &err), -1);
+	assert_int_equal(store_escrow_import(fa, &other, &err), -1);
 	assert_int_equal(err.code, ERR_DENIED);
 	err_clear(&err);
 	/* The right store by its id, another key: the journal shows it. */
 	forged = other;
 	memcpy(forged.store, own.store, sizeof(own.store));
-	assert_int_equal(escrow_import(fa, &forged, &err), -1);
+	assert_int_equal(store_escrow_import(fa, &forged, &err), -1);
 	assert_int_equal(err.code, ERR_DENIED);
 	err_clear(&err);
-	rig_ok(escrow_import(fa, &own, &err), &err);
+	rig_ok(store_escrow_import(fa, &own, &err), &err);
 	rig_ok(store_open(a, &s, &err), &err);
 	store_close(s);
 	fs_free(fa);
