@@ -55,20 +55,23 @@ index_add(struct index *ix, const struct pack_entry *entries, size_t n, struct e
 	int ret;
 
 	(void)pthread_mutex_lock(&ix->lock);
-	if ((ret = admit(ix, entries, n, err)) == 0) {
-		(void)pthread_rwlock_wrlock(&ix->tables);
-		ret = index_table_reserve(ix->active, n, err);
-		for (size_t i = 0; ret == 0 && i < n; i++) {
+	ret = admit(ix, entries, n, err) != 0 || index_work_reserve(ix, n, err) != 0 ? -1
+										     : 0;
+	for (size_t i = 0; ret == 0 && i < n;) {
+		size_t end = n - i < INDEX_HOLD ? n : i + INDEX_HOLD;
+
+		index_work_hold(ix);
+		for (; i < end; i++) {
 			if (o == NULL || o->pack != entries[i].loc.pack)
 				o = index_work_open_pack(ix, entries[i].loc.pack);
 			index_run_encode(&entries[i], e);
 			o->count += (uint32_t)index_table_add(ix->active, e);
 		}
-		(void)pthread_rwlock_unlock(&ix->tables);
-		/* Without memory for another table this one just grows. */
-		if (ret == 0 && index_work_due(ix))
-			(void)index_work_freeze(ix, &ignored);
+		index_work_let_go(ix);
 	}
+	/* Without memory for another table this one just grows. */
+	if (ret == 0 && index_work_due(ix))
+		(void)index_work_freeze(ix, &ignored);
 	(void)pthread_mutex_unlock(&ix->lock);
 	return ret;
 }
@@ -253,6 +256,7 @@ index_stats(struct index *ix, struct index_stats *out)
 	(void)pthread_rwlock_unlock(&ix->tables);
 	out->flushes = ix->flushes;
 	out->merges = ix->merges;
+	out->most_held = ix->most_held;
 	(void)pthread_mutex_unlock(&ix->lock);
 	out->entries = out->mem_entries;
 	out->runs = v->n_runs;
@@ -264,5 +268,6 @@ index_stats(struct index *ix, struct index_stats *out)
 	}
 	for (uint32_t i = 0; i < v->covered.n; i++)
 		out->packs += v->covered.r[i].last - v->covered.r[i].first + 1;
+	out->ram += index_view_ram(v);
 	index_view_unref(v);
 }

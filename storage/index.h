@@ -124,12 +124,13 @@ int index_release(struct index *ix, uint32_t no, uint32_t offset, struct err *er
 struct index_stats {
 	uint64_t entries;     /* In memory and runs; dead ones and copies count. */
 	uint64_t mem_entries; /* Of them not yet in a run. */
-	uint64_t ram;	      /* Bytes: tables, filters, fences. */
+	uint64_t ram;	      /* Bytes: tables, filters, fences, sets of packs. */
 	uint64_t disk;	      /* Bytes of runs. */
 	uint32_t runs;
 	uint32_t packs;		  /* Covered by runs. */
 	uint32_t quarantined;	  /* Groups. */
 	uint64_t flushes, merges; /* Since it was opened. */
+	uint64_t most_held;	  /* Most entries added while look-ups waited. */
 };
 
 void index_stats(struct index *ix, struct index_stats *out);

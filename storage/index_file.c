@@ -12,6 +12,12 @@
 /* Blocks read or written at once by merges: 256 KiB. */
 #define AHEAD 64u
 
+/*
+ * Blocks written between syncs: 16 MiB.  All of a merge at its end would stand
+ * before every other sync of the disk, and before reads.
+ */
+#define SYNC_BLOCKS 4096u
+
 void
 index_run_name(uint32_t no, char *out)
 {
@@ -52,7 +58,8 @@ uint64_t
 index_run_ram(const struct index_run *r)
 {
 	return sizeof(*r) + (uint64_t)r->f.blocks * INDEX_FENCE_LEN +
-	       (uint64_t)r->f.lines * INDEX_LINE_LEN;
+	       (uint64_t)r->f.lines * INDEX_LINE_LEN +
+	       (r->f.blocks / 32 + 1) * sizeof(*r->known);
 }
 
 uint64_t
@@ -293,6 +300,7 @@ struct index_run_writer {
 	uint8_t *blocks;       /* AHEAD of them. */
 	uint32_t ready;	       /* Sealed blocks in blocks[]. */
 	uint32_t count;	       /* Entries in the block behind them. */
+	uint32_t synced;       /* Blocks of the file. */
 	uint32_t fences_cap;
 	uint64_t most;
 };
@@ -362,7 +370,10 @@ push_blocks(struct index_run_writer *w, struct err *err)
 		err) != 0)
 		return -1;
 	w->ready = 0;
-	return 0;
+	if (w->run->f.blocks - w->synced < SYNC_BLOCKS)
+		return 0;
+	w->synced = w->run->f.blocks;
+	return fs_datasync(w->run->file, err);
 }
 
 static int

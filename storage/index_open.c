@@ -16,6 +16,8 @@
 static void
 tear_down(struct index *ix)
 {
+	struct index_view *v;
+
 	if (ix->started) {
 		(void)pthread_mutex_lock(&ix->lock);
 		ix->stop = 1;
@@ -26,6 +28,10 @@ tear_down(struct index *ix)
 	index_table_free(ix->active);
 	index_table_free(ix->frozen);
 	index_view_unref(ix->view);
+	while ((v = ix->retired) != NULL) {
+		ix->retired = v->next;
+		index_view_unref(v);
+	}
 	free(ix->open);
 	free(ix->done.p);
 	free(ix->frozen_done.p);

@@ -6,7 +6,7 @@
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 
-#define FIRST_CAP 1024u
+#define FIRST_SLOTS 2048u
 #define NUMBER 0xffffffu
 
 struct index_table *
@@ -16,12 +16,9 @@ index_table_new(void)
 
 	if (t == NULL)
 		return NULL;
-	t->cap = FIRST_CAP;
-	t->mask = 2 * FIRST_CAP - 1;
-	t->entries = malloc((size_t)t->cap * INDEX_ENTRY_LEN);
-	t->slots = calloc((size_t)t->mask + 1, sizeof(*t->slots));
-	if (t->entries == NULL || t->slots == NULL) {
-		index_table_free(t);
+	t->mask = FIRST_SLOTS - 1;
+	if ((t->slots = calloc(FIRST_SLOTS, sizeof(*t->slots))) == NULL) {
+		free(t);
 		return NULL;
 	}
 	return t;
@@ -32,7 +29,8 @@ index_table_free(struct index_table *t)
 {
 	if (t == NULL)
 		return;
-	free(t->entries);
+	for (uint32_t i = 0; i < t->n_pieces; i++)
+		free(t->pieces[i]);
 	free(t->slots);
 	free(t);
 }
@@ -40,15 +38,15 @@ index_table_free(struct index_table *t)
 uint64_t
 index_table_ram(const struct index_table *t)
 {
-	return sizeof(*t) + (uint64_t)t->cap * INDEX_ENTRY_LEN +
+	return sizeof(*t) + (uint64_t)t->n_pieces * INDEX_PIECE * INDEX_ENTRY_LEN +
 	       ((uint64_t)t->mask + 1) * sizeof(*t->slots);
 }
 
 /* Slot and tag come from other bytes of the id than order and filters. */
 static uint32_t
-slot_of(const struct index_table *t, const uint8_t *id)
+hash_of(const uint8_t *id)
 {
-	return load_le32(id + 24) & t->mask;
+	return load_le32(id + 24);
 }
 
 static uint32_t
@@ -57,42 +55,64 @@ tag_of(const uint8_t *id)
 	return (uint32_t)id[28] << 24;
 }
 
+/* All entries into `more`, which reads only what adding changes. */
 static void
-enter(struct index_table *t, uint32_t number)
+enter_all(const struct index_table *t, const struct index_slots *more)
 {
-	const uint8_t *id = index_table_entry(t, number);
-	uint32_t s = slot_of(t, id);
+	for (uint32_t i = 0; i < t->count; i++) {
+		const uint8_t *id = index_table_entry(t, i);
+		uint32_t s = hash_of(id) & more->mask;
 
-	while (t->slots[s] != 0)
-		s = (s + 1) & t->mask;
-	t->slots[s] = tag_of(id) | (number + 1);
+		while (more->slots[s] != 0)
+			s = (s + 1) & more->mask;
+		more->slots[s] = tag_of(id) | (i + 1);
+	}
 }
 
 int
-index_table_reserve(struct index_table *t, size_t n, struct err *err)
+index_table_prepare(
+    struct index_table *t, size_t n, struct index_slots *more, struct err *err)
 {
-	uint32_t cap = t->cap, *slots;
-	uint8_t *entries;
+	size_t want = t->count + n, slots = (size_t)t->mask + 1;
 
-	if (n > INDEX_TABLE_MAX - t->count)
+	more->slots = NULL;
+	if (want > INDEX_TABLE_MAX)
 		return err_set(err, ERR_LIMIT,
 		    "more than %u index entries wait to be written", INDEX_TABLE_MAX);
-	while (cap < t->count + n)
-		cap *= 2;
-	if (cap == t->cap)
+	for (; (size_t)t->n_pieces * INDEX_PIECE < want; t->n_pieces++)
+		if ((t->pieces[t->n_pieces] =
+			    malloc((size_t)INDEX_PIECE * INDEX_ENTRY_LEN)) == NULL)
+			return err_set(
+			    err, ERR_NOMEM, "no memory for %zu index entries", want);
+	if (2 * want <= slots)
 		return 0;
-	if ((entries = realloc(t->entries, (size_t)cap * INDEX_ENTRY_LEN)) == NULL)
-		return err_set(err, ERR_NOMEM, "no memory for %u index entries", cap);
-	t->entries = entries;
-	if ((slots = calloc(2 * (size_t)cap, sizeof(*slots))) == NULL)
-		return err_set(err, ERR_NOMEM, "no memory for %u index entries", cap);
-	free(t->slots);
-	t->slots = slots;
-	t->mask = 2 * cap - 1;
-	t->cap = cap;
-	for (uint32_t i = 0; i < t->count; i++)
-		enter(t, i);
+	while (2 * want > slots)
+		slots *= 2;
+	if ((more->slots = calloc(slots, sizeof(*more->slots))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for %zu index entries", want);
+	more->mask = (uint32_t)(slots - 1);
+	t->steps += t->count;
+	enter_all(t, more);
 	return 0;
+}
+
+void
+index_table_take(struct index_table *t, struct index_slots *more)
+{
+	struct index_slots old = { t->slots, t->mask };
+
+	if (more->slots == NULL)
+		return;
+	t->slots = more->slots;
+	t->mask = more->mask;
+	*more = old;
+}
+
+void
+index_table_drop(struct index_slots *more)
+{
+	free(more->slots);
+	more->slots = NULL;
 }
 
 int
@@ -100,12 +120,15 @@ index_table_add(struct index_table *t, const uint8_t entry[INDEX_ENTRY_LEN])
 {
 	uint32_t tag = tag_of(entry), s;
 
-	for (s = slot_of(t, entry); t->slots[s] != 0; s = (s + 1) & t->mask)
+	t->steps++;
+	for (s = hash_of(entry) & t->mask; t->slots[s] != 0; s = (s + 1) & t->mask)
 		if ((t->slots[s] & ~NUMBER) == tag &&
 		    memcmp(index_table_entry(t, (t->slots[s] & NUMBER) - 1), entry,
 			INDEX_ENTRY_LEN) == 0)
 			return 0;
-	memcpy(t->entries + (size_t)t->count * INDEX_ENTRY_LEN, entry, INDEX_ENTRY_LEN);
+	memcpy(t->pieces[t->count / INDEX_PIECE] +
+		   (size_t)(t->count % INDEX_PIECE) * INDEX_ENTRY_LEN,
+	    entry, INDEX_ENTRY_LEN);
 	t->count++;
 	t->slots[s] = tag | t->count;
 	return 1;
@@ -114,7 +137,7 @@ index_table_add(struct index_table *t, const uint8_t entry[INDEX_ENTRY_LEN])
 void
 index_table_prefetch(const struct index_table *t, const struct chunk_id *id)
 {
-	__builtin_prefetch(&t->slots[slot_of(t, id->b)]);
+	__builtin_prefetch(&t->slots[hash_of(id->b) & t->mask]);
 }
 
 int
@@ -124,7 +147,8 @@ index_table_find(const struct index_table *t, const struct chunk_id *id,
 {
 	uint32_t tag = tag_of(id->b);
 
-	for (uint32_t s = slot_of(t, id->b); t->slots[s] != 0; s = (s + 1) & t->mask) {
+	for (uint32_t s = hash_of(id->b) & t->mask; t->slots[s] != 0;
+	     s = (s + 1) & t->mask) {
 		const uint8_t *e;
 
 		if ((t->slots[s] & ~NUMBER) != tag)
@@ -155,25 +179,25 @@ compare_keys(const void *va, const void *vb)
 	return index_run_order(a->entry, b->entry);
 }
 
-uint32_t *
+const uint8_t **
 index_table_sort(const struct index_table *t)
 {
 	struct key *keys = malloc(((size_t)t->count + 1) * sizeof(*keys));
-	uint32_t *order = malloc(((size_t)t->count + 1) * sizeof(*order));
+	const uint8_t **order = (const uint8_t **)(void *)keys, **less;
 
-	if (keys == NULL || order == NULL) {
-		free(keys);
-		free(order);
+	if (keys == NULL)
 		return NULL;
-	}
 	for (uint32_t i = 0; i < t->count; i++) {
 		keys[i].entry = index_table_entry(t, i);
 		keys[i].prefix = index_run_prefix(keys[i].entry);
 	}
 	qsort(keys, t->count, sizeof(*keys), compare_keys);
-	for (uint32_t i = 0; i < t->count; i++)
-		order[i] =
-		    (uint32_t)((size_t)(keys[i].entry - t->entries) / INDEX_ENTRY_LEN);
-	free(keys);
-	return order;
+	/* In the same place: memory is what a full table is short of. */
+	for (uint32_t i = 0; i < t->count; i++) {
+		const uint8_t *entry = keys[i].entry;
+
+		memcpy(&order[i], &entry, sizeof(entry));
+	}
+	less = realloc(keys, ((size_t)t->count + 1) * sizeof(*less));
+	return less != NULL ? less : order;
 }

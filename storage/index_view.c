@@ -237,6 +237,14 @@ index_view_unref(struct index_view *v)
 	free(v);
 }
 
+uint64_t
+index_view_ram(const struct index_view *v)
+{
+	return sizeof(*v) +
+	       ((uint64_t)v->covered.cap + v->gone.cap) * sizeof(*v->covered.r) +
+	       (uint64_t)v->n_bad * sizeof(*v->bad);
+}
+
 static int
 compare_bad(const void *va, const void *vb)
 {

@@ -50,6 +50,7 @@ struct index_bad {
 
 struct index_view {
 	atomic_uint refs;
+	struct index_view *next;		/* Of those that were replaced. */
 	struct index_run *runs[INDEX_RUNS_MAX]; /* Newest last. */
 	uint32_t n_runs;
 	uint32_t next_run; /* Number for the next file. */
@@ -65,6 +66,9 @@ struct index_view *index_view_new(void);
 struct index_view *index_view_copy(const struct index_view *v);
 struct index_view *index_view_ref(struct index_view *v);
 void index_view_unref(struct index_view *v);
+
+/* Bytes of its own, without the runs. */
+uint64_t index_view_ram(const struct index_view *v);
 
 /* Put the group in or out of `bad`; ERR_LIMIT, ERR_NOMEM. */
 int index_view_set_bad(

@@ -85,17 +85,83 @@ index_work_view(struct index *ix)
 }
 
 void
-index_work_swap(struct index *ix, struct index_view *v)
+index_work_retire(struct index *ix, struct index_view *v)
 {
-	struct index_view *old;
+	v->next = ix->retired;
+	ix->retired = v;
+}
+
+/*
+ * Drop what was replaced and nobody uses.  A view that was replaced gains no
+ * references.  Non-zero if some are in use still.
+ */
+static int
+reap(struct index *ix)
+{
+	struct index_view *v, **at, *dead = NULL;
+	int left;
 
 	(void)pthread_mutex_lock(&ix->lock);
+	for (at = &ix->retired; (v = *at) != NULL;)
+		if (atomic_load(&v->refs) > 1)
+			at = &v->next;
+		else {
+			*at = v->next;
+			v->next = dead;
+			dead = v;
+		}
+	left = ix->retired != NULL;
+	(void)pthread_mutex_unlock(&ix->lock);
+	while ((v = dead) != NULL) {
+		dead = v->next;
+		index_view_unref(v);
+	}
+	return left;
+}
+
+void
+index_work_swap(struct index *ix, struct index_view *v)
+{
+	(void)pthread_mutex_lock(&ix->lock);
+	index_work_retire(ix, ix->view);
 	(void)pthread_rwlock_wrlock(&ix->tables);
-	old = ix->view;
 	ix->view = v;
 	(void)pthread_rwlock_unlock(&ix->tables);
+	(void)pthread_cond_signal(&ix->work);
 	(void)pthread_mutex_unlock(&ix->lock);
-	index_view_unref(old);
+}
+
+void
+index_work_hold(struct index *ix)
+{
+	(void)pthread_rwlock_wrlock(&ix->tables);
+	ix->held = ix->active->steps;
+}
+
+void
+index_work_let_go(struct index *ix)
+{
+	uint64_t held = ix->active->steps - ix->held;
+
+	if (held > ix->most_held)
+		ix->most_held = held;
+	(void)pthread_rwlock_unlock(&ix->tables);
+}
+
+int
+index_work_reserve(struct index *ix, size_t n, struct err *err)
+{
+	struct index_slots more;
+
+	if (index_table_prepare(ix->active, n, &more, err) != 0)
+		return -1;
+	if (more.slots != NULL) {
+		index_work_hold(ix);
+		index_table_take(ix->active, &more);
+		index_work_let_go(ix);
+		index_table_drop(&more);
+	}
+	return 0;
 }
 
 int
@@ -216,28 +282,25 @@ write_frozen(struct index *ix, const struct index_table *t, struct index_list *c
     struct index_run **out, struct err *err)
 {
 	struct index_run_writer *w = NULL;
-	uint32_t *order, n = 0;
+	const uint8_t **order;
 	int ret = -1;
 
 	*out = NULL;
+	for (uint32_t i = 0; i < t->count; i++)
+		if (index_work_listed(
+			&ix->frozen_open, pack_of(index_table_entry(t, i))) &&
+		    index_work_push(carried, i, err) != 0)
+			return -1;
+	if (carried->n == t->count)
+		return 0;
 	if ((order = index_table_sort(t)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to sort index entries");
-	for (uint32_t i = 0; i < t->count; i++) {
-		if (!index_work_listed(
-			&ix->frozen_open, pack_of(index_table_entry(t, order[i]))))
-			order[n++] = order[i];
-		else if (index_work_push(carried, order[i], err) != 0)
-			goto done;
-	}
-	if (n == 0) {
-		ret = 0;
+	if (index_run_writer_open(ix->fs, take_number(ix), ix->config.store,
+		t->count - carried->n, &w, err) != 0)
 		goto done;
-	}
-	if (index_run_writer_open(
-		ix->fs, take_number(ix), ix->config.store, n, &w, err) != 0)
-		goto done;
-	for (uint32_t i = 0; i < n; i++)
-		if (index_run_writer_add(w, index_table_entry(t, order[i]), err) != 0) {
+	for (uint32_t i = 0; i < t->count; i++)
+		if (!index_work_listed(&ix->frozen_open, pack_of(order[i])) &&
+		    index_run_writer_add(w, order[i], err) != 0) {
 			index_run_writer_abort(w);
 			goto done;
 		}
@@ -247,32 +310,43 @@ done:
 	return ret;
 }
 
+static void
+carry_one(struct index *ix, const uint8_t *e)
+{
+	struct index_open_pack *o;
+
+	if (!index_table_add(ix->active, e))
+		return;
+	if ((o = index_work_open_pack(ix, pack_of(e))) != NULL)
+		o->count++;
+	else
+		ix->ready++;
+}
+
 /*
- * Move the entries of packs that were open to the active table.  They are in
- * both for a moment, which nobody can see; if what follows fails, the next
- * attempt finds them moved.
+ * Move the entries of packs that were open to the active table.  For a while they
+ * are in both, which harms nobody; if what follows fails, the next attempt finds
+ * them moved.
  */
 static int
 carry(struct index *ix, const struct index_list *carried, struct err *err)
 {
-	int ret;
+	int ret = 0;
 
-	(void)pthread_mutex_lock(&ix->lock);
-	(void)pthread_rwlock_wrlock(&ix->tables);
-	ret = index_table_reserve(ix->active, carried->n, err);
-	for (uint32_t i = 0; ret == 0 && i < carried->n; i++) {
-		const uint8_t *e = index_table_entry(ix->frozen, carried->p[i]);
-		struct index_open_pack *o;
+	for (uint32_t i = 0; ret == 0 && i < carried->n;) {
+		uint32_t end = carried->n - i < INDEX_HOLD ? carried->n : i + INDEX_HOLD;
 
-		if (!index_table_add(ix->active, e))
-			continue;
-		if ((o = index_work_open_pack(ix, pack_of(e))) != NULL)
-			o->count++;
-		else
-			ix->ready++;
+		/* Who adds need not wait for all of it either. */
+		(void)pthread_mutex_lock(&ix->lock);
+		if ((ret = index_work_reserve(ix, end - i, err)) == 0) {
+			index_work_hold(ix);
+			for (; i < end; i++)
+				carry_one(
+				    ix, index_table_entry(ix->frozen, carried->p[i]));
+			index_work_let_go(ix);
+		}
+		(void)pthread_mutex_unlock(&ix->lock);
 	}
-	(void)pthread_rwlock_unlock(&ix->tables);
-	(void)pthread_mutex_unlock(&ix->lock);
 	return ret;
 }
 
@@ -285,7 +359,7 @@ install_frozen(struct index *ix, const struct index_list *carried, struct index_
     struct err *err)
 {
 	struct index_table *t = ix->frozen;
-	struct index_view *v, *old;
+	struct index_view *v;
 
 	if (carry(ix, carried, err) != 0 || (v = copy_view(ix, err)) == NULL)
 		return -1;
@@ -305,15 +379,14 @@ install_frozen(struct index *ix, const struct index_list *carried, struct index_
 		goto fail;
 
 	(void)pthread_mutex_lock(&ix->lock);
+	index_work_retire(ix, ix->view);
 	(void)pthread_rwlock_wrlock(&ix->tables);
-	old = ix->view;
 	ix->view = v;
 	ix->frozen = NULL;
 	(void)pthread_rwlock_unlock(&ix->tables);
 	ix->flushes++;
 	(void)pthread_cond_broadcast(&ix->moved);
 	(void)pthread_mutex_unlock(&ix->lock);
-	index_view_unref(old);
 	index_table_free(t);
 	return 0;
 fail:
@@ -432,6 +505,7 @@ pause_merge(struct merge *m)
 	for (;;) {
 		uint64_t ms = elapsed_ms(&m->began);
 
+		(void)reap(ix);
 		(void)pthread_mutex_lock(&ix->lock);
 		stop = ix->stop;
 		flush = ix->frozen != NULL && ix->err.code == ERR_NONE;
@@ -624,7 +698,14 @@ index_work_main(void *arg)
 		if (job == JOB_NONE) {
 			ix->merging = 0;
 			(void)pthread_cond_broadcast(&ix->moved);
-			(void)pthread_cond_wait(&ix->work, &ix->lock);
+			/* Nobody tells when the last look-up leaves an old view. */
+			if (ix->retired != NULL)
+				wait_ms(ix, 20);
+			else
+				(void)pthread_cond_wait(&ix->work, &ix->lock);
+			(void)pthread_mutex_unlock(&ix->lock);
+			(void)reap(ix);
+			(void)pthread_mutex_lock(&ix->lock);
 			continue;
 		}
 		ix->merging = job == JOB_MERGE;

@@ -56,7 +56,8 @@ struct index {
 	struct index_list frozen_done, frozen_open;
 	uint32_t next_run;
 	int stop, merging;
-	struct err err; /* Of the last attempt; ERR_NONE if it succeeded. */
+	struct index_view *retired; /* Replaced; the thread drops them. */
+	struct err err;		    /* Of the last attempt; ERR_NONE if it succeeded. */
 	uint64_t failures, flushes, merges;
 
 	/*
@@ -66,6 +67,7 @@ struct index {
 	pthread_rwlock_t tables;
 	struct index_table *active, *frozen;
 	struct index_view *view;
+	uint64_t held, most_held; /* Steps of the active table; see index_work_hold(). */
 };
 
 /* The thread. */
@@ -84,6 +86,24 @@ uint32_t index_work_pick(const struct index *ix, const struct index_view *v,
 
 /* Write the manifest for `v`; `install` is held. */
 int index_work_manifest(struct index *ix, const struct index_view *v, struct err *err);
+
+/*
+ * Around changing the content of `active`: look-ups wait meanwhile, so no more than
+ * INDEX_HOLD entries are added at a time.  Counts how many were.  `lock` is held.
+ */
+#define INDEX_HOLD 256u
+void index_work_hold(struct index *ix);
+void index_work_let_go(struct index *ix);
+
+/* Make room for `n` more entries in `active`; `lock` is held.  ERR_NOMEM, ERR_LIMIT. */
+int index_work_reserve(struct index *ix, size_t n, struct err *err);
+
+/*
+ * The view was replaced: look-ups may still use it.  The last reference is always
+ * the thread's, since closing the file of a merged run, of gigabytes perhaps, is
+ * not for who looks up.  `lock` is held.
+ */
+void index_work_retire(struct index *ix, struct index_view *v);
 
 /* A reference to the view of now. */
 struct index_view *index_work_view(struct index *ix);
