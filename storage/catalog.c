@@ -1,5 +1,6 @@
 #include "storage/catalog.h"
 
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@ fail(struct catalog *c, int rc, struct err *err)
 	case SQLITE_CORRUPT:
 	case SQLITE_NOTADB:
 		code = ERR_CORRUPT;
+		c->damaged = 1;
 		break;
 	default:
 		break;
@@ -130,6 +132,15 @@ catalog_exec(struct catalog *c, const char *sql, struct err *err)
 	return rc == SQLITE_OK ? 0 : fail(c, rc, err);
 }
 
+int
+catalog_exec_all(struct catalog *c, const char *const *sql, struct err *err)
+{
+	for (; *sql != NULL; sql++)
+		if (catalog_exec(c, *sql, err) != 0)
+			return -1;
+	return 0;
+}
+
 void
 catalog_text(sqlite3_stmt *st, int column, char *out, size_t cap)
 {
@@ -170,10 +181,25 @@ follow_record(void *arg, const struct journal_record *r)
 static int
 set_applied(struct catalog *c, const struct journal_place *at, struct err *err)
 {
-	return CATALOG_RUN(c, CATALOG_APPLIED_SET, err, "ibiiih",
+	uint8_t mac[CATALOG_MAC_LEN];
+
+	catalog_applied_mac(c, at, mac);
+	return CATALOG_RUN(c, CATALOG_APPLIED_SET, err, "ibiiihhh",
 	    (int64_t)CATALOG_SCHEMA_VERSION, (const void *)c->store, sizeof(c->store),
 	    (int64_t)at->offset, (int64_t)at->sequence, at->time_us,
-	    (const uint8_t *)at->hash);
+	    (const uint8_t *)at->hash, (const uint8_t *)c->sum, (const uint8_t *)mac);
+}
+
+static int
+wipe(struct catalog *c, struct err *err)
+{
+	int ret;
+
+	c->wiping = 1;
+	ret = catalog_exec_all(c, catalog_wipe, err);
+	c->wiping = 0;
+	memset(c->sum, 0, sizeof(c->sum));
+	return ret;
 }
 
 /* Apply all behind `from` in one transaction, after emptying the tables if `anew`. */
@@ -183,13 +209,16 @@ follow_from(
 {
 	struct follower f = { c, err, *from };
 	struct err ignored = ERR_INIT;
+	uint8_t sum[CATALOG_MAC_LEN];
 
 	if (catalog_exec(c, "BEGIN IMMEDIATE", err) != 0)
 		return -1;
-	if ((anew && catalog_exec(c, catalog_wipe, err) != 0) ||
+	memcpy(sum, c->sum, sizeof(sum));
+	if ((anew && wipe(c, err) != 0) ||
 	    journal_each(c->journal, from, follow_record, &f, err) != 0 ||
 	    set_applied(c, &f.at, err) != 0 || catalog_exec(c, "COMMIT", err) != 0) {
 		(void)catalog_exec(c, "ROLLBACK", &ignored);
+		memcpy(c->sum, sum, sizeof(sum));
 		return -1;
 	}
 	c->applied = f.at;
@@ -231,12 +260,14 @@ close_db(struct catalog *c)
 
 /* Is what is in the file whole?  Anything but "ok" is damage. */
 static int
-quick_check(struct catalog *c, struct err *err)
+check_file(struct catalog *c, struct err *err)
 {
+	static const char sql[] = "PRAGMA main.integrity_check(1)";
 	sqlite3_stmt *st = NULL;
 	int rc, ok = 0;
 
-	rc = sqlite3_prepare_v2(c->db, "PRAGMA quick_check(1)", -1, &st, NULL);
+	/* Its indexes too: a row that is not found through one is as good as lost. */
+	rc = sqlite3_prepare_v2(c->db, sql, -1, &st, NULL);
 	if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW)
 		ok = strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
 	if (ok) {
@@ -257,23 +288,30 @@ static int
 read_applied(struct catalog *c, struct err *err)
 {
 	sqlite3_stmt *st = catalog_bind(c, CATALOG_APPLIED_GET, err, "");
-	uint8_t store[16];
+	uint8_t store[16], told[CATALOG_MAC_LEN], mac[CATALOG_MAC_LEN];
 	int row;
 
 	memset(&c->applied, 0, sizeof(c->applied));
+	memset(c->sum, 0, sizeof(c->sum));
 	if (st == NULL)
 		return -1;
 	row = catalog_step(c, st, err);
 	if (row > 0) {
-		catalog_blob(st, 1, store, sizeof(store));
-		c->applied.offset = (uint64_t)sqlite3_column_int64(st, 2);
-		c->applied.sequence = (uint64_t)sqlite3_column_int64(st, 3);
-		c->applied.time_us = sqlite3_column_int64(st, 4);
-		catalog_blob(st, 5, c->applied.hash, sizeof(c->applied.hash));
-		if (sqlite3_column_int64(st, 0) != CATALOG_SCHEMA_VERSION)
+		catalog_blob(st, 2, store, sizeof(store));
+		c->applied.offset = (uint64_t)sqlite3_column_int64(st, 3);
+		c->applied.sequence = (uint64_t)sqlite3_column_int64(st, 4);
+		c->applied.time_us = sqlite3_column_int64(st, 5);
+		catalog_blob(st, 6, c->applied.hash, sizeof(c->applied.hash));
+		catalog_blob(st, 7, c->sum, sizeof(c->sum));
+		catalog_blob(st, 8, told, sizeof(told));
+		catalog_applied_mac(c, &c->applied, mac);
+		if (sqlite3_column_int64(st, 1) != CATALOG_SCHEMA_VERSION)
 			row = err_set(err, ERR_CORRUPT, "catalog: of another version");
 		else if (memcmp(store, c->store, sizeof(store)) != 0)
 			row = err_set(err, ERR_CORRUPT, "catalog: of another store");
+		else if (memcmp(mac, told, sizeof(mac)) != 0)
+			row = err_set(err, ERR_CORRUPT,
+			    "catalog: how far it had come is not what was written");
 	}
 	catalog_done(st);
 	return row < 0 ? -1 : 0;
@@ -292,11 +330,13 @@ open_db(struct catalog *c, struct err *err)
 	if (catalog_exec(c,
 		"PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
 		"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
-		"ATTACH ':memory:' AS live;",
+		"PRAGMA recursive_triggers=ON; ATTACH ':memory:' AS live;",
 		err) != 0 ||
-	    quick_check(c, err) != 0 || catalog_exec(c, catalog_schema, err) != 0 ||
-	    read_applied(c, err) != 0)
+	    catalog_guard_functions(c, err) != 0 || check_file(c, err) != 0 ||
+	    catalog_exec_all(c, catalog_schema, err) != 0 || read_applied(c, err) != 0 ||
+	    catalog_guard_tables(c, err) != 0 || catalog_guard_check(c, err) != 0)
 		return -1;
+	c->damaged = 0;
 	return 0;
 }
 
@@ -328,9 +368,12 @@ static int
 make_anew(struct catalog *c, struct err *err)
 {
 	close_db(c);
-	catalog_vfs_clear(c->vfs);
-	return remove_files(c, err) != 0 || open_db(c, err) != 0 ? -1
-								 : follow_locked(c, err);
+	if (c->vfs != NULL) {
+		catalog_vfs_clear(c->vfs);
+		if (remove_files(c, err) != 0)
+			return -1;
+	}
+	return open_db(c, err) != 0 ? -1 : follow_locked(c, err);
 }
 
 /* What the file's state can be blamed for, and not the machine's. */
@@ -342,7 +385,8 @@ is_damage(const struct err *err)
 
 int
 catalog_open(struct fs *fs, const char *name, const uint8_t store[16],
-    struct journal *journal, struct catalog **out, char *why, struct err *err)
+    const uint8_t key[32], struct journal *journal, struct catalog **out, char *why,
+    struct err *err)
 {
 	struct catalog *c;
 	int failed = 0;
@@ -352,6 +396,7 @@ catalog_open(struct fs *fs, const char *name, const uint8_t store[16],
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for the catalog");
 	memcpy(c->store, store, sizeof(c->store));
+	memcpy(c->key, key, sizeof(c->key));
 	c->journal = journal;
 	pthread_mutex_init(&c->lock, NULL);
 	if (name != NULL) {
@@ -384,19 +429,27 @@ catalog_close(struct catalog *c)
 	close_db(c);
 	catalog_vfs_free(c->vfs);
 	pthread_mutex_destroy(&c->lock);
+	sodium_memzero(c, sizeof(*c));
 	free(c);
 }
 
 /* ----------------------------------------------------------- each question -- */
 
+/* What a failed sync left is not known, and damage is: nothing more is built on it. */
+static int
+is_unusable(const struct catalog *c)
+{
+	return c->db == NULL || c->damaged ||
+	       (c->vfs != NULL && catalog_vfs_failed(c->vfs));
+}
+
 int
 catalog_enter(struct catalog *c, struct err *err)
 {
 	pthread_mutex_lock(&c->lock);
-	if ((c->vfs == NULL || !catalog_vfs_failed(c->vfs)) && follow_locked(c, err) == 0)
+	if (!is_unusable(c) && follow_locked(c, err) == 0)
 		return 0;
-	/* What a failed sync left is not known: nothing more is built on it. */
-	if (c->vfs != NULL && catalog_vfs_failed(c->vfs)) {
+	if (is_unusable(c)) {
 		err_clear(err);
 		if (make_anew(c, err) == 0)
 			return 0;
@@ -408,6 +461,11 @@ catalog_enter(struct catalog *c, struct err *err)
 void
 catalog_leave(struct catalog *c)
 {
+	struct err ignored = ERR_INIT;
+
+	/* If this fails, the next question tries again. */
+	if (c->damaged)
+		(void)make_anew(c, &ignored);
 	pthread_mutex_unlock(&c->lock);
 }
 
@@ -418,4 +476,18 @@ catalog_follow(struct catalog *c, struct err *err)
 		return -1;
 	catalog_leave(c);
 	return 0;
+}
+
+int
+catalog_check(struct catalog *c, struct err *err)
+{
+	int ret;
+
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	ret = check_file(c, err) != 0 || catalog_guard_check(c, err) != 0 ? -1 : 0;
+	if (ret != 0 && err->code == ERR_CORRUPT)
+		c->damaged = 1;
+	catalog_leave(c);
+	return ret;
 }

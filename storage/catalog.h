@@ -7,6 +7,10 @@
  * is ever written to it but by applying the journal; what peers last said in
  * passing (seen) is kept in memory until the journal has it.
  *
+ * Every row has a MAC, and all of them a sum with a MAC of its own, which opening adds
+ * up: what is not as it was written is never answered.  A question that meets such a
+ * row fails with ERR_CORRUPT, and the catalog is made anew before the next.
+ *
  * One connection behind a lock: any thread may call.  SQL stays in catalog*.c.
  */
 #ifndef STORAGE_CATALOG_H
@@ -33,16 +37,23 @@ struct catalog;
 
 /*
  * Open the catalog in file `name` of `fs` (NULL: in memory) of the store with this
- * id, and bring it up to `journal`; both are borrowed.  `why` (at least 160 bytes,
- * may be NULL) says in a line why it was made anew; "" if it was not.  ERR_BUSY if
- * another has the file open.
+ * id, and bring it up to `journal`; both are borrowed.  `key` authenticates its
+ * rows.  `why` (at least 160 bytes, may be NULL) says in a line why it was made anew;
+ * "" if it was not.  ERR_BUSY if another has the file open.
  */
 int catalog_open(struct fs *fs, const char *name, const uint8_t store[16],
-    struct journal *journal, struct catalog **out, char *why, struct err *err);
+    const uint8_t key[32], struct journal *journal, struct catalog **out, char *why,
+    struct err *err);
 void catalog_close(struct catalog *c);
 
 /* Apply what the journal has more; everything below does so first, too. */
 int catalog_follow(struct catalog *c, struct err *err);
+
+/*
+ * Read all of it: is it what was written?  ERR_CORRUPT says what is not; it has been
+ * made anew then.
+ */
+int catalog_check(struct catalog *c, struct err *err);
 
 /* Each of these gives ERR_NOTFOUND, naming what was asked for. */
 int catalog_secret(

@@ -90,6 +90,8 @@ enum catalog_op {
 
 struct catalog_vfs;
 
+#define CATALOG_MAC_LEN 32u
+
 struct catalog {
 	struct fs *fs;
 	struct catalog_vfs *vfs; /* NULL: in memory. */
@@ -99,20 +101,30 @@ struct catalog {
 	pthread_mutex_t lock; /* Before the journal's. */
 	struct journal_place applied;
 	uint8_t store[16];
+	uint8_t key[32]; /* Of the MACs of rows. */
+	/* The sum of all rows' MACs, as of `applied`; within a transaction ahead of it.
+	 */
+	uint8_t sum[CATALOG_MAC_LEN];
+	int wiping;  /* All rows are being removed: none is looked at. */
+	int damaged; /* It is not what was written: to be made anew. */
 	sqlite3_stmt *ops[CATALOG_OPS];
 };
 
 extern const char *const catalog_sql[CATALOG_OPS];
-extern const char catalog_schema[];
-extern const char catalog_wipe[];
+extern const char *const catalog_schema[]; /* NULL ends it. */
+extern const char *const catalog_wipe[];
 /*
  * Another one for each program that applies more of the journal than those before
  * it: a further optional type of record, a field.  A catalog that an older program
  * went on with has skipped these; only its number tells, and it is made anew.
  */
-#define CATALOG_SCHEMA_VERSION 5
+#define CATALOG_SCHEMA_VERSION 6
 
-/* Lock and catch up with the journal; on failure it is not locked. */
+/*
+ * Lock and catch up with the journal; on failure it is not locked.  Where damage is
+ * met between these two, the question fails (ERR_CORRUPT), and leaving makes the
+ * catalog anew for the next one.
+ */
 int catalog_enter(struct catalog *c, struct err *err);
 void catalog_leave(struct catalog *c);
 
@@ -133,7 +145,8 @@ void catalog_done(sqlite3_stmt *st);
 	catalog_finish((c), catalog_bind((c), (op), (err), __VA_ARGS__), (err))
 int catalog_finish(struct catalog *c, sqlite3_stmt *st, struct err *err);
 
-/* Run SQL without parameters. */
+/* Run SQL without parameters, or some of it one after another until NULL. */
+int catalog_exec_all(struct catalog *c, const char *const *sql, struct err *err);
 int catalog_exec(struct catalog *c, const char *sql, struct err *err);
 
 /* Columns; text is cut to `cap`, blobs of another length give zeros. */
@@ -150,6 +163,19 @@ int catalog_apply_retention(struct catalog *c, const struct journal_event *e,
 /* What a point adds to its host's history. */
 int catalog_apply_history(
     struct catalog *c, const struct store_point *p, uint64_t logical, struct err *err);
+
+/*
+ * catalog_guard.c.  Functions first, then the schema, then the views and triggers that
+ * check rows.  catalog_guard_check() reads all rows and holds their sum against
+ * c->sum; ERR_CORRUPT.
+ */
+int catalog_guard_functions(struct catalog *c, struct err *err);
+int catalog_guard_tables(struct catalog *c, struct err *err);
+int catalog_guard_check(struct catalog *c, struct err *err);
+
+/* The MAC of the row in `applied` that says `at`, c->store and c->sum. */
+void catalog_applied_mac(const struct catalog *c, const struct journal_place *at,
+    uint8_t out[CATALOG_MAC_LEN]);
 
 /* Write what a record says into the tables; within a transaction. */
 int catalog_apply(struct catalog *c, const struct journal_record *r, struct err *err);

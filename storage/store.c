@@ -340,8 +340,8 @@ open_all(struct store *s, const char *catalog, const struct store_options *o,
 	    store_space_open(s, o, err) != 0 ||
 	    journal_open(s->fs, s->of.store, s->of.journal, o->clock, &s->journal, &cut,
 		err) != 0 ||
-	    catalog_open(s->fs, catalog, s->of.store, s->journal, &s->catalog,
-		s->catalog_why, err) != 0 ||
+	    catalog_open(s->fs, catalog, s->of.store, s->of.catalog, s->journal,
+		&s->catalog, s->catalog_why, err) != 0 ||
 	    store_time_open(s, o, err) != 0 ||
 	    store_secret_get(s, DOMAIN_SECRET, s->domain, sizeof(s->domain), &len, err) !=
 		0)

@@ -24,6 +24,8 @@ store_keys_derive(struct store_keys_of *k)
 	    "holdfast store v1: journal", k->master, sizeof(k->master), k->journal, 32);
 	blake3_derive_key(
 	    "holdfast store v1: wrapping", k->master, sizeof(k->master), k->wrapping, 32);
+	blake3_derive_key(
+	    "holdfast store v1: catalog", k->master, sizeof(k->master), k->catalog, 32);
 }
 
 /* --------------------------------------------------------------------- bytes -- */

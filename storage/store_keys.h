@@ -4,8 +4,9 @@
  *	format	what this is: version, store id, features; written last
  *	keys	the master key (mode 0600): without it the store cannot be read
  *
- * From the master key come the key that authenticates the journal and the one
- * that wraps secrets in it.  Bytes: storage/FORMAT.md, "Format and keys".
+ * From the master key come the key that authenticates the journal, the one that
+ * wraps secrets in it, and the one that authenticates the catalog's rows.  Bytes:
+ * storage/FORMAT.md, "Format and keys".
  */
 #ifndef STORAGE_STORE_KEYS_H
 #define STORAGE_STORE_KEYS_H
@@ -26,6 +27,7 @@ struct store_keys_of {
 	uint8_t master[32];
 	uint8_t journal[32];  /* Derived. */
 	uint8_t wrapping[32]; /* Derived. */
+	uint8_t catalog[32];  /* Derived. */
 };
 
 /*

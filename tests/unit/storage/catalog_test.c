@@ -195,8 +195,8 @@ dump(struct here *h)
 {
 	static const char *const tables[] = { "applied", "secrets", "peers", "certs",
 		"tokens", "enrolments", "points", "volumes", "records", "hosts", "audit",
-		"leases", "packs", "bad_groups", "policies", "holds", "locks",
-		"verified", "brakes", "history" };
+		"leases", "packs", "bad_groups", "policies", "holds", "locks", "verified",
+		"brakes", "history" };
 	char *text = NULL;
 	sqlite3 *db;
 	size_t len;
@@ -237,7 +237,7 @@ visit(struct here *h, char why[160])
 	struct err err = ERR_INIT;
 	struct catalog *c;
 
-	ok(catalog_open(h->fs, CATALOG_NAME, store_id, h->j, &c, why, &err));
+	ok(catalog_open(h->fs, CATALOG_NAME, store_id, key, h->j, &c, why, &err));
 	catalog_close(c);
 }
 
@@ -295,7 +295,7 @@ test_followed_step_by_step_or_at_once_it_is_the_same(void **state)
 	struct catalog *c;
 	char *want, *got;
 
-	ok(catalog_open(h->fs, CATALOG_NAME, store_id, h->j, &c, NULL, &err));
+	ok(catalog_open(h->fs, CATALOG_NAME, store_id, key, h->j, &c, NULL, &err));
 	for (unsigned n = 0; n < 30; n++) {
 		write_events(h, n);
 		if (n % 3 == 0)
@@ -355,7 +355,7 @@ test_another_stores_catalog_is_not_believed(void **state)
 
 	write_events(h, 1);
 	visit(h, why);
-	ok(catalog_open(h->fs, CATALOG_NAME, other, h->j, &c, why, &err));
+	ok(catalog_open(h->fs, CATALOG_NAME, other, key, h->j, &c, why, &err));
 	assert_non_null(strstr(why, "another store"));
 	catalog_close(c);
 }
@@ -373,7 +373,7 @@ test_what_it_answers(void **state)
 	struct catalog *c;
 	uint32_t n;
 
-	ok(catalog_open(NULL, NULL, store_id, h->j, &c, NULL, &err));
+	ok(catalog_open(NULL, NULL, store_id, key, h->j, &c, NULL, &err));
 	for (unsigned i = 0; i < 20; i++)
 		write_events(h, i);
 	ok(catalog_base(c, "host-3", "volume-127", &base, &err));
@@ -423,7 +423,8 @@ test_a_point_that_is_gone_leaves_its_name_and_nothing_else(void **state)
 	for (unsigned i = 0; i < 20; i++)
 		write_events(h, i);
 	for (int again = 0; again < 3; again++) {
-		ok(catalog_open(h->fs, CATALOG_NAME, store_id, h->j, &c, NULL, &err));
+		ok(catalog_open(
+		    h->fs, CATALOG_NAME, store_id, key, h->j, &c, NULL, &err));
 		if (again == 0) {
 			ok(catalog_head(c, "host-3", &before, &err));
 			ok(catalog_point(c, "host-3", 4, old, &err));
@@ -449,8 +450,7 @@ test_a_point_that_is_gone_leaves_its_name_and_nothing_else(void **state)
 		ok(catalog_head(c, "host-3", &after, &err));
 		assert_int_equal(after.sequence, 4);
 		assert_memory_equal(after.record, before.record, 32);
-		assert_int_equal(
-		    catalog_record_known(c, "host-3", old->record, &err), 1);
+		assert_int_equal(catalog_record_known(c, "host-3", old->record, &err), 1);
 		ok(catalog_stats(c, &stats, &err));
 		assert_int_equal(stats.points, 18);
 		catalog_close(c);
@@ -472,7 +472,7 @@ test_a_full_disk_leaves_it_behind_and_it_catches_up(void **state)
 	struct catalog *c;
 	char *want, *got;
 
-	ok(catalog_open(h->fs, CATALOG_NAME, store_id, h->j, &c, NULL, &err));
+	ok(catalog_open(h->fs, CATALOG_NAME, store_id, key, h->j, &c, NULL, &err));
 	write_events(h, 0);
 	ok(catalog_stats(c, &stats, &err));
 	assert_int_equal(
@@ -499,6 +499,206 @@ test_a_full_disk_leaves_it_behind_and_it_catches_up(void **state)
 	free(got);
 }
 
+/* ---------------------------------------------------------------- rows that rot -- */
+
+/* What row_mac() says in a connection of the test: a row keeps the MAC it had. */
+static uint8_t kept_mac[CATALOG_MAC_LEN];
+
+static void
+keep_mac(sqlite3_context *x, int n, sqlite3_value **values)
+{
+	(void)n;
+	(void)values;
+	sqlite3_result_blob(x, kept_mac, sizeof(kept_mac), SQLITE_TRANSIENT);
+}
+
+/* From here on this connection writes rows and forges no MAC. */
+static void
+break_in(sqlite3 *db)
+{
+	const int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
+
+	assert_int_equal(
+	    sqlite3_create_function(db, "row_mac", -1, flags, NULL, keep_mac, NULL, NULL),
+	    SQLITE_OK);
+}
+
+static sqlite3 *
+burglar(struct here *h)
+{
+	sqlite3 *db;
+
+	assert_int_equal(sqlite3_open(h->path, &db), SQLITE_OK);
+	break_in(db);
+	return db;
+}
+
+static int
+number(sqlite3 *db, const char *sql)
+{
+	sqlite3_stmt *st;
+	int n;
+
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+	n = sqlite3_step(st) == SQLITE_ROW ? sqlite3_column_int(st, 0) : -1;
+	sqlite3_finalize(st);
+	return n;
+}
+
+static void
+keep_mac_of(sqlite3 *db, const char *sql)
+{
+	sqlite3_stmt *st;
+
+	assert_int_equal(sqlite3_prepare_v2(db, sql, -1, &st, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_step(st), SQLITE_ROW);
+	assert_int_equal(sqlite3_column_bytes(st, 0), CATALOG_MAC_LEN);
+	memcpy(kept_mac, sqlite3_column_blob(st, 0), CATALOG_MAC_LEN);
+	sqlite3_finalize(st);
+}
+
+static void
+run(sqlite3 *db, const char *sql)
+{
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+}
+
+/* Opened again the catalog is what it was, and says why it had to be made anew. */
+static void
+must_notice(struct here *h, const char *want, const char *what)
+{
+	char why[160], *got;
+
+	visit(h, why);
+	if (strstr(why, "catalog: ") == NULL)
+		fail_msg("%s is not noticed", what);
+	got = dump(h);
+	assert_string_equal(want, got);
+	free(got);
+}
+
+static void
+test_a_row_changed_removed_or_of_another_time_is_noticed(void **state)
+{
+	struct here *h = *state;
+	char why[160], sql[700], column[64], table[64], *want;
+	sqlite3_stmt *names;
+	sqlite3 *db, *schema;
+	unsigned tried = 0;
+
+	for (unsigned n = 0; n < 9; n++)
+		write_events(h, n);
+	visit(h, why);
+	want = dump(h);
+	assert_int_equal(sqlite3_open(h->path, &schema), SQLITE_OK);
+	assert_int_equal(
+	    sqlite3_prepare_v2(schema,
+		"SELECT t.name,c.name FROM sqlite_schema t,pragma_table_xinfo(t.name) c"
+		" WHERE t.type='table' AND c.hidden=0",
+		-1, &names, NULL),
+	    SQLITE_OK);
+	while (sqlite3_step(names) == SQLITE_ROW) {
+		(void)snprintf(table, sizeof(table), "%s", sqlite3_column_text(names, 0));
+		(void)snprintf(
+		    column, sizeof(column), "%s", sqlite3_column_text(names, 1));
+		if (strcmp(column, "one") == 0)
+			continue;
+		db = burglar(h);
+		(void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
+		if (number(db, sql) == 0) {
+			sqlite3_close(db);
+			continue;
+		}
+		(void)snprintf(sql, sizeof(sql), "SELECT mac FROM %s LIMIT 1", table);
+		keep_mac_of(db, sql);
+		/* A number goes up, bytes get one more; any other row stays as it is. */
+		(void)snprintf(sql, sizeof(sql),
+		    "UPDATE %s SET %s=CASE typeof(%s) WHEN 'integer' THEN %s+1000 WHEN "
+		    "'null' THEN 1 ELSE %s||'x' END WHERE mac=(SELECT mac FROM %s LIMIT "
+		    "1)",
+		    table, column, column, column, column, table);
+		run(db, sql);
+		assert_int_equal(number(db, "SELECT changes()"), 1);
+		sqlite3_close(db);
+		(void)snprintf(sql, sizeof(sql), "%s.%s", table, column);
+		must_notice(h, want, sql);
+		tried++;
+	}
+	assert_true(tried > 60);
+	sqlite3_finalize(names);
+	sqlite3_close(schema);
+	db = burglar(h);
+	run(db, "DELETE FROM certs WHERE serial=(SELECT serial FROM certs LIMIT 1)");
+	sqlite3_close(db);
+	must_notice(h, want, "a row too few");
+
+	/* A row as it was before: its own MAC holds. */
+	db = burglar(h);
+	run(db, "CREATE TABLE temp.old AS SELECT * FROM hosts WHERE name='host-1'");
+	write_events(h, 11);
+	visit(h, why);
+	assert_string_equal(why, "");
+	free(want);
+	want = dump(h);
+	keep_mac_of(db, "SELECT mac FROM temp.old");
+	run(db, "REPLACE INTO hosts SELECT name,points,point_us,sequence,head FROM old");
+	sqlite3_close(db);
+	must_notice(h, want, "a row of another time");
+	free(want);
+}
+
+static void
+test_a_row_that_rots_while_it_is_open_is_not_answered(void **state)
+{
+	struct here *h = *state;
+	struct err err = ERR_INIT;
+	struct catalog_head head;
+	struct store_peer peer;
+	struct catalog *c;
+
+	for (unsigned n = 0; n < 9; n++)
+		write_events(h, n);
+	ok(catalog_open(h->fs, CATALOG_NAME, store_id, key, h->j, &c, NULL, &err));
+	ok(catalog_check(c, &err));
+	for (int round = 0; round < 3; round++) {
+		/* Nobody else can write to it: what rots is shown by its own hand. */
+		break_in(c->db);
+		run(c->db, "DROP TRIGGER temp.hosts_change");
+		keep_mac_of(c->db, "SELECT mac FROM main.hosts WHERE name='host-1'");
+		run(c->db, "UPDATE main.hosts SET sequence=9 WHERE name='host-1'");
+		assert_int_equal(number(c->db, "SELECT changes()"), 1);
+		/* What checks what is written over is made once more. */
+		if (round == 1)
+			run(c->db,
+			    "CREATE TEMP TRIGGER hosts_change AFTER UPDATE ON main.hosts "
+			    "BEGIN SELECT row_out(OLD.mac,'hosts',OLD.name,OLD.points,"
+			    "OLD.point_us,OLD.sequence,OLD.head); END");
+		switch (round) {
+		case 0: /* It is asked for. */
+			assert_int_equal(catalog_head(c, "host-1", &head, &err), -1);
+			assert_int_equal(err.code, ERR_CORRUPT);
+			err_clear(&err);
+			break;
+		case 1: /* It is to be written over. */
+			write_events(h, 11);
+			break;
+		default: /* All is looked at. */
+			assert_int_equal(catalog_check(c, &err), -1);
+			assert_int_equal(err.code, ERR_CORRUPT);
+			err_clear(&err);
+			break;
+		}
+		ok(catalog_head(c, "host-1", &head, &err));
+		assert_int_equal(head.sequence, round == 0 ? 2 : 3);
+		ok(catalog_check(c, &err));
+	}
+	/* What is not asked for is not looked at: no row is blamed for another's words.
+	 */
+	ok(catalog_peer_by_name(c, "new-3", &peer, &err));
+	catalog_close(c);
+}
+
 int
 main(void)
 {
@@ -511,6 +711,8 @@ main(void)
 		T(test_another_stores_catalog_is_not_believed),
 		T(test_a_full_disk_leaves_it_behind_and_it_catches_up),
 		T(test_what_it_answers),
+		T(test_a_row_changed_removed_or_of_another_time_is_noticed),
+		T(test_a_row_that_rots_while_it_is_open_is_not_answered),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

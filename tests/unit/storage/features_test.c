@@ -551,7 +551,7 @@ test_a_record_of_a_required_kind_refuses_the_store(void **state)
 {
 	struct world *w = *state;
 
-	for (uint16_t type = 8; type < 0x8000; type = type == 8 ? 17 : type * 2) {
+	for (uint16_t type = 64; type < 0x8000; type *= 2) {
 		char words[20];
 
 		new_journal(w);
