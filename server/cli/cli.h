@@ -26,6 +26,8 @@
 #include "proto/wire/msg.h"
 #include "storage/escrow.h"
 
+struct authority; /* server/authority.h */
+struct store;
 struct tls_config;
 
 struct cli {
@@ -147,6 +149,25 @@ int cli_stats(struct cli *c, int argc, char **argv);
 int cli_catalog(struct cli *c, int argc, char **argv);
 int cli_index(struct cli *c, int argc, char **argv);
 int cli_keys(struct cli *c, int argc, char **argv);
+int cli_recover(struct cli *c, int argc, char **argv);
+
+/* --------------------------------------------------------------- cli_init.c -- */
+
+#define CLI_PATH_MAX 512
+#define CLI_ADDRESS_MAX 200
+
+/*
+ * Make an admin: key, certificate, the store's word for them, and the operator
+ * directory `dir`, which was prepared.  `server` is where it finds the server.
+ */
+int cli_appoint(struct store *s, struct authority *a, const char *admin, const char *dir,
+    const char *server, struct err *err);
+
+/* `path` without links and dots; it must exist. */
+int cli_whole_path(const char *path, char out[CLI_PATH_MAX], struct err *err);
+
+/* Where an operator on this machine finds a server that listens so. */
+void cli_local_server(const char *listen, char out[CLI_ADDRESS_MAX]);
 
 /* --------------------------------------------------------------- cli_keys.c -- */
 

@@ -12,6 +12,9 @@
 
 #define ADMIN_LIFE_S (5u * 365 * 86400)
 
+_Static_assert(CLI_PATH_MAX == CONFIG_PATH_MAX && CLI_ADDRESS_MAX == CONFIG_ADDRESS_MAX,
+    "the command line's limits are the configuration's");
+
 struct plan {
 	const char *dir, *listen, *operator_dir, *admin;
 	char name[CERT_NAME_MAX];
@@ -56,9 +59,9 @@ write_config(const struct plan *p, struct err *err)
 	return bad ? err_os(err, errno, "%.150s", path) : 0;
 }
 
-/* The first admin: key, certificate, and the server's word for them. */
-static int
-appoint(const struct plan *p, struct store *s, struct authority *a, struct err *err)
+int
+cli_appoint(struct store *s, struct authority *a, const char *admin, const char *dir,
+    const char *server, struct err *err)
 {
 	struct cert *csr = calloc(2, sizeof(*csr));
 	struct store_peer peer = { .role = CERT_ADMIN };
@@ -69,27 +72,25 @@ appoint(const struct plan *p, struct store *s, struct authority *a, struct err *
 	if (csr == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a certificate");
 	if (cert_key_new(&key, err) == 0 &&
-	    cert_request(key, p->admin, &csr[0], err) == 0 &&
-	    authority_sign(a, &csr[0], p->admin, CERT_ADMIN, ADMIN_LIFE_S, &csr[1],
+	    cert_request(key, admin, &csr[0], err) == 0 &&
+	    authority_sign(a, &csr[0], admin, CERT_ADMIN, ADMIN_LIFE_S, &csr[1],
 		&facts, err) == 0) {
-		(void)snprintf(peer.name, sizeof(peer.name), "%s", p->admin);
+		(void)snprintf(peer.name, sizeof(peer.name), "%s", admin);
 		memcpy(peer.serial, facts.serial, sizeof(peer.serial));
 		memcpy(peer.key_hash, facts.key_hash, sizeof(peer.key_hash));
 		peer.enrolled_us = store_now(s);
 		peer.cert_ends_us = facts.not_after * 1000000;
-		if (store_peer_put(s, &peer, err) == 0 &&
-		    store_audit(s, "init", "made the store and its first admin", err) ==
-			0)
-			rc = cli_identity_write(p->operator_whole, key, &csr[1],
-			    authority_ca(a), p->server, err);
+		if (store_peer_put(s, &peer, err) == 0)
+			rc = cli_identity_write(
+			    dir, key, &csr[1], authority_ca(a), server, err);
 	}
 	cert_key_free(key);
 	free(csr);
 	return rc;
 }
 
-static int
-whole_path(const char *path, char out[CONFIG_PATH_MAX], struct err *err)
+int
+cli_whole_path(const char *path, char out[CLI_PATH_MAX], struct err *err)
 {
 	char *real = realpath(path, NULL);
 
@@ -127,7 +128,7 @@ make(struct plan *p, struct err *err)
 	int rc = -1;
 
 	follow_link(p->dir);
-	if (store_init(p->dir, err) != 0 || whole_path(p->dir, p->dir_whole, err) != 0)
+	if (store_init(p->dir, err) != 0 || cli_whole_path(p->dir, p->dir_whole, err) != 0)
 		return -1;
 	if (p->operator_dir == NULL) {
 		if (snprintf(inside, sizeof(inside), "%s/operator", p->dir_whole) >=
@@ -136,14 +137,27 @@ make(struct plan *p, struct err *err)
 		p->operator_dir = inside;
 	}
 	if (cli_identity_prepare(p->operator_dir, err) != 0 ||
-	    whole_path(p->operator_dir, p->operator_whole, err) != 0)
+	    cli_whole_path(p->operator_dir, p->operator_whole, err) != 0)
 		return -1;
 	if (store_open(p->dir, &s, err) == 0 && authority_create(s, p->name, err) == 0 &&
-	    authority_open(s, &a, err) == 0 && appoint(p, s, a, err) == 0)
+	    authority_open(s, &a, err) == 0 &&
+	    store_audit(s, "init", "made the store and its first admin", err) == 0 &&
+	    cli_appoint(s, a, p->admin, p->operator_whole, p->server, err) == 0)
 		rc = write_config(p, err);
 	authority_free(a);
 	store_close(s);
 	return rc;
+}
+
+void
+cli_local_server(const char *listen, char out[CLI_ADDRESS_MAX])
+{
+	if (strncmp(listen, "0.0.0.0:", 8) == 0)
+		(void)snprintf(out, CLI_ADDRESS_MAX, "127.0.0.1:%s", listen + 8);
+	else if (strncmp(listen, "[::]:", 5) == 0)
+		(void)snprintf(out, CLI_ADDRESS_MAX, "[::1]:%s", listen + 5);
+	else
+		(void)snprintf(out, CLI_ADDRESS_MAX, "%s", listen);
 }
 
 static int
@@ -160,13 +174,7 @@ check(struct plan *p, struct err *err)
 	free(c);
 	if (rc != 0)
 		return -1;
-	if (strncmp(p->listen, "0.0.0.0:", 8) == 0)
-		(void)snprintf(
-		    p->server, sizeof(p->server), "127.0.0.1:%s", p->listen + 8);
-	else if (strncmp(p->listen, "[::]:", 5) == 0)
-		(void)snprintf(p->server, sizeof(p->server), "[::1]:%s", p->listen + 5);
-	else
-		(void)snprintf(p->server, sizeof(p->server), "%s", p->listen);
+	cli_local_server(p->listen, p->server);
 	if (cert_name_check(p->name, err) != 0 || cert_name_check(p->admin, err) != 0)
 		return -1;
 	/* Before the store is made: then nothing is left half done. */
@@ -217,7 +225,8 @@ cli_init(struct cli *c, int argc, char **argv)
 	(void)printf(
 	    "The store is in %s, its first admin in %s.\n"
 	    "\n"
-	    "Keep a copy of %s/keys elsewhere: without it the store cannot be read.\n"
+	    "Keep its keys elsewhere, for without them it cannot be read:\n"
+	    "  holdfast keys export %s FILE\n"
 	    "\n"
 	    "Next:\n"
 	    "  holdfastd --config %s/holdfastd.conf &\n"

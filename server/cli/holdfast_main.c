@@ -62,6 +62,16 @@ static const struct cli_command commands[] = {
 	    "The passphrase is asked for, or is the first line of --passphrase-file (-: "
 	    "standard\ninput).\n",
 	    cli_keys },
+	{ "recover",
+	    "DIR [--keys FILE] [--passphrase-file FILE] [--listen HOST:PORT]\n"
+	    "           [--advertise HOST:PORT] [--config FILE] [--operator-dir DIR] "
+	    "[--admin NAME]",
+	    "take over a store whose server is gone (on the new server)",
+	    "DIR has the store's disk or a copy of it; FILE its exported keys.  Checks, "
+	    "makes the\n"
+	    "caches anew, writes DIR/holdfastd.conf (or --config) and makes an admin in\n"
+	    "DIR/operator (or --operator-dir).\n",
+	    cli_recover },
 	{ "catalog", "rebuild DIR", "make the catalog anew from the journal",
 	    "On the server itself, while holdfastd is stopped.\n", cli_catalog },
 	{ "index", "rebuild DIR", "make the index anew from the packs",

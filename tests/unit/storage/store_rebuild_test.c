@@ -4,11 +4,15 @@
 #include "storage/fs_fault.h"
 #include "storage/index.h"
 #include "storage/store_rebuild.h"
+#include "storage/store_retention.h"
 #include "tests/unit/storage/store_rig.h"
 
 #define BLOCKS 80u
 
-static uint32_t blocks[3][BLOCKS];
+#define LATER ((int64_t)4102444800 * 1000000) /* The year 2100. */
+
+static uint32_t blocks[4][BLOCKS];
+static uint8_t pruned[STORE_HASH_LEN]; /* The record of the point that went. */
 
 static struct rig_volume
 volume(uint32_t n)
@@ -18,7 +22,7 @@ volume(uint32_t n)
 	return (struct rig_volume){ blocks[n], BLOCKS };
 }
 
-/* Three points of two hosts, and what else a journal says. */
+/* Three points of two hosts and one that was pruned, and what else a journal says. */
 static void
 fill(struct store *s, struct store_point *p)
 {
@@ -30,11 +34,19 @@ fill(struct store *s, struct store_point *p)
 	struct store_token t = { .hash = { 9 }, .uses_left = 3, .ends_us = 1 };
 	struct err err = ERR_INIT;
 
-	for (uint32_t n = 0; n < 3; n++) {
+	const uint64_t third = 3;
+	struct store_policy policy = { .set = 1, .rules = { .daily = 7 } };
+
+	for (uint32_t n = 0; n < 4; n++) {
 		struct rig_volume v = volume(n);
 
-		rig_ok(rig_backup(s, n < 2 ? "alpha" : "beta", &v, p, &err), &err);
+		rig_ok(rig_backup(s, n != 2 ? "alpha" : "beta", &v, p, &err), &err);
 	}
+	memcpy(pruned, p->record, sizeof(pruned));
+	rig_ok(store_prune_points(s, "", "alpha", &third, 1, &err), &err);
+	rig_ok(store_hold(s, "admin", "alpha", 1, "a court asks", &err), &err);
+	rig_ok(store_lock(s, "admin", "alpha", 2, LATER, &err), &err);
+	rig_ok(store_policy_put(s, &policy, &err), &err);
 	rig_ok(store_peer_put(s, &peer, &err), &err);
 	(void)snprintf(peer.name, sizeof(peer.name), "beta");
 	peer.serial[0] = peer.key_hash[0] = 2;
@@ -43,6 +55,32 @@ fill(struct store *s, struct store_point *p)
 	rig_ok(store_peer_revoke(s, "beta", &err), &err);
 	rig_ok(store_token_put(s, &t, &err), &err);
 	rig_ok(store_secret_put(s, "a", (const uint8_t *)"secret", 6, &err), &err);
+}
+
+/* What was pruned is gone, and what is held or locked stays. */
+static void
+check_kept(struct store *s, struct store_point *p)
+{
+	struct err err = ERR_INIT;
+	struct store_policy policy;
+	struct store_kept k;
+
+	assert_int_equal(store_point_get(s, "alpha", 3, p, &err), -1);
+	assert_int_equal(err.code, ERR_NOTFOUND);
+	err_clear(&err);
+	assert_int_equal(store_record_known(s, "alpha", pruned, &err), 1);
+	rig_ok(store_kept_one(s, "alpha", 1, &k, &err), &err);
+	assert_true(k.held);
+	assert_string_equal(k.held_why, "a court asks");
+	rig_ok(store_kept_one(s, "alpha", 2, &k, &err), &err);
+	assert_int_equal(k.locked_us, LATER);
+	for (uint64_t q = 1; q <= 2; q++) {
+		assert_int_equal(store_forget(s, "admin", "alpha", q, "", &err), -1);
+		assert_int_equal(err.code, ERR_DENIED);
+		err_clear(&err);
+	}
+	rig_ok(store_policy_of(s, "alpha", &policy, &err), &err);
+	assert_int_equal(policy.rules.daily, 7);
 }
 
 static void
@@ -63,6 +101,7 @@ check(struct store *s, struct store_point *p)
 		    &err);
 		rig_ok(rig_verify(s, p, 0, &v, &err), &err);
 	}
+	check_kept(s, p);
 	rig_ok(store_peer_by_name(s, "alpha", &peer, &err), &err);
 	assert_string_equal(peer.alarm, "look here");
 	assert_int_equal(peer.points, 2);
@@ -107,6 +146,7 @@ test_what_a_store_knows_is_the_same_from_journal_and_packs(void **state)
 		assert_int_equal(strstr(store_opened(s), "index was made anew") != NULL,
 		    (caches & STORE_INDEX) != 0);
 		rig_ok(store_stats(s, &after, &err), &err);
+		check_kept(s, p);
 		before.free_bytes = after.free_bytes = 0;
 		before.index_ram_bytes = after.index_ram_bytes = 0;
 		assert_memory_equal(&before, &after, sizeof(before));
