@@ -250,7 +250,7 @@ store_space_open(struct store *s, const struct store_options *o, struct err *err
 	sp->low_water = o->low_water;
 	sp->wanted = o->reserve < total / RESERVE_SHARE ? o->reserve : total / RESERVE_SHARE;
 	sp->held = size_of_reserve(s);
-	if (avail < OPEN_ROOM)
+	if (avail < OPEN_ROOM && avail < sp->wanted)
 		(void)give_up(s);
 	return 0;
 }

@@ -171,6 +171,7 @@ store_time_open(struct store *s, const struct store_options *o, struct err *err)
 {
 	struct catalog_notice n;
 	struct store_time *t;
+	int64_t off;
 
 	if (catalog_notice(s->catalog, STORE_NOTICE_CLOCK, &n, err) != 0)
 		return -1;
@@ -188,6 +189,7 @@ store_time_open(struct store *s, const struct store_options *o, struct err *err)
 	memcpy(t->noted, n.text, sizeof(t->noted));
 	t->noted_us = n.trusted_us;
 	s->time = t;
+	(void)judge(t, &off);
 	journal_set_clock(s->journal, journal_clock, t);
 	return 0;
 }
