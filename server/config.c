@@ -8,7 +8,7 @@
 
 #include "proto/base/err.h"
 
-enum type { TEXT, ADDRESS, NUMBER, SIZE, DURATION, YESNO, LEVEL, FORMAT };
+enum type { TEXT, ADDRESS, NUMBER, SIZE, SHARE, DURATION, YESNO, LEVEL, FORMAT };
 
 struct key {
 	const char *name;
@@ -59,6 +59,13 @@ static const struct key keys[] = {
 	    "a host may read its own points" },
 	{ "certificate-lifetime", DURATION, AT(certificate_s), 0, 60, 315360000, 1, "90d",
 	    "of hosts; they renew by themselves past half of it" },
+	{ "reserve", SIZE, AT(reserve), 0, 0, 1ull << 40, 0, "256M",
+	    "room kept so that a full disk can be pruned; 2 % of a smaller disk; 0: none" },
+	{ "low-water", SHARE, AT(low_water), 0, 0, 1ull << 50, 0, "2%",
+	    "with less room left (10G, 2%) no new backup begins; 0: until it is full" },
+	{ "clock-jump", DURATION, AT(clock_jump_s), 0, 0, 315360000, 0, "7d",
+	    "a clock further ahead of the store's last record must be accepted; 0: it is "
+	    "believed" },
 	{ "log-level", LEVEL, AT(log_level), 0, 0, 0, 1, "info",
 	    "error, warning, info or debug" },
 	{ "log-format", FORMAT, AT(log_format), 0, 0, 0, 1, "text", "text or json" },
@@ -163,6 +170,26 @@ assign_number(const struct key *k, const char *v, struct config *out, struct err
 	return 0;
 }
 
+/* "10G" or "2%". */
+static int
+assign_share(const struct key *k, const char *v, struct config *out, struct err *err)
+{
+	static const uint64_t sizes[] = { 1 << 10, 1 << 20, 1 << 30, 1ull << 40 };
+	static const uint64_t one[] = { 1 };
+	struct config_share share = { 0, 0 };
+
+	if (strchr(v, '%') != NULL) {
+		if (scaled(v, "%", one, &share.percent) != 0 || share.percent > 50)
+			return err_set(err, ERR_CORRUPT,
+			    "%s: '%.40s' is not a share of 0%% to 50%%", k->name, v);
+	} else if (scaled(v, "KMGT", sizes, &share.bytes) != 0 || share.bytes > k->max) {
+		return err_set(err, ERR_CORRUPT, "%s: '%.40s' is not a size (10G, 2%%)",
+		    k->name, v);
+	}
+	memcpy((char *)out + k->at, &share, sizeof(share));
+	return 0;
+}
+
 static int
 assign(const struct key *k, const char *v, struct config *out, struct err *err)
 {
@@ -188,6 +215,8 @@ assign(const struct key *k, const char *v, struct config *out, struct err *err)
 	case SIZE:
 	case DURATION:
 		return assign_number(k, v, out, err);
+	case SHARE:
+		return assign_share(k, v, out, err);
 	case YESNO:
 		if (word(v, yesno, 2, &i) != 0)
 			return err_set(
@@ -309,6 +338,7 @@ static void
 show(const struct key *k, const struct config *c, char *out, size_t cap)
 {
 	const char *field = (const char *)c + k->at;
+	struct config_share share;
 	uint64_t n = 0;
 
 	switch (k->type) {
@@ -322,6 +352,12 @@ show(const struct key *k, const struct config *c, char *out, size_t cap)
 		memcpy(&n, field, sizeof(n));
 		(void)snprintf(out, cap, "%llu%s", (unsigned long long)n,
 		    k->type == DURATION ? "s" : "");
+		break;
+	case SHARE:
+		memcpy(&share, field, sizeof(share));
+		(void)snprintf(out, cap, "%llu%s",
+		    (unsigned long long)(share.percent ? share.percent : share.bytes),
+		    share.percent ? "%" : "");
 		break;
 	case YESNO:
 		(void)snprintf(out, cap, "%s", c->agents_may_restore ? "yes" : "no");

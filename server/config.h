@@ -16,6 +16,11 @@
 
 struct err;
 
+/* Of a disk: bytes, or if that is not 0 a share. */
+struct config_share {
+	uint64_t bytes, percent;
+};
+
 #define CONFIG_TEXT_MAX (64u * 1024) /* Bytes of a file. */
 #define CONFIG_PATH_MAX 512	     /* With its NUL. */
 #define CONFIG_ADDRESS_MAX 200
@@ -37,6 +42,10 @@ struct config {
 
 	int agents_may_restore;
 	uint64_t certificate_s; /* Life of an agent's certificate. */
+
+	uint64_t reserve;		/* Bytes kept for a full disk. */
+	struct config_share low_water;	/* No new backup begins below. */
+	uint64_t clock_jump_s;		/* What a clock may be ahead after a rest. */
 
 	enum log_level log_level;
 	enum log_format log_format;

@@ -19,7 +19,9 @@
 #include "server/registry.h"
 #include "server/scratch.h"
 #include "server/session.h"
+#include "server/upkeep.h"
 #include "storage/store.h"
+#include "storage/store_options.h"
 
 #define DISK_WORKERS 4u
 
@@ -36,6 +38,7 @@ struct server {
 	unsigned loops_count;
 	struct tls_config *tls;
 	struct listener *listener;
+	struct upkeep *upkeep;
 	pthread_mutex_t people;
 	pthread_mutex_t starting; /* Held until the addresses below are known. */
 	atomic_size_t ingest;
@@ -146,6 +149,18 @@ start_listening(struct server *s, struct err *err)
 	return rc;
 }
 
+static int
+open_store(const struct config *c, struct store **out, struct err *err)
+{
+	const struct store_options o = {
+		.reserve = c->reserve,
+		.low_water = { c->low_water.bytes, (uint32_t)c->low_water.percent * 10 },
+		.clock_jump_us = (int64_t)c->clock_jump_s * 1000000,
+	};
+
+	return store_open_with(c->store, &o, out, err);
+}
+
 int
 server_start(const struct config *config, struct server **out, struct err *err)
 {
@@ -161,7 +176,8 @@ server_start(const struct config *config, struct server **out, struct err *err)
 	s->scratch = scratch_pool_new();
 	if (s->registry == NULL || s->policy == NULL || s->scratch == NULL) {
 		(void)err_set(err, ERR_NOMEM, "no memory for a server");
-	} else if (store_open(config->store, &s->store, err) == 0 &&
+	} else if (open_store(config, &s->store, err) == 0 &&
+		   upkeep_start(s->store, config, &s->upkeep, err) == 0 &&
 		   authority_open(s->store, &s->authority, err) == 0 &&
 		   start_threads(s, err) == 0 && start_listening(s, err) == 0) {
 		*out = s;
@@ -262,6 +278,7 @@ server_stop(struct server *s)
 		workers_stop(s->cpu);
 	if (s->disk != NULL)
 		workers_stop(s->disk);
+	upkeep_stop(s->upkeep);
 	for (unsigned i = 0; i < s->loops_count; i++)
 		loop_stop(s->loops[i]);
 	free(s->loops);

@@ -6,6 +6,7 @@
 
 #include "proto/chunk/group.h"
 #include "server/scratch.h"
+#include "storage/store_space.h"
 
 /* What Begun may say of bad chunks; with more, the base is as good as none. */
 #define BAD_IDS_MAX (256u * 1024)
@@ -84,7 +85,8 @@ session_begin_run(struct session_job *j)
 		names[i] = m->volumes[i]->name;
 		memcpy(s->begun[i], names[i], strlen(names[i]) + 1);
 	}
-	if (store_lease_open(
+	if (store_space_admit(s->world->store, &j->err) == 0 &&
+	    store_lease_open(
 		s->world->store, s->name, STORE_BACKUP, &s->backup, &j->err) == 0 &&
 	    store_backup_begin(s->backup, names, s->begun_count, bases, &bad, &j->err) ==
 		0)

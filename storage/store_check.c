@@ -64,6 +64,8 @@ look_up_data(struct walk *w)
 			return err_set(w->err, ERR_CORRUPT,
 			    "the tree says chunk %.16s has %u bytes, it has %u", hex,
 			    w->lens[i], h->len);
+		} else if (w->check->found != NULL) {
+			w->check->found(w->check->arg, &w->ids[i], h);
 		}
 	}
 	w->n = 0;

@@ -18,6 +18,7 @@ struct catalog;
 struct fs;
 struct fs_file;
 struct index;
+struct index_hit;
 struct journal;
 struct lease_table;
 struct store_nodes;
@@ -152,6 +153,8 @@ struct store_check {
 	struct buf *data_ids, *meta_ids; /* What is missing; full ones end the check. */
 	/* NULL, or: every data chunk met; non-zero ends the check and is returned. */
 	int (*chunk)(void *arg, const struct chunk_id *id);
+	/* NULL, or: every data chunk that is there. */
+	void (*found)(void *arg, const struct chunk_id *id, const struct index_hit *hit);
 	/* NULL, or: every node met, before it is fetched. */
 	int (*node)(void *arg, const struct chunk_id *id);
 	void *arg;
