@@ -60,7 +60,8 @@ static const struct key keys[] = {
 	{ "certificate-lifetime", DURATION, AT(certificate_s), 0, 60, 315360000, 1, "90d",
 	    "of hosts; they renew by themselves past half of it" },
 	{ "reserve", SIZE, AT(reserve), 0, 0, 1ull << 40, 0, "256M",
-	    "room kept so that a full disk can be pruned; 2 % of a smaller disk; 0: none" },
+	    "room kept so that a full disk can be pruned; 2 % of a smaller disk; 0: "
+	    "none" },
 	{ "low-water", SHARE, AT(low_water), 0, 0, 1ull << 50, 0, "2%",
 	    "with less room left (10G, 2%) no new backup begins; 0: until it is full" },
 	{ "clock-jump", DURATION, AT(clock_jump_s), 0, 0, 315360000, 0, "7d",
@@ -183,8 +184,8 @@ assign_share(const struct key *k, const char *v, struct config *out, struct err 
 			return err_set(err, ERR_CORRUPT,
 			    "%s: '%.40s' is not a share of 0%% to 50%%", k->name, v);
 	} else if (scaled(v, "KMGT", sizes, &share.bytes) != 0 || share.bytes > k->max) {
-		return err_set(err, ERR_CORRUPT, "%s: '%.40s' is not a size (10G, 2%%)",
-		    k->name, v);
+		return err_set(
+		    err, ERR_CORRUPT, "%s: '%.40s' is not a size (10G, 2%%)", k->name, v);
 	}
 	memcpy((char *)out + k->at, &share, sizeof(share));
 	return 0;

@@ -43,9 +43,9 @@ struct config {
 	int agents_may_restore;
 	uint64_t certificate_s; /* Life of an agent's certificate. */
 
-	uint64_t reserve;		/* Bytes kept for a full disk. */
-	struct config_share low_water;	/* No new backup begins below. */
-	uint64_t clock_jump_s;		/* What a clock may be ahead after a rest. */
+	uint64_t reserve;	       /* Bytes kept for a full disk. */
+	struct config_share low_water; /* No new backup begins below. */
+	uint64_t clock_jump_s;	       /* What a clock may be ahead after a rest. */
 
 	enum log_level log_level;
 	enum log_format log_format;

@@ -41,6 +41,10 @@ static const struct {
 	{ MSG_NEW_OPERATOR, ADMIN },
 	{ MSG_REVOKE, ADMIN },
 	{ MSG_VERIFY, ADMIN },
+
+	{ MSG_LIST_AUDIT, ADMIN },
+	{ MSG_GET_USAGE, VIEWER | RESTORER | ADMIN },
+	{ MSG_ACCEPT_CLOCK, ADMIN },
 };
 
 int

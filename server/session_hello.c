@@ -94,6 +94,46 @@ head_of(struct session_job *j, const Wire__Hello *hello, struct store_point *p,
 	return 0;
 }
 
+static int
+is_known(const char *feature)
+{
+	for (size_t i = 0; i < MSG_FEATURES; i++) {
+		if (strcmp(msg_features[i], feature) == 0)
+			return 1;
+	}
+	return 0;
+}
+
+/* Of what the client requires, the first that we do not know; or NULL. */
+static const char *
+unknown_feature(const Wire__Hello *hello)
+{
+	for (size_t i = 0; i < hello->n_features; i++) {
+		if (!is_known(hello->features[i]))
+			return hello->features[i];
+	}
+	return NULL;
+}
+
+/* In force is what we know of the required and offered, each once. */
+static size_t
+agree(const Wire__Hello *hello, char *out[MSG_FEATURES])
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < MSG_FEATURES; i++) {
+		int wanted = 0;
+
+		for (size_t k = 0; k < hello->n_features; k++)
+			wanted |= strcmp(msg_features[i], hello->features[k]) == 0;
+		for (size_t k = 0; k < hello->n_offers; k++)
+			wanted |= strcmp(msg_features[i], hello->offers[k]) == 0;
+		if (wanted)
+			out[n++] = (char *)(uintptr_t)msg_features[i];
+	}
+	return n;
+}
+
 static void
 welcome(struct session_job *j, const Wire__Hello *hello, struct greeting *g)
 {
@@ -101,7 +141,11 @@ welcome(struct session_job *j, const Wire__Hello *hello, struct greeting *g)
 	const struct cert_facts *cert = &j->s->peer.cert;
 	struct store_point *point = NULL;
 	Wire__Welcome m = WIRE__WELCOME__INIT;
+	char *features[MSG_FEATURES];
 	int64_t now = time(NULL);
+
+	m.n_features = agree(hello, features);
+	m.features = features;
 
 	m.version = MSG_VERSION;
 	m.program = (char *)"holdfastd " HOLDFAST_VERSION;
@@ -149,9 +193,9 @@ session_hello_run(struct session_job *j)
 		session_refuse(j, ERR_UNSUPPORTED,
 		    "protocol version %u: this server speaks %u", hello->version,
 		    MSG_VERSION);
-	} else if (hello->n_features > 0) {
+	} else if (unknown_feature(hello) != NULL) {
 		session_refuse(j, ERR_UNSUPPORTED, "feature '%.60s' is not known here",
-		    hello->features[0]);
+		    unknown_feature(hello));
 	} else if (peer->trust == TLS_REFUSED) {
 		session_refuse(j, ERR_DENIED, "%s", peer->why);
 	} else if (peer->trust == TLS_NOBODY) {

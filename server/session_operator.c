@@ -7,11 +7,13 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "proto/chunk/blake3.h"
 #include "proto/tls/token.h"
 #include "proto/wire/frame.h"
 #include "server/authority.h"
 #include "server/networks.h"
 #include "server/registry.h"
+#include "storage/store_space.h"
 
 #define TOKEN_LIFE_S 3600u
 #define TOKEN_LIFE_MAX_S (30u * 86400)
@@ -20,10 +22,8 @@
 #define OPERATOR_LIFE_MAX_S (5u * 365 * 86400)
 #define HOSTS_BATCH 256u
 
-static int audit(struct session_job *j, const char *fmt, ...) ERR_PRINTF(2, 3);
-
-static int
-audit(struct session_job *j, const char *fmt, ...)
+int
+session_audit(struct session_job *j, const char *fmt, ...)
 {
 	char what[STORE_TEXT_MAX];
 	va_list ap;
@@ -104,7 +104,7 @@ session_token_run(struct session_job *j)
 	token_hash(token.secret, terms.hash);
 	if (store_token_put(w->store, &terms, &j->err) == 0 &&
 	    token_format(&token, text, &j->err) == 0 &&
-	    audit(j, "made a token: %u use%s, group '%s', networks '%.100s'%s%s",
+	    session_audit(j, "made a token: %u use%s, group '%s', networks '%.100s'%s%s",
 		terms.uses_left, terms.uses_left == 1 ? "" : "s", terms.group,
 		terms.networks, terms.replace_host[0] != '\0' ? ", replaces " : "",
 		terms.replace_host) == 0) {
@@ -179,8 +179,9 @@ session_operator_run(struct session_job *j)
 		(void)err_set(&j->err, ERR_NOMEM, "no memory for an operator");
 		return;
 	}
-	if (appoint(j, m, a) == 0 && audit(j, "made operator '%s', role %s", m->name,
-					 cert_role_name((enum cert_role)m->role)) == 0) {
+	if (appoint(j, m, a) == 0 &&
+	    session_audit(j, "made operator '%s', role %s", m->name,
+		cert_role_name((enum cert_role)m->role)) == 0) {
 		r.cert.data = a->cert.der;
 		r.cert.len = a->cert.len;
 		r.ca.data = (uint8_t *)(uintptr_t)ca->der;
@@ -211,7 +212,7 @@ session_revoke_run(struct session_job *j)
 		return;
 	(void)err_set(&why, ERR_DENIED, "the certificate of '%.63s' is revoked", m->host);
 	(void)registry_tell(w->registry, m->host, j->s->id, session_end, &why);
-	if (audit(j, "revoked '%.63s'", m->host) == 0)
+	if (session_audit(j, "revoked '%.63s'", m->host) == 0)
 		session_reply(j, &done.base, 0);
 }
 
@@ -229,6 +230,8 @@ static void
 flush(struct hosts *h, uint16_t flags)
 {
 	Wire__Hosts m = WIRE__HOSTS__INIT;
+	struct store_alarm alarms[STORE_NOTICES_MAX];
+	char *texts[STORE_NOTICES_MAX];
 
 	for (size_t i = 0; i < h->count; i++) {
 		struct store_peer *p = &h->peers[i];
@@ -252,6 +255,12 @@ flush(struct hosts *h, uint16_t flags)
 	}
 	m.n_hosts = h->count;
 	m.hosts = h->pointers;
+	if ((flags & FRAME_MORE) == 0) {
+		m.n_alarms = store_alarms(h->j->s->world->store, alarms);
+		for (size_t i = 0; i < m.n_alarms; i++)
+			texts[i] = alarms[i].text;
+		m.alarms = texts;
+	}
 	session_reply(h->j, &m.base, flags);
 	h->count = 0;
 }
@@ -288,10 +297,14 @@ session_hosts_run(struct session_job *j)
 void
 session_stats_run(struct session_job *j)
 {
+	struct store *store = j->s->world->store;
 	struct store_stats st;
+	struct store_alarm alarms[STORE_NOTICES_MAX];
+	char *texts[STORE_NOTICES_MAX];
+	uint8_t domain[STORE_HASH_LEN];
 	Wire__Stats m = WIRE__STATS__INIT;
 
-	if (store_stats(j->s->world->store, &st, &j->err) != 0)
+	if (store_stats(store, &st, &j->err) != 0)
 		return;
 	m.hosts = st.hosts;
 	m.points = st.points;
@@ -304,5 +317,13 @@ session_stats_run(struct session_job *j)
 	m.free_bytes = st.free_bytes;
 	m.index_ram_bytes = st.index_ram_bytes;
 	m.quarantined = st.quarantined;
+	m.n_alarms = store_alarms(store, alarms);
+	for (size_t i = 0; i < m.n_alarms; i++)
+		texts[i] = alarms[i].text;
+	m.alarms = texts;
+	m.reserve_bytes = store_space_reserve(store);
+	blake3(store_domain_key(store), CHUNK_KEY_LEN, NULL, domain, sizeof(domain));
+	m.domain_id.data = domain;
+	m.domain_id.len = sizeof(domain);
 	session_reply(j, &m.base, 0);
 }

@@ -135,6 +135,9 @@ void session_progress(struct session_job *j, const ProtobufCMessage *m);
 void session_log(const struct session *s, enum log_level level, const char *fmt, ...)
     ERR_PRINTF(3, 4);
 
+/* Put an operator's act into the audit chain, and into the log.  0, or j->err is set. */
+int session_audit(struct session_job *j, const char *fmt, ...) ERR_PRINTF(2, 3);
+
 /* Copy a peer's text, cut between characters where it does not fit. */
 void session_text(char *out, size_t cap, const char *text);
 
@@ -176,6 +179,9 @@ void session_hosts_run(struct session_job *j);
 void session_revoke_run(struct session_job *j);
 void session_stats_run(struct session_job *j);
 void session_verify_run(struct session_job *j);
+void session_audit_run(struct session_job *j);
+void session_clock_run(struct session_job *j);
+void session_usage_run(struct session_job *j);
 
 /* Answer with a point: fills `out`, which borrows from `p`; arrays in `room`. */
 struct session_point_room {

@@ -25,6 +25,10 @@ static const struct session_handler handlers[] = {
 	{ MSG_REVOKE, SESSION_IDLE, 0, SESSION_DISK, session_revoke_run, NULL },
 	{ MSG_GET_STATS, SESSION_IDLE, 0, SESSION_DISK, session_stats_run, NULL },
 	{ MSG_VERIFY, SESSION_IDLE, 0, SESSION_SLOW, session_verify_run, NULL },
+
+	{ MSG_LIST_AUDIT, SESSION_IDLE, 0, SESSION_DISK, session_audit_run, NULL },
+	{ MSG_ACCEPT_CLOCK, SESSION_IDLE, 0, SESSION_DISK, session_clock_run, NULL },
+	{ MSG_GET_USAGE, SESSION_IDLE, 0, SESSION_SLOW, session_usage_run, NULL },
 };
 
 const struct session_handler *

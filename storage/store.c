@@ -329,8 +329,8 @@ open_chunks(struct store *s, struct err *err)
 }
 
 static int
-open_all(struct store *s, const char *catalog, const struct store_options *o,
-    struct err *err)
+open_all(
+    struct store *s, const char *catalog, const struct store_options *o, struct err *err)
 {
 	uint64_t cut = 0;
 	size_t len;

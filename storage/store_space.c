@@ -13,7 +13,8 @@
 #include "storage/store_state.h"
 #include "storage/store_time.h"
 
-/* What opening may need: footers of two packs, a table of the index, the catalog's log. */
+/* What opening may need: footers of two packs, a table of the index, the catalog's log.
+ */
 #define OPEN_ROOM (16u << 20)
 /* A small disk keeps no more of itself than one part in so many. */
 #define RESERVE_SHARE 50u
@@ -63,8 +64,9 @@ give_up_locked(struct store *s)
 
 	if (sp->held == 0)
 		return 0;
-	gone = fs_open(s->fs, STORE_RESERVE_NAME, FS_READ | FS_WRITE, &f, &ignored) == 0 &&
-	       fs_truncate(f, 0, &ignored) == 0;
+	gone =
+	    fs_open(s->fs, STORE_RESERVE_NAME, FS_READ | FS_WRITE, &f, &ignored) == 0 &&
+	    fs_truncate(f, 0, &ignored) == 0;
 	/* Some file systems have the room only when this is through. */
 	if (gone)
 		(void)fs_sync(f, &ignored);
@@ -137,6 +139,17 @@ store_space_lend(struct store *s)
 
 	if (fs_space(s->fs, &avail, &total, &ignored) == 0 && avail < s->space->wanted)
 		(void)give_up(s);
+}
+
+uint64_t
+store_space_reserve(struct store *s)
+{
+	uint64_t held;
+
+	pthread_mutex_lock(&s->space->lock);
+	held = s->space->held;
+	pthread_mutex_unlock(&s->space->lock);
+	return held;
 }
 
 int
@@ -248,7 +261,8 @@ store_space_open(struct store *s, const struct store_options *o, struct err *err
 		return -1;
 	sp->avail = avail;
 	sp->low_water = o->low_water;
-	sp->wanted = o->reserve < total / RESERVE_SHARE ? o->reserve : total / RESERVE_SHARE;
+	sp->wanted =
+	    o->reserve < total / RESERVE_SHARE ? o->reserve : total / RESERVE_SHARE;
 	sp->held = size_of_reserve(s);
 	if (avail < OPEN_ROOM && avail < sp->wanted)
 		(void)give_up(s);

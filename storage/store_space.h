@@ -26,10 +26,7 @@ struct store_space;
 #define STORE_RESERVE_NAME "reserve"
 
 /* What the store itself has to say to an operator, beside the hosts' alarms. */
-enum store_notice {
-	STORE_NOTICE_CLOCK = 1,
-	STORE_NOTICE_SPACE = 2
-};
+enum store_notice { STORE_NOTICE_CLOCK = 1, STORE_NOTICE_SPACE = 2 };
 #define STORE_NOTICES_MAX 4u
 
 struct store_alarm {
@@ -47,6 +44,9 @@ uint32_t store_alarms(struct store *s, struct store_alarm out[STORE_NOTICES_MAX]
  */
 void store_tick(
     struct store *s, void (*tell)(void *arg, int over, const char *line), void *arg);
+
+/* Bytes that the reserve takes now. */
+uint64_t store_space_reserve(struct store *s);
 
 /* May a new backup begin?  0, or ERR_NOSPACE with a line for its host. */
 int store_space_admit(struct store *s, struct err *err);

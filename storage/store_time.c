@@ -54,7 +54,8 @@ system_monotonic(void)
 	return read_clock(CLOCK_MONOTONIC);
 }
 
-/* The store's time; `*off_us` gets by how much the clock is wrong, 0 if it is believed. */
+/* The store's time; `*off_us` gets by how much the clock is wrong, 0 if it is believed.
+ */
 static int64_t
 judge_locked(struct store_time *t, int64_t *off_us)
 {
@@ -161,7 +162,8 @@ last_known(struct store *s, const struct catalog_notice *n)
 	journal_end(s->journal, &end);
 	if (n->time_us == 0)
 		return end.time_us;
-	if (n->time_us > n->trusted_us + SECOND_US && end.time_us - n->time_us < SECOND_US)
+	if (n->time_us > n->trusted_us + SECOND_US &&
+	    end.time_us - n->time_us < SECOND_US)
 		return n->trusted_us;
 	return end.time_us > n->trusted_us ? end.time_us : n->trusted_us;
 }

@@ -217,8 +217,9 @@ load_ratios(struct counting *c)
 			stored += page[i].stored;
 			c->ratios[c->ratios_n].pack = page[i].no;
 			c->ratios[c->ratios_n++].stored =
-			    page[i].plain > 0 ? (float)page[i].stored / (float)page[i].plain
-					      : 1;
+			    page[i].plain > 0
+				? (float)page[i].stored / (float)page[i].plain
+				: 1;
 		}
 	}
 	c->ratio = plain > 0 ? (float)stored / (float)plain : 1;
@@ -233,8 +234,9 @@ list_point(void *arg, const struct store_point *p)
 	struct store_use *use = NULL, *more;
 
 	c->total++;
-	if (c->u->host != NULL && (strcmp(p->host, c->u->host) != 0 ||
-				      (c->u->sequence != 0 && p->sequence != c->u->sequence)))
+	if (c->u->host != NULL &&
+	    (strcmp(p->host, c->u->host) != 0 ||
+		(c->u->sequence != 0 && p->sequence != c->u->sequence)))
 		return 0;
 	for (uint32_t i = 0; i < c->n && use == NULL; i++)
 		if (strcmp(c->uses[i].host, p->host) == 0)

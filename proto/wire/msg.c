@@ -50,9 +50,32 @@ static const struct kind kinds[] = {
 	{ MSG_STATS, "Stats", &wire__stats__descriptor },
 	{ MSG_VERIFY, "Verify", &wire__verify__descriptor },
 	{ MSG_VERIFY_REPORT, "VerifyReport", &wire__verify_report__descriptor },
+	{ MSG_LIST_AUDIT, "ListAudit", &wire__list_audit__descriptor },
+	{ MSG_AUDIT, "Audit", &wire__audit__descriptor },
+	{ MSG_ACCEPT_CLOCK, "AcceptClock", &wire__accept_clock__descriptor },
+	{ MSG_GET_USAGE, "GetUsage", &wire__get_usage__descriptor },
+	{ MSG_USAGE, "Usage", &wire__usage__descriptor },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
+
+const char *const msg_features[MSG_FEATURES] = { "retention", "collect", "repair",
+	"copy" };
+
+/* Each has a range of kinds. */
+static const struct {
+	uint16_t first, last;
+} feature_kinds[MSG_FEATURES] = { { 81, 100 }, { 101, 120 }, { 121, 130 }, { 131, 140 } };
+
+const char *
+msg_feature_of(uint16_t kind)
+{
+	for (size_t i = 0; i < MSG_FEATURES; i++) {
+		if (kind >= feature_kinds[i].first && kind <= feature_kinds[i].last)
+			return msg_features[i];
+	}
+	return NULL;
+}
 
 static const struct kind *
 find(uint16_t kind)

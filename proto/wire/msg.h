@@ -70,7 +70,22 @@ enum msg_kind {
 	MSG_STATS = 70,
 	MSG_VERIFY = 71,
 	MSG_VERIFY_REPORT = 72,
+
+	MSG_LIST_AUDIT = 101,
+	MSG_AUDIT = 102,
+	MSG_ACCEPT_CLOCK = 103, /* answered by Done */
+	MSG_GET_USAGE = 105,
+	MSG_USAGE = 106,
 };
+
+/*
+ * Features that this program knows (WIRE.md, "Versions and features"), for offers
+ * and for msg_welcome_ok(); and the one that a kind came with, or NULL: such a kind
+ * is sent only where its feature is in force.
+ */
+#define MSG_FEATURES 4u
+extern const char *const msg_features[MSG_FEATURES];
+const char *msg_feature_of(uint16_t kind);
 
 /* The kind's name as in holdfast.proto ("Hello", "Put"), static; "unknown". */
 const char *msg_name(uint16_t kind);

@@ -20,6 +20,7 @@
 #define NETWORKS_MAX 64
 #define REASONS_MAX (EXTENT_REASON_MAX + 1)
 #define PROBLEMS_MAX 1024
+#define ALARMS_MAX 16
 
 enum what {
 	BYTES,	 /* Length min..max. */
@@ -94,6 +95,10 @@ static const struct rule rules[] = {
 	{ &wire__new_operator__descriptor, "role", NUMBER, 1, ROLE_MAX },
 	{ &wire__new_operator__descriptor, "csr", BYTES, 1, DER_MAX },
 	{ &wire__host__descriptor, "serial", MAYBE, 0, SERIAL_LEN },
+	{ &wire__hosts__descriptor, "alarms", COUNT, 0, ALARMS_MAX },
+	{ &wire__stats__descriptor, "alarms", COUNT, 0, ALARMS_MAX },
+	{ &wire__stats__descriptor, "domain_id", MAYBE, 0, HASH_LEN },
+	{ &wire__audit__descriptor, "head", MAYBE, 0, HASH_LEN },
 	{ &wire__verify__descriptor, "sample", SHARE, 0, 1 },
 	{ &wire__verify_report__descriptor, "problems", COUNT, 0, PROBLEMS_MAX },
 };

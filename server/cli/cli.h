@@ -43,6 +43,7 @@ struct cli {
 	char address[200];
 	uint8_t domain_key[32]; /* From the Welcome. */
 	char name[CERT_NAME_MAX];
+	unsigned features; /* In force: a bit each, in the order of msg_features. */
 };
 
 struct cli_command {
@@ -55,6 +56,9 @@ struct cli_command {
 /* Read the operator directory, connect, greet.  Renews the certificate if it is time. */
 int cli_connect(struct cli *c, struct err *err);
 void cli_close(struct cli *c);
+
+/* Does the server know this kind?  0, or -1: it is older than this program. */
+int cli_can(const struct cli *c, uint16_t kind, struct err *err);
 
 /* Unpack the payload of a received frame and free it. */
 int cli_unpack(struct channel_frame *f, ProtobufCMessage **out, struct err *err);
@@ -182,6 +186,11 @@ int cli_keys_read(const char *path, const char *passphrase_file,
 /* Read them from `from` and make them those of the store in `dir`, if they are. */
 int cli_keys_import(const char *dir, const char *from, const char *passphrase_file,
     struct err *err);
+int cli_audit(struct cli *c, int argc, char **argv);
+int cli_clock(struct cli *c, int argc, char **argv);
+
+/* What one host or point uses alone; HOST or HOST/NUMBER, or "" for every host. */
+int cli_usage_of(struct cli *c, const char *which, int json);
 
 /* The points that match, newest first; `each` as for cli_each(). */
 int cli_fetch_points(struct cli *c, const char *host, uint64_t sequence, uint32_t limit,

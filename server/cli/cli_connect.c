@@ -46,6 +46,22 @@ renew(struct cli *c)
 	free(cert);
 }
 
+int
+cli_can(const struct cli *c, uint16_t kind, struct err *err)
+{
+	const char *feature = msg_feature_of(kind);
+
+	for (size_t i = 0; feature != NULL && i < MSG_FEATURES; i++) {
+		if (strcmp(msg_features[i], feature) == 0 && (c->features >> i & 1u) != 0)
+			return 0;
+	}
+	if (feature == NULL)
+		return 0;
+	return err_set(err, ERR_UNSUPPORTED,
+	    "the server is older than this program: it does not know %s ('%s')",
+	    msg_name(kind), feature);
+}
+
 static int
 greet(struct cli *c, struct err *err)
 {
@@ -56,12 +72,19 @@ greet(struct cli *c, struct err *err)
 
 	m.version = MSG_VERSION;
 	m.program = (char *)"holdfast " HOLDFAST_VERSION;
+	m.offers = (char **)(uintptr_t)msg_features;
+	m.n_offers = MSG_FEATURES;
 	if (channel_call(c->ch, &m.base, MSG_WELCOME, &reply, err) != 0)
 		return -1;
 	w = (const Wire__Welcome *)reply;
-	if (msg_welcome_ok(w, NULL, 0, err) != 0) {
+	if (msg_welcome_ok(w, msg_features, MSG_FEATURES, err) != 0) {
 		msg_free(reply);
 		return -1;
+	}
+	for (size_t i = 0; i < w->n_features; i++) {
+		for (unsigned k = 0; k < MSG_FEATURES; k++)
+			c->features |=
+			    (unsigned)(strcmp(w->features[i], msg_features[k]) == 0) << k;
 	}
 	if (w->domain_key.len == sizeof(c->domain_key))
 		memcpy(c->domain_key, w->domain_key.data, sizeof(c->domain_key));
@@ -125,7 +148,8 @@ cli_each(struct cli *c, const ProtobufCMessage *m, uint16_t kind,
 	uint64_t request;
 	int more = 1, stop = 0;
 
-	if (channel_send(c->ch, m, &request, err) != 0)
+	if (cli_can(c, msg_kind_of(m), err) != 0 ||
+	    channel_send(c->ch, m, &request, err) != 0)
 		return -1;
 	while (more) {
 		if (channel_wait(c->ch, request, 0, &f, err) != 0)

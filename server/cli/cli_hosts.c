@@ -2,10 +2,13 @@
 
 #include <string.h>
 
+#define ALARMS_MAX 16u
+
 struct listing {
 	json_t *json;
 	struct cli_table *table;
-	int alarms;
+	size_t stores;
+	char store[ALARMS_MAX][256];
 };
 
 static json_t *
@@ -41,7 +44,19 @@ collect(void *arg, const ProtobufCMessage *m)
 		else
 			cli_table_row(l->table, cells);
 	}
+	for (size_t i = 0; i < hosts->n_alarms && i < ALARMS_MAX; i++)
+		(void)snprintf(l->store[l->stores++ % ALARMS_MAX], sizeof(l->store[0]),
+		    "%s", hosts->alarms[i]);
 	return 0;
+}
+
+/* What the store itself has to say, beside what was asked for. */
+static void
+print_alarms(const struct listing *l)
+{
+	for (size_t i = 0; i < l->stores && i < ALARMS_MAX; i++)
+		(void)fprintf(
+		    l->json != NULL ? stderr : stdout, "ALARM: %s\n", l->store[i]);
 }
 
 int
@@ -73,7 +88,8 @@ cli_hosts(struct cli *c, int argc, char **argv)
 		return cli_fail("hosts", &err);
 	if (l.json == NULL)
 		cli_table_print(l.table);
-	else if (cli_json_print(l.json, &err) != 0)
+	print_alarms(&l);
+	if (l.json != NULL && cli_json_print(l.json, &err) != 0)
 		return cli_fail("hosts", &err);
 	return 0;
 }
@@ -119,14 +135,48 @@ print_stats(const Wire__Stats *s)
 	(void)printf("free         %s\n", cli_size(s->free_bytes));
 	(void)printf("index        %s of memory\n", cli_size(s->index_ram_bytes));
 	(void)printf("quarantined  %s groups\n", cli_number(s->quarantined));
+	(void)printf("reserve      %s\n", cli_size(s->reserve_bytes));
+	if (s->domain_id.len >= 4)
+		(void)printf(
+		    "domain       %02x%02x%02x%02x, the only one: all hosts share\n",
+		    s->domain_id.data[0], s->domain_id.data[1], s->domain_id.data[2],
+		    s->domain_id.data[3]);
+	for (size_t i = 0; i < s->n_alarms; i++)
+		(void)printf("ALARM: %s\n", s->alarms[i]);
+}
+
+static json_t *
+stats_json(const Wire__Stats *s)
+{
+	json_t *alarms = json_array();
+	char domain[2 * 32 + 1] = "";
+
+	for (size_t i = 0; i < s->n_alarms; i++)
+		(void)json_array_append_new(alarms, json_string(s->alarms[i]));
+	for (size_t i = 0; i < s->domain_id.len && i < 32; i++)
+		(void)snprintf(domain + 2 * i, 3, "%02x", s->domain_id.data[i]);
+	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+			 "s:s, s:o}",
+	    "hosts", (json_int_t)s->hosts, "points", (json_int_t)s->points,
+	    "logical_bytes", (json_int_t)s->logical_bytes, "unique_bytes",
+	    (json_int_t)s->unique_bytes, "stored_bytes", (json_int_t)s->stored_bytes,
+	    "chunks", (json_int_t)s->chunks, "packs", (json_int_t)s->packs, "sessions",
+	    (json_int_t)s->sessions, "free_bytes", (json_int_t)s->free_bytes,
+	    "index_ram_bytes", (json_int_t)s->index_ram_bytes, "quarantined",
+	    (json_int_t)s->quarantined, "reserve_bytes", (json_int_t)s->reserve_bytes,
+	    "domain", domain, "alarms", alarms);
 }
 
 int
 cli_stats(struct cli *c, int argc, char **argv)
 {
-	enum { JSON = CLI_OPT_FIRST };
+	enum { JSON = CLI_OPT_FIRST, HOSTS, HOST, POINT };
 	static const struct option options[] = { CLI_OPT_COMMON,
-		{ "json", no_argument, NULL, JSON }, { NULL, 0, NULL, 0 } };
+		{ "json", no_argument, NULL, JSON },
+		{ "hosts", no_argument, NULL, HOSTS },
+		{ "host", required_argument, NULL, HOST },
+		{ "point", required_argument, NULL, POINT }, { NULL, 0, NULL, 0 } };
+	const char *which = NULL;
 	Wire__GetStats m = WIRE__GET_STATS__INIT;
 	ProtobufCMessage *reply;
 	const Wire__Stats *s;
@@ -136,28 +186,28 @@ cli_stats(struct cli *c, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (opt == JSON)
 			json = 1;
+		else if (opt == HOSTS)
+			which = "";
+		else if (opt == HOST || opt == POINT)
+			which = optarg;
 		else if ((rc = cli_option(c, "stats", opt)) != 0)
 			return rc - 1;
+		if (opt == POINT && strchr(optarg, '/') == NULL)
+			return cli_usage("stats", "--point '%s': HOST/NUMBER", optarg);
+		if (opt == HOST && strchr(optarg, '/') != NULL)
+			return cli_usage("stats", "--host '%s' is not a host", optarg);
 	}
 	if ((rc = cli_words("stats", argc, argv, 0, 0, "")) != 0)
 		return rc;
+	if (which != NULL)
+		return cli_usage_of(c, which, json);
 	if (cli_connect(c, &err) != 0 ||
 	    channel_call(c->ch, &m.base, MSG_STATS, &reply, &err) != 0)
 		return cli_fail("stats", &err);
 	s = (const Wire__Stats *)reply;
 	rc = 0;
 	if (json)
-		rc = cli_json_print(
-		    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-			"hosts", (json_int_t)s->hosts, "points", (json_int_t)s->points,
-			"logical_bytes", (json_int_t)s->logical_bytes, "unique_bytes",
-			(json_int_t)s->unique_bytes, "stored_bytes",
-			(json_int_t)s->stored_bytes, "chunks", (json_int_t)s->chunks,
-			"packs", (json_int_t)s->packs, "sessions",
-			(json_int_t)s->sessions, "free_bytes", (json_int_t)s->free_bytes,
-			"index_ram_bytes", (json_int_t)s->index_ram_bytes, "quarantined",
-			(json_int_t)s->quarantined),
-		    &err);
+		rc = cli_json_print(stats_json(s), &err);
 	else
 		print_stats(s);
 	msg_free(reply);

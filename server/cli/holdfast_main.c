@@ -76,7 +76,21 @@ static const struct cli_command commands[] = {
 	    "On the server itself, while holdfastd is stopped.\n", cli_catalog },
 	{ "index", "rebuild DIR", "make the index anew from the packs",
 	    "On the server itself, while holdfastd is stopped.\n", cli_index },
-	{ "stats", "[--json]", "what the store holds", "", cli_stats },
+	{ "stats", "[--hosts | --host HOST | --point HOST/NUMBER] [--json]",
+	    "what the store holds, and what a deletion would free",
+	    "With --hosts, --host or --point all trees are read, which may take minutes: "
+	    "what\neach host, that host, or that point uses alone, and would free if it "
+	    "were deleted.\n",
+	    cli_stats },
+	{ "audit", "[--since 7d|DATE] [--who NAME] [--json] | --check",
+	    "who did what, from the journal's chain",
+	    "--check proves the chain from its beginning and prints its head: note it "
+	    "elsewhere,\nand a journal that was cut or exchanged since can be told.\n",
+	    cli_audit },
+	{ "clock", "accept", "the server's clock is right, whatever the store thought",
+	    "For when the server was off for long, or its clock was wrong when points "
+	    "were made.\n",
+	    cli_clock },
 };
 #define COMMANDS (sizeof(commands) / sizeof(commands[0]))
 

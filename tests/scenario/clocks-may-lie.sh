@@ -47,6 +47,38 @@ for when in -1y +10y; do
 	refuses 'certificate .*(not valid before|expired)' agent h1 backup c="$work/c.img" --retry-for 0s
 	server_stop
 done
+
+note "forward by a year: pruning and locks wait, and it is said, until it is over"
+server_at +1y
+as() { at +1y operator "$@"; }
+as hosts | grep -q 'ALARM: the server.s clock is 36[0-9] days ahead' || fail "no alarm: $(as hosts)"
+as stats --json | python3 -c 'import json,sys; assert "clock" in json.load(sys.stdin)["alarms"][0]'
+grep -q 'warning: store: the server.s clock is' "$work/server.log" || fail "not in the log"
+server_stop
+server_start
+[ -z "$(operator hosts | grep '^ALARM:')" ] || fail "the alarm stays: $(operator hosts)"
+await 50 grep -q 'store: the server.s clock is believed again' "$work/server.log"
+operator audit --who store | grep -q 'an alarm is over' || fail "not in the audit"
+server_stop
+note "... or an operator says that it is right"
+server_at +30d
+as() { at +30d operator "$@"; }
+as hosts | grep -q 'ALARM: the server.s clock' || fail "no alarm"
+as clock accept
+[ -z "$(as hosts | grep '^ALARM:')" ] || fail "the alarm stays"
+server_stop
+server_at +31d
+as() { at +31d operator "$@"; }
+[ -z "$(as hosts | grep '^ALARM:')" ] || fail "the alarm is back"
+server_stop
+note "and then was wrong: nobody goes back unseen either"
+server_start
+operator hosts | grep -q 'ALARM: the server.s clock is 3[01] days behind' || fail "no alarm: $(operator hosts)"
+operator clock accept
+[ -z "$(operator hosts | grep '^ALARM:')" ] || fail "the alarm stays"
+operator audit | grep -q "admin .*accepted the server's clock" || fail "not in the audit"
+server_stop
+
 server_start
 agent h1 backup c="$work/c.img" --retry-for 0s
 for n in 1 latest; do

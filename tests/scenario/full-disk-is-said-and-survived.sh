@@ -7,6 +7,7 @@ mkdir "$work/disk"
 mount -t tmpfs -o size=120m tmpfs "$work/disk"
 ln -s "$work/disk/store" "$work/store"
 server_init
+server_config 'low-water = 0' 'reserve = 2M'
 server_start
 enrol h1
 ntfs_make "$work/c.img" 64 20 1
@@ -36,6 +37,42 @@ cmp "$work/small.img" "$work/r.small"
 agent h1 restore 1 --volume c --to "$work/r.c"
 ntfs_equal "$work/c.img" "$work/r.c"
 server_stop
+
+note "below low-water no backup begins, it is said, and is over by itself"
+server_config 'low-water = 20M' 'reserve = 2M'
 server_start
+fill() {
+	local free
+	free=$(df -k --output=avail "$work/disk" | tail -1)
+	head -c $(((free - $1) * 1024)) /dev/zero >> "$work/disk/filler" 2>/dev/null || true
+}
+: > "$work/server.log"
+fill 10000
+refuses 'less than low-water .20.0 MiB.: no new backup begins' agent h1 backup small="$work/small.img" --retry-for 0s
+operator hosts | grep -q '^ALARM: the store.s disk has' || fail "no alarm in hosts"
+operator stats | grep -q '^ALARM: the store.s disk has' || fail "no alarm in stats"
+await 50 grep -q 'warning: store: the store.s disk has' "$work/server.log"
+rm "$work/disk/filler"
+await 50 grep -q 'store: the store.s disk has room again' "$work/server.log"
+[ -z "$(operator hosts | grep '^ALARM:')" ] || fail "the alarm stays"
+agent h1 backup small="$work/small.img" --retry-for 0s
+
+note "at nothing left the store opens, and operators' acts are recorded, by the reserve"
+server_kill
+: > "$work/server.log"
+fill 0
+fill 0
+[ "$(df -k --output=avail "$work/disk" | tail -1)" -lt 8 ] || fail "the disk is not full"
+[ "$(stat -c %s "$work/store/reserve")" = 2097152 ] || fail "no reserve"
+server_start
+operator enroll-token > /dev/null
+[ "$(stat -c %s "$work/store/reserve")" = 0 ] || fail "the reserve was not given up"
+operator hosts | grep -q '^ALARM: the store.s disk is full' || fail "no alarm: $(operator hosts)"
+refuses 'space|full' agent h1 backup small="$work/small.img" --retry-for 0s
+rm "$work/disk/filler"
+await 50 grep -q 'store: the store.s disk has room again' "$work/server.log"
+back() { [ "$(stat -c %s "$work/store/reserve")" = 2097152 ]; }
+await 50 back
+agent h1 backup small="$work/small.img" --retry-for 0s
 operator verify --trees
 server_stop

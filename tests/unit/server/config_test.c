@@ -38,6 +38,7 @@ every_key_can_be_set(void **state)
 		  "silence-timeout = 90s\nhandshake-timeout = 5\ndrain-timeout = 2m\n"
 		  "socket-buffer = 64K\n"
 		  "agents-may-restore = no\ncertificate-lifetime = 30d\n"
+		  "reserve = 1G\nlow-water = 5%\nclock-jump = 3d\n"
 		  "log-level = debug\nlog-format = json",
 		&err),
 	    0);
@@ -57,6 +58,10 @@ every_key_can_be_set(void **state)
 	assert_int_equal(config.socket_buffer, 64 << 10);
 	assert_int_equal(config.agents_may_restore, 0);
 	assert_int_equal(config.certificate_s, 30 * 86400);
+	assert_int_equal(config.reserve, 1 << 30);
+	assert_int_equal(config.low_water.percent, 5);
+	assert_int_equal(config.low_water.bytes, 0);
+	assert_int_equal(config.clock_jump_s, 3 * 86400);
 	assert_int_equal(config.log_level, LOG_DEBUG);
 	assert_int_equal(config.log_format, LOG_JSON);
 }
@@ -73,6 +78,9 @@ the_empty_file_is_the_defaults(void **state)
 	assert_memory_equal(&config, &defaults, sizeof(config));
 	assert_int_equal(config.agents_may_restore, 1);
 	assert_int_equal(config.window, 8 << 20);
+	assert_int_equal(parse("low-water = 3T\n", &err), 0);
+	assert_int_equal(config.low_water.percent, 0);
+	assert_true(config.low_water.bytes == UINT64_C(3) << 40);
 }
 
 static void
@@ -97,6 +105,9 @@ what_is_wrong_is_named_with_its_line(void **state)
 		{ "window = 9999999999999999999\n", "f.conf:1: ", "size" },
 		{ "window = 1K\n", "f.conf:1: ", "within" },
 		{ "\n\nsilence-timeout = 5mm\n", "f.conf:3: ", "duration" },
+		{ "low-water = 51%\n", "f.conf:1: ", "share" },
+		{ "low-water = 5%%\n", "f.conf:1: ", "share" },
+		{ "low-water = much\n", "f.conf:1: ", "size" },
 		{ "agents-may-restore = maybe\n", "f.conf:1: ", "yes or no" },
 		{ "log-level = loud\n", "f.conf:1: ", "debug" },
 		{ "log-format = xml\n", "f.conf:1: ", "json" },

@@ -38,6 +38,9 @@ static const struct {
 	{ MSG_REVOKE, "----y---" },
 	{ MSG_GET_STATS, "--yyy---" },
 	{ MSG_VERIFY, "----y---" },
+	{ MSG_LIST_AUDIT, "----y---" },
+	{ MSG_GET_USAGE, "--yyy---" },
+	{ MSG_ACCEPT_CLOCK, "----y---" },
 };
 
 static const char *

@@ -116,8 +116,8 @@ static void
 near(int64_t have, int64_t want)
 {
 	if (have < want - SECOND || have > want + SECOND)
-		fail_msg("%lld s from what it should be",
-		    (long long)((have - want) / SECOND));
+		fail_msg(
+		    "%lld s from what it should be", (long long)((have - want) / SECOND));
 }
 
 /* What stands is also among the store's alarms. */

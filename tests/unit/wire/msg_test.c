@@ -17,7 +17,8 @@ static const uint16_t kinds[] = { MSG_HELLO, MSG_WELCOME, MSG_FAILED, MSG_DONE,
 	MSG_HAVE_REPLY, MSG_STORED, MSG_COMMIT, MSG_COMMITTED, MSG_MISSING,
 	MSG_LIST_POINTS, MSG_POINTS, MSG_GET_NODES, MSG_GET_GROUPS, MSG_GROUPS_END,
 	MSG_NEW_TOKEN, MSG_TOKEN_TEXT, MSG_NEW_OPERATOR, MSG_LIST_HOSTS, MSG_HOSTS,
-	MSG_REVOKE, MSG_GET_STATS, MSG_STATS, MSG_VERIFY, MSG_VERIFY_REPORT };
+	MSG_REVOKE, MSG_GET_STATS, MSG_STATS, MSG_VERIFY, MSG_VERIFY_REPORT,
+	MSG_LIST_AUDIT, MSG_AUDIT, MSG_ACCEPT_CLOCK, MSG_GET_USAGE, MSG_USAGE };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -251,6 +252,10 @@ static const struct {
 	{ MSG_VERIFY, 1, DOUBLE, 0xbff0000000000000, 0, "Verify: sample is not a share" },
 	{ MSG_VERIFY_REPORT, 5, TIMES, 1025, 0,
 	    "VerifyReport: problems has a wrong count" },
+	{ MSG_AUDIT, 3, BLOCK, 32, 1, NULL },
+	{ MSG_AUDIT, 3, BLOCK, 31, 1, "Audit: head has a wrong length" },
+	{ MSG_STATS, 12, TIMES, 17, 0, "Stats: alarms has a wrong count" },
+	{ MSG_HOSTS, 2, TIMES, 17, 0, "Hosts: alarms has a wrong count" },
 	{ MSG_PUT, 1, VARINT, 1, 0, "Put carries no message" },
 	{ MSG_GROUP, 1, VARINT, 1, 0, "Group carries no message" },
 	{ MSG_NODE, 1, VARINT, 1, 0, "Node carries no message" },
