@@ -153,6 +153,9 @@ every_field_of_every_message_goes_round(void **state)
 				&wire__new_operator__descriptor,
 				&wire__list_hosts__descriptor, &wire__hosts__descriptor,
 				&wire__revoke__descriptor, &wire__get_stats__descriptor,
+				&wire__list_audit__descriptor, &wire__audit__descriptor,
+				&wire__accept_clock__descriptor,
+				&wire__get_usage__descriptor, &wire__usage__descriptor,
 				&wire__stats__descriptor, &wire__verify__descriptor,
 				&wire__verify_report__descriptor
 			};
