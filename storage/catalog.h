@@ -22,6 +22,7 @@
 #include "storage/store.h"
 #include "storage/store_retention.h"
 
+struct brake_backup; /* storage/brake.h */
 struct err;
 struct fs;
 struct journal;	       /* storage/journal.h */
@@ -152,11 +153,12 @@ int catalog_brake(
 
 /* What the host's last backups were like, oldest first: at most CATALOG_HISTORY_MAX. */
 #define CATALOG_HISTORY_MAX 64u
-struct catalog_history {
-	uint64_t sequence, logical, fresh, stored; /* Bytes; fresh are plain. */
-};
-int catalog_history(struct catalog *c, const char *host, struct catalog_history *out,
+int catalog_history(struct catalog *c, const char *host, struct brake_backup *out,
     uint32_t *n, struct err *err);
+
+/* Up to `cap` hosts that have or had points, by name behind `after` ("" first). */
+int catalog_hosts(struct catalog *c, const char *after, char (*out)[STORE_NAME_MAX],
+    uint32_t cap, uint32_t *n, struct err *err);
 
 /* Fills in hosts, points, logical_bytes, unique_bytes, stored_bytes, chunks, packs. */
 int catalog_stats(struct catalog *c, struct store_stats *out, struct err *err);

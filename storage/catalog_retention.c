@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/base/err.h"
+#include "storage/brake.h"
 #include "storage/catalog_db.h"
 
 /* ----------------------------------------------------------------- applying -- */
@@ -296,7 +297,7 @@ catalog_brake(
 }
 
 int
-catalog_history(struct catalog *c, const char *host, struct catalog_history *out,
+catalog_history(struct catalog *c, const char *host, struct brake_backup *out,
     uint32_t *n, struct err *err)
 {
 	sqlite3_stmt *st;
@@ -309,13 +310,31 @@ catalog_history(struct catalog *c, const char *host, struct catalog_history *out
 	    c, CATALOG_HISTORY, err, "ti", host, (int64_t)CATALOG_HISTORY_MAX);
 	while (st != NULL && (row = catalog_step(c, st, err)) > 0 &&
 	       *n < CATALOG_HISTORY_MAX) {
-		struct catalog_history *h = &out[(*n)++];
+		struct brake_backup *h = &out[(*n)++];
 
 		h->sequence = (uint64_t)sqlite3_column_int64(st, 0);
 		h->logical = (uint64_t)sqlite3_column_int64(st, 1);
 		h->fresh = (uint64_t)sqlite3_column_int64(st, 2);
 		h->stored = (uint64_t)sqlite3_column_int64(st, 3);
 	}
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
+}
+
+int
+catalog_hosts(struct catalog *c, const char *after, char (*out)[STORE_NAME_MAX],
+    uint32_t cap, uint32_t *n, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	*n = 0;
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_HOSTS, err, "ti", after, (int64_t)cap);
+	while (st != NULL && (row = catalog_step(c, st, err)) > 0 && *n < cap)
+		catalog_text(st, 0, out[(*n)++], STORE_NAME_MAX);
 	catalog_done(st);
 	catalog_leave(c);
 	return row < 0 ? -1 : 0;

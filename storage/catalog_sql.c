@@ -294,4 +294,5 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	[CATALOG_KEPT_ONE] = KEPT " WHERE p.host=?1 AND p.sequence=?2",
 	[CATALOG_ESCROW_SET] = "INSERT OR REPLACE INTO main.escrows VALUES(?1,?2,?3,?4)",
 	[CATALOG_ESCROW_GET] = "SELECT time_us,kind,who FROM escrows WHERE hash=?1",
+	[CATALOG_HOSTS] = "SELECT name FROM hosts WHERE name>?1 ORDER BY name LIMIT ?2",
 };

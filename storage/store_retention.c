@@ -248,26 +248,23 @@ store_forget(struct store *s, const char *who, const char *host, uint64_t sequen
 }
 
 int
-store_prune_points(struct store *s, const char *who, const char *host,
+store_prune_locked(struct store *s, const char *who, const char *host,
     const uint64_t *sequences, uint32_t n, struct err *err)
 {
 	struct journal_event *e = calloc(1, sizeof(*e));
-	pthread_mutex_t *lock = store_host_lock(s, host);
 	struct store_kept *k = calloc(1, sizeof(*k));
-	int ret = -1;
+	int ret = 0;
 
 	if (e == NULL || k == NULL) {
-		(void)err_set(err, ERR_NOMEM, "no memory for a journal record");
+		ret = err_set(err, ERR_NOMEM, "no memory for a journal record");
 	} else if (n == 0 || n > STORE_PRUNE_MAX) {
-		(void)err_set(err, ERR_LIMIT, "%u points pruned at once", n);
-	} else if (check_name(host, err) == 0) {
+		ret = err_set(err, ERR_LIMIT, "%u points pruned at once", n);
+	} else {
 		e->type = JOURNAL_STUB;
 		(void)snprintf(e->u.stubs.host, STORE_NAME_MAX, "%s", host);
 		(void)snprintf(e->u.stubs.who, STORE_NAME_MAX, "%s", who);
 		e->u.stubs.n = n;
 		memcpy(e->u.stubs.sequences, sequences, n * sizeof(*sequences));
-		pthread_mutex_lock(lock);
-		ret = 0;
 		for (uint32_t i = 0; ret == 0 && i < n; i++) {
 			ret = catalog_kept_one(s->catalog, host, sequences[i], k, err);
 			if (ret == 0)
@@ -275,18 +272,23 @@ store_prune_points(struct store *s, const char *who, const char *host,
 		}
 		if (ret == 0)
 			ret = store_record(s, e, NULL, err);
-		pthread_mutex_unlock(lock);
 	}
 	free(e);
 	free(k);
 	return ret;
 }
 
-/* ------------------------------------------------------------------- brakes -- */
-
 int
-store_brake_of(
-    struct store *s, const char *host, struct store_brake *out, struct err *err)
+store_prune_points(struct store *s, const char *who, const char *host,
+    const uint64_t *sequences, uint32_t n, struct err *err)
 {
-	return catalog_brake(s->catalog, host, out, err) < 0 ? -1 : 0;
+	pthread_mutex_t *lock = store_host_lock(s, host);
+	int ret;
+
+	if (check_name(host, err) != 0)
+		return -1;
+	pthread_mutex_lock(lock);
+	ret = store_prune_locked(s, who, host, sequences, n, err);
+	pthread_mutex_unlock(lock);
+	return ret;
 }

@@ -123,4 +123,46 @@ struct store_brake {
 int store_brake_of(
     struct store *s, const char *host, struct store_brake *out, struct err *err);
 
+/*
+ * Look at the host's newest backups (brake.h) and at how old its newest verified
+ * point is: set the brake if it is time.  `out` is as of store_brake_of(); 1 if it
+ * was set by this call, else 0.  To be called after each backup; pruning does it too.
+ */
+int store_brake_check(
+    struct store *s, const char *host, struct store_brake *out, struct err *err);
+
+/* An operator has looked: go on pruning.  ERR_NOTFOUND if it is not braked. */
+int
+store_brake_clear(struct store *s, const char *who, const char *host, struct err *err);
+
+/* ----------------------------------------------------------------- pruning -- */
+
+#define STORE_WHY_MAX 768
+
+/* What becomes of a point, and why. */
+struct store_fate {
+	struct store_kept kept;
+	int damaged; /* Part of it is known to be lost. */
+	int stays;
+	char why[STORE_WHY_MAX]; /* "daily 3 of 7 (2026-11-23)"; "no rule keeps it" */
+};
+
+struct store_pruned {
+	char host[STORE_NAME_MAX];
+	struct store_policy policy;   /* That applied; `set` 0: none, all stays. */
+	char stopped[STORE_TEXT_MAX]; /* Why nothing of it was pruned; or "". */
+	uint32_t stay, go;	      /* By the policy. */
+	uint32_t gone;		      /* Really. */
+	uint32_t n;
+	const struct store_fate *fates; /* Oldest first; borrowed. */
+};
+
+/*
+ * Do what the policies say to the points of `host`, or of all hosts if it is NULL;
+ * with `dry` only say what would be done.  `each` is called once for each host with
+ * points; a non-zero return ends it and is returned.
+ */
+int store_prune(struct store *s, const char *who, const char *host, int dry,
+    int (*each)(void *arg, const struct store_pruned *p), void *arg, struct err *err);
+
 #endif /* STORAGE_STORE_RETENTION_H */

@@ -109,6 +109,23 @@ int store_record(struct store *s, const struct journal_event *e,
 /* The lock of a host's points: commits and prunes of one host come one by one. */
 pthread_mutex_t *store_host_lock(struct store *s, const char *host);
 
+/* store_prune_points() by who has the host's lock. */
+int store_prune_locked(struct store *s, const char *who, const char *host,
+    const uint64_t *sequences, uint32_t n, struct err *err);
+
+/*
+ * Is the host braked?  `b` is what is known of its brake, and gets what is found;
+ * unless `dry` a new brake is recorded.  `newest` is its newest verified point's
+ * time, or its oldest point's if none is verified (`verified` 0).  With its lock.
+ */
+struct store_ages {
+	int verified;
+	uint64_t sequence;
+	int64_t time_us;
+};
+int store_brake_locked(struct store *s, const char *host, const struct store_rules *rules,
+    const struct store_ages *newest, int dry, struct store_brake *b, struct err *err);
+
 /* --------------------------------------------------------------- bad groups -- */
 
 /* A group's stored bytes are bad: record it, its chunks count as absent. */

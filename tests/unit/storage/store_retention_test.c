@@ -1,0 +1,731 @@
+/* Policies, holds, locks and brakes of a store: what goes, what stays, what comes back.
+ */
+#include "storage/catalog.h"
+#include "storage/catalog_db.h"
+#include "storage/fs_fault.h"
+#include "storage/store_options.h"
+#include "storage/store_retention.h"
+#include "storage/store_time.h"
+#include "tests/unit/storage/store_rig.h"
+
+#define HOUR ((int64_t)3600 * 1000000)
+#define DAY (24 * HOUR)
+#define MIB ((uint64_t)1024 * 1024)
+
+/* The machine's clock, and the one that nobody sets. */
+static int64_t clock_us, monotonic_us;
+
+static int64_t
+the_clock(void)
+{
+	return clock_us;
+}
+
+static int64_t
+the_monotonic(void)
+{
+	return monotonic_us;
+}
+
+static void
+pass(int64_t us)
+{
+	clock_us += us;
+	monotonic_us += us;
+}
+
+struct here {
+	struct fs_fault *ff;
+	struct store *s;
+	struct store_point point;
+	struct err err;
+};
+
+#define OK(call) rig_ok(call, &h->err)
+
+static void
+open_store(struct here *h, const char *catalog, int first)
+{
+	struct store_options o = STORE_OPTIONS_INIT;
+
+	if (first)
+		o.clock_jump_us = 0;
+	o.clock = the_clock;
+	o.monotonic = the_monotonic;
+	OK(store_open_with_fs(fs_fault_fs(h->ff), catalog, &o, &h->s, &h->err));
+}
+
+static int
+setup(void **state)
+{
+	struct here *h = calloc(1, sizeof(*h));
+
+	assert_non_null(h);
+	assert_int_equal(setenv("TZ", "UTC", 1), 0);
+	tzset();
+	/* 2040-01-11 12:00: later than the machine's, by which the store is made. */
+	clock_us = (int64_t)2209896000 * 1000000;
+	h->ff = fs_fault_new(1);
+	assert_non_null(h->ff);
+	OK(store_init_fs(fs_fault_fs(h->ff), &h->err));
+	open_store(h, "catalog.db", 1);
+	/* Once believed it is followed, and not more. */
+	OK(store_secret_put(h->s, "x", (const uint8_t *)"x", 1, &h->err));
+	store_close(h->s);
+	open_store(h, "catalog.db", 0);
+	*state = h;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	struct here *h = *state;
+
+	store_close(h->s);
+	fs_fault_free(h->ff);
+	free(h);
+	return 0;
+}
+
+/* As after a restart, or (`anew`) from the journal alone. */
+static void
+reopen(struct here *h, int anew)
+{
+	store_close(h->s);
+	h->s = NULL;
+	open_store(h, anew ? NULL : "catalog.db", 0);
+}
+
+static void
+refused(struct here *h, int ret, enum err_code code, const char *words)
+{
+	assert_int_equal(ret, -1);
+	if (h->err.code != code || strstr(h->err.text, words) == NULL)
+		fail_msg("%s: %s", err_name(h->err.code), h->err.text);
+	err_clear(&h->err);
+}
+
+/* A point that has nothing but its counts. */
+static uint64_t
+add_point(struct here *h, const char *host, uint64_t fresh, uint64_t stored)
+{
+	struct journal_event *e = calloc(1, sizeof(*e));
+	struct store_point *p = &e->u.point;
+	struct catalog_head head;
+	uint64_t sequence;
+
+	assert_non_null(e);
+	e->type = JOURNAL_POINT;
+	OK(catalog_head(h->s->catalog, host, &head, &h->err));
+	(void)snprintf(p->host, sizeof(p->host), "%s", host);
+	p->sequence = sequence = head.sequence + 1;
+	memcpy(p->previous, head.record, sizeof(p->previous));
+	p->volumes_count = 1;
+	memcpy(p->volumes[0].name, "C", 2);
+	p->volumes[0].data_bytes = 1000 * MIB;
+	p->frozen_at_us = (int64_t)rand() << 30; /* The host's word. */
+	p->counts.new_bytes = fresh;
+	p->counts.stored_bytes = stored;
+	OK(store_record(h->s, e, NULL, &h->err));
+	free(e);
+	return sequence;
+}
+
+/* A point a day at noon. */
+static void
+add_days(struct here *h, const char *host, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		(void)add_point(h, host, 10 * MIB, 5 * MIB);
+		pass(DAY);
+	}
+}
+
+static void
+verified(struct here *h, const char *host, uint64_t sequence)
+{
+	struct journal_event *e = calloc(1, sizeof(*e));
+
+	assert_non_null(e);
+	e->type = JOURNAL_VERIFIED;
+	(void)snprintf(e->u.mark.host, STORE_NAME_MAX, "%s", host);
+	e->u.mark.sequence = sequence;
+	e->u.mark.when_us = store_now(h->s);
+	OK(store_record(h->s, e, NULL, &h->err));
+	free(e);
+}
+
+static void
+set_policy(struct here *h, enum store_scope scope, const char *name, struct store_rules r)
+{
+	struct store_policy p = { .scope = scope, .set = 1, .rules = r };
+
+	(void)snprintf(p.name, sizeof(p.name), "%s", name);
+	(void)snprintf(p.who, sizeof(p.who), "alice");
+	OK(store_policy_put(h->s, &p, &h->err));
+}
+
+/* ------------------------------------------------------------------- pruning -- */
+
+/* What store_prune() said of one host, as text: "1- 2+ 3+ stopped: why". */
+struct said {
+	char text[4000], why[4000], stopped[STORE_TEXT_MAX];
+	uint32_t hosts, gone;
+};
+
+static int
+hear(void *arg, const struct store_pruned *p)
+{
+	struct said *s = arg;
+	size_t n = strlen(s->text), w = strlen(s->why);
+
+	s->hosts++;
+	s->gone += p->gone;
+	memcpy(s->stopped, p->stopped, sizeof(s->stopped));
+	for (uint32_t i = 0; i < p->n; i++) {
+		n += (size_t)snprintf(s->text + n, sizeof(s->text) - n, "%s%llu%c",
+		    n > 0 ? " " : "", (unsigned long long)p->fates[i].kept.sequence,
+		    p->fates[i].stays ? '+' : '-');
+		w += (size_t)snprintf(s->why + w, sizeof(s->why) - w, "%llu: %s\n",
+		    (unsigned long long)p->fates[i].kept.sequence, p->fates[i].why);
+	}
+	assert_int_equal(p->stay + p->go, p->n);
+	return 0;
+}
+
+static struct said *
+prune(struct here *h, const char *host, int dry)
+{
+	static struct said s;
+
+	memset(&s, 0, sizeof(s));
+	OK(store_prune(h->s, "alice", host, dry, hear, &s, &h->err));
+	return &s;
+}
+
+struct listing {
+	char text[2000];
+	struct store *s;
+};
+
+static int
+list_one(void *arg, const struct store_kept *k)
+{
+	struct listing *l = arg;
+	size_t n = strlen(l->text);
+
+	(void)snprintf(l->text + n, sizeof(l->text) - n, "%s%llu%s%s%s", n > 0 ? " " : "",
+	    (unsigned long long)k->sequence, k->held ? "h" : "",
+	    store_is_locked(l->s, k) ? "l" : "", k->verified_us != 0 ? "v" : "");
+	return 0;
+}
+
+/* The points there are: "1 2h 5l". */
+static const char *
+points(struct here *h, const char *host)
+{
+	static struct listing l;
+
+	memset(&l, 0, sizeof(l));
+	l.s = h->s;
+	OK(store_kept(h->s, host, list_one, &l, &h->err));
+	return l.text;
+}
+
+static void
+test_the_nearest_policy_applies_as_a_whole(void **state)
+{
+	struct here *h = *state;
+	struct store_policy p;
+	struct store_peer peer = { .role = 1 };
+	struct store_token t = { .uses_left = 1, .ends_us = INT64_MAX };
+	uint8_t cert[STORE_BLOB_MAX];
+	size_t len = 10;
+
+	memcpy(peer.name, "web01", 6);
+	memcpy(t.group, "web", 4);
+	OK(store_token_put(h->s, &t, &h->err));
+	OK(store_enrol(h->s, t.hash, &peer, cert, &len, &h->err));
+	OK(store_policy_of(h->s, "web01", &p, &h->err));
+	assert_int_equal(p.set, 0);
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .daily = 1 });
+	set_policy(h, STORE_POLICY_GROUP, "web", (struct store_rules){ .weekly = 2 });
+	set_policy(h, STORE_POLICY_GROUP, "db", (struct store_rules){ .weekly = 9 });
+	for (int anew = 0; anew < 3; anew++) {
+		OK(store_policy_of(h->s, "web01", &p, &h->err));
+		assert_int_equal(p.scope, STORE_POLICY_GROUP);
+		assert_string_equal(p.who, "alice");
+		assert_int_equal(p.rules.weekly, 2);
+		assert_int_equal(p.rules.daily, 0);
+		OK(store_policy_of(h->s, "unknown", &p, &h->err));
+		assert_int_equal(p.scope, STORE_POLICY_DEFAULT);
+		reopen(h, anew);
+	}
+	set_policy(h, STORE_POLICY_HOST, "web01", (struct store_rules){ .yearly = 3 });
+	OK(store_policy_of(h->s, "web01", &p, &h->err));
+	assert_int_equal(p.scope, STORE_POLICY_HOST);
+	p.set = 0;
+	OK(store_policy_put(h->s, &p, &h->err));
+	refused(
+	    h, store_policy_put(h->s, &p, &h->err), ERR_NOTFOUND, "no policy of web01");
+	OK(store_policy_of(h->s, "web01", &p, &h->err));
+	assert_int_equal(p.scope, STORE_POLICY_GROUP);
+}
+
+static void
+test_a_dry_run_says_it_and_pruning_does_it(void **state)
+{
+	struct here *h = *state;
+	struct store_point *old = malloc(sizeof(*old));
+	struct said *s;
+
+	assert_non_null(old);
+	add_days(h, "alpha", 8);
+	OK(store_point_get(h->s, "alpha", 2, old, &h->err));
+	s = prune(h, NULL, 0);
+	assert_string_equal(s->text, "1+ 2+ 3+ 4+ 5+ 6+ 7+ 8+");
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .daily = 3 });
+	OK(store_hold(h->s, "bob", "alpha", 3, "the case", &h->err));
+	s = prune(h, "alpha", 1);
+	assert_string_equal(s->text, "1- 2- 3+ 4- 5- 6+ 7+ 8+");
+	assert_int_equal(s->gone, 0);
+	assert_non_null(strstr(s->why, "2: no rule keeps it\n"));
+	assert_non_null(strstr(s->why, "3: held [held by bob: the case]\n"));
+	assert_non_null(strstr(s->why, "8: daily 1 of 3 (2040-01-18)\n"));
+	assert_string_equal(points(h, "alpha"), "1 2 3h 4 5 6 7 8");
+	s = prune(h, NULL, 0);
+	assert_int_equal(s->gone, 4);
+	for (int anew = 0; anew < 3; anew++) {
+		assert_string_equal(points(h, "alpha"), "3h 6 7 8");
+		refused(h, store_point_get(h->s, "alpha", 2, &h->point, &h->err),
+		    ERR_NOTFOUND, "no point 2");
+		/* It is still known to have been. */
+		assert_int_equal(
+		    store_record_known(h->s, "alpha", old->record, &h->err), 1);
+		reopen(h, anew);
+	}
+	assert_int_equal(add_point(h, "alpha", 1, 1), 9);
+	free(old);
+}
+
+/* Who did what, as the catalog has it. */
+static const char *
+audit(struct here *h)
+{
+	static char text[2000];
+	sqlite3_stmt *st;
+
+	text[0] = '\0';
+	assert_int_equal(
+	    sqlite3_prepare_v2(h->s->catalog->db,
+		"SELECT who,what FROM audit ORDER BY sequence", -1, &st, NULL),
+	    SQLITE_OK);
+	while (sqlite3_step(st) == SQLITE_ROW) {
+		size_t n = strlen(text);
+
+		(void)snprintf(text + n, sizeof(text) - n, "%s: %s\n",
+		    (const char *)sqlite3_column_text(st, 0),
+		    (const char *)sqlite3_column_text(st, 1));
+	}
+	sqlite3_finalize(st);
+	return text;
+}
+
+static void
+test_every_host_goes_by_its_own_policy_and_audit_tells(void **state)
+{
+	struct here *h = *state;
+	struct said *s;
+
+	add_days(h, "alpha", 3);
+	add_days(h, "beta", 3);
+	set_policy(h, STORE_POLICY_HOST, "beta", (struct store_rules){ .last = 1 });
+	s = prune(h, NULL, 0);
+	assert_int_equal(s->hosts, 2);
+	assert_string_equal(points(h, "alpha"), "1 2 3");
+	assert_string_equal(points(h, "beta"), "3");
+	OK(store_lock(h->s, "bob", "alpha", 2, store_now(h->s) + DAY, &h->err));
+	OK(store_forget(h->s, "bob", "alpha", 1, "too large", &h->err));
+	for (int anew = 0; anew < 3; anew++) {
+		assert_string_equal(audit(h),
+		    "alice: set the policy of host beta: last 1, hourly 0, daily 0, "
+		    "weekly 0, monthly 0, yearly 0, within 0 s, at least 0, verified 0, "
+		    "verified within 0 s\n"
+		    "alice: pruned 2 points of 'beta': 1 2\n"
+		    "bob: locked alpha/2 until 2210500800 s\n"
+		    "bob: forgot alpha/1: too large\n");
+		reopen(h, anew);
+	}
+}
+
+static void
+test_the_last_point_and_the_last_verified_ones_stay(void **state)
+{
+	struct here *h = *state;
+	const struct store_rules r = {
+		.within_s = 86400, .min_points = 1, .min_verified = 2
+	};
+
+	add_days(h, "alpha", 6);
+	verified(h, "alpha", 1);
+	verified(h, "alpha", 2);
+	verified(h, "alpha", 4);
+	set_policy(h, STORE_POLICY_DEFAULT, "", r);
+	pass(10 * DAY);
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "2v 4v");
+	add_days(h, "beta", 3);
+	pass(10 * DAY);
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "beta"), "3");
+	/* Only who says so loses the last one. */
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .within_s = 60 });
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "beta"), "");
+	/* And the host goes on behind it. */
+	assert_int_equal(add_point(h, "beta", 1, 1), 4);
+}
+
+/* -------------------------------------------------------------- hold and lock -- */
+
+static void
+test_what_is_held_is_held_until_it_is_released(void **state)
+{
+	struct here *h = *state;
+
+	add_days(h, "alpha", 3);
+	refused(h, store_hold(h->s, "bob", "alpha", 9, "x", &h->err), ERR_NOTFOUND,
+	    "no point 9");
+	refused(
+	    h, store_hold(h->s, "bob", "alpha", 1, "", &h->err), ERR_PROTOCOL, "reason");
+	OK(store_hold(h->s, "bob", "alpha", 1, "the case", &h->err));
+	for (int anew = 0; anew < 3; anew++) {
+		refused(h, store_hold(h->s, "eve", "alpha", 1, "mine", &h->err),
+		    ERR_EXISTS, "held by bob already: the case");
+		refused(h, store_forget(h->s, "eve", "alpha", 1, "x", &h->err),
+		    ERR_DENIED, "held by bob");
+		refused(h,
+		    store_prune_points(
+			h->s, "eve", "alpha", (const uint64_t[]){ 2, 1 }, 2, &h->err),
+		    ERR_DENIED, "held by bob");
+		assert_string_equal(points(h, "alpha"), "1h 2 3");
+		reopen(h, anew);
+	}
+	OK(store_release(h->s, "bob", "alpha", 1, "closed", &h->err));
+	refused(h, store_release(h->s, "bob", "alpha", 1, "", &h->err), ERR_NOTFOUND,
+	    "not held");
+	OK(store_forget(h->s, "bob", "alpha", 1, "done", &h->err));
+	reopen(h, 1);
+	assert_string_equal(points(h, "alpha"), "2 3");
+	/* A hold goes with its point; another point of that number never comes. */
+	refused(h, store_forget(h->s, "bob", "alpha", 1, "again", &h->err), ERR_NOTFOUND,
+	    "no point 1");
+}
+
+static void
+test_a_lock_is_never_shortened_and_opens_when_its_time_has_come(void **state)
+{
+	struct here *h = *state;
+	int64_t until;
+
+	add_days(h, "alpha", 3);
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .last = 1 });
+	until = store_now(h->s) + 3 * DAY;
+	refused(h, store_lock(h->s, "bob", "alpha", 1, store_now(h->s) - HOUR, &h->err),
+	    ERR_DENIED, "in the future");
+	OK(store_lock(h->s, "bob", "alpha", 1, until, &h->err));
+	refused(h, store_lock(h->s, "root", "alpha", 1, until - 1, &h->err), ERR_DENIED,
+	    "never shortened");
+	until += DAY;
+	OK(store_lock(h->s, "bob", "alpha", 1, until, &h->err));
+	for (int anew = 0; anew < 3; anew++) {
+		refused(h, store_forget(h->s, "root", "alpha", 1, "x", &h->err),
+		    ERR_DENIED, "locked");
+		refused(h,
+		    store_prune_points(
+			h->s, "root", "alpha", (const uint64_t[]){ 1 }, 1, &h->err),
+		    ERR_DENIED, "locked");
+		(void)prune(h, NULL, 0);
+		assert_string_equal(points(h, "alpha"), "1l 3");
+		reopen(h, anew);
+	}
+	pass(until - clock_us - HOUR);
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "1l 3");
+	pass(2 * HOUR);
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "3");
+}
+
+static void
+test_a_record_cannot_shorten_a_lock_either(void **state)
+{
+	struct here *h = *state;
+	struct journal_event *e = calloc(1, sizeof(*e));
+	struct store_kept k;
+	int64_t until;
+
+	assert_non_null(e);
+	add_days(h, "alpha", 1);
+	until = store_now(h->s) + 3 * DAY;
+	OK(store_lock(h->s, "bob", "alpha", 1, until, &h->err));
+	e->type = JOURNAL_LOCK;
+	memcpy(e->u.mark.host, "alpha", 6);
+	e->u.mark.sequence = 1;
+	e->u.mark.when_us = 5;
+	OK(store_record(h->s, e, NULL, &h->err));
+	for (int anew = 0; anew < 3; anew++) {
+		OK(store_kept_one(h->s, "alpha", 1, &k, &h->err));
+		assert_int_equal(k.locked_us, until);
+		reopen(h, anew);
+	}
+	free(e);
+}
+
+static void
+test_while_the_clock_is_in_doubt_nothing_goes_and_nothing_opens(void **state)
+{
+	struct here *h = *state;
+	struct said *s;
+
+	add_days(h, "alpha", 4);
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .last = 1 });
+	OK(store_lock(h->s, "bob", "alpha", 1, store_now(h->s) + 3 * DAY, &h->err));
+	for (int back = 0; back < 2; back++) {
+		clock_us += (back ? -365 : 365) * DAY;
+		s = prune(h, NULL, 0);
+		assert_non_null(strstr(s->stopped, "clock"));
+		assert_int_equal(s->gone, 0);
+		assert_string_equal(s->text, "1+ 2- 3- 4+");
+		assert_string_equal(points(h, "alpha"), "1l 2 3 4");
+		refused(h, store_forget(h->s, "bob", "alpha", 2, "x", &h->err),
+		    ERR_DENIED, "clock");
+		refused(h, store_forget(h->s, "bob", "alpha", 1, "x", &h->err),
+		    ERR_DENIED, "clock");
+		clock_us += (back ? 365 : -365) * DAY;
+	}
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "1l 4");
+}
+
+/* -------------------------------------------------------------------- brakes -- */
+
+static void
+test_a_host_that_changes_as_never_before_is_not_pruned(void **state)
+{
+	struct here *h = *state;
+	struct store_brake b;
+	struct said *s;
+
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .last = 1 });
+	(void)add_point(h, "alpha", 1000 * MIB, 500 * MIB);
+	add_days(h, "alpha", 9);
+	add_days(h, "beta", 3);
+	assert_int_equal(store_brake_check(h->s, "alpha", &b, &h->err), 0);
+	assert_string_equal(b.text, "");
+	(void)add_point(h, "alpha", 900 * MIB, 890 * MIB);
+	/* Looking changes nothing. */
+	s = prune(h, "alpha", 1);
+	assert_non_null(strstr(s->stopped, "point 11 is new by 90.0 %"));
+	OK(store_brake_of(h->s, "alpha", &b, &h->err));
+	assert_string_equal(b.text, "");
+	s = prune(h, NULL, 0);
+	assert_int_equal(s->gone, 2);
+	assert_string_equal(points(h, "beta"), "3");
+	for (int anew = 0; anew < 3; anew++) {
+		OK(store_brake_of(h->s, "alpha", &b, &h->err));
+		assert_non_null(strstr(b.text, "point 11 is new by 90.0 %"));
+		assert_string_equal(b.who, "");
+		s = prune(h, "alpha", 0);
+		assert_int_equal(s->gone, 0);
+		reopen(h, anew);
+	}
+	assert_int_equal(store_brake_check(h->s, "alpha", &b, &h->err), 0);
+	OK(store_brake_clear(h->s, "alice", "alpha", &h->err));
+	refused(h, store_brake_clear(h->s, "alice", "alpha", &h->err), ERR_NOTFOUND,
+	    "not braked");
+	reopen(h, 1);
+	OK(store_brake_of(h->s, "alpha", &b, &h->err));
+	assert_string_equal(b.text, "");
+	assert_string_equal(b.who, "alice");
+	s = prune(h, "alpha", 0);
+	assert_string_equal(s->stopped, "");
+	assert_string_equal(points(h, "alpha"), "11");
+	/* What it was like is not forgotten with its points. */
+	(void)add_point(h, "alpha", 900 * MIB, 890 * MIB);
+	assert_int_equal(store_brake_check(h->s, "alpha", &b, &h->err), 1);
+}
+
+static void
+test_a_host_that_nobody_verified_is_not_pruned(void **state)
+{
+	struct here *h = *state;
+	struct store_rules r = { .last = 1, .verified_s = 5 * 86400 };
+	struct store_brake b;
+	struct said *s;
+
+	set_policy(h, STORE_POLICY_DEFAULT, "", r);
+	add_days(h, "alpha", 5);
+	s = prune(h, NULL, 1);
+	assert_string_equal(s->stopped, "");
+	pass(HOUR);
+	s = prune(h, NULL, 1);
+	assert_non_null(
+	    strstr(s->stopped, "no point was ever verified, and its oldest, 1"));
+	verified(h, "alpha", 2);
+	assert_int_equal(store_brake_check(h->s, "alpha", &b, &h->err), 0);
+	pass(DAY);
+	assert_int_equal(store_brake_check(h->s, "alpha", &b, &h->err), 1);
+	assert_string_equal(b.text, "its newest verified point, 2, is 5 days 1 hours "
+				    "old, the policy allows 5 days "
+				    "0 hours: verify it");
+	s = prune(h, NULL, 0);
+	assert_int_equal(s->gone, 0);
+	/* Clearing it is good for as long again, no longer. */
+	OK(store_brake_clear(h->s, "alice", "alpha", &h->err));
+	assert_int_equal(store_brake_check(h->s, "alpha", &b, &h->err), 0);
+	pass(5 * DAY + HOUR);
+	assert_int_equal(store_brake_check(h->s, "alpha", &b, &h->err), 1);
+}
+
+/* -------------------------------------------------------------------- damage -- */
+
+static void
+test_a_damaged_point_takes_no_whole_ones_place(void **state)
+{
+	struct here *h = *state;
+	uint32_t blocks[3][12];
+	struct store_lease *l;
+	struct store_place place;
+	struct chunk_id id;
+	uint8_t found, content[RIG_BLOCK];
+	struct said *s;
+
+	set_policy(h, STORE_POLICY_DEFAULT, "",
+	    (struct store_rules){ .last = 1, .min_points = 1 });
+	for (uint32_t i = 0; i < 3; i++) {
+		struct rig_volume v = { blocks[i], 12 };
+
+		rig_fill(blocks[i], 12, 100 * (i + 1));
+		OK(rig_backup(h->s, "alpha", &v, &h->point, &h->err));
+		pass(DAY);
+	}
+	s = prune(h, NULL, 1);
+	assert_string_equal(s->text, "1- 2- 3+");
+	/* A group of the newest one rots. */
+	rig_content(blocks[2][5], content);
+	chunk_id_of(store_keys(h->s), CHUNK_DATA, content, RIG_BLOCK, &id);
+	OK(store_lease_open(h->s, "alpha", STORE_READ, &l, &h->err));
+	OK(store_locate(l, CHUNK_DATA, &id, 1, &place, &found, &h->err));
+	store_lease_close(l);
+	assert_int_equal(found, 1);
+	OK(store_quarantine(h->s, place.pack, place.offset, &h->err));
+	s = prune(h, NULL, 0);
+	assert_string_equal(s->text, "1- 2+ 3+");
+	assert_non_null(strstr(s->why, "3: last 1 of 1 [damaged]"));
+	assert_string_equal(points(h, "alpha"), "2 3");
+	/* Sent again it is whole, and the older one may go. */
+	rig_ok(rig_backup(h->s, "alpha", &(struct rig_volume){ blocks[2], 12 }, &h->point,
+		   &h->err),
+	    &h->err);
+	s = prune(h, NULL, 0);
+	assert_string_equal(s->text, "2- 3- 4+");
+}
+
+/* ---------------------------------------------------------------------- faults -- */
+
+/* Anything fails, or the process or the power dies, while two hosts are pruned. */
+static uint64_t
+sweep(enum fs_fault_kind kind, int power_cut)
+{
+	struct said *said = calloc(1, sizeof(*said));
+	uint64_t nth;
+	int fired = 1;
+
+	assert_non_null(said);
+	for (nth = 1; fired; nth++) {
+		struct here *h;
+		void *state;
+		const char *a;
+		int ret;
+
+		assert_int_equal(setup(&state), 0);
+		h = state;
+		assert_true(nth < 500);
+		add_days(h, "alpha", 5);
+		add_days(h, "beta", 4);
+		OK(store_hold(h->s, "bob", "alpha", 1, "x", &h->err));
+		OK(store_lock(
+		    h->s, "bob", "beta", 1, store_now(h->s) + 99 * DAY, &h->err));
+		set_policy(
+		    h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .last = 2 });
+		fs_fault_arm(h->ff, nth, kind);
+		memset(said, 0, sizeof(*said));
+		ret = store_prune(h->s, "alice", NULL, 0, hear, said, &h->err);
+		fired = fs_fault_fired(h->ff);
+		if (!fired)
+			assert_int_equal(ret, 0);
+		err_clear(&h->err);
+		store_close(h->s);
+		h->s = NULL;
+		if (kind == FS_FAULT_DIE)
+			fs_fault_restart(h->ff, power_cut);
+		else
+			fs_fault_arm(h->ff, 0, FS_FAULT_NONE);
+		open_store(h, nth % 2 == 0 ? NULL : "catalog.db", 0);
+		/* A host's points go together or not at all; what was told is done. */
+		a = points(h, "alpha");
+		assert_true(strcmp(a, "1h 4 5") == 0 ||
+			    (ret != 0 && strcmp(a, "1h 2 3 4 5") == 0));
+		a = points(h, "beta");
+		assert_true(
+		    strcmp(a, "1l 3 4") == 0 || (ret != 0 && strcmp(a, "1l 2 3 4") == 0));
+		(void)prune(h, NULL, 0);
+		assert_string_equal(points(h, "alpha"), "1h 4 5");
+		assert_string_equal(points(h, "beta"), "1l 3 4");
+		(void)teardown(&state);
+	}
+	free(said);
+	return nth - 2;
+}
+
+static void
+test_whatever_fails_a_host_is_pruned_or_is_not(void **state)
+{
+	static const struct {
+		enum fs_fault_kind kind;
+		int power_cut;
+	} ways[] = { { FS_FAULT_EIO, 0 }, { FS_FAULT_ENOSPC, 0 }, { FS_FAULT_DIE, 0 },
+		{ FS_FAULT_DIE, 1 } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+		uint64_t n = sweep(ways[i].kind, ways[i].power_cut);
+
+		print_message("prune, way %zu: %llu calls\n", i, (unsigned long long)n);
+		assert_true(n >= 4);
+	}
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_the_nearest_policy_applies_as_a_whole),
+		T(test_a_dry_run_says_it_and_pruning_does_it),
+		T(test_every_host_goes_by_its_own_policy_and_audit_tells),
+		T(test_the_last_point_and_the_last_verified_ones_stay),
+		T(test_what_is_held_is_held_until_it_is_released),
+		T(test_a_lock_is_never_shortened_and_opens_when_its_time_has_come),
+		T(test_a_record_cannot_shorten_a_lock_either),
+		T(test_while_the_clock_is_in_doubt_nothing_goes_and_nothing_opens),
+		T(test_a_host_that_changes_as_never_before_is_not_pruned),
+		T(test_a_host_that_nobody_verified_is_not_pruned),
+		T(test_a_damaged_point_takes_no_whole_ones_place),
+		cmocka_unit_test(test_whatever_fails_a_host_is_pruned_or_is_not),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
