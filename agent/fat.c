@@ -319,5 +319,7 @@ fat_plan(const struct volmap_source *src, unsigned flags, struct volmap_plan *p,
 	p->state_arg = f;
 	p->state_free = fat_free;
 	volmap_runs_init(&p->runs, boot.clusters, boot.cluster_size, &p->limits);
+	p->runs.source = src;
+	p->runs.base = p->base;
 	return judge(f, p, err) == -1 || make_chains(f, p, err) == -1 ? -1 : 1;
 }

@@ -31,7 +31,8 @@ enum {
 	NTFS_VOLUME = 3,
 	NTFS_ROOT = 5,
 	NTFS_BITMAP = 6,
-	NTFS_BADCLUS = 8
+	NTFS_BADCLUS = 8,
+	NTFS_FIRST_OTHER = 16 /* Below are the file system's own. */
 };
 
 /* Types of attributes. */

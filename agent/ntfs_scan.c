@@ -75,7 +75,8 @@ add_attr(const struct ntfs *v, struct volmap_plan *plan, uint32_t owner, int in_
 	if (whole && (a->flags & 0xff) == 0)
 		valid = a->valid < a->size ? a->valid : a->size;
 	set_owner(&run, owner, a, whole && in_base, place);
-	if (a->type == NTFS_DATA && a->name_len == 0 && a->flags == 0)
+	if (a->type == NTFS_DATA && a->name_len == 0 && a->flags == 0 &&
+	    owner >= NTFS_FIRST_OTHER)
 		run.flags = VOLMAP_RUN_FILE;
 	ntfs_runs_begin(&it, a, v->boot.clusters);
 	while ((more = ntfs_runs_next(&it, &got)) == 1) {

@@ -281,6 +281,7 @@ pipeline_run(const struct pipeline_job *job, struct pipeline_result *out, struct
 {
 	struct pipeline *p = pipeline_new(job, err);
 	struct volmap_limits limits = job->map;
+	struct volmap_source source = job->source;
 	int rc = -1;
 
 	if (limits.memory == 0)
@@ -289,7 +290,9 @@ pipeline_run(const struct pipeline_job *job, struct pipeline_result *out, struct
 	memset(out, 0, sizeof(*out));
 	if (p == NULL)
 		return -1;
-	if (volmap_open(&job->source, &limits, job->map_flags, &p->map, err) != 0)
+	source.read = pipeline_map_read;
+	source.arg = p;
+	if (volmap_open(&source, &limits, job->map_flags, &p->map, err) != 0)
 		goto out;
 	if (pipeline_replay_open(p, err) != 0)
 		goto out;

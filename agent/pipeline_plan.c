@@ -411,7 +411,7 @@ start(struct planner *pl, struct err *err)
 	pl->leaf.max = CHUNK_META_MAX;
 	pl->bad_n = job->bad_len / CHUNK_ID_LEN;
 	pl->tree = tree_builder_new(job->keys, &root, on_node, pl);
-	pl->ahead = ahead_new(VOLMAP_AHEAD_MAX + VOLMAP_PIECES_MAX);
+	pl->ahead = ahead_new(VOLMAP_AHEAD_MAX);
 	pl->asked = seen_new(PIPELINE_SEEN_BITS);
 	pl->base_span = seen_new(PIPELINE_SPAN_BITS);
 	pl->bad = malloc(job->bad_len + 1);

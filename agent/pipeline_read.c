@@ -33,6 +33,17 @@ read_planned(struct reader *r, struct err *err)
 	return 0;
 }
 
+/* That it failed is told once more when the slab is handed on. */
+int
+pipeline_map_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
+{
+	const struct pipeline *p = arg;
+
+	if (p->reader != NULL && read_planned(p->reader, err) != 0)
+		return -1;
+	return p->job->source.read(p->job->source.arg, offset, buf, len, err);
+}
+
 /* The next `len` bytes of the slab come from `from`. */
 static int
 plan_read(struct reader *r, uint64_t from, uint32_t len, struct err *err)
@@ -64,7 +75,10 @@ hand_on(struct reader *r, struct err *err)
 	return 1;
 }
 
-/* Have room for an item of `pieces` pieces and `len` bytes in the slab: as hand_on(). */
+/*
+ * Have room for an item of `pieces` pieces and `len` bytes in the slab: as hand_on().
+ * The hasher, too, must have room for those of regions, and one more for each chunk.
+ */
 static int
 make_room(struct reader *r, uint32_t pieces, uint32_t len, struct err *err)
 {
@@ -73,7 +87,7 @@ make_room(struct reader *r, uint32_t pieces, uint32_t len, struct err *err)
 	int rc;
 
 	if (s != NULL && s->items_n < PIPELINE_ITEMS_MAX &&
-	    s->pieces_n + pieces <= PIPELINE_PIECES_MAX &&
+	    s->pieces_n + s->region_n + pieces <= PIPELINE_PIECES_MAX &&
 	    s->used + len <= sizeof(s->mem))
 		return 1;
 	if ((rc = hand_on(r, err)) != 1)
@@ -81,7 +95,7 @@ make_room(struct reader *r, uint32_t pieces, uint32_t len, struct err *err)
 	if (queue_get(r->p->free_slabs, &item) != QUEUE_OK)
 		return 0;
 	s = r->slab = item;
-	s->items_n = s->pieces_n = s->chunks_n = 0;
+	s->items_n = s->pieces_n = s->chunks_n = s->region_n = 0;
 	s->used = PIPELINE_HEADROOM;
 	atomic_store(&s->refs, 1);
 	return 1;
@@ -158,6 +172,63 @@ replay_stream(struct reader *r, struct volmap_cut *cut, struct err *err)
 	return rc;
 }
 
+/*
+ * The next pieces of a region, as many as the slab has room for; `*first` and `*done`
+ * bytes of it say where, and move on.
+ */
+static int
+region_part(struct reader *r, struct pipeline_item *it, const struct volmap_cut *cut,
+    uint32_t *first, uint32_t *done, struct err *err)
+{
+	struct pipeline_slab *s = r->slab;
+	struct volmap_piece p;
+	uint32_t room;
+
+	it->piece = s->pieces_n;
+	while (*first < cut->count && s->used < sizeof(s->mem) &&
+	       s->pieces_n + s->region_n + 2 <= PIPELINE_PIECES_MAX) {
+		p.offset = cut->piece[*first].offset + *done;
+		p.len = cut->piece[*first].len - *done;
+		room = (uint32_t)sizeof(s->mem) - s->used;
+		*done += p.len < room ? p.len : room;
+		p.len = p.len < room ? p.len : room;
+		if (*done == cut->piece[*first].len) {
+			++*first;
+			*done = 0;
+		}
+		s->pieces[s->pieces_n++] = p;
+		s->region_n++;
+		it->count++;
+		it->len += p.len;
+		if (plan_read(r, p.offset, p.len, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * A region in several pieces.  It is read even if an interrupted run has named it:
+ * where its chunks begin is not told by the extents at its position.
+ */
+static int
+region(struct reader *r, const struct volmap_cut *cut, struct err *err)
+{
+	uint32_t first = 0, done = 0;
+	struct pipeline_item *it;
+	int rc;
+
+	while (first < cut->count) {
+		if ((rc = make_room(r, 2, 1, err)) != 1)
+			return rc;
+		it = new_item(r, VOLMAP_REGION, cut->offset, 0);
+		it->goes_on = first > 0 || done > 0;
+		if (region_part(r, it, cut, &first, &done, err) != 0)
+			return -1;
+		it->last = first == cut->count;
+	}
+	return 1;
+}
+
 static int
 data(struct reader *r, const struct volmap_cut *cut, struct err *err)
 {
@@ -180,6 +251,17 @@ data(struct reader *r, const struct volmap_cut *cut, struct err *err)
 	return 1;
 }
 
+/* A range, what of it an interrupted run has cut and the rest. */
+static int
+range(struct reader *r, struct volmap_cut *cut, struct err *err)
+{
+	int rc = 1;
+
+	if (cut->offset < r->p->done_end)
+		rc = replay_stream(r, cut, err);
+	return rc == 1 ? stream(r, cut, err) : rc;
+}
+
 /* One cut of the map: 1, 0 if the pipeline has ended, -1. */
 static int
 take_cut(struct reader *r, struct volmap_cut *cut, struct err *err)
@@ -188,10 +270,10 @@ take_cut(struct reader *r, struct volmap_cut *cut, struct err *err)
 
 	switch (cut->kind) {
 	case VOLMAP_STREAM:
-		if (cut->offset < r->p->done_end &&
-		    (rc = replay_stream(r, cut, err)) != 1)
-			return rc;
-		return stream(r, cut, err);
+		return range(r, cut, err);
+	case VOLMAP_REGION:
+		/* In one piece it is a range like any other. */
+		return cut->count == 1 ? range(r, cut, err) : region(r, cut, err);
 	case VOLMAP_DATA:
 		return data(r, cut, err);
 	case VOLMAP_HOLE:
@@ -212,9 +294,11 @@ pipeline_reader(void *arg)
 	struct volmap_cut cut;
 	int rc;
 
+	r.p->reader = &r;
 	while ((rc = volmap_next(r.p->map, &cut, &err)) == 1)
 		if ((rc = take_cut(&r, &cut, &err)) != 1)
 			break;
+	r.p->reader = NULL;
 	if (rc == 0)
 		rc = hand_on(&r, &err);
 	if (rc < 0)

@@ -3,6 +3,7 @@
 
 #include "agent/cache.h"
 #include "agent/pipeline.h"
+#include "agent/pipeline_stages.h"
 #include "agent/volmap.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
@@ -10,24 +11,30 @@
 #include "proto/chunk/group.h"
 
 /* A chunk's pieces may be cut again where spans meet. */
-#define PARTS_MAX (2 * VOLMAP_PIECES_MAX)
+#define PARTS_MAX (2 * PIPELINE_CARRY_PIECES)
 
-/* A missing data chunk and where its bytes were found. */
+/* Where bytes of a missing chunk were found. */
+struct part {
+	uint64_t offset;
+	uint32_t chunk_offset, len;
+	size_t next; /* Of the same chunk: its number plus 1; 0: none. */
+};
+
+/* A missing data chunk. */
 struct lost {
 	struct chunk_id id;
-	uint32_t len;  /* 0: not met yet. */
-	uint32_t have; /* Bytes that `parts` cover, in order of the chunk. */
+	uint32_t len; /* 0: not met yet. */
 	uint32_t parts_n;
-	struct {
-		uint64_t offset;
-		uint32_t chunk_offset, len;
-	} parts[PARTS_MAX];
+	size_t parts; /* The number of its first part plus 1; 0: none. */
 };
 
 struct resend {
 	const struct pipeline_job *job;
 	struct lost *lost; /* Sorted by id. */
 	size_t lost_n;
+	struct part *parts;
+	size_t parts_n, parts_room;
+	int no_memory;	       /* For one more part. */
 	struct chunk_id *meta; /* Sorted. */
 	size_t meta_n;
 	uint64_t span;
@@ -69,27 +76,45 @@ add(struct resend *r, enum chunk_kind kind, const struct chunk_id *id, const uin
 	return group_builder_add(r->builder[kind], id, p, len, err);
 }
 
+static struct part *
+new_part(struct resend *r)
+{
+	size_t room = 2 * r->parts_room + 256;
+	struct part *grown;
+
+	if (r->parts_n < r->parts_room)
+		return &r->parts[r->parts_n++];
+	if ((grown = realloc(r->parts, room * sizeof(*grown))) == NULL)
+		return NULL;
+	r->parts = grown;
+	r->parts_room = room;
+	return &r->parts[r->parts_n++];
+}
+
 /* An extent of the tree: is it a part of a lost chunk that we still lack? */
 static int
 on_extent(void *arg, const struct extent *e)
 {
 	struct resend *r = arg;
+	struct part *p;
 	struct lost *l;
-	uint32_t i;
+	size_t i;
 
-	if (e->kind != EXTENT_DATA ||
+	if (e->kind != EXTENT_DATA || r->lost_n == 0 ||
 	    (l = bsearch(&e->id, r->lost, r->lost_n, sizeof(*l), cmp_ids)) == NULL)
 		return 0;
 	l->len = e->chunk_len;
-	for (i = 0; i < l->parts_n; i++)
-		if (l->parts[i].chunk_offset == e->chunk_offset &&
-		    l->parts[i].len == e->len)
+	for (i = l->parts; i != 0; i = r->parts[i - 1].next)
+		if (r->parts[i - 1].chunk_offset == e->chunk_offset &&
+		    r->parts[i - 1].len == e->len)
 			return 0;
 	if (l->parts_n == PARTS_MAX)
 		return 0;
-	l->parts[l->parts_n].offset = e->offset;
-	l->parts[l->parts_n].chunk_offset = e->chunk_offset;
-	l->parts[l->parts_n++].len = e->len;
+	if ((p = new_part(r)) == NULL)
+		return r->no_memory = 1;
+	*p = (struct part){ e->offset, e->chunk_offset, e->len, l->parts };
+	l->parts = r->parts_n;
+	l->parts_n++;
 	return 0;
 }
 
@@ -105,8 +130,10 @@ on_node(void *arg, uint64_t span, const struct chunk_id *id, const uint8_t *p, s
 		return -1;
 	if (span == CACHE_NO_SPAN || r->lost_n == 0)
 		return 0;
-	return tree_parse_leaf(p, len, span * TREE_SPAN_LEN,
-	    tree_covers(r->job->root.size, 0, span), on_extent, r, err);
+	if (tree_parse_leaf(p, len, span * TREE_SPAN_LEN,
+		tree_covers(r->job->root.size, 0, span), on_extent, r, err) < 0)
+		return -1;
+	return r->no_memory ? err_set(err, ERR_NOMEM, "out of memory") : 0;
 }
 
 /* Read a lost chunk's bytes from wherever they were met. */
@@ -114,19 +141,21 @@ static int
 restore_bytes(struct resend *r, struct lost *l, uint8_t *out, struct err *err)
 {
 	const struct volmap_source *src = &r->job->source;
+	const struct part *p = NULL;
 	struct chunk_id real;
-	uint32_t i, from, n;
+	uint32_t have, from, n;
+	size_t i;
 
-	for (l->have = 0; l->have < l->len; l->have += n) {
+	for (have = 0; have < l->len; have += n) {
 		n = 0;
-		for (i = 0; i < l->parts_n && n == 0; i++) {
-			if (l->parts[i].chunk_offset > l->have ||
-			    l->parts[i].chunk_offset + l->parts[i].len <= l->have)
+		for (i = l->parts; i != 0 && n == 0; i = p->next) {
+			p = &r->parts[i - 1];
+			if (p->chunk_offset > have || p->chunk_offset + p->len <= have)
 				continue;
-			from = l->have - l->parts[i].chunk_offset;
-			n = l->parts[i].len - from;
-			if (src->read(src->arg, l->parts[i].offset + from, out + l->have,
-				n, err) != 0)
+			from = have - p->chunk_offset;
+			n = p->len - from;
+			if (src->read(src->arg, p->offset + from, out + have, n, err) !=
+			    0)
 				return -1;
 		}
 		if (n == 0)
@@ -137,7 +166,7 @@ restore_bytes(struct resend *r, struct lost *l, uint8_t *out, struct err *err)
 	if (chunk_id_cmp(&real, &l->id) != 0)
 		return err_set(err, ERR_SNAPSHOT_LOST,
 		    "byte %llu changed while it was read",
-		    (unsigned long long)l->parts[0].offset);
+		    (unsigned long long)r->parts[l->parts - 1].offset);
 	return 0;
 }
 
@@ -213,5 +242,6 @@ out:
 	codec_free(r.codec);
 	buf_free(&r.group);
 	free(r.lost);
+	free(r.parts);
 	return rc;
 }

@@ -23,6 +23,7 @@ struct cache;
 struct cache_writer;
 struct group_builder;
 struct queue;
+struct reader;
 struct seen;
 struct tree_builder;
 
@@ -35,6 +36,8 @@ struct tree_builder;
 #define PIPELINE_ITEMS_MAX 1024u  /* Cuts in one slab. */
 #define PIPELINE_PIECES_MAX 4096u /* Their pieces. */
 #define PIPELINE_CHUNKS_MAX (PIPELINE_ITEMS_MAX + 128u)
+/* Of the end of a region that is not cut yet: all but two have VOLMAP_GRAIN bytes. */
+#define PIPELINE_CARRY_PIECES (CHUNKER_MAX / VOLMAP_GRAIN + 2u)
 #define PIPELINE_BATCH_SLABS 4u		  /* Slabs that one question may hold. */
 #define PIPELINE_BATCH_META (256u * 1024) /* Bytes of nodes in one question. */
 #define PIPELINE_ASKED_MAX 2u		  /* Questions under way. */
@@ -58,11 +61,11 @@ struct tree_builder;
 /* A part of what the reader read, in order of the walk. */
 struct pipeline_item {
 	enum volmap_kind kind;
-	int goes_on; /* STREAM: continues the last slab's last item. */
-	int last;    /* STREAM: the range ends with it. */
-	uint64_t offset, len;
+	int goes_on;	       /* STREAM, REGION: continues the last slab's last item. */
+	int last;	       /* STREAM, REGION: the range ends with it. */
+	uint64_t offset, len;  /* The position; bytes in this slab. */
 	uint32_t at;	       /* Where its bytes are in mem. */
-	uint32_t piece, count; /* DATA: which of the slab's pieces. */
+	uint32_t piece, count; /* DATA, REGION: which of the slab's pieces. */
 	int replay;	       /* Not read: an interrupted run has named it. */
 	uint8_t reason;	       /* EXCLUDED: enum extent_reason. */
 };
@@ -78,7 +81,7 @@ enum pipeline_chunk_kind {
 /* What the hash thread made of it. */
 struct pipeline_chunk {
 	enum pipeline_chunk_kind kind;
-	uint64_t offset, len; /* Of the lowest piece; whole length. */
+	uint64_t offset, len; /* The position: all below it has come; whole length. */
 	uint32_t at;
 	uint32_t piece, count; /* None for HOLE and EXCLUDED. */
 	uint8_t reason;	       /* EXCLUDED: enum extent_reason. */
@@ -90,8 +93,10 @@ struct pipeline_slab {
 	atomic_uint refs;
 	uint32_t used; /* Bytes of mem, headroom included. */
 	uint32_t items_n, pieces_n, chunks_n;
+	uint32_t region_n; /* Of the pieces: those that the hasher will cut anew. */
 	struct pipeline_item items[PIPELINE_ITEMS_MAX];
-	struct volmap_piece pieces[PIPELINE_PIECES_MAX + PIPELINE_CHUNKS_MAX];
+	struct volmap_piece
+	    pieces[PIPELINE_PIECES_MAX + PIPELINE_CHUNKS_MAX + PIPELINE_CARRY_PIECES];
 	struct pipeline_chunk chunks[PIPELINE_CHUNKS_MAX];
 	uint8_t mem[PIPELINE_HEADROOM + PIPELINE_SLAB_LEN];
 };
@@ -160,6 +165,7 @@ struct pipeline_pool {
 struct pipeline {
 	const struct pipeline_job *job;
 	struct volmap *map;
+	struct reader *reader; /* The reader's own, while it runs. */
 	struct pipeline_pool pool;
 	struct cache *done; /* What an interrupted run did; NULL: nothing. */
 	uint64_t done_end;  /* Bytes of the volume that it covers. */
@@ -204,6 +210,12 @@ void pipeline_done(struct pipeline *p, enum pipeline_stage stage);
 
 /* Get ready not to read again what job->done_cache has. */
 int pipeline_replay_open(struct pipeline *p, struct err *err);
+
+/*
+ * The map's `read`; `arg` is the pipeline.  What the reader has planned is read first, so
+ * that a disk need not turn back: the map looks at what lies just behind it.
+ */
+int pipeline_map_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *err);
 
 /* Read a scattered chunk of `len` bytes again. */
 int pipeline_gather(const struct pipeline_job *job, const struct volmap_piece *pieces,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/chunker.h"
 #include "agent/volmap_plan.h"
 #include "agent/volmap_walk.h"
 #include "proto/base/err.h"
@@ -34,6 +35,7 @@ volmap_plan_note_runs(struct volmap_plan *p)
 {
 	const char *what = p->runs.overflow ? "files are not told apart"
 			   : p->runs.alone  ? "scattered files are cut in pieces"
+			   : p->runs.blind  ? "scattered files are cut at offsets"
 					    : NULL;
 	char text[sizeof(p->note)];
 
@@ -107,6 +109,13 @@ int
 volmap_next(struct volmap *m, struct volmap_cut *out, struct err *err)
 {
 	return volmap_walk_next(m->walk, out, err);
+}
+
+uint32_t
+volmap_ahead(enum volmap_kind kind, uint32_t len)
+{
+	/* At either end of it a chunk may begin or end short of its least. */
+	return kind == VOLMAP_REGION ? len / CHUNKER_MIN + 2 : 1;
 }
 
 const char *

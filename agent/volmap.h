@@ -11,16 +11,22 @@
  *	VOLMAP_DATA	one chunk: a block of VOLMAP_BLOCK bytes of a file's own
  *			offset (less at its end), as 1..VOLMAP_PIECES_MAX pieces in
  *			the order of the file.  The chunk is the pieces' bytes joined.
+ *	VOLMAP_REGION	of a dense file (volmap_dense.h): VOLMAP_REGION_LEN bytes of its
+ *			own offset (less at its end), as 1..VOLMAP_REGION_PIECES_MAX
+ *			pieces in the order of the file, of which all but the first and
+ *			the last have VOLMAP_GRAIN bytes at least.  The pieces' bytes
+ *			joined are to be cut by content, starting afresh with this region.
  *
  * Order.  The walk goes through the volume upwards.  The position of a cut is
- * its offset, for DATA the lowest offset of its pieces; positions only grow.
- * Pieces of a chunk that lie ahead of the position are covered by it, and the
+ * its offset, for DATA and REGION the lowest offset of its pieces; positions only
+ * grow.  Pieces of a cut that lie ahead of the position are covered by it, and the
  * walk passes over them silently when it gets there.  So a consumer that turns
  * pieces into extents must hold those that lie ahead, in a heap by offset:
  * before it appends the range of a cut it appends all held pieces below that
  * offset, and what it then has is gapless.  There are never more than
- * VOLMAP_AHEAD_MAX pieces ahead: a block that would pass this comes as
- * several DATA cuts, one for each piece.
+ * VOLMAP_AHEAD_MAX extents ahead, where a region's piece counts as what the chunker
+ * may make of it (volmap_ahead()): a block or region that would pass this comes as
+ * several cuts, one for each piece.
  *
  * Pieces are byte-exact: the last of a file ends at its last byte (or at its
  * valid data length); what follows in the cluster is a STREAM cut of its own,
@@ -44,11 +50,21 @@ struct spill; /* agent/spill.h */
 
 #define VOLMAP_BLOCK 65536u
 #define VOLMAP_PIECES_MAX 18u
+#define VOLMAP_REGION_LEN (4u << 20)
+#define VOLMAP_REGION_PIECES_MAX 1026u
+/* Ranges shorter than this are not worth an extent of their own. */
+#define VOLMAP_GRAIN 4096u
 #define VOLMAP_AHEAD_MAX 65536u
 #define VOLMAP_NEAR \
 	(UINT64_C(4) << 30) /* Bytes; pieces farther off may be half of these. */
 
-enum volmap_kind { VOLMAP_HOLE, VOLMAP_EXCLUDED, VOLMAP_STREAM, VOLMAP_DATA };
+enum volmap_kind {
+	VOLMAP_HOLE,
+	VOLMAP_EXCLUDED,
+	VOLMAP_STREAM,
+	VOLMAP_DATA,
+	VOLMAP_REGION
+};
 
 struct volmap_piece {
 	uint64_t offset; /* Bytes from the start of the volume. */
@@ -57,11 +73,11 @@ struct volmap_piece {
 
 struct volmap_cut {
 	enum volmap_kind kind;
-	uint64_t offset; /* The position: of DATA its lowest piece. */
-	uint64_t len;	 /* Bytes, > 0; of DATA the chunk's length. */
-	uint32_t count;	 /* Pieces; 0 unless DATA. */
+	uint64_t offset; /* The position: of DATA and REGION their lowest piece. */
+	uint64_t len;	 /* Bytes, > 0; of DATA and REGION of all pieces. */
+	uint32_t count;	 /* Pieces; 0 unless DATA or REGION. */
 	uint8_t reason;	 /* EXCLUDED: enum extent_reason (proto/chunk/tree.h); else 0. */
-	struct volmap_piece piece[VOLMAP_PIECES_MAX];
+	const struct volmap_piece *piece; /* Valid until the next is asked for. */
 };
 
 /* Flags for volmap_open(). */
@@ -100,8 +116,14 @@ struct volmap;
 int volmap_open(const struct volmap_source *source, const struct volmap_limits *limits,
     unsigned flags, struct volmap **out, struct err *err);
 
-/* The next cut: 1; the end of the volume: 0; -1 if reading fails or ERR_NOMEM. */
+/*
+ * The next cut: 1; the end of the volume: 0; -1 if reading fails or ERR_NOMEM.  What
+ * is read is little: the beginning of large files, and now and then of a table.
+ */
 int volmap_next(struct volmap *m, struct volmap_cut *out, struct err *err);
+
+/* Extents that a piece of `len` bytes may become, which lies ahead. */
+uint32_t volmap_ahead(enum volmap_kind kind, uint32_t len);
 
 /* "ntfs", "fat12", "fat16", "fat32" or "raw"; static. */
 const char *volmap_fs(const struct volmap *m);

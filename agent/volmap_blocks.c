@@ -1,11 +1,12 @@
 /*
- * Offset	Size	A piece, as a sorter's record
- * 0		4	LCN of the block's lowest piece
- * 4		1	which piece of the block, in the order of the file
- * 5		4	LCN of this piece
- * 9		2	its bytes less one
+ * Offset	Size	A piece, or a run of a dense file, as a sorter's record
+ * 0		4	LCN of the block's lowest piece, or of the run
+ * 4		2	which piece of the block, in the order of the file, plus 1;
+ *			0: a run of a dense file, and nothing more
+ * 6		4	LCN of this piece
+ * 10		3	its bytes less one
  *
- * A cluster is smaller than a block, so a piece begins where a cluster does.
+ * A cluster is not larger than what is cut, so a piece begins where a cluster does.
  */
 #include "agent/volmap_blocks.h"
 
@@ -17,7 +18,7 @@
 #include "agent/volmap_marks.h"
 #include "proto/base/bytes.h"
 
-#define PIECE_LEN 11u
+#define PIECE_LEN 13u
 
 struct piece {
 	uint32_t first, lcn, len;
@@ -30,12 +31,14 @@ struct volmap_blocks {
 	/* While they come in: the block that may get more pieces. */
 	struct volmap_run owner;
 	uint64_t block;
-	uint32_t count; /* Pieces; one more than VOLMAP_PIECES_MAX: too many. */
-	struct piece piece[VOLMAP_PIECES_MAX];
+	int dense;
+	uint32_t count; /* Pieces; one more than VOLMAP_REGION_PIECES_MAX: too many. */
+	struct piece piece[VOLMAP_REGION_PIECES_MAX];
 
 	/* While they go out. */
 	int has_next;
 	struct piece next;
+	int next_is_run; /* Of a dense file. */
 };
 
 struct volmap_blocks *
@@ -43,7 +46,8 @@ volmap_blocks_new(uint32_t cluster_size, size_t memory, const struct spill *spil
 {
 	struct volmap_blocks *b = calloc(1, sizeof(*b));
 
-	assert(cluster_size < VOLMAP_BLOCK && (cluster_size & (cluster_size - 1)) == 0);
+	assert(
+	    cluster_size < VOLMAP_REGION_LEN && (cluster_size & (cluster_size - 1)) == 0);
 	if (b == NULL || (b->sorter = sorter_new(PIECE_LEN, memory, spill)) == NULL) {
 		free(b);
 		return NULL;
@@ -61,26 +65,46 @@ volmap_blocks_free(struct volmap_blocks *b)
 	free(b);
 }
 
+static int
+put(struct volmap_blocks *b, uint32_t first, uint32_t place, const struct piece *p,
+    struct err *err)
+{
+	uint8_t record[PIECE_LEN];
+
+	store_be32(record, first);
+	store_be16(record + 4, (uint16_t)place);
+	store_be32(record + 6, p->lcn);
+	record[10] = (uint8_t)((p->len - 1) >> 16);
+	store_be16(record + 11, (uint16_t)(p->len - 1));
+	return sorter_add(b->sorter, record, err);
+}
+
+/* May it come as one?  Where the sizes of a stream are lies, a piece may be short. */
+static int
+is_sound(const struct volmap_blocks *b)
+{
+	if (b->count > (b->dense ? VOLMAP_REGION_PIECES_MAX : VOLMAP_PIECES_MAX))
+		return 0;
+	for (uint32_t i = 1; b->dense && i + 1 < b->count; i++)
+		if (b->piece[i].len < VOLMAP_GRAIN)
+			return 0;
+	return 1;
+}
+
 /* The block has all its pieces: keep it if they are several. */
 static int
 close_block(struct volmap_blocks *b, struct err *err)
 {
-	uint8_t record[PIECE_LEN];
 	uint32_t first = UINT32_MAX;
 
-	if (b->count < 2 || b->count > VOLMAP_PIECES_MAX)
+	if (b->count < 2 || !is_sound(b))
 		return 0;
 	for (uint32_t i = 0; i < b->count; i++)
 		if (b->piece[i].lcn < first)
 			first = b->piece[i].lcn;
-	for (uint32_t i = 0; i < b->count; i++) {
-		store_be32(record, first);
-		record[4] = (uint8_t)i;
-		store_be32(record + 5, b->piece[i].lcn);
-		store_be16(record + 9, (uint16_t)(b->piece[i].len - 1));
-		if (sorter_add(b->sorter, record, err) == -1)
+	for (uint32_t i = 0; i < b->count; i++)
+		if (put(b, first, i + 1, &b->piece[i], err) == -1)
 			return -1;
-	}
 	return 0;
 }
 
@@ -96,29 +120,37 @@ add_piece(struct volmap_blocks *b, const struct volmap_run *run, uint64_t block,
 	}
 	b->owner = *run;
 	b->block = block;
-	if (b->count < VOLMAP_PIECES_MAX) {
+	if (b->count < VOLMAP_REGION_PIECES_MAX) {
 		b->piece[b->count].lcn = run->lcn + (uint32_t)(from / b->cluster_size);
 		b->piece[b->count].len = (uint32_t)(to - from);
 	}
-	if (b->count <= VOLMAP_PIECES_MAX)
+	if (b->count <= VOLMAP_REGION_PIECES_MAX)
 		b->count++;
 	return 0;
 }
 
 int
 volmap_blocks_add(struct volmap_blocks *b, const struct volmap_run *run, uint64_t valid,
-    struct err *err)
+    int dense, struct err *err)
 {
+	const struct piece none = { 0, 0, 1 };
 	uint64_t start = (uint64_t)run->vcn * b->cluster_size, end = start + valid;
-	uint64_t block = start / VOLMAP_BLOCK, last = (end - 1) / VOLMAP_BLOCK, to;
+	uint64_t size = dense ? VOLMAP_REGION_LEN : VOLMAP_BLOCK;
+	uint64_t block = start / size, last = (end - 1) / size, to;
 
-	to = block < last ? (block + 1) * VOLMAP_BLOCK : end;
+	if (dense && put(b, run->lcn, 0, &none, err) == -1)
+		return -1;
+	/* A block of a large cluster lies in one piece. */
+	if (b->cluster_size >= size)
+		return 0;
+	to = block < last ? (block + 1) * size : end;
 	if (add_piece(b, run, block, 0, to - start, err) == -1)
 		return -1;
+	b->dense = dense;
 	/* Those between lie in this run alone. */
 	if (block == last)
 		return 0;
-	return add_piece(b, run, last, last * VOLMAP_BLOCK - start, valid, err);
+	return add_piece(b, run, last, last * size - start, valid, err);
 }
 
 static int
@@ -130,8 +162,9 @@ fetch(struct volmap_blocks *b, struct err *err)
 		return -1;
 	if (b->has_next) {
 		b->next.first = load_be32(p);
-		b->next.lcn = load_be32(p + 5);
-		b->next.len = load_be16(p + 9) + 1u;
+		b->next_is_run = load_be16(p + 4) == 0;
+		b->next.lcn = load_be32(p + 6);
+		b->next.len = ((uint32_t)p[10] << 16 | load_be16(p + 11)) + 1;
 	}
 	return 0;
 }
@@ -144,16 +177,35 @@ volmap_blocks_finish(struct volmap_blocks *b, struct err *err)
 	return fetch(b, err);
 }
 
+/* Pass what lies below `lcn`. */
+static int
+pass(struct volmap_blocks *b, uint32_t lcn, struct err *err)
+{
+	while (b->has_next && b->next.first < lcn)
+		if (fetch(b, err) == -1)
+			return -1;
+	return 0;
+}
+
+int
+volmap_blocks_dense(struct volmap_blocks *b, uint32_t lcn, struct err *err)
+{
+	if (pass(b, lcn, err) == -1)
+		return -1;
+	if (!b->has_next || b->next.first != lcn || !b->next_is_run)
+		return 0;
+	return fetch(b, err) == -1 ? -1 : 1;
+}
+
 int
 volmap_blocks_at(struct volmap_blocks *b, uint32_t lcn, struct volmap_piece *out,
     uint32_t *count, struct err *err)
 {
 	*count = 0;
-	while (b->has_next && b->next.first < lcn)
-		if (fetch(b, err) == -1)
-			return -1;
+	if (pass(b, lcn, err) == -1)
+		return -1;
 	while (b->has_next && b->next.first == lcn) {
-		assert(*count < VOLMAP_PIECES_MAX);
+		assert(!b->next_is_run && *count < VOLMAP_REGION_PIECES_MAX);
 		out[*count].offset = (uint64_t)b->next.lcn * b->cluster_size;
 		out[*count].len = b->next.len;
 		++*count;

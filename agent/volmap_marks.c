@@ -31,7 +31,7 @@ volmap_marks_store(enum volmap_order order, const struct volmap_run *run, uint8_
 		out[12] = run->stream;
 		store_be32(out + 13, run->vcn);
 	}
-	out[17] = run->flags;
+	out[17] = (uint8_t)run->flags;
 	store_be16(out + 18, run->valid);
 }
 

@@ -13,20 +13,19 @@
 struct err;
 struct sorter;
 
-/* Ranges shorter than this are not worth an extent of their own. */
-#define VOLMAP_GRAIN 4096u
-
-/* Flags of a run; one with any but FILE is not cut as file data. */
+/* Flags of a run; one with any but FILE and ONLY is not cut as file data. */
 enum {
-	VOLMAP_RUN_FILE = 1,	 /* Plain content of a file: may be excluded. */
-	VOLMAP_RUN_TAIL = 2,	 /* Lies behind the file's valid data. */
-	VOLMAP_RUN_SHORT = 4,	 /* Less than VOLMAP_GRAIN bytes. */
-	VOLMAP_RUN_CLASH = 8,	 /* Claimed by something else as well. */
-	VOLMAP_RUN_EXCLUDED = 16 /* To be left out: why is in the bits above. */
+	VOLMAP_RUN_FILE = 1,  /* Plain content of a file: may be excluded, or dense. */
+	VOLMAP_RUN_TAIL = 2,  /* Lies behind the file's valid data. */
+	VOLMAP_RUN_SHORT = 4, /* Less than VOLMAP_GRAIN bytes. */
+	VOLMAP_RUN_CLASH = 8, /* Claimed by something else as well. */
+	VOLMAP_RUN_EXCLUDED = 16, /* To be left out: why is in the bits from 8 on. */
+	VOLMAP_RUN_ONLY = 32	  /* The file has no other. */
 };
 
-/* Where an excluded run's flags have its enum extent_reason. */
-#define VOLMAP_RUN_REASON_SHIFT 5
+/* Where an excluded run's flags have its enum extent_reason; records have no room for it.
+ */
+#define VOLMAP_RUN_REASON_SHIFT 8
 
 struct volmap_run {
 	uint32_t lcn;	/* First cluster on the volume. */
@@ -34,7 +33,7 @@ struct volmap_run {
 	uint32_t vcn;	/* First cluster in the file. */
 	uint32_t owner; /* File: any number that tells it from others. */
 	uint8_t stream; /* Which of the file's streams. */
-	uint8_t flags;
+	uint16_t flags;
 	uint16_t valid; /* Of the last cluster, in units (volmap_runs_unit()); 0: all. */
 };
 

@@ -7,6 +7,7 @@
 #include "agent/sorter.h"
 #include "agent/volmap_blocks.h"
 #include "agent/volmap_claims.h"
+#include "agent/volmap_dense.h"
 
 void
 volmap_runs_init(struct volmap_runs *r, uint32_t clusters, uint32_t cluster_size,
@@ -36,12 +37,22 @@ free_blocks(struct volmap_runs *r)
 	r->blocks = NULL;
 }
 
+static void
+free_dense(struct volmap_runs *r)
+{
+	if (r->dense != NULL)
+		r->spilled += volmap_dense_spilled(r->dense);
+	volmap_dense_free(r->dense);
+	r->dense = NULL;
+}
+
 void
 volmap_runs_free(struct volmap_runs *r)
 {
 	free_sorter(r, &r->by_file);
 	free_sorter(r, &r->by_lcn);
 	free_blocks(r);
+	free_dense(r);
 	volmap_claims_free(r->claims);
 	r->claims = NULL;
 	free(r->left_out);
@@ -83,13 +94,15 @@ uint64_t
 volmap_runs_memory(const struct volmap_runs *r)
 {
 	return of_all(r, sorter_memory) + r->left_out_room * sizeof(*r->left_out) +
+	       (r->dense != NULL ? volmap_dense_memory(r->dense) : 0) +
 	       (r->claims != NULL ? volmap_claims_memory(r->claims) : 0);
 }
 
 uint64_t
 volmap_runs_spilled(const struct volmap_runs *r)
 {
-	return r->spilled + of_all(r, sorter_spilled);
+	return r->spilled + of_all(r, sorter_spilled) +
+	       (r->dense != NULL ? volmap_dense_spilled(r->dense) : 0);
 }
 
 /* ------------------------------------------------------------------- filling -- */
@@ -202,10 +215,69 @@ volmap_runs_claimed(const struct volmap_runs *r, uint32_t first, uint32_t *count
 
 /* ------------------------------------------------------------------- sorting -- */
 
+/* Heads do not fit, which costs cuts and no more.  -1 if it was memory. */
+static int
+go_blind(struct volmap_runs *r, struct err *err)
+{
+	if (err->code == ERR_NOMEM)
+		return -1;
+	free_dense(r);
+	r->blind = 1;
+	r->why = *err;
+	memset(err, 0, sizeof(*err));
+	return 0;
+}
+
+/* The file whose runs are passed along the files. */
+struct passing {
+	struct volmap_run head; /* Its first run. */
+	uint64_t end; /* Bytes up to the end of the last that is cut as its data. */
+};
+
+/* Note where a large file in several runs begins, now that all of them were passed. */
+static int
+note_head(struct volmap_runs *r, const struct passing *file, struct err *err)
+{
+	const struct volmap_run *head = &file->head;
+
+	/* With ONLY it is decided when the walk meets it. */
+	if (r->source == NULL || r->blind || head->flags != VOLMAP_RUN_FILE ||
+	    head->vcn != 0 || file->end < VOLMAP_DENSE_MIN)
+		return 0;
+	if (r->dense == NULL) {
+		r->dense = volmap_dense_new(r->limits.memory / 12, r->limits.spill);
+		if (r->dense == NULL)
+			return err_set(err, ERR_NOMEM, "no memory for a volume map");
+	}
+	return volmap_dense_add(r->dense, head, err) == -1 ? go_blind(r, err) : 0;
+}
+
+/* Mark what a run tells by its place in its file; `along` has passed it. */
+static void
+mark_in_file(struct volmap_runs *r, const struct volmap_marks *along,
+    struct passing *file, struct volmap_run *run)
+{
+	int first = file->head.len == 0 || !volmap_marks_same(&file->head, run);
+	int last = along->has_next != 1 || !volmap_marks_same(run, &along->next);
+	uint64_t start = (uint64_t)run->vcn * r->cluster_size;
+
+	if ((uint64_t)run->len * r->cluster_size < VOLMAP_GRAIN)
+		run->flags |= VOLMAP_RUN_SHORT;
+	if (first && last)
+		run->flags |= VOLMAP_RUN_ONLY;
+	if (first) {
+		file->head = *run;
+		file->end = 0;
+	}
+	if ((run->flags & ~VOLMAP_RUN_FILE) == 0)
+		file->end = start + volmap_runs_valid(r, run);
+}
+
 /* From the order of the files to that of the volume. */
 static int
 turn(struct volmap_runs *r, struct err *err)
 {
+	struct passing file = { .end = 0 };
 	struct volmap_marks along;
 	struct volmap_run run;
 	int more;
@@ -215,9 +287,11 @@ turn(struct volmap_runs *r, struct err *err)
 	    new_sorter(r, &r->by_lcn, err) == -1)
 		return -1;
 	while ((more = volmap_marks_next(&along, &run, err)) == 1) {
-		if ((uint64_t)run.len * r->cluster_size < VOLMAP_GRAIN)
-			run.flags |= VOLMAP_RUN_SHORT;
+		mark_in_file(r, &along, &file, &run);
 		if (put(r->by_lcn, VOLMAP_ALONG_VOLUME, &run, err) == -1)
+			return -1;
+		if ((along.has_next != 1 || !volmap_marks_same(&run, &along.next)) &&
+		    note_head(r, &file, err) == -1)
 			return -1;
 	}
 	return more == -1 ? -1 : sorter_finish(r->by_lcn, err);
@@ -307,22 +381,43 @@ mark_left_out(const struct volmap_runs *r, struct volmap_run *run)
 	found =
 	    bsearch(&wanted, r->left_out, r->left_out_count, sizeof(wanted), cmp_owners);
 	if (found != NULL)
-		run->flags |= (uint8_t)(VOLMAP_RUN_EXCLUDED |
-					found->reason << VOLMAP_RUN_REASON_SHIFT);
+		run->flags |= (uint16_t)(VOLMAP_RUN_EXCLUDED |
+					 found->reason << VOLMAP_RUN_REASON_SHIFT);
+}
+
+/* Look at the heads of the files in several runs, in one pass along the volume. */
+static int
+look_at_heads(struct volmap_runs *r, struct err *err)
+{
+	if (r->dense == NULL)
+		return 0;
+	return volmap_dense_look(r->dense, r->source, r->base, r->cluster_size, err) == -1
+		   ? go_blind(r, err)
+		   : 0;
+}
+
+/* Is the file that begins with this run one to be cut by content?  1, 0, -1. */
+static int
+is_dense(struct volmap_runs *r, const struct volmap_run *head, struct err *err)
+{
+	if (r->dense == NULL || head->vcn != 0 || head->flags != VOLMAP_RUN_FILE)
+		return 0;
+	return volmap_dense_has(r->dense, head, err);
 }
 
 static int
 find_blocks(struct volmap_runs *r, struct err *err)
 {
+	struct volmap_run run, head = { .len = 0 };
 	struct volmap_marks along;
-	struct volmap_run run;
-	int more;
+	int more, dense = 0;
 
 	/* A block of a large cluster lies in one piece. */
-	if (r->cluster_size >= VOLMAP_BLOCK)
+	if (r->cluster_size >= VOLMAP_BLOCK && r->dense == NULL)
 		return 0;
-	r->blocks =
-	    volmap_blocks_new(r->cluster_size, r->limits.memory / 3, r->limits.spill);
+	/* Dense files are known beside it, in a twelfth. */
+	r->blocks = volmap_blocks_new(r->cluster_size,
+	    r->limits.memory / 3 - r->limits.memory / 12, r->limits.spill);
 	if (r->blocks == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a volume map");
 	if (volmap_marks_begin(&along, r->by_file, VOLMAP_ALONG_FILES, err) == -1)
@@ -331,9 +426,14 @@ find_blocks(struct volmap_runs *r, struct err *err)
 		if ((uint64_t)run.len * r->cluster_size < VOLMAP_GRAIN)
 			run.flags |= VOLMAP_RUN_SHORT;
 		mark_left_out(r, &run);
-		if ((run.flags & ~VOLMAP_RUN_FILE) == 0 &&
-		    volmap_blocks_add(r->blocks, &run, volmap_runs_valid(r, &run), err) ==
-			-1)
+		if (head.len == 0 || !volmap_marks_same(&head, &run)) {
+			head = run;
+			if ((dense = is_dense(r, &head, err)) == -1)
+				return -1;
+		}
+		if ((run.flags & ~(VOLMAP_RUN_FILE | VOLMAP_RUN_ONLY)) == 0 &&
+		    volmap_blocks_add(
+			r->blocks, &run, volmap_runs_valid(r, &run), dense, err) == -1)
 			return -1;
 	}
 	return more == -1 ? -1 : volmap_blocks_finish(r->blocks, err);
@@ -344,6 +444,8 @@ volmap_runs_join(struct volmap_runs *r, struct err *err)
 {
 	if (r->count == 0)
 		return 0;
+	if (look_at_heads(r, err) == -1)
+		return -1;
 	if (find_blocks(r, err) == -1) {
 		if (err->code == ERR_NOMEM)
 			return -1;
@@ -353,6 +455,7 @@ volmap_runs_join(struct volmap_runs *r, struct err *err)
 		r->why = *err;
 		memset(err, 0, sizeof(*err));
 	}
+	free_dense(r);
 	free_sorter(r, &r->by_file);
 	if (volmap_marks_begin(&r->walk, r->by_lcn, VOLMAP_ALONG_VOLUME, err) == -1)
 		return give_up(r, err);
@@ -371,6 +474,17 @@ volmap_runs_next(struct volmap_runs *r, struct volmap_run *out, struct err *err)
 	if ((more = volmap_marks_next(&r->walk, out, err)) == 1)
 		mark_left_out(r, out);
 	return more;
+}
+
+int
+volmap_runs_dense(struct volmap_runs *r, const struct volmap_run *run, struct err *err)
+{
+	if ((run->flags & VOLMAP_RUN_ONLY) == 0)
+		return r->blocks != NULL ? volmap_blocks_dense(r->blocks, run->lcn, err)
+					 : 0;
+	return r->source != NULL && run->flags == (VOLMAP_RUN_FILE | VOLMAP_RUN_ONLY) &&
+	       run->vcn == 0 && volmap_runs_valid(r, run) >= VOLMAP_DENSE_MIN &&
+	       volmap_dense_at(r->source, r->base + (uint64_t)run->lcn * r->cluster_size);
 }
 
 int

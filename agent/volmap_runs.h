@@ -26,6 +26,7 @@
 struct sorter;
 struct volmap_blocks;
 struct volmap_claims;
+struct volmap_dense;
 
 struct volmap_left_out {
 	uint32_t owner;
@@ -37,13 +38,19 @@ struct volmap_runs {
 	uint32_t clusters, cluster_size;
 	int overflow;	/* A run did not fit: the table is empty for good. */
 	int alone;	/* Blocks did not fit: each piece comes alone. */
-	struct err why; /* Of either. */
+	int blind;	/* Heads did not fit: files in several runs are cut at offsets. */
+	struct err why; /* Of the last of these. */
 	struct volmap_limits limits;
 	struct sorter *by_file, *by_lcn;
-	uint64_t spilled;	  /* By sorters that are gone. */
-	struct volmap_marks walk; /* Along the volume. */
+	uint64_t spilled;	    /* By sorters that are gone. */
+	struct volmap_marks walk;   /* Along the volume. */
+	struct volmap_dense *dense; /* While runs are sorted and joined, or NULL. */
 	struct volmap_blocks *blocks;
-	int crossed; /* Of the claims some are known to clash: not all are there. */
+
+	/* Set after volmap_runs_init(); NULL: no file is cut by content. */
+	const struct volmap_source *source;
+	uint64_t base; /* Byte of it where cluster 0 begins. */
+	int crossed;   /* Of the claims some are known to clash: not all are there. */
 	struct volmap_claims *claims;	  /* After an overflow, or NULL. */
 	struct volmap_run last;		  /* Of length 0, or not in the table yet. */
 	struct volmap_left_out *left_out; /* By owner. */
@@ -96,10 +103,19 @@ int volmap_runs_join(struct volmap_runs *r, struct err *err);
 int volmap_runs_next(struct volmap_runs *r, struct volmap_run *out, struct err *err);
 
 /*
- * The pieces of the block whose lowest begins at cluster `lcn`, in the order of
- * the file, offsets from cluster 0 in bytes; `lcn` grows from call to call.
- * `out` has room for VOLMAP_PIECES_MAX.  0 pieces: the block lies in one, or there
- * are too many, or its lowest piece is not here.  0; -1 as sorter_next().
+ * Is the file of `run`, which volmap_runs_next() gave last, cut by content?  To be
+ * asked of each run that is cut as file data, before its blocks.  1, 0; -1 as
+ * sorter_next().
+ */
+int
+volmap_runs_dense(struct volmap_runs *r, const struct volmap_run *run, struct err *err);
+
+/*
+ * The pieces of the block (of a dense file: region) whose lowest begins at cluster
+ * `lcn`, in the order of the file, offsets from cluster 0 in bytes; `lcn` grows from
+ * call to call.  `out` has room for VOLMAP_REGION_PIECES_MAX.  0 pieces: the block lies
+ * in one, or there are too many, or its lowest piece is not here.  0; -1 as
+ * sorter_next().
  */
 int volmap_runs_block(struct volmap_runs *r, uint32_t lcn, struct volmap_piece *out,
     uint32_t *count, struct err *err);

@@ -44,7 +44,10 @@ struct volmap_walk {
 	uint32_t claimed;	 /* Clusters below are claimed by runs passed. */
 	struct segment ahead[2]; /* Read too far: [0] by join(), [1] by segment(). */
 	struct segment file;	 /* SEG_FILE: the run being cut; `offset` moves on. */
+	enum volmap_kind kind;	 /* Of its cuts: DATA, or REGION if it is dense. */
 	struct heap heap;
+	uint32_t held; /* Extents that the pieces in the heap may become. */
+	struct volmap_piece piece[VOLMAP_REGION_PIECES_MAX]; /* Of the last cut. */
 };
 
 struct volmap_walk *
@@ -84,7 +87,7 @@ heap_room(struct heap *h, uint32_t more, struct err *err)
 
 	if (h->count + more <= h->room)
 		return 0;
-	room = h->room + h->room / 2 + 1024;
+	room = h->room + h->room / 2 + 1024 + more;
 	if ((grown = realloc(h->p, room * sizeof(*grown))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for %u pieces ahead", room);
 	h->p = grown;
@@ -309,17 +312,20 @@ static int
 room_ahead(
     const struct volmap_walk *w, const struct volmap_piece *p, uint32_t n, uint64_t here)
 {
-	uint32_t most = VOLMAP_AHEAD_MAX;
+	uint32_t most = VOLMAP_AHEAD_MAX, more = 0;
 
-	for (uint32_t i = 0; i < n; i++)
+	for (uint32_t i = 0; i < n; i++) {
 		if (p[i].offset - here > VOLMAP_NEAR)
 			most = VOLMAP_AHEAD_MAX / 2;
-	return w->heap.count + n - 1 <= most;
+		if (p[i].offset != here)
+			more += volmap_ahead(w->kind, p[i].len);
+	}
+	return w->held + more <= most;
 }
 
 /*
- * Make `out` a whole block if its lowest piece is `here`, which begins `done` bytes
- * into the run being cut; else that alone.
+ * Make `out` a whole block or region if its lowest piece is `here`, which begins
+ * `done` bytes into the run being cut; else that alone.
  */
 static int
 gather(struct volmap_walk *w, uint64_t done, struct volmap_piece here,
@@ -328,26 +334,29 @@ gather(struct volmap_walk *w, uint64_t done, struct volmap_piece here,
 	uint32_t lcn = w->file.run.lcn + (uint32_t)(done / w->plan->cluster_size), n;
 	uint64_t len = 0;
 
-	if (volmap_runs_block(&w->plan->runs, lcn, out->piece, &n, err) == -1)
+	if (volmap_runs_block(&w->plan->runs, lcn, w->piece, &n, err) == -1)
 		return -1;
 	for (uint32_t i = 0; i < n; i++)
-		out->piece[i].offset += w->plan->base;
-	if (n == 0 || !room_ahead(w, out->piece, n, here.offset)) {
-		out->piece[0] = here;
+		w->piece[i].offset += w->plan->base;
+	if (n == 0 || !room_ahead(w, w->piece, n, here.offset)) {
+		w->piece[0] = here;
 		n = 1;
 	}
 	if (heap_room(&w->heap, n, err) == -1)
 		return -1;
 	for (uint32_t i = 0; i < n; i++) {
-		len += out->piece[i].len;
-		if (out->piece[i].offset != here.offset)
-			heap_push(&w->heap, out->piece[i].offset);
+		len += w->piece[i].len;
+		if (w->piece[i].offset == here.offset)
+			continue;
+		heap_push(&w->heap, w->piece[i].offset);
+		w->held += volmap_ahead(w->kind, w->piece[i].len);
 	}
-	out->kind = VOLMAP_DATA;
+	out->kind = w->kind;
 	out->reason = 0;
 	out->offset = here.offset;
 	out->len = len;
 	out->count = n;
+	out->piece = w->piece;
 	return 1;
 }
 
@@ -357,6 +366,7 @@ cut_file(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 {
 	const struct volmap_run *run = &w->file.run;
 	uint64_t done, begin, in_file, block;
+	uint64_t size = w->kind == VOLMAP_REGION ? VOLMAP_REGION_LEN : VOLMAP_BLOCK;
 	struct volmap_piece here;
 
 	if (w->file.len == 0)
@@ -364,8 +374,8 @@ cut_file(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 	done = w->file.offset - byte_of(w, run->lcn);
 	while (w->file.len > 0) {
 		in_file = (uint64_t)run->vcn * w->plan->cluster_size + done;
-		block = in_file / VOLMAP_BLOCK * VOLMAP_BLOCK;
-		if (!part(w, run, in_file, block + VOLMAP_BLOCK, &here)) {
+		block = in_file / size * size;
+		if (!part(w, run, in_file, block + size, &here)) {
 			/* Behind the file's last byte: kept, but not the file's. */
 			out->kind = VOLMAP_STREAM;
 			out->reason = 0;
@@ -381,11 +391,23 @@ cut_file(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 		done += here.len;
 		if (w->heap.count > 0 && w->heap.p[0] == here.offset) {
 			heap_pop(&w->heap);
+			w->held -= volmap_ahead(w->kind, here.len);
 			continue;
 		}
 		return gather(w, begin, here, out, err);
 	}
 	return 0;
+}
+
+/* The run in `s` is to be cut. */
+static int
+begin_file(struct volmap_walk *w, const struct segment *s, struct err *err)
+{
+	int dense = volmap_runs_dense(&w->plan->runs, &s->run, err);
+
+	w->file = *s;
+	w->kind = dense == 1 ? VOLMAP_REGION : VOLMAP_DATA;
+	return dense == -1 ? -1 : 0;
 }
 
 int
@@ -404,7 +426,8 @@ volmap_walk_next(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 			assert(w->heap.count == 0);
 			return 0;
 		case SEG_FILE:
-			w->file = s;
+			if (begin_file(w, &s, err) == -1)
+				return -1;
 			continue;
 		case SEG_HOLE:
 			out->kind = VOLMAP_HOLE;

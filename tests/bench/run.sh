@@ -62,7 +62,7 @@ cuts() {
 	ninja -C "$build/release" --quiet cuts_bench
 	[ -e "$CORPUS/churn/099.delta" ] || OUT=$CORPUS NOSUM=1 CHURN=99 tests/bench/make-corpus.sh
 	OUT=$CUTS SIZE=512 tests/bench/make-cuts-corpora.sh > /dev/null
-	ways=("name=now" "name=32K cut=offset block=32768" "name=128K cut=offset block=131072" "name=content cut=cdc"
+	ways=("name=now" "name=offset cut=offset" "name=32K cut=offset block=32768" "name=128K cut=offset block=131072" "name=content cut=cdc"
 	    "name=content-32K cut=cdc min=8192 avg=32768 max=131072" "name=large cut=cdc large=1048576" "name=text cut=text large=262144"
 	    "name=dense cut=dense large=262144 region=4194304" "name=disk cut=disk" "name=whole cut=raw"
 	    "name=tiny-4K cut=offset tiny=4096 order=mft" "name=tiny-16K cut=offset tiny=16384 order=mft")

@@ -11,17 +11,17 @@ told() { sed -n "s/^$1 //p" "$work/told"; }
 bytes_of() { told "$1" | cut -d' ' -f1; }
 map_copy() { "$mc" "$@" 2> "$work/told" || fail "$(tail -1 "$work/told")"; }
 
-# crumble DIR: two files that grow in turns, small files until the volume is full,
+# crumble DIR: two files that grow in turns, one of pages and a dense one, small files until the volume is full,
 # every second of them deleted again, then so many that the MFT must fill the gaps.
 crumble() {
 	python3 - "$1" <<'PY'
 import os, sys
 root = sys.argv[1]
 os.mkdir(f"{root}/a")
-with open(f"{root}/in-pieces", "wb", buffering=0) as f, open(f"{root}/other", "wb", buffering=0) as g:
+with open(f"{root}/in-pieces", "wb", buffering=0) as f, open(f"{root}/dense", "wb", buffering=0) as g:
     for n in range(150):
-        for x in f, g:
-            x.write(os.urandom(4000))
+        f.write(bytes(2000) + os.urandom(2000))
+        g.write(os.urandom(4000))
 n = 0
 try:
     for n in range(100000):
@@ -63,8 +63,8 @@ for geometry in 512/512 1024/512 2048/512 4096/512 4096/4096 65536/512 2097152/5
 	[ "$(bytes_of excluded)" = 0 ] || fail "something excluded"
 	# What the map keeps is what the file system calls used, but for crumbs.
 	used=$(( $(stat -c %s "$img") - $(ntfsinfo -m "$img" | sed -n 's/.*Free Clusters: *\([0-9]*\).*/\1/p') * cluster ))
-	kept=$(( $(bytes_of stream) + $(bytes_of data) ))
-	note "$geometry: kept $kept bytes of $used used, in $(told data)"
+	kept=$(( $(bytes_of stream) + $(bytes_of data) + $(bytes_of region) ))
+	note "$geometry: kept $kept bytes of $used used, in $(told data), $(told region)"
 	[ $kept -ge "$used" ] && [ $((kept * 100)) -le $((used * 103)) ] || fail "kept $kept of $used"
 done
 
@@ -82,13 +82,16 @@ equal_by_map() {
 	    "$(ntfsclone --save-image -q -o - "$work/copy.img" 2>/dev/null | sha256sum)" ] || fail "ntfsclone sees a difference"
 }
 equal_by_map "$img"
-# A file in one-cluster pieces still comes in blocks of 64 KiB.
+# A file in one-cluster pieces still comes in blocks of 64 KiB, a dense one whole.
 "$mc" --list "$img" 2> /dev/null > "$work/list"
-ntfscluster -F in-pieces "$img" 2> /dev/null | awk '/non-resident/ { on = 1 } on && NF == 3 && $1 $2 $3 ~ /^[0-9]+$/ { print $2 * 4096, $3 * 4096 }' > "$work/runs"
-[ "$(wc -l < "$work/runs")" -gt 50 ] || fail "in-pieces is in too few pieces"
-chunks=$(awk 'NR == FNR { for (o = $1; o < $1 + $2; o += 4096) mine[o] = 1; next } $1 == "data" && $2 in mine { print $4 }' \
-    "$work/runs" "$work/list" | sort -u | wc -l)
-[ "$chunks" = 10 ] || fail "600000 bytes came as $chunks chunks"
+cuts_of() { # FILE: its kinds of cuts, and how many of each
+	ntfscluster -F "$1" "$img" 2> /dev/null | awk '/non-resident/ { on = 1 } on && NF == 3 && $1 $2 $3 ~ /^[0-9]+$/ { print $2 * 4096, $3 * 4096 }' > "$work/runs"
+	[ "$(wc -l < "$work/runs")" -gt 50 ] || fail "$1 is in too few pieces"
+	awk 'NR == FNR { for (o = $1; o < $1 + $2; o += 4096) mine[o] = 1; next } $2 in mine && $4 > 0 { print $1, $4 }' \
+	    "$work/runs" "$work/list" | sort -u | cut -d' ' -f1 | uniq -c | xargs
+}
+[ "$(cuts_of in-pieces)" = "10 data" ] || fail "600000 bytes came as $(cuts_of in-pieces)"
+[ "$(cuts_of dense)" = "1 region" ] || fail "600000 dense bytes came as $(cuts_of dense)"
 
 # Page files: what is left out is what ntfscluster says is theirs.
 img=$work/page.img

@@ -24,7 +24,7 @@
 
 #define COPY_PIECE (1u << 20)
 
-static const char *const kind_name[] = { "hole", "excluded", "stream", "data" };
+static const char *const kind_name[] = { "hole", "excluded", "stream", "data", "region" };
 
 struct range {
 	uint64_t offset, len;
@@ -34,8 +34,8 @@ struct covered {
 	struct range *p;
 	size_t count, room;
 	uint64_t position; /* Of the last cut. */
-	uint64_t sum[4];   /* Bytes of each kind. */
-	uint64_t cuts[4], pieces;
+	uint64_t sum[5];   /* Bytes of each kind. */
+	uint64_t cuts[5], pieces;
 };
 
 static struct err err = ERR_INIT;
@@ -118,7 +118,9 @@ take(struct covered *c, const struct volmap_cut *cut, struct snapshot_volume *v,
     int list)
 {
 	uint64_t lowest = UINT64_MAX, sum = 0;
-	uint32_t n = cut->kind == VOLMAP_DATA ? cut->count : 1;
+	const struct volmap_piece whole = { cut->offset, 0 };
+	const struct volmap_piece *piece = cut->count > 0 ? cut->piece : &whole;
+	uint32_t n = cut->count > 0 ? cut->count : 1;
 
 	if (cut->offset < c->position)
 		die("positions do not grow");
@@ -126,25 +128,26 @@ take(struct covered *c, const struct volmap_cut *cut, struct snapshot_volume *v,
 	c->cuts[cut->kind]++;
 	c->sum[cut->kind] += cut->len;
 	for (uint32_t i = 0; i < n; i++) {
-		uint64_t offset =
-		    cut->kind == VOLMAP_DATA ? cut->piece[i].offset : cut->offset;
-		uint64_t len = cut->kind == VOLMAP_DATA ? cut->piece[i].len : cut->len;
+		uint64_t offset = piece[i].offset;
+		uint64_t len = cut->count > 0 ? piece[i].len : cut->len;
 
 		if (list)
 			(void)printf("%s %" PRIu64 " %" PRIu64 " %" PRIu64 "\n",
 			    kind_name[cut->kind], offset, len,
-			    cut->kind == VOLMAP_DATA ? c->cuts[VOLMAP_DATA] : 0);
+			    cut->count > 0 ? c->cuts[cut->kind] : 0);
 		cover(c, offset, len);
-		if (cut->kind == VOLMAP_DATA || cut->kind == VOLMAP_STREAM)
+		if (cut->count > 0 || cut->kind == VOLMAP_STREAM)
 			copy(v, to, offset, len);
 		lowest = offset < lowest ? offset : lowest;
 		sum += len;
 	}
 	if (lowest != cut->offset || sum != cut->len ||
 	    (cut->kind == VOLMAP_DATA &&
-		(sum > VOLMAP_BLOCK || n == 0 || n > VOLMAP_PIECES_MAX)))
+		(sum > VOLMAP_BLOCK || cut->count == 0 || n > VOLMAP_PIECES_MAX)) ||
+	    (cut->kind == VOLMAP_REGION && (sum > VOLMAP_REGION_LEN || cut->count == 0 ||
+					       n > VOLMAP_REGION_PIECES_MAX)))
 		die("a cut contradicts itself");
-	c->pieces += cut->kind == VOLMAP_DATA ? n : 0;
+	c->pieces += cut->count;
 }
 
 static double
@@ -164,7 +167,7 @@ say(const struct volmap *m, const struct covered *c, double opened, double walke
 	volmap_stats(m, &stats);
 	(void)fprintf(stderr, "fs %s\nhibernated %d\nnote %s\n", volmap_fs(m),
 	    volmap_hibernated(m), volmap_note(m));
-	for (int k = 0; k < 4; k++)
+	for (int k = 0; k < 5; k++)
 		(void)fprintf(stderr, "%s %" PRIu64 " bytes in %" PRIu64 " cuts\n",
 		    kind_name[k], c->sum[k], c->cuts[k]);
 	(void)fprintf(stderr,

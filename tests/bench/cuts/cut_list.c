@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/volmap_dense.h"
 #include "agent/volmap_plan.h"
 #include "proto/base/err.h"
 
@@ -133,21 +134,6 @@ like_text(const uint8_t *p, size_t len)
 	return len > 0;
 }
 
-/*
- * Text, archives and media have next to no zeros, what is kept in pages has: at most
- * 1 in 64 of every second byte, be it the odd ones or the even (UTF-16 has half).
- */
-static int
-looks_dense(const uint8_t *p, size_t len)
-{
-	size_t zeros[2] = { 0, 0 }, fewer;
-
-	for (size_t i = 0; i < len; i++)
-		zeros[i & 1] += p[i] == 0;
-	fewer = zeros[0] < zeros[1] ? zeros[0] : zeros[1];
-	return fewer * 128 <= len;
-}
-
 /* The file's bytes [from, to) by content. */
 static void
 cut_range(struct maker *m, uint64_t from, uint64_t to)
@@ -204,7 +190,8 @@ cut_regions(struct maker *m, uint64_t from, uint64_t to, uint32_t block)
 			continue;
 		if (next - from >= m->way->large &&
 		    (!m->way->alone || p->in_file + p->len >= next) &&
-		    looks_dense(m->image + p->offset + (from - p->in_file), 4096)) {
+		    volmap_dense_bytes(
+			m->image + p->offset + (from - p->in_file), 4096)) {
 			m->l->by_content++;
 			cut_range(m, from, next);
 		} else {
@@ -228,7 +215,7 @@ by_content(const struct maker *m, uint64_t len)
 	case CUT_TEXT:
 		return like_text(p, head);
 	case CUT_DENSE:
-		return looks_dense(p, head);
+		return volmap_dense_bytes(p, head);
 	default:
 		return 0;
 	}
@@ -401,6 +388,23 @@ cut_disk(struct maker *m, struct volmap_piece *p, size_t n)
 	}
 }
 
+/* A region of the map's, cut as the agent's hasher does. */
+static void
+cut_region(struct maker *m, const struct volmap_cut *c)
+{
+	uint64_t done = 0;
+
+	m->parts = 0;
+	m->part = grown(m->part, &m->parts_room, c->count, sizeof(*m->part));
+	for (uint32_t i = 0; i < c->count; i++) {
+		m->part[m->parts++] =
+		    (struct part){ done, c->piece[i].offset, c->piece[i].len };
+		done += c->piece[i].len;
+	}
+	cut_range(m, 0, done);
+	m->parts = 0;
+}
+
 /* The real map's cuts: what is no file's at once, a file's as the way says. */
 static void
 take_map(struct maker *m, struct volmap *map)
@@ -423,6 +427,8 @@ take_map(struct maker *m, struct volmap *map)
 			}
 		} else if (c.kind == VOLMAP_STREAM) {
 			cut_stream(m, c.offset, c.len);
+		} else if (m->way->mode == CUT_MAP && c.kind == VOLMAP_REGION) {
+			cut_region(m, &c);
 		} else if (m->way->mode == CUT_MAP) {
 			for (uint32_t i = 0; i < c.count; i++)
 				add_piece(m->l, c.piece[i].offset, c.piece[i].len);

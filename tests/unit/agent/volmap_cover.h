@@ -1,6 +1,6 @@
 /*
  * volmap_cover.h - walk a map over an array and look at what it covers: one
- * letter for each cluster ('h' hole, 'x' excluded, 's' stream, 'd' data), while
+ * letter for each byte ('h' hole, 'x' excluded, 's' stream, 'd' data, 'r' region), while
  * every rule of agent/volmap.h about cuts is checked.
  */
 #ifndef TESTS_UNIT_AGENT_VOLMAP_COVER_H
@@ -26,7 +26,7 @@ struct cover {
 	char *byte; /* A letter for each byte of the volume. */
 	uint64_t size;
 	uint32_t data_cuts;
-	struct volmap_cut *data; /* The DATA cuts, in order. */
+	struct volmap_cut *data; /* The DATA and REGION cuts, in order. */
 	char fs[16], note[200];
 	int hibernated;
 	unsigned reasons; /* A bit for each reason for which something is excluded. */
@@ -58,17 +58,26 @@ static inline void
 cover_data(struct cover *c, const struct volmap_cut *cut)
 {
 	uint64_t lowest = UINT64_MAX, sum = 0;
+	int region = cut->kind == VOLMAP_REGION;
+	struct volmap_piece *copy = malloc(cut->count * sizeof(*copy));
 
-	assert(cut->count >= 1 && cut->count <= VOLMAP_PIECES_MAX);
+	assert(cut->count >= 1 && copy != NULL);
+	assert(cut->count <= (region ? VOLMAP_REGION_PIECES_MAX : VOLMAP_PIECES_MAX));
 	for (uint32_t i = 0; i < cut->count; i++) {
-		cover_range(c, cut->piece[i].offset, cut->piece[i].len, 'd');
+		assert(!region || i == 0 || i + 1 == cut->count ||
+		       cut->piece[i].len >= VOLMAP_GRAIN);
+		copy[i] = cut->piece[i];
+		cover_range(
+		    c, cut->piece[i].offset, cut->piece[i].len, region ? 'r' : 'd');
 		sum += cut->piece[i].len;
 		lowest = cut->piece[i].offset < lowest ? cut->piece[i].offset : lowest;
 	}
-	assert(lowest == cut->offset && sum == cut->len && sum <= VOLMAP_BLOCK);
+	assert(lowest == cut->offset && sum == cut->len);
+	assert(sum <= (region ? VOLMAP_REGION_LEN : VOLMAP_BLOCK));
 	c->data = realloc(c->data, (c->data_cuts + 1) * sizeof(*c->data));
 	assert(c->data != NULL);
-	c->data[c->data_cuts++] = *cut;
+	c->data[c->data_cuts] = *cut;
+	c->data[c->data_cuts++].piece = copy;
 }
 
 /* The first byte from `at` on that is not covered. */
@@ -81,6 +90,8 @@ cover_end(const struct cover *c, uint64_t at)
 static inline void
 cover_free(struct cover *c)
 {
+	for (uint32_t i = 0; i < c->data_cuts; i++)
+		free((struct volmap_piece *)c->data[i].piece);
 	free(c->byte);
 	free(c->data);
 	free(c);
@@ -107,8 +118,7 @@ cover_within(struct cover_disk *disk, const struct volmap_limits *limits, int fl
 	c->byte = calloc(1, c->size + 1);
 	assert(c->byte != NULL);
 	if (volmap_open(&source, limits, flags, &m, err) == -1) {
-		free(c->byte);
-		free(c);
+		cover_free(c);
 		return NULL;
 	}
 	while ((got = volmap_next(m, &cut, err)) == 1) {
@@ -118,7 +128,7 @@ cover_within(struct cover_disk *disk, const struct volmap_limits *limits, int fl
 		assert(cut.kind == VOLMAP_EXCLUDED || cut.reason == 0);
 		if (cut.kind == VOLMAP_EXCLUDED)
 			c->reasons |= 1u << cut.reason;
-		if (cut.kind == VOLMAP_DATA)
+		if (cut.kind == VOLMAP_DATA || cut.kind == VOLMAP_REGION)
 			cover_data(c, &cut);
 		else
 			cover_range(c, cut.offset, cut.len, "hxs"[cut.kind]);
@@ -130,9 +140,7 @@ cover_within(struct cover_disk *disk, const struct volmap_limits *limits, int fl
 	volmap_close(m);
 	if (got == 0)
 		return c;
-	free(c->byte);
-	free(c->data);
-	free(c);
+	cover_free(c);
 	return NULL;
 }
 
@@ -143,6 +151,7 @@ cover_same(const struct cover *a, const struct cover *b)
 	assert(memcmp(a->byte, b->byte, a->size) == 0);
 	assert(a->data_cuts == b->data_cuts && strcmp(a->note, b->note) == 0);
 	for (uint32_t i = 0; i < a->data_cuts; i++) {
+		assert(a->data[i].kind == b->data[i].kind);
 		assert(a->data[i].len == b->data[i].len);
 		assert(a->data[i].count == b->data[i].count);
 		for (uint32_t k = 0; k < a->data[i].count; k++)
