@@ -35,6 +35,7 @@ struct index_config {
 	uint32_t fan_in;      /* Runs of one level merged at once; 0: 4. */
 	uint64_t merge_rate;  /* Bytes a second written by merges; 0: no limit. */
 	int rebuild;	      /* Throw what is there away and read all footers. */
+	const struct pack_judge *judge; /* NULL, or: for packs that must be walked. */
 };
 
 /* What index_open() found. */

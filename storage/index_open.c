@@ -225,7 +225,7 @@ index_open_read_pack(struct index *ix, uint32_t no, int *damaged, struct err *er
 		bad = pack_each_entry(p, take_entry, b, NULL, &why);
 	*damaged = why.code == ERR_CORRUPT;
 	if (*damaged)
-		bad = p != NULL ? pack_walk(p, take_entry, b, &walked, err) : 0;
+		bad = p != NULL ? pack_walk(p, ix->config.judge, take_entry, b, &walked, err) : 0;
 	else if (why.code != ERR_NONE) {
 		*err = why;
 		bad = -1;

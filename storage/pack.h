@@ -184,26 +184,46 @@ struct pack_recovery {
 };
 
 /*
+ * What a walk over the groups of a pack cannot know by itself.  A NULL judge, or a
+ * member that is NULL or 0, gives no help.
+ */
+struct pack_judge {
+	/*
+	 * Hears before anything is changed that groups are lost, so that the caller has
+	 * it on stable storage when the damage itself can no longer be seen; -1 with
+	 * `err` ends the recovery.
+	 */
+	int (*losing)(void *arg, struct err *err);
+	/*
+	 * Is every chunk of the group what its name says?  Asked of groups behind a
+	 * broken one, whose length may have rotted and led into the data of another
+	 * group, which an agent chose.  Without it they are taken as they are.
+	 */
+	int (*proven)(void *arg, const struct group *g);
+	void *arg;
+	uint64_t durable; /* So many bytes of the file were acknowledged. */
+};
+
+/*
  * Finish what a crash left of pack `no`: keep every whole group of the .open
  * file, cut the torn tail, seal.  A tail that cannot be just torn, since whole
  * groups lie in it that no walk leads to, is damage: its bytes are set aside
  * first.  So is a whole file whose header is damaged; then `groups` is 0.  Safe to
  * repeat after a crash within it.
  *
- * Where groups are lost, `losing` (may be NULL) hears of it before anything is
- * changed, so that the caller has it on stable storage when the damage itself can
- * no longer be seen; -1 with `err` from it ends the recovery.
+ * A footer that was written before the crash is believed if the walk gives the
+ * same: bytes that an agent chose may look like one.
  */
-typedef int (*pack_losing)(void *arg, struct err *err);
 int pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
-    pack_losing losing, void *arg, struct pack_recovery *out, struct err *err);
+    const struct pack_judge *judge, struct pack_recovery *out, struct err *err);
 
 /*
  * Call `each` for the chunks of all groups that are whole, found by walking from
  * group to group: for a pack whose footer is damaged, or that is still open.
  */
-int pack_walk(struct pack *p, int (*each)(void *arg, const struct pack_entry *e),
-    void *arg, struct pack_recovery *out, struct err *err);
+int pack_walk(struct pack *p, const struct pack_judge *judge,
+    int (*each)(void *arg, const struct pack_entry *e), void *arg,
+    struct pack_recovery *out, struct err *err);
 
 /* Remove sealed pack `no`, durably.  That it is gone already is fine. */
 int pack_remove(struct fs *fs, uint32_t no, struct err *err);

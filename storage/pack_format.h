@@ -65,8 +65,9 @@ int pack_publish(struct fs *fs, struct fs_file *f, uint32_t no, struct err *err)
  * Walk the groups of `f` from the header on; see pack_walk().  `*end` is where
  * the last whole group ends.
  */
-int pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *toc,
-    struct pack_recovery *out, uint64_t *end, struct err *err);
+int pack_walk_file(struct fs_file *f, const struct pack_header *h,
+    const struct pack_judge *judge, struct pack_toc *toc, struct pack_recovery *out,
+    uint64_t *end, struct err *err);
 
 /* Read and check the footer of `f`: `*p` (malloc) holds entries and trailer. */
 int pack_load_footer(struct fs_file *f, const struct pack_header *h, uint8_t **p,

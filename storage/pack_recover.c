@@ -12,6 +12,7 @@ struct walk {
 	struct fs_file *file;
 	uint64_t file_len;
 	const struct pack_header *header;
+	const struct pack_judge *judge;
 	struct buf bytes;
 };
 
@@ -51,23 +52,36 @@ look(struct walk *w, uint64_t at, struct group *g, size_t *len, struct err *err)
 	return SEEN_LATER;
 }
 
+static int
+is_proven(const struct walk *w, const struct group *g)
+{
+	return w->judge == NULL || w->judge->proven == NULL ||
+	       w->judge->proven(w->judge->arg, g);
+}
+
 /*
  * A torn tail is what a power cut leaves.  A broken group with whole ones behind
  * it is damage of another kind: what follows was perhaps acknowledged, so the
  * walk goes on by the broken group's length.  It never looks for a magic among
  * the bytes: an agent chose those.
  *
+ * A broken group's length may itself have rotted and have led into bytes that an
+ * agent chose.  So from there on a group counts only if its chunks are what their
+ * names say, which no agent can lie about.
+ *
  * A group of a later program is no torn tail and not ours to judge: the walk
- * fails.  Not so behind a broken one, whose length may have led into bytes that
- * an agent chose: he must not be able to keep a store from opening.
+ * fails.  Not so behind a broken one: an agent must not be able to keep a store from
+ * opening.
  */
 int
-pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *toc,
-    struct pack_recovery *out, uint64_t *end, struct err *err)
+pack_walk_file(struct fs_file *f, const struct pack_header *h,
+    const struct pack_judge *judge, struct pack_toc *toc, struct pack_recovery *out,
+    uint64_t *end, struct err *err)
 {
-	struct walk w = { f, 0, h, BUF_INIT(GROUP_LEN_MAX) };
+	struct walk w = { f, 0, h, judge, BUF_INIT(GROUP_LEN_MAX) };
 	uint64_t at = PACK_HEADER_LEN;
 	uint32_t suspects = 0;
+	int doubt = 0;
 	enum seen seen = SEEN_WHOLE;
 	struct group g;
 	size_t len = 0;
@@ -76,11 +90,14 @@ pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *
 	if (fs_size(f, &w.file_len, err) != 0)
 		return -1;
 	while (at < w.file_len && (seen = look(&w, at, &g, &len, err)) < SEEN_END) {
-		if (seen == SEEN_LATER && suspects == 0) {
+		if (seen == SEEN_WHOLE && doubt && !is_proven(&w, &g))
+			seen = SEEN_BROKEN;
+		if (seen == SEEN_LATER && !doubt) {
 			seen = SEEN_FAILED;
 			break;
 		} else if (seen == SEEN_BROKEN || seen == SEEN_LATER) {
 			suspects++;
+			doubt = 1;
 			if (seen == SEEN_LATER)
 				err_clear(err);
 		} else if (toc->count > PACK_CHUNKS_MAX - g.count ||
@@ -121,7 +138,7 @@ pack_walk_file(struct fs_file *f, const struct pack_header *h, struct pack_toc *
 static int
 search(struct fs_file *f, const struct pack_header *h, uint64_t from, struct err *err)
 {
-	struct walk w = { f, 0, h, BUF_INIT(GROUP_LEN_MAX) };
+	struct walk w = { f, 0, h, NULL, BUF_INIT(GROUP_LEN_MAX) };
 	uint8_t *piece = malloc(SEARCH_LEN);
 	size_t looked = 0;
 	int found = 0;
@@ -232,32 +249,29 @@ move_aside(struct fs *fs, uint32_t no, struct err *err)
 	return fs_sync_dir(fs, PACK_DIR, err);
 }
 
-/* Who is told of a loss. */
-struct listener {
-	pack_losing losing;
-	void *arg;
-};
-
 static int
-tell(const struct listener *l, struct err *err)
+tell(const struct pack_judge *j, struct err *err)
 {
-	return l->losing != NULL ? l->losing(l->arg, err) : 0;
+	return j != NULL && j->losing != NULL ? j->losing(j->arg, err) : 0;
 }
 
 /* What is behind `end` goes: is it all that a torn write leaves? */
 static int
 keep_damage(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint64_t end,
-    const struct listener *l, struct pack_recovery *out, struct err *err)
+    const struct pack_judge *l, struct pack_recovery *out, struct err *err)
 {
 	int holds = out->cut > 0 ? search(f, h, end, err) : 0;
 
 	if (holds < 0)
 		return -1;
+	/* What was acknowledged was not torn. */
+	if (l != NULL && l->durable > end)
+		holds = 1;
 	out->damaged += (uint32_t)holds;
 	/* Once this is sealed nobody can see any more that there was damage. */
 	if (out->damaged > 0 && tell(l, err) != 0)
 		return -1;
-	if (holds == 0)
+	if (holds == 0 || out->cut == 0)
 		return 0;
 	out->aside = out->cut;
 	return copy_aside(fs, f, h->no, end, err);
@@ -266,7 +280,8 @@ keep_damage(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint6
 /* ----------------------------------------------------------------- recovery -- */
 
 int
-pack_walk(struct pack *p, int (*each)(void *arg, const struct pack_entry *e), void *arg,
+pack_walk(struct pack *p, const struct pack_judge *judge,
+    int (*each)(void *arg, const struct pack_entry *e), void *arg,
     struct pack_recovery *out, struct err *err)
 {
 	struct pack_toc toc = { .entries = NULL };
@@ -274,7 +289,7 @@ pack_walk(struct pack *p, int (*each)(void *arg, const struct pack_entry *e), vo
 	int ret;
 
 	memset(out, 0, sizeof(*out));
-	ret = pack_walk_file(p->file, &p->header, &toc, out, &end, err);
+	ret = pack_walk_file(p->file, &p->header, judge, &toc, out, &end, err);
 	for (uint32_t i = 0; ret == 0 && i < toc.count; i++)
 		ret = each(arg, &toc.entries[i]);
 	pack_toc_free(&toc);
@@ -292,14 +307,19 @@ remove_empty(struct fs *fs, uint32_t no, struct err *err)
 	return fs_sync_dir(fs, PACK_DIR, err);
 }
 
-/* The crash came after the footer was written: only the name is missing. */
+/*
+ * Did the crash come after the footer was written, so that only the name is missing?
+ * The footer must be what was found by walking: `toc`, up to `end`.
+ */
 static int
-is_finished(struct fs_file *f, const struct pack_header *h, struct pack_recovery *out,
-    struct err *err)
+is_finished(struct fs_file *f, const struct pack_header *h, struct pack_toc *toc,
+    uint64_t end, struct pack_recovery *out, struct err *err)
 {
 	struct err why = ERR_INIT;
 	struct pack_trailer t;
-	uint8_t *foot = NULL;
+	uint8_t *foot = NULL, *ours;
+	size_t len;
+	int same;
 
 	if (pack_load_footer(f, h, &foot, &t, &why) != 0) {
 		if (why.code == ERR_CORRUPT)
@@ -307,27 +327,35 @@ is_finished(struct fs_file *f, const struct pack_header *h, struct pack_recovery
 		*err = why;
 		return -1;
 	}
+	ours = pack_format_footer(h, t.data_end, t.parity_len, toc, &len);
+	if (ours == NULL) {
+		free(foot);
+		return err_set(err, ERR_NOMEM, "no memory for a footer");
+	}
+	same = t.stats.chunks == toc->count && t.data_end == pack_align(end) &&
+	       memcmp(ours, foot, (size_t)toc->count * PACK_FOOTER_ENTRY_LEN) == 0;
+	/* A footer that names more is of groups that are lost, or no footer. */
+	out->damaged += !same;
+	free(ours);
 	free(foot);
-	out->groups = t.stats.groups;
-	return 1;
+	return same;
 }
 
 static int
 recover_file(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint64_t len,
-    const struct listener *l, struct pack_recovery *out, struct err *err)
+    const struct pack_judge *l, struct pack_recovery *out, struct err *err)
 {
 	struct pack_toc toc = { .entries = NULL };
 	uint64_t end;
-	int ret = -1;
+	int ret = -1, finished;
 
-	switch (is_finished(f, h, out, err)) {
-	case -1:
-		return -1;
-	case 1:
-		return pack_publish(fs, f, h->no, err);
-	}
-	if (pack_walk_file(f, h, &toc, out, &end, err) != 0)
+	if (pack_walk_file(f, h, l, &toc, out, &end, err) != 0 ||
+	    (finished = is_finished(f, h, &toc, end, out, err)) < 0)
 		goto done;
+	if (finished) {
+		ret = pack_publish(fs, f, h->no, err);
+		goto done;
+	}
 	out->cut = len > end ? len - end : 0;
 	if (keep_damage(fs, f, h, end, l, out, err) != 0)
 		goto done;
@@ -342,9 +370,8 @@ done:
 
 int
 pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
-    pack_losing losing, void *arg, struct pack_recovery *out, struct err *err)
+    const struct pack_judge *judge, struct pack_recovery *out, struct err *err)
 {
-	const struct listener l = { losing, arg };
 	struct err why = ERR_INIT;
 	uint8_t header[PACK_HEADER_LEN];
 	struct pack_header h;
@@ -373,9 +400,11 @@ pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
 		out->cut = len;
 		if (why.code == ERR_UNSUPPORTED) {
 			ret = err_set(err, why.code, "%s: %s", name, why.text);
-		} else if (len <= PACK_HEADER_LEN) {
+		} else if (len <= PACK_HEADER_LEN &&
+			   (judge == NULL || judge->durable <= len)) {
 			ret = remove_empty(fs, no, err);
-		} else if (tell(&l, err) == 0 && (ret = move_aside(fs, no, err)) == 0) {
+		} else if (tell(judge, err) == 0 &&
+			   (ret = move_aside(fs, no, err)) == 0) {
 			out->aside = len;
 			out->damaged = 1;
 		}
@@ -387,7 +416,7 @@ pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
 		goto done;
 	}
 	out->kind = h.kind;
-	ret = recover_file(fs, f, &h, len, &l, out, err);
+	ret = recover_file(fs, f, &h, len, judge, out, err);
 done:
 	fs_close(f);
 	return ret;

@@ -15,6 +15,7 @@
 #include "storage/index.h"
 #include "storage/journal.h"
 #include "storage/lease.h"
+#include "storage/store_heads.h"
 #include "storage/store_options.h"
 #include "storage/store_packs.h"
 #include "storage/store_reader.h"
@@ -166,12 +167,21 @@ record_loss(void *arg, struct err *err)
 	return store_record(r->s, &e, NULL, err);
 }
 
+static int
+is_proven(void *arg, const struct group *g)
+{
+	const struct recovering *r = arg;
+
+	return store_proven(r->s, g);
+}
+
 /* Finish what a crash left open; packs that held nothing are gone afterwards. */
 static int
 recover_packs(struct store *s, struct found_packs *f, struct err *err)
 {
 	uint32_t recovered = 0, damaged = 0;
 	struct recovering of = { .s = s };
+	struct pack_judge judge = { record_loss, is_proven, &of, 0 };
 	struct pack_recovery r;
 	uint64_t cut = 0, aside = 0;
 	size_t kept = 0;
@@ -181,8 +191,9 @@ recover_packs(struct store *s, struct found_packs *f, struct err *err)
 	for (size_t i = 0; i < f->n; i++) {
 		memset(&r, 0, sizeof(r));
 		of.no = f->no[i];
-		if (!f->sealed[i] && pack_recover(s->fs, f->no[i], s->of.store,
-					 record_loss, &of, &r, err) != 0)
+		judge.durable = store_heads_durable(s->heads, f->no[i]);
+		if (!f->sealed[i] &&
+		    pack_recover(s->fs, f->no[i], s->of.store, &judge, &r, err) != 0)
 			return err_context(err, "pack %08x", f->no[i]);
 		recovered += !f->sealed[i];
 		cut += r.cut;
@@ -303,6 +314,11 @@ open_chunks(struct store *s, struct err *err)
 
 	memcpy(config.store, s->of.store, sizeof(config.store));
 	memcpy(ix.store, s->of.store, sizeof(ix.store));
+	s->judge.proven = store_proven;
+	s->judge.arg = s;
+	ix.judge = &s->judge;
+	if ((s->heads = store_heads_new(s->fs, s->of.store)) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for the store");
 	failed = recover_packs(s, &f, err) != 0 ||
 		 compare_packs(s, &f, &highest, err) != 0 ||
 		 index_open(s->fs, &ix, f.no, f.n, &s->index, &found, err) != 0;
@@ -320,6 +336,7 @@ open_chunks(struct store *s, struct err *err)
 	s->reader = store_reader_new(s->fs, s->of.store, &s->keys);
 	config.index = s->index;
 	config.claims = s->claims;
+	config.heads = s->heads;
 	config.next_no = highest + 1;
 	if (s->claims != NULL)
 		s->packs = store_packs_new(&config);
@@ -439,6 +456,7 @@ store_close(struct store *s)
 	if (s == NULL)
 		return;
 	store_packs_free(s->packs);
+	store_heads_free(s->heads);
 	store_reader_free(s->reader);
 	index_close(s->index);
 	lease_table_free(s->claims);

@@ -11,6 +11,7 @@
 #include "storage/lease.h"
 #include "storage/pack.h"
 #include "storage/store.h"
+#include "storage/store_heads.h"
 
 /* A group that is in its pack and not yet durable. */
 struct batch {
@@ -161,6 +162,9 @@ sync_held(struct store_packs *sp, struct filling *f, struct err *err)
 	if (batches == NULL)
 		return 0;
 	durable = pack_writer_sync(f->w, end, err) == 0;
+	if (durable && sp->config.heads != NULL)
+		store_heads_note(
+		    sp->config.heads, (int)f->kind, pack_writer_no(f->w), end);
 	if (publish(sp, batches, durable, err) == 0)
 		return 0;
 	/* What is in this pack is in doubt: the next group starts another. */

@@ -17,6 +17,7 @@ struct group;
 struct index;
 struct journal_pack;
 struct lease_table;
+struct store_heads;
 struct store_packs;
 struct store_stats;
 
@@ -26,6 +27,7 @@ struct store_packs_config {
 	uint8_t store[16];
 	struct index *index;
 	struct lease_table *claims;
+	struct store_heads *heads; /* NULL: nobody is told what is durable. */
 	uint32_t next_no; /* No pack with this number or a higher one was ever made. */
 	/* A pack was sealed; called from within any of the functions below. */
 	void (*sealed)(void *arg, const struct journal_pack *p);

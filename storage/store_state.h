@@ -21,6 +21,7 @@ struct index;
 struct index_hit;
 struct journal;
 struct lease_table;
+struct store_heads;
 struct store_nodes;
 struct store_packs;
 struct store_reader;
@@ -47,6 +48,8 @@ struct store {
 	struct lease_table *claims;
 	struct store_packs *packs;
 	struct store_reader *reader;
+	struct store_heads *heads;
+	struct pack_judge judge; /* For packs that must be walked. */
 	struct store_time *time;
 	struct store_space *space;
 	char catalog_why[160]; /* Why the catalog was made anew; "". */

@@ -199,10 +199,14 @@ def points(store, key=None):
 
 # ------------------------------------------------------------------------------- packs
 
+class Damage(Exception):
+    """One group is not what was written: the others are read nevertheless."""
+
+
 class Chunks:
     """Every chunk of every pack, found by walking the groups; packs need no index."""
     def __init__(self, store, hashes=False):
-        self.where, self.cache, self.groups, store_id = {}, {}, 0, open_store(store)
+        self.where, self.cache, self.groups, self.damaged, store_id = {}, {}, 0, [], open_store(store)
         for path in sorted(glob.glob(os.path.join(store, "packs", "*.pack")) + glob.glob(os.path.join(store, "packs", "*.open"))):
             if os.path.getsize(path) >= 96:
                 with open(path, "rb") as f:
@@ -226,28 +230,48 @@ class Chunks:
             for e in range(foot, len(m) - 128, 44):
                 offset, place, _, size = struct.unpack_from("<IHHI", m, e + 32)
                 entries[offset, place] = m[e:e + 32], size
-        at = 96
-        while at + 64 <= end and m[at:at + 4] == b"HFG1":
-            of, codec, cipher, _, required, _, n, plain, stored, _, fields = struct.unpack_from("<BBBBHHIIIII", m, at + 4)
-            data = at + 64 + 36 * n + fields
-            if data + stored > end:
-                break
-            known("%s: group at %d" % (path, at), required)
-            check("%s: group at %d has codec %d, cipher %d" % (path, at, codec, cipher), codec < 2 and cipher == 0)
-            known_fields("%s: group at %d" % (path, at), m[at + 64 + 36 * n:data])
-            check("%s: group at %d is damaged" % (path, at), of == kind and (not hashes or
-                  blake3(m[at:at + 32] + m[at + 64:data + stored]) == m[at + 32:at + 64]))
-            offset = 0
-            for i in range(n):
-                e = at + 64 + 36 * i
-                size, = struct.unpack_from("<I", m, e + 32)
-                check(path + ": the footer lies", not entries or entries.pop((at, i)) == (m[e:e + 32], size))
-                self.where.setdefault((kind, m[e:e + 32]), (m, at, offset, size))
-                offset += size
-            check(path + ": lengths in a group do not add up", offset == plain)
-            self.groups += 1
-            at = (data + stored + 7) & ~7
-        check(path + ": the footer names what is not there", not path.endswith(".pack") or not entries)
+        # A sealed pack's footer says where groups are; else each ends where the next begins.
+        starts = sorted({offset for offset, _ in entries})
+        at = starts.pop(0) if starts else 96
+        while at is not None and at + 64 <= end and (entries or m[at:at + 4] == b"HFG1"):
+            mine, after = {k: e for k, e in entries.items() if k[0] == at}, None
+            try:
+                after = self.group(path, m, at, end, kind, mine, hashes)
+            except Damage as what:
+                self.damaged.append("%s: group at %d %s" % (path, at, what))
+                n, _, stored, _, fields = struct.unpack_from("<IIIII", m, at + 12)
+                after = (at + 64 + 36 * n + fields + stored + 7) & ~7
+            if path.endswith(".pack"):
+                after = starts.pop(0) if starts else None
+            at = after
+
+    def group(self, path, m, at, end, kind, entries, hashes):
+        """Note the chunks of one group; where the next begins."""
+        def whole(what, ok):
+            if not ok:
+                raise Damage(what)
+        of, codec, cipher, _, required, _, n, plain, stored, _, fields = struct.unpack_from("<BBBBHHIIIII", m, at + 4)
+        data = at + 64 + 36 * n + fields
+        whole("is no group", m[at:at + 4] == b"HFG1" and 0 < n <= 4096 and fields <= 4096 and data + stored <= end)
+        odd = required or codec > 1 or cipher       # written by a later program, or damaged?
+        whole("is damaged", of == kind and (not (hashes or odd) or
+              blake3(m[at:at + 32] + m[at + 64:data + stored]) == m[at + 32:at + 64]))
+        known("%s: group at %d" % (path, at), required)
+        check("%s: group at %d has codec %d, cipher %d" % (path, at, codec, cipher), codec < 2 and cipher == 0)
+        known_fields("%s: group at %d" % (path, at), m[at + 64 + 36 * n:data])
+        found, offset = {}, 0
+        for i in range(n):
+            e = at + 64 + 36 * i
+            size, = struct.unpack_from("<I", m, e + 32)
+            whole("is not what the footer says", not entries or entries.get((at, i)) == (m[e:e + 32], size))
+            found[kind, m[e:e + 32]] = (m, at, offset, size)
+            offset += size
+        whole("is not what the footer says", not entries or len(entries) == n)
+        whole("has lengths that do not add up", offset == plain)
+        for name, place in found.items():
+            self.where.setdefault(name, place)
+        self.groups += 1
+        return (data + stored + 7) & ~7
 
     def plain(self, m, at):
         key = (id(m), at)
@@ -367,6 +391,7 @@ def verify(store):
     names = {1: derive_key("Holdfast 2026-11-22 chunk names: kind data", domain),
              2: derive_key("Holdfast 2026-11-22 chunk names: kind meta", domain)}
     chunks = Chunks(store, True)
+    check("\n".join(chunks.damaged), not chunks.damaged)
     for kind, name in chunks.where:
         check("chunk %s is not its name" % name.hex(), blake3(chunks.get(kind, name), names[kind]) == name)
     trees = 0

@@ -79,7 +79,7 @@ use(struct fs *fs, int vouched)
 		return;
 	}
 	must(pack_no(r.p) == NO);
-	must(pack_walk(r.p, read_one, &r, &walked, &err) >= 0 ||
+	must(pack_walk(r.p, NULL, read_one, &r, &walked, &err) >= 0 ||
 	     err.code == ERR_CORRUPT || (err.code == ERR_UNSUPPORTED && !vouched));
 	must(r.bad == 0);
 	err_clear(&err);
@@ -126,7 +126,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	fs_close(f);
 	use(fs, 0);
 	must(pack_list(fs, count_packs, &found, &err) == 0 && found == 1 + sealed);
-	if (!sealed && pack_recover(fs, NO, store, NULL, NULL, &rec, &err) == 0) {
+	if (!sealed && pack_recover(fs, NO, store, NULL, &rec, &err) == 0) {
 		must(pack_list(fs, count_packs, &left, &err) == 0);
 		must(left == (rec.groups > 0 ? 2 : 0));
 		if (left == 2 && rec.cut < len)

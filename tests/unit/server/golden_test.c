@@ -219,7 +219,7 @@ packs_are_read_and_recovered(void **state)
 	read_pack(w, 2, CHUNK_META, 5);
 	ok(pack_remove(w->fs, 1, &w->err));
 	put(w, "pack-torn.open", "packs/00000001.open");
-	ok(pack_recover(w->fs, 1, golden_store, NULL, NULL, &r, &w->err));
+	ok(pack_recover(w->fs, 1, golden_store, NULL, &r, &w->err));
 	assert_int_equal(r.groups, 2);
 	assert_true(r.cut > 0);
 	read_pack(w, 1, CHUNK_DATA, 6);

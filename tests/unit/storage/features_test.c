@@ -233,11 +233,11 @@ test_a_packs_header_is_refused_by_number(void **state)
 	header_with(w, OPEN_NAME, 33, 0x10);
 	refused(w, open_pack(w), "feature 12");
 	refused(
-	    w, pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err), "feature 12");
+	    w, pack_recover(w->fs, 5, made_store, NULL, &r, &w->err), "feature 12");
 	header_with(w, OPEN_NAME, 12, 7);
 	refused(w, open_pack(w), "domain 7");
 	refused(
-	    w, pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err), "domain 7");
+	    w, pack_recover(w->fs, 5, made_store, NULL, &r, &w->err), "domain 7");
 	header_with(w, OPEN_NAME, 4, 2);
 	refused(w, open_pack(w), "version 2");
 	/* Without the hash it is damage, not a later program. */
@@ -314,7 +314,7 @@ test_parity_is_stepped_over(void **state)
 
 	/* A crash came between footer and name. */
 	ok(fs_rename(w->fs, PACK_NAME, OPEN_NAME, &w->err));
-	ok(pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err));
+	ok(pack_recover(w->fs, 5, made_store, NULL, &r, &w->err));
 	assert_int_equal(r.groups, 2);
 	assert_int_equal(r.cut, 0);
 	assert_int_equal(read_all(w), 5);
@@ -323,7 +323,7 @@ test_parity_is_stepped_over(void **state)
 	w->file.len -= 1;
 	ok(fs_unlink(w->fs, PACK_NAME, &w->err));
 	put_back(w, OPEN_NAME);
-	ok(pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err));
+	ok(pack_recover(w->fs, 5, made_store, NULL, &r, &w->err));
 	assert_int_equal(r.groups, 2);
 	assert_int_equal(read_all(w), 5);
 	slurp(w, PACK_NAME);
@@ -340,7 +340,7 @@ test_a_later_programs_open_pack_is_sealed_as_we_can(void **state)
 	fill(w, 0, 0, 0);
 	slurp(w, OPEN_NAME);
 	header_with(w, OPEN_NAME, 36, 0xff);
-	ok(pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err));
+	ok(pack_recover(w->fs, 5, made_store, NULL, &r, &w->err));
 	assert_int_equal(read_all(w), 5);
 	slurp(w, PACK_NAME);
 	assert_int_equal(w->file.p[36], 0xff);
@@ -389,7 +389,7 @@ test_recovery_does_not_touch_what_it_does_not_know(void **state)
 
 		fill(w, later[i].at, later[i].value, 0);
 		ok(fs_slurp(w->fs, OPEN_NAME, &was, &w->err));
-		refused(w, pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err),
+		refused(w, pack_recover(w->fs, 5, made_store, NULL, &r, &w->err),
 		    later[i].words);
 		slurp(w, OPEN_NAME);
 		assert_int_equal(w->file.len, was.len);
@@ -399,7 +399,7 @@ test_recovery_does_not_touch_what_it_does_not_know(void **state)
 	}
 	/* Optional ones stay in the group. */
 	fill(w, AT_OPTIONAL, 0x40, 0);
-	ok(pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err));
+	ok(pack_recover(w->fs, 5, made_store, NULL, &r, &w->err));
 	assert_int_equal(r.groups, 3);
 	assert_int_equal(read_all(w), 8);
 }
@@ -422,7 +422,7 @@ test_behind_damage_a_later_group_is_set_aside(void **state)
 		w->file.p[PACK_HEADER_LEN + GROUP_HEADER_LEN + 3 * GROUP_ENTRY_LEN] ^= 1;
 		w->file.len -= torn ? 5 : 0;
 		put_back(w, OPEN_NAME);
-		ok(pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err));
+		ok(pack_recover(w->fs, 5, made_store, NULL, &r, &w->err));
 		assert_int_equal(r.groups, torn ? 0 : 1);
 		assert_true(r.damaged > 0);
 		assert_true(torn ? r.aside > 0 : r.aside == 0);

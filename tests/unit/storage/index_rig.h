@@ -232,7 +232,7 @@ reopen(int kill)
 	fs_fault_restart(m.ff, kill == 2);
 	if (no != 0) {
 		assert_int_equal(
-		    pack_recover(m.fs, no, made_store, NULL, NULL, &r, &m.err), 0);
+		    pack_recover(m.fs, no, made_store, NULL, &r, &m.err), 0);
 		m.packs[no] = PACK_SEALED;
 	}
 	assert_int_equal(open_index().damaged, 0);

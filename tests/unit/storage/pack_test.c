@@ -326,7 +326,7 @@ torn_tail_is_cut(void **state)
 			if (zeros && cut < PACK_HEADER_LEN)
 				continue;
 			assert_int_equal(
-			    pack_recover(w.fs, 5, made_store, NULL, NULL, &r, &w.err), 0);
+			    pack_recover(w.fs, 5, made_store, NULL, &r, &w.err), 0);
 			assert_int_equal(r.damaged, 0);
 			if (cut < last && r.groups == 0)
 				continue;
@@ -411,7 +411,7 @@ damage_keeps_what_is_behind(void **state)
 	pack_writer_free(pw);
 	assert_non_null(bytes = fs_fault_bytes(w.ff, OPEN_NAME, &len));
 	bytes[second + GROUP_HEADER_LEN + 3] ^= 1;
-	assert_int_equal(pack_recover(w.fs, 5, made_store, NULL, NULL, &r, &w.err), 0);
+	assert_int_equal(pack_recover(w.fs, 5, made_store, NULL, &r, &w.err), 0);
 	assert_int_equal(r.groups, 2);
 	assert_int_equal(r.damaged, 1);
 	see_all(&w, 5, &seen);
@@ -475,14 +475,14 @@ a_tail_that_holds_groups_is_set_aside(void **state)
 		/* Crash in every call of the recovery first; 0: in none. */
 		if (n > 0) {
 			fs_fault_arm(w.ff, n, FS_FAULT_DIE);
-			(void)pack_recover(w.fs, 5, made_store, NULL, NULL, &r, &w.err);
+			(void)pack_recover(w.fs, 5, made_store, NULL, &r, &w.err);
 			err_clear(&w.err);
 			fired = fs_fault_fired(w.ff);
 			fs_fault_restart(w.ff, 1);
 		}
 		if (n == 0 || fs_fault_bytes(w.ff, OPEN_NAME, &left) != NULL)
 			assert_int_equal(
-			    pack_recover(w.fs, 5, made_store, NULL, NULL, &r, &w.err), 0);
+			    pack_recover(w.fs, 5, made_store, NULL, &r, &w.err), 0);
 		if (n == 0) {
 			assert_int_equal(r.groups, 1);
 			assert_int_equal(r.damaged, 1);
@@ -519,7 +519,7 @@ a_file_without_its_header_is_set_aside(void **state)
 	fs_fault_bytes(w.ff, OPEN_NAME, &n)[0] ^= 1;
 	was[0] ^= 1;
 	put_file(&w, ASIDE_NAME, older, sizeof(older));
-	assert_int_equal(pack_recover(w.fs, 5, made_store, NULL, NULL, &r, &w.err), 0);
+	assert_int_equal(pack_recover(w.fs, 5, made_store, NULL, &r, &w.err), 0);
 	assert_int_equal(r.groups, 0);
 	assert_int_equal(r.damaged, 1);
 	assert_int_equal(r.aside, len);
@@ -587,7 +587,7 @@ check_life(struct world *w, const struct acks *a)
 	assert_int_equal(pack_list(w->fs, find_state, &is, &w->err), 0);
 	if (is == 0)
 		assert_int_equal(
-		    pack_recover(w->fs, 5, made_store, NULL, NULL, &r, &w->err), 0);
+		    pack_recover(w->fs, 5, made_store, NULL, &r, &w->err), 0);
 	is = -1;
 	assert_int_equal(pack_list(w->fs, find_state, &is, &w->err), 0);
 	assert_int_not_equal(is, 0);
@@ -629,7 +629,7 @@ no_crash_loses_a_synced_group(void **state)
 					fs_fault_restart(w.ff, cut);
 					fs_fault_arm(w.ff, m, FS_FAULT_DIE);
 					(void)pack_recover(
-					    w.fs, 5, made_store, NULL, NULL, &r, &w.err);
+					    w.fs, 5, made_store, NULL, &r, &w.err);
 					err_clear(&w.err);
 					refired = fs_fault_fired(w.ff);
 					fs_fault_restart(w.ff, cut);

@@ -252,9 +252,9 @@ test_a_loss_that_cannot_be_named_is_still_one(void **state)
 	rig_ok(rig_verify(h->s, h->p, 0, &h->v, &h->err), &h->err);
 }
 
-/* A byte of the first group rots, `at` of it, and the pack is still open. */
+/* A byte of block's group rots, `at` of it, and the pack is still open. */
 static void
-left_out(struct here *h, uint32_t at, const char *said)
+left_out(struct here *h, uint32_t block, uint32_t at, const char *said)
 {
 	struct problems problems = { 0 };
 	struct store_verify_report report;
@@ -267,7 +267,7 @@ left_out(struct here *h, uint32_t at, const char *said)
 	rig_ok(rig_volume_put(&h->a, &h->v, &h->p->volumes[0].root_id, &h->err), &h->err);
 	rig_ok(commit(h, &result), &h->err);
 	assert_int_equal(result, STORE_COMMITTED);
-	rig_content(h->blocks[0], content);
+	rig_content(h->blocks[block], content);
 	chunk_id_of(h->a.keys, CHUNK_DATA, content, RIG_BLOCK, &id);
 	rig_ok(
 	    store_locate(h->lease, CHUNK_DATA, &id, 1, &place, &found, &h->err), &h->err);
@@ -311,7 +311,15 @@ left_out(struct here *h, uint32_t at, const char *said)
 static void
 test_what_recovery_had_to_leave_out_is_missing(void **state)
 {
-	left_out(*state, 5000, "1 damaged groups in them were left out");
+	left_out(*state, 0, 5000, "1 damaged groups in them were left out");
+}
+
+/* Nothing follows it: only packs.head tells that it was not torn. */
+static void
+test_a_last_group_that_rotted_is_missing(void **state)
+{
+	left_out(*state, 2 * GROUP_PLAIN_TARGET / RIG_BLOCK - 1, 5000,
+	    "1 damaged groups in them were left out");
 }
 
 static void
@@ -320,7 +328,7 @@ test_what_recovery_had_to_set_aside_is_missing(void **state)
 	struct here *h = *state;
 	char path[128];
 
-	left_out(h, 1, "bytes behind the damage are in packs/*.damaged");
+	left_out(h, 0, 1, "bytes behind the damage are in packs/*.damaged");
 	(void)snprintf(path, sizeof(path), "%s/packs/00000001.damaged", h->dir);
 	assert_int_equal(access(path, R_OK), 0);
 }
@@ -379,6 +387,7 @@ main(void)
 		T(test_a_lost_pack_or_footer_does_not_keep_the_store_shut),
 		T(test_a_loss_that_cannot_be_named_is_still_one),
 		T(test_what_recovery_had_to_leave_out_is_missing),
+		T(test_a_last_group_that_rotted_is_missing),
 		T(test_what_recovery_had_to_set_aside_is_missing),
 		T(test_a_pack_that_verify_finds_lost_does_not_count),
 		T(test_a_pack_without_its_header_does_not_count),
