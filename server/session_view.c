@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "server/policy.h"
+#include "storage/store_gc.h"
 
 /*
  * May this session look at `*host`?  With `content`, at its data and not only
@@ -44,7 +45,7 @@ open_point(struct session *s, const char *host, uint64_t sequence, struct err *e
 	if (v == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to read a point");
 	if (store_lease_open(s->world->store, host, STORE_READ, &v->lease, err) != 0 ||
-	    store_point_get(s->world->store, host, sequence, &v->point, err) != 0) {
+	    store_lease_point(v->lease, host, sequence, &v->point, err) != 0) {
 		session_view_close(v);
 		return -1;
 	}

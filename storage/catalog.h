@@ -116,6 +116,31 @@ int catalog_base(struct catalog *c, const char *host, const char *volume,
 int catalog_leases(struct catalog *c, const char *host, uint64_t except, uint64_t *ids,
     uint32_t cap, uint32_t *n, struct err *err);
 
+/* A lease recorded as open. */
+struct catalog_lease {
+	uint64_t id;
+	int64_t opened_us;
+	char host[STORE_NAME_MAX];
+};
+
+/* Leases of all hosts recorded as open, by id behind `after`. */
+int catalog_leases_all(struct catalog *c, uint64_t after, struct catalog_lease *out,
+    uint32_t cap, uint32_t *n, struct err *err);
+
+/* When packs were recorded as sealed: by sequence of the record. */
+struct catalog_sealed {
+	uint32_t no;
+	uint64_t sequence;
+};
+int catalog_packs_sealed(struct catalog *c, uint32_t after, struct catalog_sealed *out,
+    uint32_t cap, uint32_t *n, struct err *err);
+
+/* Was the pack recorded as removed?  1, 0, -1. */
+int catalog_removed(struct catalog *c, uint32_t no, struct err *err);
+
+/* The highest number of a pack that was removed; 0 if none. */
+int catalog_removed_last(struct catalog *c, uint32_t *no, struct err *err);
+
 /* Packs recorded as sealed, by number behind `after`. */
 int catalog_packs(struct catalog *c, uint32_t after, struct journal_pack *out,
     uint32_t cap, uint32_t *n, struct err *err);

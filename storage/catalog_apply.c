@@ -75,11 +75,22 @@ apply_point(struct catalog *c, const struct store_point *p,
 }
 
 static int
-apply_pack(struct catalog *c, const struct journal_pack *p, struct err *err)
+apply_pack(struct catalog *c, const struct journal_pack *p,
+    const struct journal_record *r, struct err *err)
 {
-	return CATALOG_RUN(c, CATALOG_PACK_SET, err, "iiiiii", (int64_t)p->no,
+	return CATALOG_RUN(c, CATALOG_PACK_SET, err, "iiiiiii", (int64_t)p->no,
 	    (int64_t)p->kind, (int64_t)p->chunks, (int64_t)p->groups, (int64_t)p->plain,
-	    (int64_t)p->stored);
+	    (int64_t)p->stored, (int64_t)r->end.sequence);
+}
+
+/* Its number stays taken; what recovery lost of it (offset 0) stays lost. */
+static int
+apply_removed(struct catalog *c, uint32_t no, struct err *err)
+{
+	if (CATALOG_RUN(c, CATALOG_PACK_DROP, err, "i", (int64_t)no) != 0 ||
+	    CATALOG_RUN(c, CATALOG_BAD_DROP_PACK, err, "i", (int64_t)no) != 0)
+		return -1;
+	return CATALOG_RUN(c, CATALOG_REMOVED_SET, err, "i", (int64_t)no);
 }
 
 static int
@@ -125,10 +136,13 @@ apply_event(struct catalog *c, const struct journal_event *e,
 		return CATALOG_RUN(c, CATALOG_LEASE_SET, err, "iti",
 		    (int64_t)r->end.sequence, e->u.lease.host, time_us);
 	case JOURNAL_LEASE_CLOSE:
+	case JOURNAL_LEASE_REVOKED:
 		return CATALOG_RUN(
 		    c, CATALOG_LEASE_DROP, err, "i", (int64_t)e->u.lease.id);
 	case JOURNAL_PACK:
-		return apply_pack(c, &e->u.pack, err);
+		return apply_pack(c, &e->u.pack, r, err);
+	case JOURNAL_REMOVED:
+		return apply_removed(c, e->u.removed, err);
 	case JOURNAL_QUARANTINE:
 		return CATALOG_RUN(c, CATALOG_BAD_SET, err, "ii",
 		    (int64_t)e->u.group.pack, (int64_t)e->u.group.offset);

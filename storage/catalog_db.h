@@ -55,10 +55,17 @@ enum catalog_op {
 	CATALOG_LEASE_SET,
 	CATALOG_LEASE_DROP,
 	CATALOG_LEASES,
+	CATALOG_LEASES_ALL,
 	CATALOG_PACK_SET,
+	CATALOG_PACK_DROP,
+	CATALOG_PACKS_SEALED,
+	CATALOG_REMOVED_SET,
+	CATALOG_REMOVED_GET,
+	CATALOG_REMOVED_LAST,
 	CATALOG_PACKS,
 	CATALOG_BAD_SET,
 	CATALOG_BAD_DROP,
+	CATALOG_BAD_DROP_PACK,
 	CATALOG_BAD_LIST,
 	CATALOG_NOTICE_SET,
 	CATALOG_NOTICE_GET,
@@ -119,7 +126,7 @@ extern const char *const catalog_wipe[];
  * it: a further optional type of record, a field.  A catalog that an older program
  * went on with has skipped these; only its number tells, and it is made anew.
  */
-#define CATALOG_SCHEMA_VERSION 6
+#define CATALOG_SCHEMA_VERSION 7
 
 /*
  * Lock and catch up with the journal; on failure it is not locked.  Where damage is

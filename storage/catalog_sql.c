@@ -70,9 +70,13 @@ const char *const catalog_schema[] = {
 	"id INTEGER PRIMARY KEY,host TEXT,opened_us INTEGER",
 	")"),
     TABLE("packs",
-	"no,kind,chunks,groups,plain,stored",
+	"no,kind,chunks,groups,plain,stored,sealed",
 	"no INTEGER PRIMARY KEY,kind INTEGER,chunks INTEGER,groups INTEGER,plain INTEGER,"
-	"stored INTEGER",
+	"stored INTEGER,sealed INTEGER",
+	")"),
+    TABLE("removed",
+	"no",
+	"no INTEGER PRIMARY KEY",
 	")"),
     TABLE("bad_groups",
 	"pack,offset",
@@ -137,6 +141,7 @@ const char *const catalog_wipe[] = {
     WIPE("audit"),
     WIPE("leases"),
     WIPE("packs"),
+    WIPE("removed"),
     WIPE("bad_groups"),
     WIPE("notices"),
     WIPE("policies"),
@@ -237,7 +242,17 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	[CATALOG_LEASES] =
 	    "SELECT id FROM leases WHERE host=?1 AND id<>?2 ORDER BY id LIMIT ?3",
 	[CATALOG_PACK_SET] =
-	    "INSERT OR REPLACE INTO main.packs VALUES(?1,?2,?3,?4,?5,?6)",
+	    "INSERT OR REPLACE INTO main.packs VALUES(?1,?2,?3,?4,?5,?6,?7)",
+	[CATALOG_PACK_DROP] = "DELETE FROM main.packs WHERE no=?1",
+	[CATALOG_PACKS_SEALED] =
+	    "SELECT no,sealed FROM packs WHERE no>?1 ORDER BY no LIMIT ?2",
+	[CATALOG_REMOVED_SET] = "INSERT OR REPLACE INTO main.removed VALUES(?1)",
+	[CATALOG_REMOVED_GET] = "SELECT 1 FROM removed WHERE no=?1",
+	[CATALOG_REMOVED_LAST] = "SELECT coalesce(max(no),0) FROM removed",
+	[CATALOG_BAD_DROP_PACK] =
+	    "DELETE FROM main.bad_groups WHERE pack=?1 AND offset<>0",
+	[CATALOG_LEASES_ALL] =
+	    "SELECT id,host,opened_us FROM leases WHERE id>?1 ORDER BY id LIMIT ?2",
 	[CATALOG_PACKS] = "SELECT no,kind,chunks,groups,plain,stored FROM packs"
 			  " WHERE no>?1 ORDER BY no LIMIT ?2",
 	[CATALOG_BAD_SET] = "INSERT OR REPLACE INTO main.bad_groups VALUES(?1,?2)",

@@ -426,6 +426,7 @@ f_event(struct fields *f, unsigned type, struct journal_event *e)
 		return 1;
 	case JOURNAL_LEASE_OPEN:
 	case JOURNAL_LEASE_CLOSE:
+	case JOURNAL_LEASE_REVOKED:
 		f_u64(f, &e->u.lease.id);
 		f_text(f, e->u.lease.host, sizeof(e->u.lease.host));
 		return 1;
@@ -446,6 +447,9 @@ f_event(struct fields *f, unsigned type, struct journal_event *e)
 		f_u8(f, &e->u.key.what);
 		f_bytes(f, e->u.key.check, sizeof(e->u.key.check));
 		f_text(f, e->u.key.who, sizeof(e->u.key.who));
+		return 1;
+	case JOURNAL_REMOVED:
+		f_u32(f, &e->u.removed);
 		return 1;
 	default:
 		return f_retention(f, type, e);

@@ -65,6 +65,8 @@ enum journal_type {
 	JOURNAL_UNHOLD = 19,	 /* ... and not any more. */
 	JOURNAL_LOCK = 20,	 /* A point is locked until a date. */
 	JOURNAL_FORGET = 21,	 /* One point was forgotten by somebody. */
+	JOURNAL_REMOVED = 22,	 /* A pack nobody needs: its file may be gone. */
+	JOURNAL_LEASE_REVOKED = 24,
 	JOURNAL_VERIFIED = 25,	 /* A point was found whole. */
 	JOURNAL_BRAKE = 26,	 /* A host is not to be pruned; or again. */
 	/* What the store itself has to say, or its end; optional. */
@@ -157,6 +159,7 @@ struct journal_event {
 		struct store_policy policy; /* All but since_us. */
 		struct journal_mark mark;
 		struct journal_key key;
+		uint32_t removed;	    /* The pack's number. */
 	} u;
 };
 

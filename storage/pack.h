@@ -141,12 +141,21 @@ enum chunk_kind pack_kind(const struct pack *p);
 int pack_read_group(struct pack *p, const struct pack_loc *loc, const struct chunk_id *id,
     int check, struct buf *out, struct group *g, struct err *err);
 
+/*
+ * The same for copying: the bytes' hash must hold, but what the data means is not
+ * asked, so that groups with what we do not know are served too.
+ */
+int pack_copy_group(
+    struct pack *p, uint32_t offset, struct buf *out, struct group *g, struct err *err);
+
 /* What a sealed pack's footer says. */
 struct pack_stats {
 	uint32_t chunks;
 	uint32_t groups;
 	uint64_t plain;	 /* Plain bytes of all chunks. */
 	uint64_t stored; /* Bytes of the groups. */
+	uint32_t data_end; /* Offset where the groups end. */
+	uint32_t optional; /* Features of header or trailer. */
 };
 
 /*

@@ -129,6 +129,15 @@ pack_read_group(struct pack *p, const struct pack_loc *loc, const struct chunk_i
 }
 
 int
+pack_copy_group(
+    struct pack *p, uint32_t offset, struct buf *out, struct group *g, struct err *err)
+{
+	if (read_group(p, offset, out, g, err) == 0 && group_check(g, err) == 0)
+		return 0;
+	return err_context(err, "%s at %u", p->file->name, (unsigned)offset);
+}
+
+int
 pack_each_entry(struct pack *p, int (*each)(void *arg, const struct pack_entry *e),
     void *arg, struct pack_stats *stats, struct err *err)
 {
@@ -141,8 +150,11 @@ pack_each_entry(struct pack *p, int (*each)(void *arg, const struct pack_entry *
 		return err_set(err, ERR_BUSY, "%s has no footer yet", p->file->name);
 	if (pack_load_footer(p->file, &p->header, &foot, &t, err) != 0)
 		return -1;
-	if (stats != NULL)
+	if (stats != NULL) {
 		*stats = t.stats;
+		stats->data_end = t.data_end;
+		stats->optional = t.of.optional | p->header.optional;
+	}
 	for (uint32_t i = 0; each != NULL && ret == 0 && i < t.stats.chunks; i++) {
 		pack_footer_entry(foot, &t, i, &e);
 		ret = each(arg, &e);

@@ -12,6 +12,7 @@
 #include "proto/base/err.h"
 #include "storage/catalog.h"
 #include "storage/fs.h"
+#include "storage/gc_mutant.h"
 #include "storage/index.h"
 #include "storage/journal.h"
 #include "storage/lease.h"
@@ -175,6 +176,36 @@ is_proven(void *arg, const struct group *g)
 	return store_proven(r->s, g);
 }
 
+/*
+ * Remove what the journal says is removed: its file must never count again.  Their
+ * numbers stay taken.
+ */
+static int
+finish_removals(
+    struct store *s, struct found_packs *f, uint32_t *highest, struct err *err)
+{
+	uint32_t gone = 0;
+	size_t kept = 0;
+	int is;
+
+	if (catalog_removed_last(s->catalog, highest, err) != 0)
+		return -1;
+	if (!GC_HOLDS(GC_NUMBERS_STAY))
+		*highest = 0;
+	for (size_t i = 0; i < f->n; i++) {
+		if ((is = store_finish_removal(s, f->no[i], err)) < 0)
+			return -1;
+		gone += (uint32_t)is;
+		f->no[kept] = f->no[i];
+		f->sealed[kept] = f->sealed[i];
+		kept += !is;
+	}
+	f->n = kept;
+	if (gone > 0)
+		remark(s, "%u packs that nobody needs were removed", gone);
+	return 0;
+}
+
 /* Finish what a crash left open; packs that held nothing are gone afterwards. */
 static int
 recover_packs(struct store *s, struct found_packs *f, struct err *err)
@@ -186,8 +217,6 @@ recover_packs(struct store *s, struct found_packs *f, struct err *err)
 	uint64_t cut = 0, aside = 0;
 	size_t kept = 0;
 
-	if (pack_list(s->fs, find_pack, f, err) != 0)
-		return -1;
 	for (size_t i = 0; i < f->n; i++) {
 		memset(&r, 0, sizeof(r));
 		of.no = f->no[i];
@@ -273,7 +302,8 @@ compare_packs(struct store *s, struct found_packs *f, uint32_t *highest, struct 
 
 	if (f->n > 0)
 		qsort(f->no, f->n, sizeof(f->no[0]), cmp_no);
-	*highest = f->n > 0 ? f->no[f->n - 1] : 0;
+	if (f->n > 0 && f->no[f->n - 1] > *highest)
+		*highest = f->no[f->n - 1];
 	/* `sealed` becomes: the catalog knows it. */
 	if (f->n > 0)
 		memset(f->sealed, 0, f->n);
@@ -319,7 +349,9 @@ open_chunks(struct store *s, struct err *err)
 	ix.judge = &s->judge;
 	if ((s->heads = store_heads_new(s->fs, s->of.store)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for the store");
-	failed = recover_packs(s, &f, err) != 0 ||
+	failed = pack_list(s->fs, find_pack, &f, err) != 0 ||
+		 finish_removals(s, &f, &highest, err) != 0 ||
+		 recover_packs(s, &f, err) != 0 ||
 		 compare_packs(s, &f, &highest, err) != 0 ||
 		 index_open(s->fs, &ix, f.no, f.n, &s->index, &found, err) != 0;
 	free(f.no);
@@ -381,11 +413,18 @@ static struct store *
 store_new(struct fs *fs)
 {
 	struct store *s = calloc(1, sizeof(*s));
+	pthread_rwlockattr_t fair;
 
 	if (s == NULL)
 		return NULL;
 	s->fs = fs;
 	s->next_reader = (uint64_t)1 << 63;
+	/* Who wants it alone must not be kept out by a stream of those who share. */
+	(void)pthread_rwlockattr_init(&fair);
+	(void)pthread_rwlockattr_setkind_np(
+	    &fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	(void)pthread_rwlock_init(&s->gate, &fair);
+	(void)pthread_rwlockattr_destroy(&fair);
 	pthread_mutex_init(&s->people, NULL);
 	pthread_mutex_init(&s->leases_lock, NULL);
 	pthread_mutex_init(&s->bad_lock, NULL);
@@ -453,6 +492,8 @@ store_open(const char *dir, struct store **out, struct err *err)
 void
 store_close(struct store *s)
 {
+	struct store_condemned *c;
+
 	if (s == NULL)
 		return;
 	store_packs_free(s->packs);
@@ -468,6 +509,11 @@ store_close(struct store *s)
 	if (s->owns_fs)
 		fs_free(s->fs);
 	free(s->bad);
+	while ((c = s->condemned) != NULL) {
+		s->condemned = c->next;
+		free(c);
+	}
+	(void)pthread_rwlock_destroy(&s->gate);
 	for (uint32_t i = 0; i < STORE_HOST_LOCKS; i++)
 		pthread_mutex_destroy(&s->hosts[i]);
 	pthread_mutex_destroy(&s->bad_lock);

@@ -82,8 +82,15 @@ note_bad(struct store *s, uint32_t pack, uint32_t offset)
 int
 store_lose_pack(struct store *s, uint32_t no, struct err *err)
 {
+	int gone = catalog_removed(s->catalog, no, err);
+
+	/* Who looked for it has an old list: nobody needs it. */
+	if (gone != 0)
+		return gone < 0 ? -1 : 0;
+	atomic_fetch_add(&s->quarantines, 1);
 	if (index_forget_pack(s->index, no, err) != 0)
 		return -1;
+	atomic_fetch_add(&s->quarantines, 1);
 	pthread_mutex_lock(&s->bad_lock);
 	s->unnamed++;
 	pthread_mutex_unlock(&s->bad_lock);
@@ -143,9 +150,17 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 	struct journal_event *e;
 	int ret;
 
+	if ((ret = catalog_removed(s->catalog, pack, err)) != 0)
+		return ret < 0 ? -1 : 0;
+	/*
+	 * Counted before, so that no file is removed while this goes on, and after:
+	 * who begins to mark in between finds the group still good.
+	 */
+	atomic_fetch_add(&s->quarantines, 1);
 	/* In the index first: from here on nobody is told that it is there. */
 	if (index_quarantine(s->index, pack, offset, err) != 0)
 		return -1;
+	atomic_fetch_add(&s->quarantines, 1);
 	if ((e = calloc(1, sizeof(*e))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a journal record");
 	e->type = JOURNAL_QUARANTINE;
@@ -155,6 +170,32 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 	free(e);
 	note_bad(s, pack, offset);
 	return ret;
+}
+
+void
+store_forget_bad(struct store *s, uint32_t no)
+{
+	struct err ignored = ERR_INIT;
+	uint32_t last = 0;
+	size_t kept = 0;
+
+	pthread_mutex_lock(&s->bad_lock);
+	for (size_t i = 0; i < s->bad_count; i++) {
+		const struct pack_entry *e = &s->bad[i];
+
+		if (e->loc.pack != no) {
+			s->bad[kept++] = *e;
+			continue;
+		}
+		/* If it stays in the index's list, it is of a number that is never used.
+		 */
+		if (e->loc.offset != last)
+			(void)index_release(s->index, no, e->loc.offset, &ignored);
+		err_clear(&ignored);
+		last = e->loc.offset;
+	}
+	s->bad_count = kept;
+	pthread_mutex_unlock(&s->bad_lock);
 }
 
 int

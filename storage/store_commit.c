@@ -8,6 +8,7 @@
 #include "proto/base/err.h"
 #include "proto/chunk/blake3.h"
 #include "storage/catalog.h"
+#include "storage/gc_mutant.h"
 #include "storage/journal.h"
 #include "storage/store_packs.h"
 #include "storage/store_state.h"
@@ -51,8 +52,8 @@ check_draft(const struct store_lease *l, const struct store_point *draft, struct
 
 /* Check all trees; what is missing is in the lists afterwards. */
 static int
-check_trees(struct store_lease *l, struct store_point *draft, struct buf *data_ids,
-    struct buf *meta_ids, struct err *err)
+check_trees(struct store_lease *l, struct store_point *draft, uint64_t condemned,
+    struct buf *data_ids, struct buf *meta_ids, struct err *err)
 {
 	struct store_check check = { .lease = l,
 		.fresh = 1,
@@ -64,6 +65,15 @@ check_trees(struct store_lease *l, struct store_point *draft, struct buf *data_i
 	size_t n_bad;
 	int whole, ret = 0;
 
+	/* What the collector took since may be what was met by an earlier commit. */
+	if (l->checked_at != condemned && GC_HOLDS(GC_COMMIT_FORGETS)) {
+		if ((fresh = store_nodes_new(STORE_CHECKED_MAX)) == NULL)
+			return err_set(err, ERR_NOMEM, "no memory to check a tree");
+		store_nodes_free(l->checked);
+		check.checked = l->checked = fresh;
+		fresh = NULL;
+	}
+	l->checked_at = condemned;
 	/* What was found whole before is only so while nothing is known to be lost. */
 	if (store_bad_ids(l->store, &bad, &n_bad, err) != 0)
 		return -1;
@@ -78,7 +88,9 @@ check_trees(struct store_lease *l, struct store_point *draft, struct buf *data_i
 		struct store_volume *v = &draft->volumes[i];
 		const struct store_base *base = &l->bases[begun(l, v->name)];
 
-		check.base = whole && base->known ? &base->root_id : NULL;
+		/* A base that was held all along is whole; this asks no one's word. */
+		check.base =
+		    whole && base->known && l->begun == condemned ? &base->root_id : NULL;
 		ret = store_check_tree(&check, &v->root_id, v, err);
 		if (ret != 0)
 			(void)err_context(err, "volume %s", v->name);
@@ -165,12 +177,52 @@ record_point(struct store_lease *l, struct store_point *draft, struct err *err)
 	return 0;
 }
 
+/*
+ * Check and record.  1 to be called again: something was condemned since the check
+ * began, so what it met may be gone.
+ */
+static int
+check_and_record(struct store_lease *l, struct store_point *draft,
+    enum store_commit_result *result, struct buf *data_ids, struct buf *meta_ids,
+    struct err *err)
+{
+	struct store *s = l->store;
+	uint64_t condemned = atomic_load(&s->condemnations);
+	int ret;
+
+	buf_clear(data_ids);
+	buf_clear(meta_ids);
+	/* Once so that what was put is found; once more because the check may
+	 * have met what others put meanwhile.  The second costs nothing if none did. */
+	if (store_lease_check(l, err) != 0 || store_packs_sync(s->packs, err) != 0 ||
+	    check_trees(l, draft, condemned, data_ids, meta_ids, err) != 0)
+		return -1;
+	if (data_ids->len > 0 || meta_ids->len > 0) {
+		*result = STORE_MISSING;
+		return 0;
+	}
+	*result = STORE_COMMITTED;
+	if (store_packs_sync(s->packs, err) != 0)
+		return -1;
+	store_pause(s, STORE_PAUSE_COMMIT);
+	/* From here to the record nothing can be condemned. */
+	store_gate_enter(s);
+	ret = store_lease_check(l, err);
+	if (ret == 0 && atomic_load(&s->condemnations) != condemned &&
+	    GC_HOLDS(GC_COMMIT_CHECKS))
+		ret = 1;
+	store_pause(s, STORE_PAUSE_RECORD);
+	if (ret == 0)
+		ret = record_point(l, draft, err);
+	store_gate_leave(s);
+	return ret;
+}
+
 int
 store_commit(struct store_lease *l, struct store_point *draft,
     enum store_commit_result *result, struct buf *data_ids, struct buf *meta_ids,
     struct err *err)
 {
-	struct store *s = l->store;
 	int ret, before;
 
 	buf_clear(data_ids);
@@ -185,21 +237,11 @@ store_commit(struct store_lease *l, struct store_point *draft,
 		pthread_mutex_unlock(&l->commit);
 		return before > 0 ? 0 : -1;
 	}
-	/* Once so that what was put is found; once more because the check may
-	 * have met what others put meanwhile.  The second costs nothing if none did. */
-	ret = store_packs_sync(s->packs, err);
-	if (ret == 0)
-		ret = check_trees(l, draft, data_ids, meta_ids, err);
-	if (ret == 0 && (data_ids->len > 0 || meta_ids->len > 0)) {
-		*result = STORE_MISSING;
-	} else if (ret == 0) {
-		*result = STORE_COMMITTED;
-		ret = store_packs_sync(s->packs, err);
-		if (ret == 0)
-			ret = record_point(l, draft, err);
-	}
+	do
+		ret = check_and_record(l, draft, result, data_ids, meta_ids, err);
+	while (ret > 0);
 	pthread_mutex_unlock(&l->commit);
-	return ret != 0 ? -1 : 0;
+	return ret;
 }
 
 /* ------------------------------------------------------------------- points -- */

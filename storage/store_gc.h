@@ -82,7 +82,7 @@ struct store_gc_report {
 
 	uint64_t bytes_total;	  /* Stored in the packs looked at. */
 	uint64_t bytes_dead;	  /* Of that in groups' dead chunks. */
-	uint64_t bytes_freed;	  /* Files removed; a dry run: that would be. */
+	uint64_t bytes_freed;	  /* Stored in files removed; a dry run: that would be. */
 	uint64_t bytes_rewritten; /* Stored anew. */
 	uint64_t bytes_read;
 

@@ -146,15 +146,16 @@ store_keys_finish(struct fs *fs, struct err *err)
 
 /*
  * The lines behind the id: "required NAME" or "optional NAME" each, then "end", lest
- * a file cut short hides what is required.  No name is known yet.
+ * a file cut short hides what is required.
  */
 static int
 check_features(const char *p, struct err *err)
 {
 	static const char name_chars[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
+	static const char *const known[] = { "collect" };
 	const char *name;
 	int required;
-	size_t n;
+	size_t n, k;
 
 	while (strcmp(p, "end\n") != 0) {
 		required = strncmp(p, "required ", 9) == 0;
@@ -164,7 +165,10 @@ check_features(const char *p, struct err *err)
 		n = strspn(name, name_chars);
 		if (n == 0 || n > FEATURE_NAME_MAX || name[n] != '\n')
 			return err_set(err, ERR_CORRUPT, "format: damaged");
-		if (required)
+		for (k = 0; k < sizeof(known) / sizeof(known[0]); k++)
+			if (strlen(known[k]) == n && strncmp(known[k], name, n) == 0)
+				break;
+		if (required && k == sizeof(known) / sizeof(known[0]))
 			return err_set(err, ERR_UNSUPPORTED,
 			    "the store needs feature '%.*s', which this program does not "
 			    "know",
@@ -196,11 +200,11 @@ parse_format(const char *text, uint8_t store[16], struct err *err)
 	return check_features(text + strlen(again), err);
 }
 
-int
-store_keys_format(struct fs *fs, uint8_t store[16], struct err *err)
+static int
+load_format(
+    struct fs *fs, uint8_t store[16], char text[FORMAT_MAX + 1], struct err *err)
 {
 	struct buf b = BUF_INIT(FORMAT_MAX);
-	char text[FORMAT_MAX + 1];
 	int failed;
 
 	if (fs_slurp(fs, FORMAT_NAME, &b, err) != 0) {
@@ -219,6 +223,14 @@ store_keys_format(struct fs *fs, uint8_t store[16], struct err *err)
 	if (failed)
 		return err_set(err, ERR_CORRUPT, "format: damaged");
 	return parse_format(text, store, err);
+}
+
+int
+store_keys_format(struct fs *fs, uint8_t store[16], struct err *err)
+{
+	char text[FORMAT_MAX + 1];
+
+	return load_format(fs, store, text, err);
 }
 
 int
@@ -243,6 +255,29 @@ store_keys_load(struct fs *fs, struct store_keys_of *out, struct err *err)
 		sodium_memzero(b.p, b.len);
 	buf_free(&b);
 	return failed ? -1 : 0;
+}
+
+int
+store_keys_require(struct fs *fs, const char *name, struct err *err)
+{
+	char text[FORMAT_MAX + 1], line[FEATURE_NAME_MAX + 16];
+	uint8_t store[16];
+	size_t len, n;
+	char *end;
+
+	if (load_format(fs, store, text, err) != 0)
+		return -1;
+	n = (size_t)snprintf(line, sizeof(line), "\nrequired %s\n", name);
+	if (strstr(text, line) != NULL)
+		return 0;
+	len = strlen(text);
+	if (n >= sizeof(line) || len + n > FORMAT_MAX)
+		return err_set(err, ERR_LIMIT, "format: no room for feature %s", name);
+	/* Every good file ends in this line. */
+	end = text + len - strlen("end\n");
+	(void)snprintf(
+	    end, sizeof(text) - (size_t)(end - text), "required %s\nend\n", name);
+	return fs_replace(fs, ".", FORMAT_NAME, text, strlen(text), err);
 }
 
 /* ------------------------------------------------------------------- secrets -- */

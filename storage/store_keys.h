@@ -58,6 +58,12 @@ void store_keys_encode(const struct store_keys_of *k, uint8_t b[STORE_KEYS_LEN])
 int store_keys_decode(
     const uint8_t *p, size_t len, struct store_keys_of *out, struct err *err);
 
+/*
+ * Have the line "required NAME" in `format`, durably, from now on: before the first
+ * structure that programs without that feature must not meet.
+ */
+int store_keys_require(struct fs *fs, const char *name, struct err *err);
+
 /* Wrap `len` bytes (at most STORE_BLOB_MAX) as the secret called `name`, and back. */
 int store_keys_wrap(const struct store_keys_of *k, const char *name, const uint8_t *p,
     size_t len, struct journal_secret *out, struct err *err);

@@ -8,6 +8,7 @@
 #include "proto/base/err.h"
 #include "proto/chunk/group.h"
 #include "storage/catalog.h"
+#include "storage/gc_mutant.h"
 #include "storage/index.h"
 #include "storage/journal.h"
 #include "storage/lease.h"
@@ -17,7 +18,6 @@
 #include "storage/store_state.h"
 
 #define LOOKUP_AT_ONCE 512u
-#define CHECKED_MAX 65536u
 
 /* -------------------------------------------------------------- open, close -- */
 
@@ -70,6 +70,8 @@ static void
 free_lease(struct store_lease *l)
 {
 	store_nodes_free(l->checked);
+	store_unpin(l);
+	pthread_mutex_destroy(&l->pins_lock);
 	pthread_mutex_destroy(&l->commit);
 	free(l);
 }
@@ -82,29 +84,36 @@ store_lease_open(struct store *s, const char *host, enum store_purpose purpose,
 	struct journal_place place;
 	int failed = 0;
 
-	if (l == NULL || (l->checked = store_nodes_new(CHECKED_MAX)) == NULL) {
+	if (l == NULL || (l->checked = store_nodes_new(STORE_CHECKED_MAX)) == NULL) {
 		free(l);
 		return err_set(err, ERR_NOMEM, "no memory for a lease");
 	}
 	pthread_mutex_init(&l->commit, NULL);
+	pthread_mutex_init(&l->pins_lock, NULL);
 	l->store = s;
 	l->purpose = purpose;
+	l->opened_us = store_now(s);
 	(void)snprintf(l->host, sizeof(l->host), "%s", host);
+	/* The collector sees it from the moment on that it may be told something. */
+	store_gate_enter(s);
 	/* What a reader holds ends with its process; a backup's chunks outlive it. */
 	if (purpose == STORE_BACKUP) {
 		failed = record_lease(l, JOURNAL_LEASE_OPEN, 0, &place, err) != 0;
 		l->id = place.sequence;
 	}
 	if (failed) {
+		store_gate_leave(s);
 		free_lease(l);
 		return -1;
 	}
 	pthread_mutex_lock(&s->leases_lock);
 	if (purpose != STORE_BACKUP)
 		l->id = s->next_reader++;
+	l->born = s->epoch;
 	l->next = s->leases;
 	s->leases = l;
 	pthread_mutex_unlock(&s->leases_lock);
+	store_gate_leave(s);
 	if (purpose == STORE_BACKUP && find_unfinished(l, err) != 0) {
 		store_lease_close(l);
 		return -1;
@@ -130,7 +139,7 @@ record_end(struct store_lease *l)
 	uint64_t ids[16];
 	uint32_t n = 16;
 
-	if (l->purpose != STORE_BACKUP ||
+	if (l->purpose != STORE_BACKUP || atomic_load(&l->revoked) ||
 	    (atomic_load(&l->has_put) && !atomic_load(&l->committed)))
 		return;
 	(void)record_lease(l, JOURNAL_LEASE_CLOSE, l->id, NULL, &ignored);
@@ -181,7 +190,8 @@ who_has_volume(const struct store_lease *l, const char *name)
 	const struct store_lease *o;
 
 	for (o = l->store->leases; o != NULL; o = o->next) {
-		if (o == l || o->purpose != STORE_BACKUP || strcmp(o->host, l->host) != 0)
+		if (o == l || o->purpose != STORE_BACKUP || atomic_load(&o->revoked) ||
+		    strcmp(o->host, l->host) != 0)
 			continue;
 		for (uint32_t i = 0; i < o->volumes_count; i++)
 			if (strcmp(o->volumes[i], name) == 0)
@@ -281,7 +291,7 @@ find_bad(struct store_lease *l, struct buf *bad, struct err *err)
 	for (uint32_t i = 0; c.n > 0 && ret == 0 && i < l->volumes_count; i++) {
 		if (!l->bases[i].known)
 			continue;
-		check.checked = store_nodes_new(CHECKED_MAX);
+		check.checked = store_nodes_new(STORE_CHECKED_MAX);
 		buf_clear(&missing);
 		buf_clear(&nodes);
 		ret = store_check_tree(&check, &l->bases[i].root_id, &v, err);
@@ -293,18 +303,35 @@ find_bad(struct store_lease *l, struct buf *bad, struct err *err)
 	return ret < 0 ? -1 : 0;
 }
 
+/* Look the bases up and hold them, in one step for the collector. */
+static int
+take_bases(struct store_lease *l, const char *const names[], uint32_t n, struct err *err)
+{
+	struct store *s = l->store;
+	int ret;
+
+	store_gate_enter(s);
+	ret = store_lease_check(l, err);
+	l->begun = atomic_load(&s->condemnations);
+	for (uint32_t i = 0; ret == 0 && i < n; i++) {
+		ret = catalog_base(s->catalog, l->host, names[i], &l->bases[i], err);
+		store_pause(s, STORE_PAUSE_BEGIN);
+		if (ret == 0 && l->bases[i].known)
+			ret = store_pin_tree(l, l->host, l->bases[i].sequence, names[i],
+			    &l->bases[i].root_id, err);
+	}
+	store_gate_leave(s);
+	return ret;
+}
+
 int
 store_backup_begin(struct store_lease *l, const char *const names[], uint32_t n,
     struct store_base *bases, struct buf *bad, struct err *err)
 {
-	if (check_volumes(names, n, err) != 0 || take_volumes(l, names, n, err) != 0)
+	if (check_volumes(names, n, err) != 0 || take_volumes(l, names, n, err) != 0 ||
+	    take_bases(l, names, n, err) != 0)
 		return -1;
-	for (uint32_t i = 0; i < n; i++) {
-		if (catalog_base(
-			l->store->catalog, l->host, names[i], &l->bases[i], err) != 0)
-			return -1;
-		bases[i] = l->bases[i];
-	}
+	memcpy(bases, l->bases, n * sizeof(*bases));
 	return find_bad(l, bad, err);
 }
 
@@ -347,6 +374,32 @@ claim(struct store_lease *l, enum chunk_kind kind, const struct chunk_id *ids, s
 	}
 }
 
+/*
+ * Look chunks up and hold those that are there, in one step for the collector: those
+ * of which `which` (NULL: all) says so.
+ */
+static int
+look_up(struct store_lease *l, enum chunk_kind kind, const struct chunk_id *ids, size_t n,
+    const uint8_t *which, struct index_hit *hits, struct err *err)
+{
+	struct store *s = l->store;
+	int ret, open = GC_HOLDS(GC_HAVE_GATE);
+
+	if (open)
+		store_gate_enter(s);
+	ret = store_lease_check(l, err);
+	if (ret == 0)
+		ret = index_lookup(s->index, ids, n, hits, err);
+	store_pause(s, STORE_PAUSE_HAVE);
+	for (size_t i = 0; ret == 0 && i < n; i++)
+		if (hits[i].loc.pack != 0 && hits[i].kind == kind &&
+		    (which == NULL || which[i]))
+			ret = store_pin_chunk(l, &hits[i].loc, err);
+	if (open)
+		store_gate_leave(s);
+	return ret;
+}
+
 static int
 have_some(struct store_lease *l, enum chunk_kind kind, const struct chunk_id *ids,
     size_t n, uint8_t *answers, struct err *err)
@@ -355,7 +408,7 @@ have_some(struct store_lease *l, enum chunk_kind kind, const struct chunk_id *id
 	uint8_t again[LOOKUP_AT_ONCE];
 	int unsynced = 0, any = 0;
 
-	if (index_lookup(l->store->index, ids, n, hits, err) != 0)
+	if (look_up(l, kind, ids, n, NULL, hits, err) != 0)
 		return -1;
 	claim(l, kind, ids, n, hits, answers, again, &unsynced);
 	for (size_t i = 0; i < n; i++)
@@ -365,7 +418,7 @@ have_some(struct store_lease *l, enum chunk_kind kind, const struct chunk_id *id
 	/* Someone waits for what is in a pack: make it count now. */
 	if (unsynced && store_packs_sync(l->store->packs, err) != 0)
 		return -1;
-	if (index_lookup(l->store->index, ids, n, hits, err) != 0)
+	if (look_up(l, kind, ids, n, again, hits, err) != 0)
 		return -1;
 	for (size_t i = 0; i < n; i++) {
 		if (!again[i] || hits[i].loc.pack == 0 || hits[i].kind != kind)
@@ -392,11 +445,11 @@ store_have(struct store_lease *l, enum chunk_kind kind, const struct chunk_id *i
 int
 store_put(struct store_lease *l, const struct group *g, struct err *err)
 {
-	if (store_space_may_put(l->store, err) != 0)
+	if (store_lease_check(l, err) != 0 || store_space_may_put(l->store, err) != 0)
 		return -1;
 	/* Set first: closing must sync whatever may have been put. */
 	atomic_store(&l->has_put, 1);
-	if (store_packs_put(l->store->packs, l->id, g, err) != 0)
+	if (store_packs_put(l->store->packs, l->id, g, NULL, err) != 0)
 		return -1;
 	atomic_fetch_add(&l->put_bytes, g->len);
 	return 0;
@@ -410,6 +463,8 @@ store_locate(struct store_lease *l, enum chunk_kind kind, const struct chunk_id 
 {
 	struct index_hit hits[LOOKUP_AT_ONCE];
 
+	if (store_lease_check(l, err) != 0)
+		return -1;
 	for (size_t i = 0, part; i < n; i += part) {
 		part = n - i < LOOKUP_AT_ONCE ? n - i : LOOKUP_AT_ONCE;
 		if (index_lookup(l->store->index, ids + i, part, hits, err) != 0)
@@ -430,7 +485,8 @@ store_node(void *lease, const struct chunk_id *id, struct buf *out, struct err *
 	struct index_hit hit;
 	char hex[2 * CHUNK_ID_LEN + 1];
 
-	if (index_lookup(l->store->index, id, 1, &hit, err) != 0)
+	if (store_lease_check(l, err) != 0 ||
+	    index_lookup(l->store->index, id, 1, &hit, err) != 0)
 		return -1;
 	if (hit.loc.pack == 0 || hit.kind != CHUNK_META) {
 		chunk_id_hex(id, hex);
@@ -455,6 +511,8 @@ store_group(struct store_lease *l, const struct store_place *place, struct buf *
 	struct err ignored = ERR_INIT;
 	struct group g;
 
+	if (store_lease_check(l, err) != 0)
+		return -1;
 	if (store_reader_group(l->store->reader, &loc, NULL, out, &g, err) == 0)
 		return 0;
 	/* A bad read is tried once more before the group counts as lost. */

@@ -44,6 +44,7 @@ struct store_packs {
 	struct filling *current[CHUNK_META + 1];
 	uint32_t next_no;
 	uint64_t unsynced; /* Bytes. */
+	uint64_t failures;
 };
 
 struct store_packs *
@@ -143,7 +144,23 @@ publish(struct store_packs *sp, struct batch *b, int durable, struct err *err)
 		pthread_mutex_unlock(&sp->lock);
 		free(b);
 	}
+	if (failed) {
+		pthread_mutex_lock(&sp->lock);
+		sp->failures++;
+		pthread_mutex_unlock(&sp->lock);
+	}
 	return failed ? -1 : 0;
+}
+
+uint64_t
+store_packs_failures(struct store_packs *sp)
+{
+	uint64_t n;
+
+	pthread_mutex_lock(&sp->lock);
+	n = sp->failures;
+	pthread_mutex_unlock(&sp->lock);
+	return n;
 }
 
 /* Sync one pack; f->sync is held. */
@@ -306,8 +323,8 @@ note_put(struct store_packs *sp, struct filling *f, struct batch *b, uint32_t pl
 }
 
 int
-store_packs_put(
-    struct store_packs *sp, uint64_t owner, const struct group *g, struct err *err)
+store_packs_put(struct store_packs *sp, uint64_t owner, const struct group *g,
+    uint32_t *no, struct err *err)
 {
 	struct batch *b = batch_new(owner, g);
 	struct err aside = ERR_INIT;
@@ -328,6 +345,8 @@ store_packs_put(
 		r = pack_writer_append(f->w, g, &offset, &end, err);
 		if (r == PACK_APPENDED) {
 			pack_entries(pack_writer_no(f->w), offset, g, b->entries);
+			if (no != NULL)
+				*no = pack_writer_no(f->w);
 			much = note_put(sp, f, b, g->plain_len, end);
 		}
 		leave(sp, f);

@@ -43,12 +43,19 @@ struct store_packs *store_packs_new(const struct store_packs_config *config);
 void store_packs_free(struct store_packs *sp);
 
 /*
- * Append a proven group for lease `owner`.  ERR_NOSPACE and nothing else has
+ * Append a proven group for lease `owner`; `*no` (may be NULL) is the pack it is in.
+ *  ERR_NOSPACE and nothing else has
  * changed.  ERR_IO: the pack it went to is given up; what was in it and not yet
  * synced, of any owner, counts as never put.
  */
-int store_packs_put(
-    struct store_packs *sp, uint64_t owner, const struct group *g, struct err *err);
+int store_packs_put(struct store_packs *sp, uint64_t owner, const struct group *g,
+    uint32_t *no, struct err *err);
+
+/*
+ * How often what was put has been given up.  Unchanged from before some puts to after
+ * a sync that returned 0: all of them are durable and found.
+ */
+uint64_t store_packs_failures(struct store_packs *sp);
 
 /* All that was put before this call is durable and found when it returns 0. */
 int store_packs_sync(struct store_packs *sp, struct err *err);

@@ -14,6 +14,7 @@ struct open_pack {
 	struct pack *pack; /* NULL: free slot. */
 	uint32_t no;
 	unsigned users;
+	int gone;      /* Its last user closes it; nobody new finds it. */
 	uint64_t used; /* When; by rd->turn. */
 };
 
@@ -85,7 +86,8 @@ use_open(struct store_reader *rd, uint32_t no)
 
 	pthread_mutex_lock(&rd->lock);
 	for (uint32_t i = 0; i < STORE_READER_PACKS && found == NULL; i++)
-		if (rd->packs[i].pack != NULL && rd->packs[i].no == no)
+		if (rd->packs[i].pack != NULL && rd->packs[i].no == no &&
+		    !rd->packs[i].gone)
 			found = &rd->packs[i];
 	if (found != NULL) {
 		found->users++;
@@ -114,6 +116,7 @@ keep_open(struct store_reader *rd, struct pack *p)
 		slot->pack = p;
 		slot->no = pack_no(p);
 		slot->users = 1;
+		slot->gone = 0;
 		slot->used = ++rd->turn;
 	}
 	pthread_mutex_unlock(&rd->lock);
@@ -126,7 +129,7 @@ store_reader_group(struct store_reader *rd, const struct pack_loc *loc,
     const struct chunk_id *id, struct buf *out, struct group *g, struct err *err)
 {
 	struct open_pack *slot = use_open(rd, loc->pack);
-	struct pack *p = NULL;
+	struct pack *p = NULL, *old = NULL;
 	int failed;
 
 	if (slot == NULL) {
@@ -138,11 +141,41 @@ store_reader_group(struct store_reader *rd, const struct pack_loc *loc,
 	if (slot != NULL) {
 		pthread_mutex_lock(&rd->lock);
 		slot->users--;
+		if (slot->gone && slot->users == 0) {
+			old = slot->pack;
+			slot->pack = NULL;
+			slot->gone = 0;
+		}
 		pthread_mutex_unlock(&rd->lock);
+		pack_close(old);
 	} else {
 		pack_close(p);
 	}
 	return failed != 0 ? -1 : 0;
+}
+
+void
+store_reader_forget(struct store_reader *rd, uint32_t no)
+{
+	pthread_mutex_lock(&rd->lock);
+	for (uint32_t i = 0; i < STORE_READER_PACKS; i++) {
+		struct open_pack *o = &rd->packs[i];
+
+		if (o->pack == NULL || o->no != no)
+			continue;
+		if (o->users == 0) {
+			pack_close(o->pack);
+			o->pack = NULL;
+		} else {
+			o->gone = 1;
+		}
+	}
+	for (uint32_t i = 0; i < STORE_READER_GROUPS; i++)
+		if (rd->groups[i] != NULL && rd->groups[i]->pack == no) {
+			decoded_free(rd->groups[i]);
+			rd->groups[i] = NULL;
+		}
+	pthread_mutex_unlock(&rd->lock);
 }
 
 /* ------------------------------------------------------------------- nodes -- */

@@ -38,4 +38,7 @@ int store_reader_group(struct store_reader *rd, const struct pack_loc *loc,
 int store_reader_node(struct store_reader *rd, const struct pack_loc *loc,
     const struct chunk_id *id, struct buf *out, struct err *err);
 
+/* Pack `no` is gone or will be: close it once nobody reads it, keep nothing of it. */
+void store_reader_forget(struct store_reader *rd, uint32_t no);
+
 #endif /* STORAGE_STORE_READER_H */

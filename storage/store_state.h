@@ -9,8 +9,10 @@
 #include <stdint.h>
 
 #include "proto/chunk/tree.h"
+#include "storage/gc_marks.h"
 #include "storage/journal_record.h"
 #include "storage/pack.h"
+#include "storage/pack_set.h"
 #include "storage/store.h"
 #include "storage/store_keys.h"
 
@@ -30,10 +32,35 @@ struct store_time;
 
 #define STORE_HOST_LOCKS 64u
 #define STORE_CLAIMS_MAX (2u * 1024 * 1024)
+#define STORE_CHECKED_MAX 65536u
 
 /*
- * Locks, in the order in which they are taken: people, a host's, leases, bad;
- * the parts' own locks come after all of these.
+ * A pack that left the index and whose file goes once no lease that is older than
+ * `epoch` lives.
+ */
+struct store_condemned {
+	struct store_condemned *next;
+	uint32_t no;
+	uint64_t epoch, quarantines; /* Of the store when it was condemned. */
+	uint64_t stored;	     /* Bytes. */
+};
+
+/* Where tests come in between: see store_pause(). */
+enum store_pause {
+	STORE_PAUSE_HAVE,   /* Looked up, not pinned yet. */
+	STORE_PAUSE_BEGIN,  /* A base was looked up, not held yet. */
+	STORE_PAUSE_POINT,  /* A point to read was looked up, not held yet. */
+	STORE_PAUSE_COMMIT, /* All is there, nothing recorded yet. */
+	STORE_PAUSE_RECORD  /* About to record, under the gate. */
+};
+
+/*
+ * Locks, in the order in which they are taken: people, the gate, a host's, leases,
+ * a lease's pins, bad; the parts' own locks come after all of these.
+ *
+ * The gate is between those who are told that chunks are there and the moment at
+ * which the collector takes chunks out of the index: shared by who looks up and
+ * holds in one step, alone for the collector.  Nobody holds it for long.
  */
 struct store {
 	struct fs *fs;
@@ -63,11 +90,29 @@ struct store {
 	struct store_lease *leases;
 	uint64_t next_reader; /* Ids of leases that the journal does not know. */
 
+	pthread_rwlock_t gate;
+	/* Changed by who has the gate alone: */
+	struct gc_marks *marks;	    /* Of the cycle that is on, or NULL. */
+	uint64_t epoch;		    /* Raised when a cycle begins and when one condemns. */
+	atomic_uint_fast64_t condemnations;
+	struct store_condemned *condemned; /* The running cycle's own; else nobody's. */
+	atomic_int collecting;		   /* A cycle is on. */
+	atomic_uint_fast64_t quarantines; /* Groups and packs found bad so far. */
+	void (*pause)(void *arg, enum store_pause where);
+	void *pause_arg;
+
 	pthread_mutex_t bad_lock;
 	struct pack_entry *bad; /* Chunks of quarantined groups. */
 	size_t bad_count;
 	/* Packs and groups that are lost and whose chunks `bad` lacks. */
 	uint32_t unnamed;
+};
+
+/* A tree that stays as long as the lease: a base, or a point being read. */
+struct store_pinned {
+	struct chunk_id root_id;
+	uint64_t sequence;
+	char host[STORE_NAME_MAX], volume[STORE_NAME_MAX];
 };
 
 struct store_lease {
@@ -76,16 +121,25 @@ struct store_lease {
 	uint64_t id;
 	char host[STORE_NAME_MAX];
 	enum store_purpose purpose;
-	int resumed;			/* It took over an unfinished backup's chunks. */
+	int64_t opened_us;
+	uint64_t born;	    /* The store's epoch when it was opened. */
+	atomic_int revoked; /* It holds nothing any more. */
+	int resumed;	    /* It took over an unfinished backup's chunks. */
 	atomic_uint_fast64_t put_bytes; /* Since its last commit. */
 	atomic_int has_put, committed;
 	/* Under store->leases_lock: */
 	uint32_t volumes_count;
 	char volumes[STORE_VOLUMES_MAX][STORE_NAME_MAX];
 	struct store_base bases[STORE_VOLUMES_MAX];
+	uint64_t begun; /* Condemnations when `bases` were taken. */
+	struct store_pinned *held;
+	uint32_t n_held, held_cap;
+	pthread_mutex_t pins_lock;
+	struct pack_set pins; /* Packs with chunks that it was told of. */
 	/* One commit at a time: */
 	pthread_mutex_t commit;
-	struct store_nodes *checked; /* Nodes that are whole, with all below. */
+	struct store_nodes *checked; /* Nodes that are whole, with all below, */
+	uint64_t checked_at;	     /* while so many were condemned. */
 };
 
 /*
@@ -128,8 +182,37 @@ struct store_ages {
 };
 int store_brake_locked(struct store *s, const char *host, const struct store_rules *rules,
     const struct store_ages *newest, int dry, struct store_brake *b, struct err *err);
+/* ------------------------------------------------------------------ holding -- */
+
+/* The gate; `alone` with `no_wait` may be refused: -1. */
+void store_gate_enter(struct store *s);
+int store_gate_alone(struct store *s, int no_wait);
+void store_gate_leave(struct store *s);
+
+/* Let a test do something here. */
+static inline void
+store_pause(struct store *s, enum store_pause where)
+{
+	if (s->pause != NULL)
+		s->pause(s->pause_arg, where);
+}
+
+/* ERR_CANCELED if the lease was revoked; under the gate it stays as it is. */
+int store_lease_check(const struct store_lease *l, struct err *err);
+
+/* What `l` was told of stays as long as it: the gate is held.  ERR_NOMEM. */
+int store_pin_chunk(struct store_lease *l, const struct pack_loc *loc, struct err *err);
+int store_pin_tree(struct store_lease *l, const char *host, uint64_t sequence,
+    const char *volume, const struct chunk_id *root_id, struct err *err);
+void store_unpin(struct store_lease *l); /* Frees; the lease is nobody's. */
+
+/* Finish the removal of pack `no`: 1 if the journal says that it goes, 0, -1. */
+int store_finish_removal(struct store *s, uint32_t no, struct err *err);
 
 /* --------------------------------------------------------------- bad groups -- */
+
+/* Pack `no` is gone for good: forget what was bad in it. */
+void store_forget_bad(struct store *s, uint32_t no);
 
 /* A group's stored bytes are bad: record it, its chunks count as absent. */
 int store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *err);

@@ -8,6 +8,7 @@
 #include "proto/base/err.h"
 #include "storage/catalog.h"
 #include "storage/journal.h"
+#include "storage/store_gc.h"
 #include "storage/store_packs.h"
 #include "storage/store_state.h"
 
@@ -71,6 +72,12 @@ verify_pack(struct verify *v, const struct journal_pack *known)
 
 	v->pack = known->no;
 	ret = pack_open(v->s->fs, known->no, v->s->of.store, &p, &why);
+	/* The list may be older than a removal. */
+	if (ret != 0 && why.code == ERR_NOTFOUND &&
+	    (ret = catalog_removed(v->s->catalog, known->no, v->err)) != 0)
+		return ret < 0 ? -1 : 0;
+	if (why.code != ERR_NONE)
+		ret = -1;
 	if (ret == 0) {
 		ret = pack_scrub(p, bad_group, v, &why);
 		pack_close(p);
@@ -160,14 +167,43 @@ verify_volume(
 	return ret;
 }
 
+/* Pin the point by a lease of its own: 1, 0 if it is no more, -1. */
+static int
+pin(struct verify *v, const struct store_point *p)
+{
+	struct store_point *again = malloc(sizeof(*again));
+	struct err why = ERR_INIT;
+	int ret = -1;
+
+	if (again == NULL)
+		return err_set(v->err, ERR_NOMEM, "no memory for a point");
+	if (store_lease_open(v->s, "", STORE_READ, &v->lease, v->err) == 0) {
+		ret = 1;
+		if (store_lease_point(v->lease, p->host, p->sequence, again, &why) != 0) {
+			ret = why.code == ERR_NOTFOUND ? 0 : -1;
+			store_lease_close(v->lease);
+			v->lease = NULL;
+			if (ret < 0)
+				*v->err = why;
+		}
+	}
+	free(again);
+	return ret;
+}
+
 static int
 verify_point(void *arg, const struct store_point *p)
 {
 	struct verify *v = arg;
-	int ret = 0;
+	int ret = 0, pinned;
 
+	/* What it needs stays while it is looked at; one pruned since was not lost. */
+	if ((pinned = pin(v, p)) <= 0)
+		return pinned;
 	for (uint32_t i = 0; ret == 0 && i < p->volumes_count; i++)
 		ret = verify_volume(v, p, &p->volumes[i]);
+	store_lease_close(v->lease);
+	v->lease = NULL;
 	if (ret == 0) {
 		v->report->points_checked++;
 		ret = tell(v, NULL);
@@ -183,10 +219,7 @@ verify_trees(struct verify *v)
 	v->checked = store_nodes_new(1u << 20);
 	if (v->checked == NULL)
 		return err_set(v->err, ERR_NOMEM, "no memory to check trees");
-	ret = store_lease_open(v->s, "", STORE_READ, &v->lease, v->err);
-	if (ret == 0)
-		ret = store_points(v->s, NULL, INT64_MAX, verify_point, v, v->err);
-	store_lease_close(v->lease);
+	ret = store_points(v->s, NULL, INT64_MAX, verify_point, v, v->err);
 	store_nodes_free(v->checked);
 	return ret;
 }

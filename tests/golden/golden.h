@@ -596,6 +596,13 @@ golden_event(unsigned type, struct journal_event *e)
 		e->u.group.pack = 1;
 		e->u.group.offset = PACK_HEADER_LEN;
 		return 1;
+	case JOURNAL_REMOVED:
+		e->u.removed = 7;
+		return 1;
+	case JOURNAL_LEASE_REVOKED:
+		e->u.lease.id = 12;
+		(void)snprintf(e->u.lease.host, STORE_NAME_MAX, "web01");
+		return 1;
 	default:
 		return golden_retention(type, e);
 	}
@@ -666,6 +673,14 @@ golden_journal_head(struct buf *out)
 	golden_journal_file(GOLDEN_FIRST, JOURNAL_HEAD_NAME, out);
 }
 
+#define GOLDEN_COLLECT 0x1400000u /* 22, 24 */
+
+static inline void
+golden_journal_collect(struct buf *out)
+{
+	golden_journal_file(GOLDEN_COLLECT, JOURNAL_NAME, out);
+}
+
 static inline void
 golden_journal_retention(struct buf *out)
 {
@@ -734,6 +749,7 @@ static const struct golden_item golden_items[] = {
 	{ "journal", golden_journal, 0 },
 	{ "journal.head", golden_journal_head, 0 },
 	{ "journal-retention", golden_journal_retention, 0 },
+	{ "journal-collect", golden_journal_collect, 0 },
 	{ "escrow", golden_escrow, 1 },
 	{ "record-23", golden_record_key, 0 },
 };

@@ -14,7 +14,7 @@ zstd = ctypes.CDLL(ctypes.util.find_library("zstd") or "libzstd.so.1")
 zstd.ZSTD_decompress.restype = ctypes.c_size_t
 zstd.ZSTD_decompress.argtypes = [ctypes.c_char_p, ctypes.c_size_t, ctypes.c_char_p, ctypes.c_size_t]
 SPAN, FANOUT = 16 << 20, 1024
-SECRET, POINT, STUB, FORGET, KNOWN = 2, 7, 8, 21, set(range(1, 22)) | {25, 26}      # journal record types
+SECRET, POINT, STUB, FORGET, KNOWN = 2, 7, 8, 21, set(range(1, 23)) | {24, 25, 26}      # journal record types
 HOLE, ZERO, EXCLUDED, DATA = range(4)
 M32 = 0xffffffff
 
@@ -128,7 +128,7 @@ def open_store(store):
     check("the store has format " + lines[1], lines[1] == "version 1")
     check("the file format is damaged", lines[-2:] == ["end", ""])
     for line in lines[3:-2]:
-        check("the store needs feature '%s'" % line[9:], line.startswith("optional "))
+        check("the store needs feature '%s'" % line[9:], line.startswith("optional ") or line == "required collect")
     return bytes.fromhex(lines[2][3:])
 
 

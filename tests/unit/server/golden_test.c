@@ -364,6 +364,8 @@ every_type_of_record_says_what_it_did(void **state)
 	assert_memory_equal(w->file.p + 40, last.hash, 32);
 	ok(fs_unlink(w->fs, JOURNAL_HEAD_NAME, &w->err));
 	read_journal(w, "journal-retention", GOLDEN_RETENTION, &last);
+	ok(fs_unlink(w->fs, JOURNAL_HEAD_NAME, &w->err));
+	read_journal(w, "journal-collect", GOLDEN_COLLECT, &last);
 }
 
 /* --------------------------------------------------------------------- wire -- */

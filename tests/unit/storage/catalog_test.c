@@ -75,6 +75,12 @@ retention_event(unsigned n, struct journal_event *e)
 	struct journal_mark *m = &e->u.mark;
 
 	switch ((int)e->type) {
+	case JOURNAL_REMOVED:
+		e->u.removed = 1000 + n;
+		return 1;
+	case JOURNAL_LEASE_REVOKED:
+		e->u.lease.id = n;
+		return 1;
 	case JOURNAL_STUB:
 		/* Now and then one of those before. */
 		(void)snprintf(e->u.stubs.host, 20, "host-%u", n % 5);
