@@ -15,6 +15,9 @@ mkdir -p "$build"
 for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl faketime zstd; do
 	PATH=$PATH:/usr/sbin:/sbin command -v $tool > /dev/null || die "missing tool $tool"
 done
+for lib in rocksdb lmdb; do
+	pkg-config --exists $lib || die "missing library $lib"
+done
 export PATH=$PATH:/usr/sbin:/sbin
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1
 # Reports go to files and are judged at the end: see tsan_reports.py.

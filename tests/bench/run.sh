@@ -4,6 +4,7 @@
 #	main		Holdfast beside today's peers on a corpus of NTFS volumes: rows that are judged
 #	judge		the rows of the last main again
 #	huge		a volume of 2 TB with 5 million files and 20 million extents; 64 TB; memory is judged
+#	index		the index at size beside RocksDB and LMDB: memory, disk and waiting are judged
 #	cuts		ways of cutting, grouping and compressing, on several corpora (storage/DESIGN.md)
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
@@ -17,7 +18,7 @@ programs() {
 	local p
 	ninja -C "$build/release" --quiet
 	for p in "$build"/release/bench/*_bench*; do
-		[ -x "$p" ] || continue
+		[ -x "$p" ] && [ "$(basename "$p")" != index_bench ] || continue
 		say "$(basename "$p")"
 		"$p" "$@"
 	done
@@ -54,6 +55,13 @@ huge() {
 	    PYTHONDONTWRITEBYTECODE=1 exec python3 tests/bench/huge.py "$@"
 }
 
+# index: KEYS (10^8: 10 GB of disk, some minutes) for ours, PEER_KEYS (4 million) beside the others.
+index() {
+	ninja -C "$build/release" --quiet index_bench
+	WORK=$build/bench-index RESULTS=$build/bench PROGRAM=$build/release/bench/index_bench \
+	    PYTHONDONTWRITEBYTECODE=1 exec python3 tests/bench/index.py
+}
+
 # cuts: CORPUS is main's; CUTS names the folder for the other images (6 GB).
 cuts() {
 	local work=$build/bench-main ways way image
@@ -88,6 +96,6 @@ cuts() {
 }
 
 case ${1:-} in
-programs | main | judge | huge | cuts) "$@" ;;
-*) sed -n '2,8p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
+programs | main | judge | huge | index | cuts) "$@" ;;
+*) sed -n '2,9p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac
