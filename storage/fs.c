@@ -7,6 +7,8 @@
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 
+#define PIECE (256u * 1024) /* Copied at a time. */
+
 void
 fs_free(struct fs *fs)
 {
@@ -171,6 +173,25 @@ fs_replace(struct fs *fs, const char *dir, const char *name, const void *p, size
 	if (fs_rename(fs, from, to, err) != 0)
 		return -1;
 	return fs_sync_dir(fs, dir, err);
+}
+
+int
+fs_rewrite(struct fs_file *f, uint64_t from, uint64_t to, struct err *err)
+{
+	uint8_t *piece = NULL;
+	int ret = 0;
+
+	if (from < to && (piece = malloc(PIECE)) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to write %s again", f->name);
+	while (ret == 0 && from < to) {
+		size_t n = to - from < PIECE ? (size_t)(to - from) : PIECE;
+
+		ret = fs_read_all(f, piece, n, from, err) != 0 ||
+		      fs_pwrite(f, piece, n, from, err) != 0;
+		from += n;
+	}
+	free(piece);
+	return ret == 0 ? 0 : -1;
 }
 
 int

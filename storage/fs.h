@@ -10,7 +10,9 @@
  *	its name (create, rename, unlink)	after fs_sync_dir() of its directory
  *
  * After a failed sync the file's unsynced bytes must be taken for lost: trying
- * again proves nothing.  Calls block and may be made from any thread; one
+ * again proves nothing.  They may still be read, by the next process too, until
+ * the power goes; who finds a file and is going to rely on it writes them again
+ * first (fs_rewrite()).  Calls block and may be made from any thread; one
  * fs_file may be shared.  An interrupted call is retried inside.
  */
 #ifndef STORAGE_FS_H
@@ -137,6 +139,12 @@ int fs_space(struct fs *fs, uint64_t *avail, uint64_t *total, struct err *err);
  */
 int fs_replace(struct fs *fs, const char *dir, const char *name, const void *p,
     size_t len, struct err *err);
+
+/*
+ * Write what lies in `from`..`to` again, as it is, so that the next sync is about it
+ * whatever became of those before.
+ */
+int fs_rewrite(struct fs_file *f, uint64_t from, uint64_t to, struct err *err);
 
 /* Append all of a file to `out`; ERR_LIMIT if it does not fit. */
 int fs_slurp(struct fs *fs, const char *name, struct buf *out, struct err *err);

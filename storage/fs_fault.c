@@ -21,7 +21,11 @@ struct inode {
 	size_t live_len, live_cap, safe_len;
 	int is_dir;
 	int dirty; /* live and safe may differ. */
-	int lost;  /* A sync failed: later ones say yes and make nothing durable. */
+	int shown; /* A test has had `live` in its hands, and it was clean. */
+	/* Sectors whose sync failed: later ones pass over them, until they are written.
+	 */
+	uint8_t *lost;
+	size_t n_lost; /* Flags in `lost`. */
 	struct fault_file *locked_by;
 };
 
@@ -47,6 +51,8 @@ struct fs_fault {
 	uint64_t rng, calls, nth, room, used;
 	enum fs_fault_kind kind;
 	int fired, dead, count_reads, open_files;
+	void (*watch)(void *arg, uint64_t nth, const char *what, const char *name);
+	void *watch_arg;
 };
 
 struct fault_file {
@@ -76,7 +82,10 @@ meet(
 		return err_os(err, EIO, "%s %s after the process died", what, name);
 	if (is_read && !ff->count_reads)
 		return 0;
-	if (++ff->calls != ff->nth || ff->kind == FS_FAULT_NONE)
+	ff->calls++;
+	if (ff->watch != NULL)
+		ff->watch(ff->watch_arg, ff->calls, what, name);
+	if (ff->calls != ff->nth || ff->kind == FS_FAULT_NONE)
 		return 0;
 	ff->fired = 1;
 	if (ff->kind == FS_FAULT_DIE)
@@ -199,19 +208,99 @@ resize(struct fs_fault *ff, struct inode *n, size_t len)
 	n->dirty = 1;
 }
 
+/* What a test changed behind our back has rotted on the disk. */
+static void
+take_rot(struct inode *n)
+{
+	if (n->shown && n->live_len == n->safe_len && n->live_len > 0)
+		memcpy(n->safe, n->live, n->live_len);
+	n->shown = 0;
+}
+
+static int
+is_lost(const struct inode *n, size_t sector)
+{
+	return sector < n->n_lost && n->lost[sector];
+}
+
+/* Sector `i` as it is durable, or zeros; `to` has room for `take` bytes. */
+static void
+durable_sector(const struct inode *n, size_t i, uint8_t *to, size_t take)
+{
+	size_t at = i * SECTOR, have = at < n->safe_len ? n->safe_len - at : 0;
+
+	memset(to, 0, take);
+	if (have > 0)
+		memcpy(to, n->safe + at, have < take ? have : take);
+}
+
 /* Make the bytes as written the durable ones. */
 static void
 harden(struct inode *n)
 {
-	if (n->lost || !n->dirty)
+	uint8_t *safe;
+	int left = 0;
+
+	if (!n->dirty)
 		return;
-	if (n->live_len > 0) {
-		if ((n->safe = realloc(n->safe, n->live_len)) == NULL)
-			abort();
-		memcpy(n->safe, n->live, n->live_len);
+	if ((safe = malloc(n->live_len + 1)) == NULL)
+		abort();
+	for (size_t i = 0; i * SECTOR < n->live_len; i++) {
+		size_t at = i * SECTOR, take = n->live_len - at;
+
+		if (take > SECTOR)
+			take = SECTOR;
+		if (is_lost(n, i)) {
+			durable_sector(n, i, safe + at, take);
+			left = 1;
+		} else {
+			memcpy(safe + at, n->live + at, take);
+		}
 	}
+	free(n->safe);
+	n->safe = safe;
 	n->safe_len = n->live_len;
-	n->dirty = 0;
+	n->dirty = left;
+}
+
+/* A sync has failed: what it was about is taken for clean, and is not durable. */
+static void
+lose(struct inode *n)
+{
+	size_t sectors = (n->live_len + SECTOR - 1) / SECTOR;
+	uint8_t was[SECTOR];
+
+	if (sectors > n->n_lost) {
+		if ((n->lost = realloc(n->lost, sectors)) == NULL)
+			abort();
+		memset(n->lost + n->n_lost, 0, sectors - n->n_lost);
+		n->n_lost = sectors;
+	}
+	for (size_t i = 0; i < sectors; i++) {
+		size_t at = i * SECTOR, take = n->live_len - at;
+
+		if (take > SECTOR)
+			take = SECTOR;
+		durable_sector(n, i, was, take);
+		if (at + take > n->safe_len || memcmp(was, n->live + at, take) != 0)
+			n->lost[i] = 1;
+	}
+}
+
+/* Written anew, they are dirty anew. */
+static void
+regain(struct inode *n, size_t offset, size_t len)
+{
+	for (size_t i = offset / SECTOR; i * SECTOR < offset + len && i < n->n_lost; i++)
+		n->lost[i] = 0;
+}
+
+static void
+forget_lost(struct inode *n)
+{
+	free(n->lost);
+	n->lost = NULL;
+	n->n_lost = 0;
 }
 
 /* ------------------------------------------------------------------ calls -- */
@@ -312,6 +401,7 @@ fault_pwrite(
 	int met = meet(ff, 0, "write", file->name, err), ret = met == 0 ? 0 : -1;
 
 	assert(f->flags & FS_WRITE);
+	take_rot(n);
 	if (met == 0 && ff->room != 0 && offset + len > n->live_len &&
 	    ff->used + (offset + len - n->live_len) > ff->room) {
 		ret = err_os(err, ENOSPC, "write %s", file->name);
@@ -325,6 +415,7 @@ fault_pwrite(
 			resize(ff, n, (size_t)offset + len);
 		memcpy(n->live + offset, p, len);
 		n->dirty = 1;
+		regain(n, (size_t)offset, len);
 	}
 	return leave(ff, ret);
 }
@@ -337,7 +428,8 @@ fault_sync(struct fs_file *file, int data_only, struct err *err)
 
 	(void)data_only;
 	if (meet(ff, 0, "sync", file->name, err) != 0) {
-		n->lost = 1;
+		if (!ff->dead)
+			lose(n);
 		return leave(ff, -1);
 	}
 	harden(n);
@@ -352,6 +444,7 @@ fault_truncate(struct fs_file *file, uint64_t len, struct err *err)
 
 	if (meet(ff, 0, "truncate", file->name, err) != 0)
 		return leave(ff, -1);
+	take_rot(n);
 	if (len != n->live_len)
 		resize(ff, n, (size_t)len);
 	return leave(ff, 0);
@@ -530,11 +623,72 @@ fs_fault_new(uint64_t seed)
 	return ff;
 }
 
+static uint8_t *
+copy_bytes(const uint8_t *p, size_t len)
+{
+	uint8_t *to = malloc(len + 1);
+
+	if (to == NULL)
+		abort();
+	if (len > 0)
+		memcpy(to, p, len);
+	return to;
+}
+
+/* The copy of inode `of`: they are listed in the same order. */
+static struct inode *
+twin(const struct fs_fault *from, const struct fs_fault *to, const struct inode *of)
+{
+	struct inode *b = to->inodes;
+
+	for (const struct inode *a = from->inodes; a != NULL && a != of; a = a->next)
+		b = b->next;
+	return of == NULL ? NULL : b;
+}
+
+struct fs_fault *
+fs_fault_copy(struct fs_fault *ff, uint64_t seed)
+{
+	struct fs_fault *to = fs_fault_new(seed);
+	struct inode **at;
+
+	if (to == NULL)
+		return NULL;
+	(void)enter(&ff->fs);
+	assert(ff->open_files == 0 && !ff->dead);
+	at = &to->inodes;
+	for (const struct inode *i = ff->inodes; i != NULL; i = i->next) {
+		if ((*at = malloc(sizeof(**at))) == NULL)
+			abort();
+		**at = *i;
+		(*at)->live = copy_bytes(i->live, i->live_len);
+		(*at)->live_cap = i->live_len + 1;
+		(*at)->safe = copy_bytes(i->safe, i->safe_len);
+		(*at)->lost = copy_bytes(i->lost, i->n_lost);
+		at = &(*at)->next;
+	}
+	for (to->n_names = 0; to->n_names < ff->n_names; to->n_names++) {
+		struct name *n = &to->names[to->n_names];
+
+		*n = ff->names[to->n_names];
+		n->live = twin(ff, to, n->live);
+		n->safe = twin(ff, to, n->safe);
+	}
+	for (to->n_ops = 0; to->n_ops < ff->n_ops; to->n_ops++) {
+		to->ops[to->n_ops] = ff->ops[to->n_ops];
+		to->ops[to->n_ops].made = twin(ff, to, ff->ops[to->n_ops].made);
+	}
+	to->used = ff->used;
+	(void)leave(ff, 0);
+	return to;
+}
+
 static void
 free_inode(struct inode *n)
 {
 	free(n->live);
 	free(n->safe);
+	free(n->lost);
 	free(n);
 }
 
@@ -594,6 +748,16 @@ fs_fault_count_reads(struct fs_fault *ff, int yes)
 {
 	(void)enter(&ff->fs);
 	ff->count_reads = yes;
+	(void)leave(ff, 0);
+}
+
+void
+fs_fault_watch(struct fs_fault *ff,
+    void (*each)(void *arg, uint64_t nth, const char *what, const char *name), void *arg)
+{
+	(void)enter(&ff->fs);
+	ff->watch = each;
+	ff->watch_arg = arg;
 	(void)leave(ff, 0);
 }
 
@@ -659,7 +823,7 @@ cut_power(struct fs_fault *ff)
 		settle_dir(ff, dir, (size_t)draw(ff, n + 1), 1);
 	}
 	for (i = ff->inodes; i != NULL; i = i->next)
-		if (i->dirty || i->lost)
+		if (i->dirty)
 			cut_inode(ff, i);
 	/* A file is gone with its directory. */
 	for (size_t k = 0; k < ff->n_names; k++) {
@@ -708,9 +872,9 @@ fs_fault_restart(struct fs_fault *ff, int power_cut)
 			free_inode(i);
 			continue;
 		}
-		i->lost = 0;
 		i->locked_by = NULL;
 		if (power_cut) {
+			forget_lost(i);
 			i->dirty = 1;
 			harden(i);
 		}
@@ -730,6 +894,7 @@ fs_fault_bytes(struct fs_fault *ff, const char *name, size_t *len)
 	if ((n = find(ff, name)) != NULL && n->live != NULL && !n->live->is_dir) {
 		p = n->live->live;
 		*len = n->live->live_len;
+		n->live->shown = !n->live->dirty;
 	}
 	(void)leave(ff, 0);
 	return p;

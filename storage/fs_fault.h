@@ -7,6 +7,10 @@
  * test frees its objects, and opens the store again after fs_fault_restart(),
  * which keeps all that was written (kill -9) or cuts the power.
  *
+ * After a failed sync the bytes that it was about can be read, and later syncs pass
+ * over them and say yes, as real kernels do: they are lost when the power goes, unless
+ * they were written again before a sync.
+ *
  * A power cut keeps, chosen by the seed: of each file's unsynced bytes, any set
  * of 512-byte sectors and a length between the durable and the last; of each
  * directory's unsynced creates, renames and unlinks the first few.
@@ -47,6 +51,20 @@ void fs_fault_arm(struct fs_fault *ff, uint64_t nth, enum fs_fault_kind kind);
 uint64_t fs_fault_calls(struct fs_fault *ff);
 int fs_fault_fired(struct fs_fault *ff);
 void fs_fault_count_reads(struct fs_fault *ff, int yes);
+
+/*
+ * Tell of every counted call before it is made: its number as fs_fault_calls() counts,
+ * what it does ("write", "sync", "rename", ...) and to which name (a rename's old one).
+ * Under the layer's lock: `each` must not call it.  NULL ends it.
+ */
+void fs_fault_watch(struct fs_fault *ff,
+    void (*each)(void *arg, uint64_t nth, const char *what, const char *name), void *arg);
+
+/*
+ * Another one with the same files, durable and not, and a `seed` of its own; no file
+ * may be open, and nothing is armed.  So that many tests share what led to a state.
+ */
+struct fs_fault *fs_fault_copy(struct fs_fault *ff, uint64_t seed);
 
 /* Writes fail with ENOSPC once files hold this many bytes; 0 for no limit. */
 void fs_fault_set_room(struct fs_fault *ff, uint64_t bytes);

@@ -32,7 +32,7 @@ struct journal {
 	uint8_t key[32], store[JOURNAL_STORE_LEN];
 	int64_t (*clock)(void);
 
-	pthread_mutex_t lock; /* Guards what follows. */
+	pthread_mutex_t lock;		 /* Guards what follows. */
 	int64_t (*own_clock)(void *arg); /* NULL: `clock`. */
 	void *own_clock_arg;
 	pthread_cond_t moved;	     /* A batch is through. */
@@ -224,6 +224,21 @@ meets_head(
 	    (unsigned long long)at->offset);
 }
 
+/*
+ * Records behind the known end count from now on: they become durable first.  A sync
+ * of them may have failed before the last process ended; nobody can see that.
+ */
+static int
+settle(struct journal *j, const struct journal_place *known, struct err *err)
+{
+	if (known->offset >= j->end.offset)
+		return 0;
+	return fs_rewrite(j->file, known->offset, j->end.offset, err) != 0 ||
+		       fs_sync(j->file, err) != 0
+		   ? -1
+		   : 0;
+}
+
 /* Go through all records; cut a torn tail. */
 static int
 recover(struct journal *j, struct window *w, struct journal_event *room, uint64_t *cut,
@@ -257,7 +272,7 @@ recover(struct journal *j, struct window *w, struct journal_event *room, uint64_
 		    (unsigned long long)at.offset, (unsigned long long)head.offset);
 	j->end = at;
 	if (at.offset == w->limit)
-		return 0;
+		return settle(j, &head, err);
 	/* A store is made with records in its journal: all torn is none of ours. */
 	if (at.sequence == 0)
 		return err_set(err, ERR_CORRUPT,
@@ -274,7 +289,7 @@ recover(struct journal *j, struct window *w, struct journal_event *room, uint64_
 	*cut = w->limit - at.offset;
 	if (fs_truncate(j->file, at.offset, err) != 0 || fs_sync(j->file, err) != 0)
 		return -1;
-	return 0;
+	return settle(j, &head, err);
 }
 
 static int
@@ -360,8 +375,7 @@ journal_close(struct journal *j)
 static int64_t
 now_locked(struct journal *j)
 {
-	int64_t now =
-	    j->own_clock != NULL ? j->own_clock(j->own_clock_arg) : j->clock();
+	int64_t now = j->own_clock != NULL ? j->own_clock(j->own_clock_arg) : j->clock();
 
 	if (now <= j->queued.time_us)
 		now = j->queued.time_us + 1;

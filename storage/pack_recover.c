@@ -341,6 +341,10 @@ is_finished(struct fs_file *f, const struct pack_header *h, struct pack_toc *toc
 	return same;
 }
 
+/*
+ * What is kept may have been given up by the last process, after a sync that failed:
+ * it is written again, so that it is durable before it is sealed.
+ */
 static int
 recover_file(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint64_t len,
     const struct pack_judge *l, struct pack_recovery *out, struct err *err)
@@ -353,7 +357,8 @@ recover_file(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint
 	    (finished = is_finished(f, h, &toc, end, out, err)) < 0)
 		goto done;
 	if (finished) {
-		ret = pack_publish(fs, f, h->no, err);
+		if (fs_rewrite(f, 0, len, err) == 0)
+			ret = pack_publish(fs, f, h->no, err);
 		goto done;
 	}
 	out->cut = len > end ? len - end : 0;
@@ -361,7 +366,8 @@ recover_file(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint
 		goto done;
 	if (toc.count == 0)
 		ret = remove_empty(fs, h->no, err);
-	else if (pack_write_footer(f, h, (uint32_t)pack_align(end), &toc, err) == 0)
+	else if (fs_rewrite(f, 0, end, err) == 0 &&
+		 pack_write_footer(f, h, (uint32_t)pack_align(end), &toc, err) == 0)
 		ret = pack_publish(fs, f, h->no, err);
 done:
 	pack_toc_free(&toc);
