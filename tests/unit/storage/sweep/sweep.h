@@ -87,8 +87,10 @@ void sweep_check(struct sweep *w);
 /* Say which case it is, and how to run it again; exits with 1. */
 _Noreturn void sweep_fail(const char *fmt, ...) ERR_PRINTF(1, 2);
 
-/* The calls of all clean runs against the crash table in `path`; 0 if they fit. */
+/* The calls of clean runs, one run after the other ... */
+void sweep_steps_begin(void);
 void sweep_steps_note(const char *now, const char *what, const char *name);
+/* ... against the crash table in `path`: 0 if they fit; else says what does not. */
 int sweep_steps_check(const char *path);
 void sweep_steps_print(void);
 

@@ -137,8 +137,8 @@ check_catalog(struct sweep *w)
 	struct catalog *fresh;
 	char *is, *should;
 
-	if (catalog_open(NULL, NULL, w->s->of.store, w->s->journal, &fresh, NULL, &err) !=
-		0 ||
+	if (catalog_open(NULL, NULL, w->s->of.store, w->s->of.catalog, w->s->journal,
+		&fresh, NULL, &err) != 0 ||
 	    catalog_enter(w->s->catalog, &err) != 0)
 		sweep_fail("catalog: %s", err.text);
 	is = dump(w->s->catalog);

@@ -1,9 +1,10 @@
 /*
  * usage: store_sweep TABLE DESIGN [--stride N] [--seed N] [--minutes N] [WORK...]
  *        store_sweep TABLE DESIGN --only WORK KIND CALL SEED
- *        store_sweep TABLE DESIGN --calls
- * A stride of N runs one in N of the cases, spread evenly; minutes go through all of
- * them, with other seeds each time, until they are over.
+ *        store_sweep TABLE DESIGN --steps	the crash table in DESIGN against the
+ * calls store_sweep TABLE DESIGN --calls	prints them A stride of N runs one in N of
+ * the cases, spread evenly; minutes go through all of them, with other seeds each time,
+ * until they are over.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -184,6 +185,7 @@ count_calls(const struct sweep_work *work, const struct sweep *before, int reads
 	fs_fault_count_reads(w.ff, reads);
 	if (!reads)
 		fs_fault_watch(w.ff, note_call, &w);
+	sweep_steps_begin();
 	fs_fault_arm(w.ff, 0, FS_FAULT_NONE);
 	if (work->run(&w, &err) != 0)
 		sweep_fail("without a fault: %s", err.text);
@@ -322,10 +324,14 @@ main(int argc, char **argv)
 	now.design = argv[2];
 	now.stride = 1;
 	for (; i < argc && strncmp(argv[i], "--", 2) == 0; i += 2) {
+		if (strcmp(argv[i], "--steps") == 0) {
+			all_calls();
+			return sweep_steps_check(now.design) != 0;
+		}
 		if (strcmp(argv[i], "--calls") == 0) {
 			all_calls();
 			sweep_steps_print();
-			return sweep_steps_check(now.design) != 0;
+			return 0;
 		}
 		if (strcmp(argv[i], "--only") == 0 && i + 4 < argc) {
 			only(argv + i + 1);
