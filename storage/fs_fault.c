@@ -9,41 +9,26 @@
 
 #include "proto/base/err.h"
 #include "storage/fs.h"
+#include "storage/fs_fault_inode.h"
 
-#define SECTOR 512u
 #define NAMES_MAX 4096
 #define OPS_MAX 8192
 
-/* A file's bytes: as written, and as a power cut would leave them at least. */
-struct inode {
-	struct inode *next;
-	uint8_t *live, *safe;
-	size_t live_len, live_cap, safe_len;
-	int is_dir;
-	int dirty; /* live and safe may differ. */
-	int shown; /* A test has had `live` in its hands, and it was clean. */
-	/* Sectors whose sync failed: later ones pass over them, until they are written.
-	 */
-	uint8_t *lost;
-	size_t n_lost; /* Flags in `lost`. */
-	struct fault_file *locked_by;
-};
-
 struct name {
 	char name[FS_NAME_MAX + 8];
-	struct inode *live, *safe;
+	struct fs_fault_inode *live, *safe;
 };
 
 /* A change to a directory that is not durable yet. */
 struct op {
-	struct inode *made; /* For `to`; NULL: unlink `from`. */
+	struct fs_fault_inode *made; /* For `to`; NULL: unlink `from`. */
 	char from[FS_NAME_MAX + 8], to[FS_NAME_MAX + 8];
 };
 
 struct fs_fault {
 	struct fs fs;
 	pthread_mutex_t lock;
-	struct inode *inodes;
+	struct fs_fault_inode *inodes;
 	struct name names[NAMES_MAX];
 	size_t n_names;
 	struct op ops[OPS_MAX]; /* Oldest first. */
@@ -57,18 +42,9 @@ struct fs_fault {
 
 struct fault_file {
 	struct fs_file file;
-	struct inode *inode;
+	struct fs_fault_inode *inode;
 	unsigned flags;
 };
-
-static uint64_t
-draw(struct fs_fault *ff, uint64_t below)
-{
-	ff->rng ^= ff->rng << 13;
-	ff->rng ^= ff->rng >> 7;
-	ff->rng ^= ff->rng << 17;
-	return below == 0 ? 0 : (ff->rng >> 11) % below;
-}
 
 /*
  * Count a call; what it must meet.  -1 with err: fail having done nothing;
@@ -136,7 +112,7 @@ in_dir(const char *name, const char *dir)
 }
 
 static void
-log_op(struct fs_fault *ff, const char *from, const char *to, struct inode *made)
+log_op(struct fs_fault *ff, const char *from, const char *to, struct fs_fault_inode *made)
 {
 	struct op *op;
 
@@ -176,10 +152,10 @@ settle_dir(struct fs_fault *ff, const char *dir, size_t keep, int forget)
 	ff->n_ops = out;
 }
 
-static struct inode *
+static struct fs_fault_inode *
 make_inode(struct fs_fault *ff)
 {
-	struct inode *n = calloc(1, sizeof(*n));
+	struct fs_fault_inode *n = calloc(1, sizeof(*n));
 
 	if (n == NULL)
 		abort();
@@ -189,7 +165,7 @@ make_inode(struct fs_fault *ff)
 }
 
 static void
-resize(struct fs_fault *ff, struct inode *n, size_t len)
+resize(struct fs_fault *ff, struct fs_fault_inode *n, size_t len)
 {
 	if (len > n->live_cap) {
 		size_t cap = n->live_cap ? n->live_cap : 4096;
@@ -206,101 +182,6 @@ resize(struct fs_fault *ff, struct inode *n, size_t len)
 	ff->used -= n->live_len;
 	n->live_len = len;
 	n->dirty = 1;
-}
-
-/* What a test changed behind our back has rotted on the disk. */
-static void
-take_rot(struct inode *n)
-{
-	if (n->shown && n->live_len == n->safe_len && n->live_len > 0)
-		memcpy(n->safe, n->live, n->live_len);
-	n->shown = 0;
-}
-
-static int
-is_lost(const struct inode *n, size_t sector)
-{
-	return sector < n->n_lost && n->lost[sector];
-}
-
-/* Sector `i` as it is durable, or zeros; `to` has room for `take` bytes. */
-static void
-durable_sector(const struct inode *n, size_t i, uint8_t *to, size_t take)
-{
-	size_t at = i * SECTOR, have = at < n->safe_len ? n->safe_len - at : 0;
-
-	memset(to, 0, take);
-	if (have > 0)
-		memcpy(to, n->safe + at, have < take ? have : take);
-}
-
-/* Make the bytes as written the durable ones. */
-static void
-harden(struct inode *n)
-{
-	uint8_t *safe;
-	int left = 0;
-
-	if (!n->dirty)
-		return;
-	if ((safe = malloc(n->live_len + 1)) == NULL)
-		abort();
-	for (size_t i = 0; i * SECTOR < n->live_len; i++) {
-		size_t at = i * SECTOR, take = n->live_len - at;
-
-		if (take > SECTOR)
-			take = SECTOR;
-		if (is_lost(n, i)) {
-			durable_sector(n, i, safe + at, take);
-			left = 1;
-		} else {
-			memcpy(safe + at, n->live + at, take);
-		}
-	}
-	free(n->safe);
-	n->safe = safe;
-	n->safe_len = n->live_len;
-	n->dirty = left;
-}
-
-/* A sync has failed: what it was about is taken for clean, and is not durable. */
-static void
-lose(struct inode *n)
-{
-	size_t sectors = (n->live_len + SECTOR - 1) / SECTOR;
-	uint8_t was[SECTOR];
-
-	if (sectors > n->n_lost) {
-		if ((n->lost = realloc(n->lost, sectors)) == NULL)
-			abort();
-		memset(n->lost + n->n_lost, 0, sectors - n->n_lost);
-		n->n_lost = sectors;
-	}
-	for (size_t i = 0; i < sectors; i++) {
-		size_t at = i * SECTOR, take = n->live_len - at;
-
-		if (take > SECTOR)
-			take = SECTOR;
-		durable_sector(n, i, was, take);
-		if (at + take > n->safe_len || memcmp(was, n->live + at, take) != 0)
-			n->lost[i] = 1;
-	}
-}
-
-/* Written anew, they are dirty anew. */
-static void
-regain(struct inode *n, size_t offset, size_t len)
-{
-	for (size_t i = offset / SECTOR; i * SECTOR < offset + len && i < n->n_lost; i++)
-		n->lost[i] = 0;
-}
-
-static void
-forget_lost(struct inode *n)
-{
-	free(n->lost);
-	n->lost = NULL;
-	n->n_lost = 0;
 }
 
 /* ------------------------------------------------------------------ calls -- */
@@ -377,7 +258,7 @@ fault_pread(struct fs_file *file, void *p, size_t len, uint64_t offset, size_t *
     struct err *err)
 {
 	struct fs_fault *ff = enter(file->fs);
-	const struct inode *n = ((struct fault_file *)file)->inode;
+	const struct fs_fault_inode *n = ((struct fault_file *)file)->inode;
 
 	if (meet(ff, 1, "read", file->name, err) != 0)
 		return leave(ff, -1);
@@ -397,11 +278,11 @@ fault_pwrite(
 {
 	struct fs_fault *ff = enter(file->fs);
 	struct fault_file *f = (struct fault_file *)file;
-	struct inode *n = f->inode;
+	struct fs_fault_inode *n = f->inode;
 	int met = meet(ff, 0, "write", file->name, err), ret = met == 0 ? 0 : -1;
 
 	assert(f->flags & FS_WRITE);
-	take_rot(n);
+	fs_fault_inode_rot(n);
 	if (met == 0 && ff->room != 0 && offset + len > n->live_len &&
 	    ff->used + (offset + len - n->live_len) > ff->room) {
 		ret = err_os(err, ENOSPC, "write %s", file->name);
@@ -415,7 +296,7 @@ fault_pwrite(
 			resize(ff, n, (size_t)offset + len);
 		memcpy(n->live + offset, p, len);
 		n->dirty = 1;
-		regain(n, (size_t)offset, len);
+		fs_fault_inode_regain(n, (size_t)offset, len);
 	}
 	return leave(ff, ret);
 }
@@ -424,15 +305,15 @@ static int
 fault_sync(struct fs_file *file, int data_only, struct err *err)
 {
 	struct fs_fault *ff = enter(file->fs);
-	struct inode *n = ((struct fault_file *)file)->inode;
+	struct fs_fault_inode *n = ((struct fault_file *)file)->inode;
 
 	(void)data_only;
 	if (meet(ff, 0, "sync", file->name, err) != 0) {
 		if (!ff->dead)
-			lose(n);
+			fs_fault_inode_lose(n);
 		return leave(ff, -1);
 	}
-	harden(n);
+	fs_fault_inode_harden(n);
 	return leave(ff, 0);
 }
 
@@ -440,11 +321,11 @@ static int
 fault_truncate(struct fs_file *file, uint64_t len, struct err *err)
 {
 	struct fs_fault *ff = enter(file->fs);
-	struct inode *n = ((struct fault_file *)file)->inode;
+	struct fs_fault_inode *n = ((struct fault_file *)file)->inode;
 
 	if (meet(ff, 0, "truncate", file->name, err) != 0)
 		return leave(ff, -1);
-	take_rot(n);
+	fs_fault_inode_rot(n);
 	if (len != n->live_len)
 		resize(ff, n, (size_t)len);
 	return leave(ff, 0);
@@ -480,7 +361,7 @@ fault_rename(struct fs *fs, const char *from, const char *to, struct err *err)
 {
 	struct fs_fault *ff = enter(fs);
 	struct name *a = find(ff, from);
-	struct inode *n;
+	struct fs_fault_inode *n;
 
 	if (meet(ff, 0, "rename", from, err) != 0)
 		return leave(ff, -1);
@@ -623,25 +504,15 @@ fs_fault_new(uint64_t seed)
 	return ff;
 }
 
-static uint8_t *
-copy_bytes(const uint8_t *p, size_t len)
-{
-	uint8_t *to = malloc(len + 1);
-
-	if (to == NULL)
-		abort();
-	if (len > 0)
-		memcpy(to, p, len);
-	return to;
-}
-
 /* The copy of inode `of`: they are listed in the same order. */
-static struct inode *
-twin(const struct fs_fault *from, const struct fs_fault *to, const struct inode *of)
+static struct fs_fault_inode *
+twin(const struct fs_fault *from, const struct fs_fault *to,
+    const struct fs_fault_inode *of)
 {
-	struct inode *b = to->inodes;
+	struct fs_fault_inode *b = to->inodes;
 
-	for (const struct inode *a = from->inodes; a != NULL && a != of; a = a->next)
+	for (const struct fs_fault_inode *a = from->inodes; a != NULL && a != of;
+	     a = a->next)
 		b = b->next;
 	return of == NULL ? NULL : b;
 }
@@ -650,21 +521,21 @@ struct fs_fault *
 fs_fault_copy(struct fs_fault *ff, uint64_t seed)
 {
 	struct fs_fault *to = fs_fault_new(seed);
-	struct inode **at;
+	struct fs_fault_inode **at;
 
 	if (to == NULL)
 		return NULL;
 	(void)enter(&ff->fs);
 	assert(ff->open_files == 0 && !ff->dead);
 	at = &to->inodes;
-	for (const struct inode *i = ff->inodes; i != NULL; i = i->next) {
+	for (const struct fs_fault_inode *i = ff->inodes; i != NULL; i = i->next) {
 		if ((*at = malloc(sizeof(**at))) == NULL)
 			abort();
 		**at = *i;
-		(*at)->live = copy_bytes(i->live, i->live_len);
+		(*at)->live = fs_fault_copy_bytes(i->live, i->live_len);
 		(*at)->live_cap = i->live_len + 1;
-		(*at)->safe = copy_bytes(i->safe, i->safe_len);
-		(*at)->lost = copy_bytes(i->lost, i->n_lost);
+		(*at)->safe = fs_fault_copy_bytes(i->safe, i->safe_len);
+		(*at)->lost = fs_fault_copy_bytes(i->lost, i->n_lost);
 		at = &(*at)->next;
 	}
 	for (to->n_names = 0; to->n_names < ff->n_names; to->n_names++) {
@@ -683,26 +554,17 @@ fs_fault_copy(struct fs_fault *ff, uint64_t seed)
 	return to;
 }
 
-static void
-free_inode(struct inode *n)
-{
-	free(n->live);
-	free(n->safe);
-	free(n->lost);
-	free(n);
-}
-
 void
 fs_fault_free(struct fs_fault *ff)
 {
-	struct inode *n;
+	struct fs_fault_inode *n;
 
 	if (ff == NULL)
 		return;
 	assert(ff->open_files == 0);
 	while ((n = ff->inodes) != NULL) {
 		ff->inodes = n->next;
-		free_inode(n);
+		fs_fault_inode_free(n);
 	}
 	(void)pthread_mutex_destroy(&ff->lock);
 	free(ff);
@@ -769,45 +631,11 @@ fs_fault_set_room(struct fs_fault *ff, uint64_t bytes)
 	(void)leave(ff, 0);
 }
 
-/* What the disk holds of a file after the power came back. */
-static void
-cut_inode(struct fs_fault *ff, struct inode *n)
-{
-	size_t lo = n->safe_len, hi = n->live_len, len;
-	uint64_t mode = draw(ff, 4); /* 0 nothing, 1 a prefix, else any sectors. */
-	size_t prefix = (size_t)draw(ff, hi + 1);
-	uint8_t *p;
-
-	if (lo > hi) {
-		lo = n->live_len;
-		hi = n->safe_len;
-	}
-	len = mode == 0	    ? n->safe_len
-	      : draw(ff, 2) ? n->live_len
-			    : lo + (size_t)draw(ff, hi - lo + 1);
-	if ((p = calloc(1, len + 1)) == NULL)
-		abort();
-	for (size_t at = 0; at < len; at += SECTOR) {
-		int newer = mode == 0 ? 0 : mode == 1 ? at < prefix : draw(ff, 2) != 0;
-		const uint8_t *from = newer ? n->live : n->safe;
-		size_t end = newer ? n->live_len : n->safe_len, take = len - at;
-
-		if (take > SECTOR)
-			take = SECTOR;
-		if (at < end)
-			memcpy(p + at, from + at, take < end - at ? take : end - at);
-	}
-	free(n->live);
-	n->live = p;
-	n->live_cap = len + 1;
-	n->live_len = len;
-}
-
 static void
 cut_power(struct fs_fault *ff)
 {
 	char dir[FS_NAME_MAX + 8];
-	struct inode *i;
+	struct fs_fault_inode *i;
 
 	while (ff->n_ops > 0) {
 		const struct op *op = &ff->ops[0];
@@ -820,11 +648,11 @@ cut_power(struct fs_fault *ff)
 		for (size_t k = 0; k < ff->n_ops; k++)
 			n += in_dir(ff->ops[k].made ? ff->ops[k].to : ff->ops[k].from,
 				 dir) != 0;
-		settle_dir(ff, dir, (size_t)draw(ff, n + 1), 1);
+		settle_dir(ff, dir, (size_t)fs_fault_draw(&ff->rng, n + 1), 1);
 	}
 	for (i = ff->inodes; i != NULL; i = i->next)
 		if (i->dirty)
-			cut_inode(ff, i);
+			fs_fault_inode_cut(&ff->rng, i);
 	/* A file is gone with its directory. */
 	for (size_t k = 0; k < ff->n_names; k++) {
 		struct name *n = &ff->names[k];
@@ -842,7 +670,7 @@ cut_power(struct fs_fault *ff)
 }
 
 static int
-is_named(const struct fs_fault *ff, const struct inode *i)
+is_named(const struct fs_fault *ff, const struct fs_fault_inode *i)
 {
 	for (size_t k = 0; k < ff->n_names; k++)
 		if (ff->names[k].live == i || ff->names[k].safe == i)
@@ -853,7 +681,7 @@ is_named(const struct fs_fault *ff, const struct inode *i)
 void
 fs_fault_restart(struct fs_fault *ff, int power_cut)
 {
-	struct inode **at = &ff->inodes, *i;
+	struct fs_fault_inode **at = &ff->inodes, *i;
 
 	(void)enter(&ff->fs);
 	assert(ff->open_files == 0);
@@ -869,14 +697,14 @@ fs_fault_restart(struct fs_fault *ff, int power_cut)
 			pending |= ff->ops[k].made == i;
 		if (!pending && !is_named(ff, i)) {
 			*at = i->next;
-			free_inode(i);
+			fs_fault_inode_free(i);
 			continue;
 		}
 		i->locked_by = NULL;
 		if (power_cut) {
-			forget_lost(i);
+			fs_fault_inode_forget(i);
 			i->dirty = 1;
-			harden(i);
+			fs_fault_inode_harden(i);
 		}
 		ff->used += i->live_len;
 		at = &i->next;
