@@ -59,6 +59,8 @@ static const struct key keys[] = {
 	    "a host may read its own points" },
 	{ "certificate-lifetime", DURATION, AT(certificate_s), 0, 60, 315360000, 1, "90d",
 	    "of hosts; they renew by themselves past half of it" },
+	{ "read-only", YESNO, AT(read_only), 0, 0, 1, 0, "no",
+	    "write nothing to the store, which may be on a read-only mount: for restores" },
 	{ "reserve", SIZE, AT(reserve), 0, 0, 1ull << 40, 0, "256M",
 	    "room kept so that a full disk can be pruned; 2 % of a smaller disk; 0: "
 	    "none" },
@@ -222,7 +224,7 @@ assign(const struct key *k, const char *v, struct config *out, struct err *err)
 		if (word(v, yesno, 2, &i) != 0)
 			return err_set(
 			    err, ERR_CORRUPT, "%s: '%.40s' is not yes or no", k->name, v);
-		out->agents_may_restore = i;
+		memcpy(field, &i, sizeof(i));
 		return 0;
 	case LEVEL:
 		if (word(v, levels, 4, &i) != 0)
@@ -341,6 +343,7 @@ show(const struct key *k, const struct config *c, char *out, size_t cap)
 	const char *field = (const char *)c + k->at;
 	struct config_share share;
 	uint64_t n = 0;
+	int yes;
 
 	switch (k->type) {
 	case TEXT:
@@ -361,7 +364,8 @@ show(const struct key *k, const struct config *c, char *out, size_t cap)
 		    share.percent ? "%" : "");
 		break;
 	case YESNO:
-		(void)snprintf(out, cap, "%s", c->agents_may_restore ? "yes" : "no");
+		memcpy(&yes, field, sizeof(yes));
+		(void)snprintf(out, cap, "%s", yes ? "yes" : "no");
 		break;
 	case LEVEL:
 		(void)snprintf(out, cap, "%s", levels[c->log_level]);

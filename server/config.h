@@ -40,7 +40,7 @@ struct config {
 	uint64_t silence_s, handshake_s, drain_s;
 	uint64_t socket_buffer; /* Bytes, each way; 0: the system's. */
 
-	int agents_may_restore;
+	int agents_may_restore, read_only;
 	uint64_t certificate_s; /* Life of an agent's certificate. */
 
 	uint64_t reserve;	       /* Bytes kept for a full disk. */

@@ -153,7 +153,8 @@ static int
 open_store(const struct config *c, struct store **out, struct err *err)
 {
 	const struct store_options o = {
-		.reserve = c->reserve,
+		.read_only = c->read_only,
+		.reserve = c->read_only ? 0 : c->reserve,
 		.low_water = { c->low_water.bytes, (uint32_t)c->low_water.percent * 10 },
 		.clock_jump_us = (int64_t)c->clock_jump_s * 1000000,
 	};

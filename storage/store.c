@@ -13,6 +13,7 @@
 #include "storage/catalog.h"
 #include "storage/fs.h"
 #include "storage/gc_mutant.h"
+#include "storage/fs_overlay.h"
 #include "storage/index.h"
 #include "storage/journal.h"
 #include "storage/lease.h"
@@ -26,6 +27,8 @@
 
 #define LOCK_NAME "lock"
 #define DOMAIN_SECRET ".domain"
+/* What opening may put right in memory where the store is read-only. */
+#define CHANGES_MAX (UINT64_C(512) << 20)
 
 /* ------------------------------------------------------------------- making -- */
 
@@ -417,7 +420,7 @@ store_new(struct fs *fs)
 
 	if (s == NULL)
 		return NULL;
-	s->fs = fs;
+	s->fs = s->under = fs;
 	s->next_reader = (uint64_t)1 << 63;
 	/* Who wants it alone must not be kept out by a stream of those who share. */
 	(void)pthread_rwlockattr_init(&fair);
@@ -443,7 +446,10 @@ store_open_with_fs(struct fs *fs, const char *catalog,
 	while (again) {
 		if ((s = store_new(fs)) == NULL)
 			return err_set(err, ERR_NOMEM, "no memory for the store");
-		if (open_all(s, catalog, options, err) == 0) {
+		s->read_only = options->read_only;
+		if ((!s->read_only ||
+			fs_overlay_new(fs, CHANGES_MAX, &s->fs, err) == 0) &&
+		    open_all(s, catalog, options, err) == 0) {
 			*out = s;
 			return 0;
 		}
@@ -506,8 +512,10 @@ store_close(struct store *s)
 	store_time_free(s->time);
 	store_space_free(s->space);
 	fs_close(s->lock_file);
-	if (s->owns_fs)
+	if (s->fs != s->under)
 		fs_free(s->fs);
+	if (s->owns_fs)
+		fs_free(s->under);
 	free(s->bad);
 	while ((c = s->condemned) != NULL) {
 		s->condemned = c->next;
@@ -549,6 +557,16 @@ store_keys(const struct store *s)
 	return &s->keys;
 }
 
+/* In memory only, where the store is read-only: what opening and looking need. */
+static int
+may_pretend(enum journal_type type)
+{
+	return type == JOURNAL_SECRET || type == JOURNAL_AUDIT || type == JOURNAL_ALARM ||
+	       type == JOURNAL_SEEN || type == JOURNAL_PACK || type == JOURNAL_QUARANTINE ||
+	       type == JOURNAL_RELEASE || type == JOURNAL_VERIFIED ||
+	       type == JOURNAL_STORE_ALARM;
+}
+
 int
 store_record(struct store *s, const struct journal_event *e, struct journal_place *place,
     struct err *err)
@@ -558,6 +576,8 @@ store_record(struct store *s, const struct journal_event *e, struct journal_plac
 	int needed = e->type != JOURNAL_LEASE_OPEN && e->type != JOURNAL_SEEN &&
 		     e->type != JOURNAL_STORE_ALARM;
 
+	if (s->read_only && !may_pretend(e->type))
+		return err_set(err, ERR_DENIED, "the store is open read-only");
 	if (journal_append(s->journal, e, place, err) != 0) {
 		if (err->code != ERR_NOSPACE || !needed || !store_space_yield(s))
 			return -1;

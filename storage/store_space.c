@@ -224,6 +224,8 @@ store_space_admit(struct store *s, struct err *err)
 {
 	char text[STORE_TEXT_MAX];
 
+	if (s->read_only)
+		return err_set(err, ERR_DENIED, "the store is open read-only");
 	if (look(s, err) != 0)
 		return -1;
 	return describe(s, text) ? err_set(err, ERR_NOSPACE, "%s", text) : 0;

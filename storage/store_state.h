@@ -63,8 +63,10 @@ enum store_pause {
  * holds in one step, alone for the collector.  Nobody holds it for long.
  */
 struct store {
-	struct fs *fs;
-	int owns_fs;
+	struct fs *fs;	  /* All goes through it. */
+	struct fs *under; /* The files themselves: `fs`, but where it is read-only. */
+	int owns_fs;	  /* `under`. */
+	int read_only;
 	struct fs_file *lock_file;
 	struct store_keys_of of;
 	uint8_t domain[CHUNK_KEY_LEN];

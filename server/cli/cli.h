@@ -186,6 +186,7 @@ int cli_keys_read(const char *path, const char *passphrase_file,
 /* Read them from `from` and make them those of the store in `dir`, if they are. */
 int cli_keys_import(const char *dir, const char *from, const char *passphrase_file,
     struct err *err);
+int cli_store_info(struct cli *c, int argc, char **argv);
 int cli_audit(struct cli *c, int argc, char **argv);
 int cli_clock(struct cli *c, int argc, char **argv);
 

@@ -82,6 +82,11 @@ static const struct cli_command commands[] = {
 	    "what\neach host, that host, or that point uses alone, and would free if it "
 	    "were deleted.\n",
 	    cli_stats },
+	{ "store-info", "DIR [--points] [--verify] [--json]",
+	    "what lies in a store's directory, without a server",
+	    "Writes nothing: DIR may be on a read-only mount.  No holdfastd may have it "
+	    "open.\n--verify reads all of it and checks that every point is whole.\n",
+	    cli_store_info },
 	{ "audit", "[--since 7d|DATE] [--who NAME] [--json] | --check",
 	    "who did what, from the journal's chain",
 	    "--check proves the chain from its beginning and prints its head: note it "

@@ -38,7 +38,7 @@ every_key_can_be_set(void **state)
 		  "silence-timeout = 90s\nhandshake-timeout = 5\ndrain-timeout = 2m\n"
 		  "socket-buffer = 64K\n"
 		  "agents-may-restore = no\ncertificate-lifetime = 30d\n"
-		  "reserve = 1G\nlow-water = 5%\nclock-jump = 3d\n"
+		  "read-only = yes\nreserve = 1G\nlow-water = 5%\nclock-jump = 3d\n"
 		  "log-level = debug\nlog-format = json",
 		&err),
 	    0);
@@ -58,6 +58,7 @@ every_key_can_be_set(void **state)
 	assert_int_equal(config.socket_buffer, 64 << 10);
 	assert_int_equal(config.agents_may_restore, 0);
 	assert_int_equal(config.certificate_s, 30 * 86400);
+	assert_int_equal(config.read_only, 1);
 	assert_int_equal(config.reserve, 1 << 30);
 	assert_int_equal(config.low_water.percent, 5);
 	assert_int_equal(config.low_water.bytes, 0);

@@ -17,6 +17,7 @@
 #include "proto/base/err.h"
 #include "storage/fs.h"
 #include "storage/fs_fault.h"
+#include "storage/fs_overlay.h"
 
 static void
 put(struct fs *fs, const char *name, const char *text, int sync)
@@ -160,6 +161,111 @@ real_and_memory_agree(void **state)
 	fs_fault_free(ff);
 }
 
+static int
+no_name(void *arg, const char *name)
+{
+	(void)arg;
+	fail_msg("%s is there", name);
+	return 0;
+}
+
+/* Nothing that is done through the layer arrives below. */
+static void
+overlay_does_the_same_and_changes_nothing(void **state)
+{
+	struct fs_fault *ff = fs_fault_new(1);
+	struct fs *below = fs_fault_fs(ff), *fs;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(fs_overlay_new(below, 1 << 20, &fs, &err), 0);
+	exercise(fs);
+	fs_free(fs);
+	assert_int_equal(fs_list(below, ".", no_name, NULL, &err), 0);
+	fs_fault_free(ff);
+}
+
+/* Many steps, each done to a plain copy, too. */
+static void
+overlay_is_the_files_with_the_changes(void **state)
+{
+	static const char *const names[] = { "a", "b", "d/a", "d/b" };
+	char text[60000];
+	uint32_t x = 1;
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct fs_fault *ff = fs_fault_new(1), *copy = fs_fault_new(1);
+		struct fs *two[2] = { NULL, fs_fault_fs(copy) };
+		struct err err = ERR_INIT;
+
+		for (int k = 0; k < 2; k++) {
+			struct fs *to = k == 0 ? fs_fault_fs(ff) : two[1];
+
+			assert_int_equal(fs_mkdir(to, "d", &err), 0);
+			memset(text, 'a' + (int)(seed % 20), sizeof(text) - 1);
+			text[40000 + seed] = '\0';
+			put(to, "a", text, 1);
+			put(to, "d/b", text + 30000, 1);
+		}
+		assert_int_equal(
+		    fs_overlay_new(fs_fault_fs(ff), 1 << 22, &two[0], &err), 0);
+		for (int step = 0; step < 30; step++) {
+			const char *name, *to;
+			uint32_t what, at, len;
+			int rets[2];
+
+			x = x * 1664525 + 1013904223;
+			what = x >> 28;
+			name = names[x >> 20 & 3];
+			to = names[(x >> 20 & 2) | (x >> 18 & 1)];
+			at = (x >> 8 & 0xfff) * 13;
+			len = (x & 0xff) * 100;
+			memset(text, 'A' + step, sizeof(text));
+			for (int k = 0; k < 2; k++) {
+				struct fs_file *f = NULL;
+
+				err_clear(&err);
+				if (what == 0) {
+					rets[k] = fs_unlink(two[k], name, &err);
+				} else if (what == 1) {
+					rets[k] = strcmp(name, to) == 0
+						      ? 0
+						      : fs_rename(two[k], name, to, &err);
+				} else {
+					rets[k] = fs_open(two[k], name,
+					    FS_WRITE | (what < 6 ? FS_CREATE : 0), &f,
+					    &err);
+					if (f != NULL && what % 3 == 0)
+						rets[k] = fs_truncate(f, at, &err);
+					else if (f != NULL)
+						rets[k] =
+						    fs_pwrite(f, text, len, at, &err);
+				}
+				fs_close(f);
+			}
+			assert_int_equal(rets[0], rets[1]);
+		}
+		for (size_t i = 0; i < 4; i++) {
+			struct buf b = BUF_INIT(1 << 20), c = BUF_INIT(1 << 20);
+			int got;
+
+			err_clear(&err);
+			got = fs_slurp(two[0], names[i], &b, &err);
+			err_clear(&err);
+			assert_int_equal(got, fs_slurp(two[1], names[i], &c, &err));
+			assert_int_equal(b.len, c.len);
+			if (b.len > 0)
+				assert_memory_equal(b.p, c.p, b.len);
+			buf_free(&b);
+			buf_free(&c);
+		}
+		fs_free(two[0]);
+		fs_fault_free(ff);
+		fs_fault_free(copy);
+	}
+}
+
 /* What was synced is there after any power cut, names too. */
 static void
 synced_survives(void **state)
@@ -268,6 +374,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(real_and_memory_agree),
+		cmocka_unit_test(overlay_does_the_same_and_changes_nothing),
+		cmocka_unit_test(overlay_is_the_files_with_the_changes),
 		cmocka_unit_test(synced_survives),
 		cmocka_unit_test(unsynced_is_lost_for_some_seed),
 		cmocka_unit_test(armed_calls_fail),
