@@ -415,8 +415,7 @@ reopen(int how)
 	t.pw = NULL;
 	fs_fault_restart(t.ff, how == 2);
 	if (no != 0) {
-		assert_int_equal(
-		    pack_recover(t.fs, no, made_store, NULL, NULL, &r, &t.err), 0);
+		assert_int_equal(pack_recover(t.fs, no, made_store, NULL, &r, &t.err), 0);
 		t.packs[no] = SEALED;
 	}
 	t.config.rebuild = how == 3;
