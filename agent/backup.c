@@ -409,10 +409,8 @@ heed_welcome(struct session *s)
 	char line[ERR_TEXT_MAX + 64];
 	struct err err = ERR_INIT;
 
-	if (w->head_unknown)
-		say(s->b,
-		    "WARNING: the server's list of points lacks the newest one that it "
-		    "acknowledged to this host: it was rolled back or tampered with");
+	if (w->rolled_back)
+		say(s->b, DIAL_ROLLED_BACK);
 	if (w->renew && dial_renew(&s->dial, &err) != 0) {
 		snprintf(
 		    line, sizeof(line), "the certificate was not renewed: %s", err.text);

@@ -78,10 +78,8 @@ command_points(const struct command_context *c, struct err *err)
 
 	if (dial_open(c->st, c->machine, &d, err) != 0)
 		return err_context(err, "points");
-	if (d.welcome.head_unknown)
-		command_say(NULL,
-		    "WARNING: the server's list of points lacks the newest one that it "
-		    "acknowledged to this host: it was rolled back or tampered with");
+	if (d.welcome.rolled_back)
+		command_say(NULL, DIAL_ROLLED_BACK);
 	rc = reading_points(
 	    d.ch, "", 0, c->cmd->json ? print_json : print_text, NULL, err);
 	dial_close(&d);
@@ -138,6 +136,8 @@ command_status(const struct command_context *c, struct err *err)
 		    err, ERR_NOTFOUND, "status: %s: not enrolled", state_dir(c->st));
 	last = last_backup(c);
 	reached = dial_open(c->st, c->machine, &d, &why) == 0;
+	if (reached && d.welcome.rolled_back)
+		command_say(NULL, DIAL_ROLLED_BACK);
 	if (reached)
 		dial_close(&d);
 	if (c->cmd->json) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "proto/base/buf.h"
+#include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "proto/net/channel.h"
 #include "proto/net/conn.h"
@@ -49,7 +50,7 @@ understand(struct dial *d, const Wire__Welcome *w, struct err *err)
 	chunk_keys_init(&d->keys, w->domain_key.data);
 	strcpy(d->welcome.name, w->name);
 	d->welcome.window = w->window;
-	d->welcome.head_unknown = w->head_unknown;
+	d->welcome.rolled_back = w->head_unknown || w->journal_unknown;
 	d->welcome.renew = w->renew;
 	if (w->head.len == STATE_HASH_LEN) {
 		d->welcome.has_head = 1;
@@ -58,20 +59,44 @@ understand(struct dial *d, const Wire__Welcome *w, struct err *err)
 	return 0;
 }
 
+/* Compare with what we remember of the server's journal, and remember what it says now.
+ */
+static void
+compare(struct dial *d, const uint8_t *known, const Wire__Welcome *w)
+{
+	struct err ignored = ERR_INIT;
+
+	if (w->journal.len != STATE_JOURNAL_LEN)
+		return; /* An older server, which says nothing of it. */
+	if (known != NULL) {
+		if (load_le64(w->journal.data + 8) < load_le64(known + 8))
+			d->welcome.rolled_back = 1;
+		if (memcmp(known, w->journal.data, STATE_JOURNAL_LEN) == 0)
+			return;
+	}
+	/* A full disk here is no reason not to back up: what we knew still holds. */
+	(void)state_set_journal(d->st, w->journal.data, &ignored);
+}
+
 static int
 greet(struct dial *d, const uint8_t machine[STATE_HASH_LEN], struct err *err)
 {
 	Wire__Hello hello = WIRE__HELLO__INIT;
 	ProtobufCMessage *reply = NULL;
-	uint8_t head[STATE_HASH_LEN];
-	int found, rc;
+	uint8_t head[STATE_HASH_LEN], journal[STATE_JOURNAL_LEN];
+	int found, seen, rc;
 
 	hello.version = MSG_VERSION;
 	hello.program = "holdfast-agent " HOLDFAST_VERSION;
 	hello.machine.data = (uint8_t *)machine;
 	hello.machine.len = STATE_HASH_LEN;
-	if ((found = state_head(d->st, head, err)) < 0)
+	if ((found = state_head(d->st, head, err)) < 0 ||
+	    (seen = state_journal(d->st, journal, err)) < 0)
 		return -1;
+	if (seen) {
+		hello.journal.data = journal;
+		hello.journal.len = sizeof(journal);
+	}
 	if (found) {
 		hello.head.data = head;
 		hello.head.len = sizeof(head);
@@ -79,6 +104,8 @@ greet(struct dial *d, const uint8_t machine[STATE_HASH_LEN], struct err *err)
 	if (channel_call(d->ch, &hello.base, MSG_WELCOME, &reply, err) != 0)
 		return err_context(err, "server");
 	rc = understand(d, (const Wire__Welcome *)reply, err);
+	if (rc == 0)
+		compare(d, seen ? journal : NULL, (const Wire__Welcome *)reply);
 	msg_free(reply);
 	return rc;
 }

@@ -21,11 +21,17 @@ struct tls_config;
 struct dial_welcome {
 	char name[CERT_NAME_MAX]; /* As the server knows us. */
 	uint64_t window;	  /* Bytes of Put that may wait for Stored. */
-	int head_unknown;	  /* Our newest point is in no list there. */
+	/* Our newest point is in no list there, or its journal was longer once. */
+	int rolled_back;
 	int renew;		  /* The certificate is past half its life. */
 	int has_head;
 	uint8_t head[STATE_HASH_LEN]; /* Newest record the server has of us. */
 };
+
+#define DIAL_ROLLED_BACK                                                              \
+	"WARNING: the server lacks what it once had: an older copy of its store was " \
+	"put "                                                                        \
+	"back, or it was tampered with"
 
 struct dial {
 	struct channel *ch;

@@ -326,6 +326,19 @@ int
 state_enrolled(const struct state *st, const struct cert *cert, const struct cert *ca,
     const char *address, struct err *err)
 {
+	struct cert *before = calloc(1, sizeof(*before));
+	int found;
+
+	if (before == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	found = read_cert(st, "ca", before, err);
+	if (found == 1 && before->len == ca->len &&
+	    memcmp(before->der, ca->der, ca->len) == 0)
+		found = 2;
+	free(before);
+	if (found < 0 || (found == 1 && (state_remove(st, "head", err) != 0 ||
+					    state_remove(st, "journal", err) != 0)))
+		return -1;
 	/* The certificate comes last: with it the agent counts as enrolled. */
 	if (state_write(st, "ca", ca->der, ca->len, 0644, err) != 0 ||
 	    state_write(st, "server", address, strlen(address), 0644, err) != 0 ||
@@ -334,19 +347,27 @@ state_enrolled(const struct state *st, const struct cert *cert, const struct cer
 	return 0;
 }
 
-int
-state_head(const struct state *st, uint8_t out[STATE_HASH_LEN], struct err *err)
+/* A file of exactly `len` bytes: 1, or 0 if there is none such, or -1. */
+static int
+read_exactly(
+    const struct state *st, const char *name, uint8_t *out, size_t len, struct err *err)
 {
 	struct buf file = BUF_INIT(STATE_FILE_MAX);
 	int found;
 
-	found = state_read(st, "head", &file, err);
-	if (found == 1 && file.len != STATE_HASH_LEN)
+	found = state_read(st, name, &file, err);
+	if (found == 1 && file.len != len)
 		found = 0;
 	if (found == 1)
-		memcpy(out, file.p, STATE_HASH_LEN);
+		memcpy(out, file.p, len);
 	buf_free(&file);
 	return found;
+}
+
+int
+state_head(const struct state *st, uint8_t out[STATE_HASH_LEN], struct err *err)
+{
+	return read_exactly(st, "head", out, STATE_HASH_LEN, err);
 }
 
 int
@@ -354,6 +375,19 @@ state_set_head(
     const struct state *st, const uint8_t head[STATE_HASH_LEN], struct err *err)
 {
 	return state_write(st, "head", head, STATE_HASH_LEN, 0600, err);
+}
+
+int
+state_journal(const struct state *st, uint8_t out[STATE_JOURNAL_LEN], struct err *err)
+{
+	return read_exactly(st, "journal", out, STATE_JOURNAL_LEN, err);
+}
+
+int
+state_set_journal(
+    const struct state *st, const uint8_t journal[STATE_JOURNAL_LEN], struct err *err)
+{
+	return state_write(st, "journal", journal, STATE_JOURNAL_LEN, 0600, err);
 }
 
 /* The id in one file: 1, or 0 if there is none in it, or -1. */

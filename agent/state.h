@@ -6,6 +6,7 @@
  *	server		"host:port"
  *	ticket		to resume a TLS session; may be lost at any time
  *	head		hash of the newest point of ours that the server acknowledged
+ *	journal		where the server's journal ended when it last said
  *	last.json	what the last backup did, for `status`
  *	agent.conf	written by people, read by settings.h
  *	cache/		the last trees, see cache.h; may be lost at any time
@@ -28,6 +29,7 @@ struct err;
 struct state;
 
 #define STATE_HASH_LEN 32
+#define STATE_JOURNAL_LEN 48 /* Offset 8, sequence 8, hash 32. */
 #define STATE_ADDRESS_MAX 200
 #define STATE_FILE_MAX (64u * 1024) /* Longest file read whole. */
 #define STATE_PATH_MAX 4096
@@ -91,7 +93,10 @@ int state_override_address(struct state *st, const char *address, struct err *er
 void state_set_socket_buffer(struct state *st, int bytes);
 int state_socket_buffer(const struct state *st);
 
-/* Keep what enrolment or renewal gave. */
+/*
+ * Keep what enrolment or renewal gave.  With another authority than before what was
+ * remembered of the server is forgotten: it is not that server.
+ */
 int state_enrolled(const struct state *st, const struct cert *cert, const struct cert *ca,
     const char *address, struct err *err);
 
@@ -99,6 +104,12 @@ int state_enrolled(const struct state *st, const struct cert *cert, const struct
 int state_head(const struct state *st, uint8_t out[STATE_HASH_LEN], struct err *err);
 int state_set_head(
     const struct state *st, const uint8_t head[STATE_HASH_LEN], struct err *err);
+
+/* Where the server's journal ended, likewise. */
+int
+state_journal(const struct state *st, uint8_t out[STATE_JOURNAL_LEN], struct err *err);
+int state_set_journal(
+    const struct state *st, const uint8_t journal[STATE_JOURNAL_LEN], struct err *err);
 
 /*
  * A hash that names this machine: of the id in `path` (NULL: /etc/machine-id,

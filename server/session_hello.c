@@ -7,6 +7,7 @@
 
 #include "server/policy.h"
 #include "server/registry.h"
+#include "storage/store_rollback.h"
 
 struct greeting {
 	enum cert_role role;
@@ -86,10 +87,6 @@ head_of(struct session_job *j, const Wire__Hello *hello, struct store_point *p,
 		if (known < 0)
 			return -1;
 		m->head_unknown = !known;
-		if (!known)
-			session_log(j->s, LOG_WARN,
-			    "the agent saw a record that is not here: was the store "
-			    "rolled back?");
 	}
 	return 0;
 }
@@ -134,12 +131,41 @@ agree(const Wire__Hello *hello, char *out[MSG_FEATURES])
 	return n;
 }
 
+/* Did this agent see the store when it was newer than it is?  Then let everybody know. */
+static int
+compare_memories(struct session_job *j, const Wire__Hello *hello,
+    uint8_t end[STORE_SEEN_LEN], Wire__Welcome *m)
+{
+	struct store *store = j->s->world->store;
+	int known = 1;
+
+	if (hello->journal.len == STORE_SEEN_LEN)
+		known = store_seen_known(store, hello->journal.data, &j->err);
+	if (known < 0)
+		return -1;
+	m->journal_unknown = !known;
+	if (m->head_unknown || m->journal_unknown) {
+		const char *what = m->head_unknown ? "a point" : "a record";
+
+		session_log(j->s, LOG_WARN,
+		    "the agent saw %s that is not here: was the store rolled back?",
+		    what);
+		if (store_rollback_note(store, j->s->peer.cert.name, what, &j->err) != 0)
+			return -1;
+	}
+	store_seen_now(store, end);
+	m->journal.data = end;
+	m->journal.len = STORE_SEEN_LEN;
+	return 0;
+}
+
 static void
 welcome(struct session_job *j, const Wire__Hello *hello, struct greeting *g)
 {
 	struct store *store = j->s->world->store;
 	const struct cert_facts *cert = &j->s->peer.cert;
 	struct store_point *point = NULL;
+	uint8_t end[STORE_SEEN_LEN];
 	Wire__Welcome m = WIRE__WELCOME__INIT;
 	char *features[MSG_FEATURES];
 	int64_t now = time(NULL);
@@ -165,8 +191,8 @@ welcome(struct session_job *j, const Wire__Hello *hello, struct greeting *g)
 		point = malloc(sizeof(*point));
 		if (point == NULL)
 			(void)err_set(&j->err, ERR_NOMEM, "no memory for a point");
-		else
-			(void)head_of(j, hello, point, &m);
+		else if (head_of(j, hello, point, &m) == 0)
+			(void)compare_memories(j, hello, end, &m);
 	}
 	session_reply(j, &m.base, 0);
 	free(point);

@@ -520,6 +520,31 @@ journal_end(struct journal *j, struct journal_place *end)
 	pthread_mutex_unlock(&j->lock);
 }
 
+int
+journal_knows(struct journal *j, const struct journal_place *place, struct err *err)
+{
+	struct journal_place at = *place, end;
+	struct window w = { .file = j->file };
+	enum journal_parse what;
+	struct journal_record r;
+	int failed;
+
+	at.time_us = INT64_MIN;
+	journal_end(j, &end);
+	if (at.offset < JOURNAL_FILE_HEADER_LEN || at.offset > end.offset)
+		return 0;
+	if (at.offset == end.offset)
+		return at.sequence == end.sequence &&
+		       memcmp(at.hash, end.hash, JOURNAL_HASH_LEN) == 0;
+	/* The record behind it names its hash. */
+	w.limit = end.offset;
+	if ((w.p = malloc(WINDOW_LEN)) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to read the journal");
+	failed = window_record(&w, j->key, &at, &r, &what, err) != 0;
+	free(w.p);
+	return failed ? -1 : what == JOURNAL_WHOLE;
+}
+
 void
 journal_start(const struct journal *j, struct journal_place *start)
 {

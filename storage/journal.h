@@ -63,6 +63,13 @@ int journal_append(struct journal *j, const struct journal_event *e,
 /* The end of what is durable. */
 void journal_end(struct journal *j, struct journal_place *end);
 
+/*
+ * Is `place` (offset, sequence and hash; the time is not looked at) one that this
+ * journal has passed through or ends at?  1, 0; -1 if it cannot be read.  A place
+ * that journal_end() gave is known for ever, unless an older copy took its place.
+ */
+int journal_knows(struct journal *j, const struct journal_place *place, struct err *err);
+
 /* The place before the first record. */
 void journal_start(const struct journal *j, struct journal_place *start);
 

@@ -10,6 +10,7 @@
 #include "storage/fs.h"
 #include "storage/journal.h"
 #include "storage/store_options.h"
+#include "storage/store_rollback.h"
 #include "storage/store_state.h"
 #include "storage/store_time.h"
 
@@ -294,6 +295,8 @@ store_alarms(struct store *s, struct store_alarm out[STORE_NOTICES_MAX])
 	(void)look(s, &ignored);
 	if (describe(s, out[n].text))
 		out[n++].kind = STORE_NOTICE_SPACE;
+	if (store_rollback_stands(s, out[n].text))
+		out[n++].kind = STORE_NOTICE_ROLLBACK;
 	return n;
 }
 

@@ -26,7 +26,11 @@ struct store_space;
 #define STORE_RESERVE_NAME "reserve"
 
 /* What the store itself has to say to an operator, beside the hosts' alarms. */
-enum store_notice { STORE_NOTICE_CLOCK = 1, STORE_NOTICE_SPACE = 2 };
+enum store_notice {
+	STORE_NOTICE_CLOCK = 1,
+	STORE_NOTICE_SPACE = 2,
+	STORE_NOTICE_ROLLBACK = 3 /* storage/store_rollback.h */
+};
 #define STORE_NOTICES_MAX 4u
 
 struct store_alarm {

@@ -27,6 +27,7 @@ struct frame;
 #define MSG_NODES_MAX 1024u	   /* Nodes in one GetNodes. */
 #define MSG_VOLUMES_MAX 128u	   /* Volumes in one point. */
 #define MSG_TEXT_MAX 1024u	   /* Bytes of any string. */
+#define MSG_JOURNAL_LEN 48u	   /* A place in the store's journal. */
 
 /* Answers in HaveReply. */
 enum msg_have { MSG_NEED = 0, MSG_HAVE = 1, MSG_PENDING = 2 };

@@ -49,10 +49,12 @@ static const struct rule rules[] = {
 	{ &wire__hello__descriptor, "features", COUNT, 0, FEATURES_MAX },
 	{ &wire__hello__descriptor, "head", MAYBE, 0, HASH_LEN },
 	{ &wire__hello__descriptor, "offers", COUNT, 0, FEATURES_MAX },
+	{ &wire__hello__descriptor, "journal", MAYBE, 0, MSG_JOURNAL_LEN },
 	{ &wire__welcome__descriptor, "role", NUMBER, 0, ROLE_MAX },
 	{ &wire__welcome__descriptor, "domain_key", MAYBE, 0, CHUNK_KEY_LEN },
 	{ &wire__welcome__descriptor, "head", MAYBE, 0, HASH_LEN },
 	{ &wire__welcome__descriptor, "features", COUNT, 0, FEATURES_MAX },
+	{ &wire__welcome__descriptor, "journal", MAYBE, 0, MSG_JOURNAL_LEN },
 	{ &wire__failed__descriptor, "text", ANY_TEXT, 0, 0 },
 
 	{ &wire__enroll__descriptor, "secret", BYTES, SECRET_LEN, SECRET_LEN },

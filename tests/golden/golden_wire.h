@@ -74,7 +74,8 @@ golden_number(const char *field, uint32_t h)
 static inline size_t
 golden_bytes_len(const char *field)
 {
-	return strcmp(field, "secret") == 0 || strcmp(field, "serial") == 0 ||
+	return strcmp(field, "journal") == 0 ? 48
+	       : strcmp(field, "secret") == 0 || strcmp(field, "serial") == 0 ||
 		       strcmp(field, "backup") == 0
 		   ? 16
 		   : 32;

@@ -161,6 +161,28 @@ the_head_is_kept(void **state)
 	assert_int_equal(state_head(w->st, out, &w->err), 0);
 }
 
+/* What one server acknowledged says nothing of another. */
+static void
+another_authority_has_acknowledged_nothing(void **state)
+{
+	struct world *w = *state;
+	uint8_t head[STATE_HASH_LEN] = { 1 }, journal[STATE_JOURNAL_LEN] = { 2 };
+	struct cert cert = { .der = { 1 }, .len = 1 }, ca = { .der = { 2 }, .len = 1 };
+
+	assert_int_equal(state_enrolled(w->st, &cert, &ca, "a:1", &w->err), 0);
+	assert_int_equal(state_set_head(w->st, head, &w->err), 0);
+	assert_int_equal(state_set_journal(w->st, journal, &w->err), 0);
+	/* Renewed, or enrolled anew with the same. */
+	assert_int_equal(state_enrolled(w->st, &cert, &ca, "b:1", &w->err), 0);
+	assert_int_equal(state_head(w->st, head, &w->err), 1);
+	assert_int_equal(state_journal(w->st, journal, &w->err), 1);
+	assert_int_equal(journal[0], 2);
+	ca.der[0]++;
+	assert_int_equal(state_enrolled(w->st, &cert, &ca, "b:1", &w->err), 0);
+	assert_int_equal(state_head(w->st, head, &w->err), 0);
+	assert_int_equal(state_journal(w->st, journal, &w->err), 0);
+}
+
 static void
 machines_are_told_apart_by_a_hash(void **state)
 {
@@ -276,6 +298,7 @@ main(void)
 		TEST(the_next_key_waits_until_it_is_taken),
 		TEST(a_damaged_key_is_said_not_replaced),
 		TEST(the_head_is_kept),
+		TEST(another_authority_has_acknowledged_nothing),
 		TEST(machines_are_told_apart_by_a_hash),
 		TEST(settings_are_read),
 		TEST(what_is_no_setting_is_named_with_its_line),

@@ -413,14 +413,14 @@ the_head_is_remembered(void **state)
 	assert_int_equal(state_head(w->st, head, &w->err), 1);
 	assert_memory_equal(head, w->b.point.record, STATE_HASH_LEN);
 	assert_int_equal(dial_open(w->st, w->options.machine, &d, &w->err), 0);
-	assert_false(d.welcome.head_unknown);
+	assert_false(d.welcome.rolled_back);
 	assert_memory_equal(d.welcome.head, head, STATE_HASH_LEN);
 	dial_close(&d);
 	/* A server that does not know it was rolled back. */
 	head[0] ^= 1;
 	assert_int_equal(state_set_head(w->st, head, &w->err), 0);
 	assert_int_equal(dial_open(w->st, w->options.machine, &d, &w->err), 0);
-	assert_true(d.welcome.head_unknown);
+	assert_true(d.welcome.rolled_back);
 	dial_close(&d);
 	world_free(w);
 }

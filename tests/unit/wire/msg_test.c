@@ -73,7 +73,8 @@ fill_value(const ProtobufCFieldDescriptor *f, void *p)
 		break;
 	case PROTOBUF_C_TYPE_BYTES:
 		b->data = ones;
-		b->len = strcmp(f->name, "secret") == 0 ||
+		b->len = strcmp(f->name, "journal") == 0 ? 48
+			 : strcmp(f->name, "secret") == 0 ||
 				 strcmp(f->name, "serial") == 0 ||
 				 strcmp(f->name, "backup") == 0
 			     ? 16
