@@ -18,6 +18,7 @@
 #include "server/ready.h"
 #include "server/server.h"
 #include "storage/store.h"
+#include "storage/store_escrow.h"
 
 #define CONFIG_DEFAULT "/etc/holdfast/holdfastd.conf"
 
@@ -104,6 +105,21 @@ reload(struct server *server, const char *path, struct config *now)
 	free(then);
 }
 
+/* Until it was done: nobody thinks of it on the day when it is needed. */
+static void
+remind(struct store *s)
+{
+	struct store_escrow escrow;
+	struct err err = ERR_INIT;
+
+	if (store_escrow_last(s, &escrow, &err) != 0)
+		log_event(LOG_ERROR, "%s", err.text);
+	else if (escrow.time_us == 0)
+		log_event(LOG_WARN,
+		    "the store's keys were never exported: without them it is lost "
+		    "(`holdfast keys export`)");
+}
+
 static int
 run(const char *path, struct config *config)
 {
@@ -131,6 +147,7 @@ run(const char *path, struct config *config)
 	}
 	if (store_opened(server_store(server))[0] != '\0')
 		log_event(LOG_WARN, "store: %s", store_opened(server_store(server)));
+	remind(server_store(server));
 	log_event(LOG_INFO, "listening on %s", server_address(server));
 	if (config->ready_file[0] != '\0' &&
 	    ready_write(config->ready_file, server_address(server), &err) != 0) {

@@ -45,6 +45,9 @@ static const struct {
 	{ MSG_LIST_AUDIT, ADMIN },
 	{ MSG_GET_USAGE, VIEWER | RESTORER | ADMIN },
 	{ MSG_ACCEPT_CLOCK, ADMIN },
+
+	{ MSG_NOTE_ESCROW, ADMIN },
+	{ MSG_CLEAR_ALARM, ADMIN },
 };
 
 int

@@ -13,6 +13,7 @@
 #include "server/authority.h"
 #include "server/networks.h"
 #include "server/registry.h"
+#include "storage/store_escrow.h"
 #include "storage/store_space.h"
 
 #define TOKEN_LIFE_S 3600u
@@ -303,8 +304,10 @@ session_stats_run(struct session_job *j)
 	char *texts[STORE_NOTICES_MAX];
 	uint8_t domain[STORE_HASH_LEN];
 	Wire__Stats m = WIRE__STATS__INIT;
+	struct store_escrow escrow;
 
-	if (store_stats(store, &st, &j->err) != 0)
+	if (store_stats(store, &st, &j->err) != 0 ||
+	    store_escrow_last(store, &escrow, &j->err) != 0)
 		return;
 	m.hosts = st.hosts;
 	m.points = st.points;
@@ -325,5 +328,7 @@ session_stats_run(struct session_job *j)
 	blake3(store_domain_key(store), CHUNK_KEY_LEN, NULL, domain, sizeof(domain));
 	m.domain_id.data = domain;
 	m.domain_id.len = sizeof(domain);
+	m.escrow_us = escrow.time_us;
+	m.escrow_who = escrow.who;
 	session_reply(j, &m.base, 0);
 }

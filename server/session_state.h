@@ -182,6 +182,8 @@ void session_verify_run(struct session_job *j);
 void session_audit_run(struct session_job *j);
 void session_clock_run(struct session_job *j);
 void session_usage_run(struct session_job *j);
+void session_escrow_run(struct session_job *j);
+void session_alarm_run(struct session_job *j);
 
 /* Answer with a point: fills `out`, which borrows from `p`; arrays in `room`. */
 struct session_point_room {

@@ -55,6 +55,8 @@ static const struct kind kinds[] = {
 	{ MSG_ACCEPT_CLOCK, "AcceptClock", &wire__accept_clock__descriptor },
 	{ MSG_GET_USAGE, "GetUsage", &wire__get_usage__descriptor },
 	{ MSG_USAGE, "Usage", &wire__usage__descriptor },
+	{ MSG_NOTE_ESCROW, "NoteEscrow", &wire__note_escrow__descriptor },
+	{ MSG_CLEAR_ALARM, "ClearAlarm", &wire__clear_alarm__descriptor },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

@@ -77,6 +77,9 @@ enum msg_kind {
 	MSG_ACCEPT_CLOCK = 103, /* answered by Done */
 	MSG_GET_USAGE = 105,
 	MSG_USAGE = 106,
+
+	MSG_NOTE_ESCROW = 131, /* answered by Done */
+	MSG_CLEAR_ALARM = 133, /* answered by Done */
 };
 
 /*

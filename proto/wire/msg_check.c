@@ -103,6 +103,8 @@ static const struct rule rules[] = {
 	{ &wire__audit__descriptor, "head", MAYBE, 0, HASH_LEN },
 	{ &wire__verify__descriptor, "sample", SHARE, 0, 1 },
 	{ &wire__verify_report__descriptor, "problems", COUNT, 0, PROBLEMS_MAX },
+	{ &wire__note_escrow__descriptor, "check", BYTES, HASH_LEN, HASH_LEN },
+	{ &wire__note_escrow__descriptor, "kind", NUMBER, 1, 2 },
 };
 
 static const struct rule *

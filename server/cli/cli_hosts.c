@@ -141,6 +141,12 @@ print_stats(const Wire__Stats *s)
 		    "domain       %02x%02x%02x%02x, the only one: all hosts share\n",
 		    s->domain_id.data[0], s->domain_id.data[1], s->domain_id.data[2],
 		    s->domain_id.data[3]);
+	if (s->escrow_us != 0)
+		(void)printf("keys         exported %s by %s\n", cli_time(s->escrow_us),
+		    s->escrow_who);
+	else
+		(void)printf("keys         NEVER EXPORTED: without them the store is lost; "
+			     "see `holdfast keys`\n");
 	for (size_t i = 0; i < s->n_alarms; i++)
 		(void)printf("ALARM: %s\n", s->alarms[i]);
 }
@@ -156,7 +162,7 @@ stats_json(const Wire__Stats *s)
 	for (size_t i = 0; i < s->domain_id.len && i < 32; i++)
 		(void)snprintf(domain + 2 * i, 3, "%02x", s->domain_id.data[i]);
 	return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			 "s:s, s:o}",
+			 "s:s, s:o, s:o}",
 	    "hosts", (json_int_t)s->hosts, "points", (json_int_t)s->points,
 	    "logical_bytes", (json_int_t)s->logical_bytes, "unique_bytes",
 	    (json_int_t)s->unique_bytes, "stored_bytes", (json_int_t)s->stored_bytes,
@@ -164,7 +170,8 @@ stats_json(const Wire__Stats *s)
 	    (json_int_t)s->sessions, "free_bytes", (json_int_t)s->free_bytes,
 	    "index_ram_bytes", (json_int_t)s->index_ram_bytes, "quarantined",
 	    (json_int_t)s->quarantined, "reserve_bytes", (json_int_t)s->reserve_bytes,
-	    "domain", domain, "alarms", alarms);
+	    "domain", domain, "alarms", alarms, "keys_exported",
+	    cli_json_time(s->escrow_us));
 }
 
 int

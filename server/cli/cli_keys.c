@@ -178,10 +178,24 @@ tell(struct cli *c, const struct export *x, struct fs *fs, const struct store_ke
     struct err *err)
 {
 	int kind = x->plain ? STORE_ESCROW_PLAIN : STORE_ESCROW_SEALED;
+	Wire__NoteEscrow m = WIRE__NOTE_ESCROW__INIT;
+	uint8_t check[STORE_HASH_LEN];
+	ProtobufCMessage *reply;
 
-	(void)c;
-	(void)of;
-	return store_escrow_note_fs(fs, kind, "local", err);
+	if (store_escrow_note_fs(fs, kind, "local", err) == 0)
+		return 0;
+	if (err->code != ERR_BUSY)
+		return -1;
+	err_clear(err);
+	escrow_check_of(of, check);
+	m.kind = (uint32_t)kind;
+	m.check.data = check;
+	m.check.len = sizeof(check);
+	if (cli_connect(c, err) != 0 || cli_can(c, MSG_NOTE_ESCROW, err) != 0 ||
+	    channel_call(c->ch, &m.base, MSG_DONE, &reply, err) != 0)
+		return err_context(err, "its server must be told by an admin");
+	msg_free(reply);
+	return 0;
 }
 
 static int

@@ -62,6 +62,10 @@ static const struct cli_command commands[] = {
 	    "The passphrase is asked for, or is the first line of --passphrase-file (-: "
 	    "standard\ninput).\n",
 	    cli_keys },
+	{ "alarm", "clear [HOST]", "an alarm of a host was seen to; without HOST the store's",
+	    "The store's own is that an older copy of it was put back; others end by "
+	    "themselves.\n",
+	    cli_alarm },
 	{ "recover",
 	    "DIR [--keys FILE] [--passphrase-file FILE] [--listen HOST:PORT]\n"
 	    "           [--advertise HOST:PORT] [--config FILE] [--operator-dir DIR] "

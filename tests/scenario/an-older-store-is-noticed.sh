@@ -45,6 +45,15 @@ grep WARNING "$work/h1" && fail "h1 still warns of what it said"
 agent h1 restore latest --volume c --to "$work/c.back2" > /dev/null
 ntfs_equal "$work/c.img" "$work/c.back2"
 
+note "an operator has seen to it"
+operator stats | grep 'ALARM: h2 saw a record that is not here' || fail "no alarm of the store's: $(operator stats)"
+operator alarm clear
+operator alarm clear h1
+refuses 'no alarm' operator alarm clear h1
+refuses 'no alarm' operator alarm clear
+operator stats | grep ALARM && fail "an alarm stayed"
+[ -z "$(alarm_of h1)" ] || fail "h1 still has an alarm"
+
 note "the newest one is put back: another that lacks what was seen"
 server_stop
 rm -rf "$work/store"

@@ -7,10 +7,15 @@
 echo 'correct horse battery' > "$work/passphrase"
 echo 'correct horse batterz' > "$work/wrong"
 server_init
-"$bin/holdfast" keys export "$work/store" "$work/safe" --passphrase-file "$work/passphrase"
-[ "$(stat -c %a "$work/safe")" = 600 ] || fail "others may read the exported keys"
-refuses 'exists' "$bin/holdfast" keys export "$work/store" "$work/safe" --passphrase-file "$work/passphrase"
 server_start
+grep -q 'keys were never exported' "$work/server.log" || fail "the log does not remind"
+operator stats | grep 'keys  *NEVER EXPORTED' > /dev/null || fail "stats does not remind"
+export_keys() { operator keys export "$work/store" --passphrase-file "$work/passphrase" "$@"; }
+export_keys "$work/safe" 2> "$work/export.err"
+[ ! -s "$work/export.err" ] || fail "the server was not told: $(cat "$work/export.err")"
+operator stats | grep 'keys  *exported 20.* by admin' > /dev/null || fail "the server does not know: $(operator stats)"
+[ "$(stat -c %a "$work/safe")" = 600 ] || fail "others may read the exported keys"
+refuses 'exists' export_keys "$work/safe"
 for host in h1 h2 out; do enrol $host; done
 unused=$(operator enroll-token)
 operator revoke out > /dev/null

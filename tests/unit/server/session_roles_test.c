@@ -45,6 +45,7 @@ payload_of(uint16_t kind, struct buf *out)
 	Wire__GetGroups groups = WIRE__GET_GROUPS__INIT;
 	Wire__NewOperator op = WIRE__NEW_OPERATOR__INIT;
 	Wire__Revoke revoke = WIRE__REVOKE__INIT;
+	Wire__NoteEscrow escrow = WIRE__NOTE_ESCROW__INIT;
 	const ProtobufCMessage *m = NULL;
 	struct err err = ERR_INIT;
 
@@ -62,7 +63,9 @@ payload_of(uint16_t kind, struct buf *out)
 	cv.root_id.data = have.ids.data = bytes;
 	cv.root_id.len = have.ids.len = sizeof(bytes);
 	have.kind = CHUNK_DATA;
-	nodes.count = groups.spans = 1;
+	nodes.count = groups.spans = escrow.kind = 1;
+	escrow.check.data = bytes;
+	escrow.check.len = sizeof(bytes);
 	revoke.host = (char *)"viewer";
 	switch (kind) {
 	case MSG_ENROLL:
@@ -91,6 +94,9 @@ payload_of(uint16_t kind, struct buf *out)
 		break;
 	case MSG_REVOKE:
 		m = &revoke.base;
+		break;
+	case MSG_NOTE_ESCROW:
+		m = &escrow.base;
 		break;
 	case MSG_PUT:
 		live_ok(buf_add(out, bytes, sizeof(bytes), &err));

@@ -18,7 +18,8 @@ static const uint16_t kinds[] = { MSG_HELLO, MSG_WELCOME, MSG_FAILED, MSG_DONE,
 	MSG_LIST_POINTS, MSG_POINTS, MSG_GET_NODES, MSG_GET_GROUPS, MSG_GROUPS_END,
 	MSG_NEW_TOKEN, MSG_TOKEN_TEXT, MSG_NEW_OPERATOR, MSG_LIST_HOSTS, MSG_HOSTS,
 	MSG_REVOKE, MSG_GET_STATS, MSG_STATS, MSG_VERIFY, MSG_VERIFY_REPORT,
-	MSG_LIST_AUDIT, MSG_AUDIT, MSG_ACCEPT_CLOCK, MSG_GET_USAGE, MSG_USAGE };
+	MSG_LIST_AUDIT, MSG_AUDIT, MSG_ACCEPT_CLOCK, MSG_GET_USAGE, MSG_USAGE,
+	MSG_NOTE_ESCROW, MSG_CLEAR_ALARM };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -157,6 +158,8 @@ every_field_of_every_message_goes_round(void **state)
 				&wire__list_audit__descriptor, &wire__audit__descriptor,
 				&wire__accept_clock__descriptor,
 				&wire__get_usage__descriptor, &wire__usage__descriptor,
+				&wire__note_escrow__descriptor,
+				&wire__clear_alarm__descriptor,
 				&wire__stats__descriptor, &wire__verify__descriptor,
 				&wire__verify_report__descriptor
 			};
