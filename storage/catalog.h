@@ -145,6 +145,21 @@ int catalog_removed_last(struct catalog *c, uint32_t *no, struct err *err);
 int catalog_packs(struct catalog *c, uint32_t after, struct journal_pack *out,
     uint32_t cap, uint32_t *n, struct err *err);
 
+/*
+ * Packs last checked before `since_us`, those longest ago first; behind `after` (NULL
+ * for the first).
+ */
+struct catalog_check {
+	uint32_t pack;
+	int64_t when_us; /* 0: never. */
+};
+int catalog_checks(struct catalog *c, int64_t since_us, const struct catalog_check *after,
+    struct catalog_check *out, uint32_t cap, uint32_t *n, struct err *err);
+
+/* Is something of a point known to be lost?  1 and why, or 0. */
+int catalog_hurt(struct catalog *c, const char *host, uint64_t sequence,
+    char why[STORE_TEXT_MAX], struct err *err);
+
 /* Groups recorded as bad, behind `after` (NULL for the first). */
 int catalog_quarantined(struct catalog *c, const struct journal_group *after,
     struct journal_group *out, uint32_t cap, uint32_t *n, struct err *err);

@@ -150,6 +150,8 @@ apply_event(struct catalog *c, const struct journal_event *e,
 		return CATALOG_RUN(c, CATALOG_ESCROW_SET, err, "hiit",
 		    (const uint8_t *)e->u.key.check, time_us, (int64_t)e->u.key.what,
 		    e->u.key.who);
+	case JOURNAL_CHECKED:
+		return catalog_apply_checked(c, &e->u.checked, err);
 	case JOURNAL_RELEASE:
 		return CATALOG_RUN(c, CATALOG_BAD_DROP, err, "ii",
 		    (int64_t)e->u.group.pack, (int64_t)e->u.group.offset);
@@ -164,6 +166,7 @@ apply_event(struct catalog *c, const struct journal_event *e,
 	case JOURNAL_LOCK:
 	case JOURNAL_FORGET:
 	case JOURNAL_VERIFIED:
+	case JOURNAL_HURT:
 	case JOURNAL_BRAKE:
 		return catalog_apply_retention(c, e, r, err);
 	}

@@ -93,6 +93,11 @@ enum catalog_op {
 	CATALOG_HOSTS,
 	CATALOG_ESCROW_SET,
 	CATALOG_ESCROW_GET,
+	CATALOG_CHECK_SET,
+	CATALOG_CHECKS,
+	CATALOG_HURT_SET,
+	CATALOG_HURT_DROP,
+	CATALOG_HURT_GET,
 	CATALOG_OPS
 };
 
@@ -184,6 +189,10 @@ int catalog_guard_check(struct catalog *c, struct err *err);
 /* The MAC of the row in `applied` that says `at`, c->store and c->sum. */
 void catalog_applied_mac(const struct catalog *c, const struct journal_place *at,
     uint8_t out[CATALOG_MAC_LEN]);
+
+/* catalog_scrub.c: packs were checked. */
+int catalog_apply_checked(
+    struct catalog *c, const struct journal_checked *k, struct err *err);
 
 /* Write what a record says into the tables; within a transaction. */
 int catalog_apply(struct catalog *c, const struct journal_record *r, struct err *err);

@@ -29,7 +29,8 @@ static int
 drop_point(struct catalog *c, const char *host, uint64_t sequence, struct err *err)
 {
 	static const enum catalog_op of_it[] = { CATALOG_POINT_DROP, CATALOG_VOLUMES_DROP,
-		CATALOG_HOLD_DROP, CATALOG_LOCK_DROP, CATALOG_VERIFIED_DROP };
+		CATALOG_HOLD_DROP, CATALOG_LOCK_DROP, CATALOG_VERIFIED_DROP,
+		CATALOG_HURT_DROP };
 
 	for (size_t i = 0; i < sizeof(of_it) / sizeof(of_it[0]); i++)
 		if (CATALOG_RUN(c, of_it[i], err, "ti", host, (int64_t)sequence) != 0)
@@ -137,8 +138,15 @@ catalog_apply_retention(struct catalog *c, const struct journal_event *e,
 		return audit(
 		    c, r, m->who, err, "forgot %s/%llu: %s", m->host, n, m->text);
 	case JOURNAL_VERIFIED:
+		if (CATALOG_RUN(c, CATALOG_HURT_DROP, err, "ti", m->host, seq) != 0)
+			return -1;
 		return CATALOG_RUN(
 		    c, CATALOG_VERIFIED_SET, err, "tii", m->host, seq, m->when_us);
+	case JOURNAL_HURT:
+		if (CATALOG_RUN(c, CATALOG_VERIFIED_DROP, err, "ti", m->host, seq) != 0)
+			return -1;
+		return CATALOG_RUN(c, CATALOG_HURT_SET, err, "tiit", m->host, seq,
+		    r->end.time_us, m->text);
 	case JOURNAL_BRAKE:
 		return apply_brake(c, m, r, err);
 	default:

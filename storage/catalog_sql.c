@@ -119,6 +119,14 @@ const char *const catalog_schema[] = {
 	"hash,time_us,kind,who",
 	"hash BLOB,time_us INTEGER,kind INTEGER,who TEXT",
 	ONLY_KEY("hash")),
+    TABLE("checks",
+	"pack,when_us",
+	"pack INTEGER PRIMARY KEY,when_us INTEGER",
+	")"),
+    TABLE("hurt",
+	"host,sequence,when_us,text",
+	"host TEXT,sequence INTEGER,when_us INTEGER,text TEXT",
+	ONLY_KEY("host,sequence")),
     "CREATE TABLE IF NOT EXISTS live.seen(name TEXT PRIMARY KEY, seen_us INTEGER,"
     " program TEXT) WITHOUT ROWID;",
     NULL
@@ -151,6 +159,8 @@ const char *const catalog_wipe[] = {
     WIPE("brakes"),
     WIPE("history"),
     WIPE("escrows"),
+    WIPE("checks"),
+    WIPE("hurt"),
     NULL
 };
 /* clang-format on */
@@ -310,4 +320,14 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	[CATALOG_ESCROW_SET] = "INSERT OR REPLACE INTO main.escrows VALUES(?1,?2,?3,?4)",
 	[CATALOG_ESCROW_GET] = "SELECT time_us,kind,who FROM escrows WHERE hash=?1",
 	[CATALOG_HOSTS] = "SELECT name FROM hosts WHERE name>?1 ORDER BY name LIMIT ?2",
+	[CATALOG_CHECK_SET] = "INSERT OR REPLACE INTO main.checks VALUES(?1,?2)",
+	[CATALOG_CHECKS] =
+	    "SELECT p.no,coalesce(k.when_us,0) w FROM packs p"
+	    " LEFT JOIN checks k ON k.pack=p.no WHERE w<?1 AND (w,p.no)>(?2,?3)"
+	    " ORDER BY w,p.no LIMIT ?4",
+	[CATALOG_HURT_SET] =
+	    "INSERT OR REPLACE INTO main.hurt SELECT ?1,?2,?3,?4 WHERE EXISTS"
+	    "(SELECT 1 FROM points WHERE host=?1 AND sequence=?2)",
+	[CATALOG_HURT_DROP] = "DELETE FROM main.hurt WHERE host=?1 AND sequence=?2",
+	[CATALOG_HURT_GET] = "SELECT text FROM hurt WHERE host=?1 AND sequence=?2",
 };

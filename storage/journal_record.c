@@ -354,7 +354,7 @@ f_mark(struct fields *f, unsigned type, struct journal_mark *m)
 {
 	f_text(f, m->host, sizeof(m->host));
 	f_u64(f, &m->sequence);
-	if (type != JOURNAL_VERIFIED)
+	if (type != JOURNAL_VERIFIED && type != JOURNAL_HURT)
 		f_text(f, m->who, sizeof(m->who));
 	if (type == JOURNAL_VERIFIED || type == JOURNAL_LOCK)
 		f_i64(f, &m->when_us);
@@ -378,12 +378,26 @@ f_retention(struct fields *f, unsigned type, struct journal_event *e)
 	case JOURNAL_LOCK:
 	case JOURNAL_FORGET:
 	case JOURNAL_VERIFIED:
+	case JOURNAL_HURT:
 	case JOURNAL_BRAKE:
 		f_mark(f, type, &e->u.mark);
 		return 1;
 	default:
 		return 0;
 	}
+}
+
+static void
+f_checked(struct fields *f, struct journal_checked *k)
+{
+	f_i64(f, &k->when_us);
+	f_u32(f, &k->n);
+	if (k->n == 0 || k->n > JOURNAL_CHECKED_MAX) {
+		f->bad = 1;
+		return;
+	}
+	for (uint32_t i = 0; i < k->n; i++)
+		f_u32(f, &k->packs[i]);
 }
 
 /* Non-zero if `type` is one of ours. */
@@ -437,6 +451,9 @@ f_event(struct fields *f, unsigned type, struct journal_event *e)
 	case JOURNAL_RELEASE:
 		f_u32(f, &e->u.group.pack);
 		f_u32(f, &e->u.group.offset);
+		return 1;
+	case JOURNAL_CHECKED:
+		f_checked(f, &e->u.checked);
 		return 1;
 	case JOURNAL_STORE_ALARM:
 		f_u8(f, &e->u.notice.kind);

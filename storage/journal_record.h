@@ -71,6 +71,8 @@ enum journal_type {
 	JOURNAL_BRAKE = 26,	 /* A host is not to be pruned; or again. */
 	/* What the store itself has to say, or its end; optional. */
 	JOURNAL_STORE_ALARM = 28 | 0x8000,
+	JOURNAL_CHECKED = 27 | 0x8000, /* Packs were read whole; optional. */
+	JOURNAL_HURT = 29 | 0x8000,    /* Something of a point is lost; optional. */
 	JOURNAL_KEY = 23 | 0x8000 /* The master key was exported; optional. */
 };
 
@@ -125,13 +127,21 @@ struct journal_stubs {
 	uint64_t sequences[JOURNAL_STUBS_MAX];
 };
 
-/* What happened to one point; HOLD, UNHOLD, LOCK, FORGET, VERIFIED, BRAKE. */
+/* What happened to one point; HOLD, UNHOLD, LOCK, FORGET, VERIFIED, HURT, BRAKE. */
 struct journal_mark {
 	char host[STORE_NAME_MAX];
 	uint64_t sequence;
 	char who[STORE_NAME_MAX];
 	int64_t when_us;	   /* LOCK: until; VERIFIED. */
 	char text[STORE_TEXT_MAX]; /* Why. */
+};
+
+/* Packs all of whose groups were read. */
+#define JOURNAL_CHECKED_MAX 1024u
+struct journal_checked {
+	int64_t when_us; /* Not later than the first was begun. */
+	uint32_t n;
+	uint32_t packs[JOURNAL_CHECKED_MAX];
 };
 
 struct journal_key {
@@ -158,6 +168,7 @@ struct journal_event {
 		struct journal_stubs stubs;
 		struct store_policy policy; /* All but since_us. */
 		struct journal_mark mark;
+		struct journal_checked checked;
 		struct journal_key key;
 		uint32_t removed;	    /* The pack's number. */
 	} u;

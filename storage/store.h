@@ -339,6 +339,10 @@ int store_stats(struct store *s, struct store_stats *out, struct err *err);
 
 struct store_verify_report {
 	uint64_t groups, bytes, bytes_total, bad_groups, points_checked;
+	uint64_t packs;		  /* Read. */
+	uint64_t healed_groups;	  /* Bad, but all they held is elsewhere, too. */
+	uint64_t released_groups; /* Bad once, good now. */
+	uint64_t points_verified; /* Whole, with all packs checked since they were made. */
 };
 
 /*

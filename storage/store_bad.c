@@ -98,6 +98,26 @@ store_lose_pack(struct store *s, uint32_t no, struct err *err)
 }
 
 int
+store_lose_unnamed(struct store *s, uint32_t no, struct err *err)
+{
+	struct journal_event *e;
+	int ret;
+
+	if ((ret = store_is_quarantined(s, no, 0, err)) != 0)
+		return ret < 0 ? -1 : 0;
+	if ((e = calloc(1, sizeof(*e))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a journal record");
+	e->type = JOURNAL_QUARANTINE;
+	e->u.group.pack = no;
+	ret = store_record(s, e, NULL, err);
+	free(e);
+	pthread_mutex_lock(&s->bad_lock);
+	s->unnamed++;
+	pthread_mutex_unlock(&s->bad_lock);
+	return ret;
+}
+
+int
 store_lost_unnamed(struct store *s)
 {
 	int lost;
@@ -145,6 +165,86 @@ store_release_unnamed(struct store *s, struct err *err)
 }
 
 int
+store_is_quarantined(struct store *s, uint32_t pack, uint32_t offset, struct err *err)
+{
+	const struct journal_group before = { offset > 0 ? pack : pack - 1,
+		offset > 0 ? offset - 1 : UINT32_MAX };
+	struct journal_group found;
+	uint32_t n;
+
+	if (catalog_quarantined(s->catalog, &before, &found, 1, &n, err) != 0)
+		return -1;
+	return n == 1 && found.pack == pack && found.offset == offset;
+}
+
+static int
+lies_at(const struct pack_entry *e, uint32_t pack, uint32_t offset)
+{
+	return e->loc.pack == pack && e->loc.offset == offset;
+}
+
+int
+store_release_group(struct store *s, uint32_t pack, uint32_t offset, struct err *err)
+{
+	struct journal_event *e;
+	size_t kept = 0;
+	int ret;
+
+	if ((e = calloc(1, sizeof(*e))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a journal record");
+	e->type = JOURNAL_RELEASE;
+	e->u.group.pack = pack;
+	e->u.group.offset = offset;
+	/* Recorded first: opened again, the store must not find it half released. */
+	ret = store_record(s, e, NULL, err);
+	free(e);
+	if (ret != 0 || index_release(s->index, pack, offset, err) != 0)
+		return -1;
+	pthread_mutex_lock(&s->bad_lock);
+	for (size_t i = 0; i < s->bad_count; i++)
+		if (!lies_at(&s->bad[i], pack, offset))
+			s->bad[kept++] = s->bad[i];
+	s->bad_count = kept;
+	pthread_mutex_unlock(&s->bad_lock);
+	return 0;
+}
+
+int
+store_is_healed(struct store *s, uint32_t pack, uint32_t offset, struct err *err)
+{
+	struct index_hit hit;
+	int found = 0, healed = 1;
+
+	pthread_mutex_lock(&s->bad_lock);
+	for (size_t i = 0; healed > 0 && i < s->bad_count; i++) {
+		if (!lies_at(&s->bad[i], pack, offset))
+			continue;
+		found = 1;
+		if (index_lookup(s->index, &s->bad[i].id, 1, &hit, err) != 0)
+			healed = -1;
+		else if (hit.loc.pack == 0)
+			healed = 0;
+	}
+	pthread_mutex_unlock(&s->bad_lock);
+	return found || healed < 0 ? healed : 0;
+}
+
+int
+store_bad_place(struct store *s, const struct chunk_id *id, struct pack_loc *out)
+{
+	int found = 0;
+
+	pthread_mutex_lock(&s->bad_lock);
+	for (size_t i = 0; !found && i < s->bad_count; i++)
+		if (chunk_id_cmp(&s->bad[i].id, id) == 0) {
+			*out = s->bad[i].loc;
+			found = 1;
+		}
+	pthread_mutex_unlock(&s->bad_lock);
+	return found;
+}
+
+int
 store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *err)
 {
 	struct journal_event *e;
@@ -161,6 +261,8 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 	if (index_quarantine(s->index, pack, offset, err) != 0)
 		return -1;
 	atomic_fetch_add(&s->quarantines, 1);
+	if ((ret = store_is_quarantined(s, pack, offset, err)) != 0)
+		return ret < 0 ? -1 : 0;
 	if ((e = calloc(1, sizeof(*e))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a journal record");
 	e->type = JOURNAL_QUARANTINE;

@@ -219,11 +219,26 @@ void store_forget_bad(struct store *s, uint32_t no);
 /* A group's stored bytes are bad: record it, its chunks count as absent. */
 int store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *err);
 
+/* Is that recorded already?  1, 0, -1. */
+int store_is_quarantined(struct store *s, uint32_t pack, uint32_t offset, struct err *err);
+
+/* It was read and is good after all: record it, its chunks count again. */
+int store_release_group(struct store *s, uint32_t pack, uint32_t offset, struct err *err);
+
+/* Have all chunks of a quarantined group a good copy elsewhere?  1, 0, -1. */
+int store_is_healed(struct store *s, uint32_t pack, uint32_t offset, struct err *err);
+
+/* Where the copy of a chunk lies that is lost; 0 if nobody knows. */
+int store_bad_place(struct store *s, const struct chunk_id *id, struct pack_loc *out);
+
 /* Learn the chunks of the quarantined groups that the catalog knows. */
 int store_load_bad(struct store *s, struct err *err);
 
 /* Pack `no` is gone or unreadable as a whole: its chunks count as absent. */
 int store_lose_pack(struct store *s, uint32_t no, struct err *err);
+
+/* Something is lost and nobody can say what. */
+int store_lose_unnamed(struct store *s, uint32_t no, struct err *err);
 
 /* Every point was found whole: what was lost without a name is missed by none. */
 int store_release_unnamed(struct store *s, struct err *err);

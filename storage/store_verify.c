@@ -1,8 +1,9 @@
-#include "storage/store.h"
+#include "storage/store_verify.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
@@ -12,18 +13,32 @@
 #include "storage/store_packs.h"
 #include "storage/store_state.h"
 
+#define NOTED_AT_ONCE 64u /* Packs that one record says are checked. */
+#define LISTED_AT_ONCE 4096u
+
 /* A run of store_verify(). */
 struct verify {
 	struct store *s;
+	const struct store_verify_options *o;
 	struct store_verify_report *report;
 	int (*tell)(void *arg, const struct store_verify_report *r, const char *problem);
 	void *arg;
 	struct err *err;
-	uint32_t pack; /* Being read. */
-	int stopped;   /* `tell` said so. */
-	int problems;  /* Told. */
+	uint32_t pack;		       /* Being read. */
+	int stopped;		       /* `tell` said so. */
+	int problems;		       /* Told. */
+	struct timespec began;	       /* For the rate. */
+	struct journal_event *checked; /* Packs read and not yet recorded so. */
+	/* Groups of the pack being read that are bad, to tell them from those that
+	 * are good again. */
+	uint32_t *bad;
+	size_t bad_count, bad_cap;
+	int64_t began_us; /* All packs up to `highest` were there. */
+	uint32_t highest;
+	int64_t oldest_us; /* Every one of them was checked since then. */
 	struct store_lease *lease;
-	struct store_nodes *checked;
+	struct store_nodes *nodes;
+	char hurt[STORE_TEXT_MAX]; /* What the point being walked lacks. */
 };
 
 static int
@@ -38,15 +53,41 @@ tell(struct verify *v, const char *problem)
 /* -------------------------------------------------------------------- packs -- */
 
 static int
+note_bad_group(struct verify *v, uint32_t offset)
+{
+	size_t cap = v->bad_cap == 0 ? 64 : 2 * v->bad_cap;
+	uint32_t *more;
+
+	if (v->bad_count == v->bad_cap) {
+		if ((more = realloc(v->bad, cap * sizeof(*more))) == NULL)
+			return err_set(v->err, ERR_NOMEM, "no memory for bad groups");
+		v->bad = more;
+		v->bad_cap = cap;
+	}
+	v->bad[v->bad_count++] = offset;
+	return 0;
+}
+
+static int
 bad_group(void *arg, uint32_t offset, const struct err *why)
 {
 	char line[ERR_TEXT_MAX + 60];
 	struct verify *v = arg;
+	int known, healed;
 
-	/* Unreadable is as bad as wrong: either way it is to be sent again. */
-	v->report->bad_groups++;
-	if (store_quarantine(v->s, v->pack, offset, v->err) != 0)
+	if (note_bad_group(v, offset) != 0 ||
+	    (known = store_is_quarantined(v->s, v->pack, offset, v->err)) < 0)
 		return -1;
+	/* Unreadable is as bad as wrong: either way it is to be sent again. */
+	if (store_quarantine(v->s, v->pack, offset, v->err) != 0 ||
+	    (healed = store_is_healed(v->s, v->pack, offset, v->err)) < 0)
+		return -1;
+	/* It was told when it was found; since then all of it was sent again. */
+	if (known && healed) {
+		v->report->healed_groups++;
+		return 0;
+	}
+	v->report->bad_groups++;
 	(void)snprintf(
 	    line, sizeof(line), "pack %08x at %u: %s", v->pack, offset, why->text);
 	return tell(v, line);
@@ -54,23 +95,98 @@ bad_group(void *arg, uint32_t offset, const struct err *why)
 
 /* A problem that is not one group's: the pack's footer, or the pack is gone. */
 static int
-bad_pack(struct verify *v, const struct err *why)
+bad_pack(struct verify *v, const char *what)
 {
-	char line[ERR_TEXT_MAX + 60];
+	char line[ERR_TEXT_MAX + 160];
 
 	v->report->bad_groups++;
-	(void)snprintf(line, sizeof(line), "pack %08x: %s", v->pack, why->text);
+	(void)snprintf(line, sizeof(line), "pack %08x: %s", v->pack, what);
 	return tell(v, line);
+}
+
+/* Quarantined groups of this pack that were read now and are good. */
+static int
+release_good(struct verify *v)
+{
+	struct journal_group g = { v->pack, 0 }, next;
+	uint32_t n = 1;
+
+	while (n == 1) {
+		size_t i = 0;
+
+		if (catalog_quarantined(v->s->catalog, &g, &next, 1, &n, v->err) != 0)
+			return -1;
+		if (n == 0 || next.pack != v->pack)
+			break;
+		g = next;
+		while (i < v->bad_count && v->bad[i] != g.offset)
+			i++;
+		if (i < v->bad_count)
+			continue;
+		if (store_release_group(v->s, g.pack, g.offset, v->err) != 0)
+			return -1;
+		v->report->released_groups++;
+	}
+	return 0;
+}
+
+static int
+count_entry(void *arg, const struct pack_entry *e)
+{
+	(void)arg;
+	(void)e;
+	return 0;
+}
+
+/* The footer is bad: what can be read is found by walking. */
+static int
+walk_pack(struct verify *v, struct pack *p, const struct journal_pack *known,
+    const struct err *why)
+{
+	char what[ERR_TEXT_MAX + 80];
+	struct pack_recovery r;
+
+	if (pack_walk(p, &v->s->judge, count_entry, NULL, &r, v->err) != 0)
+		return -1;
+	(void)snprintf(what, sizeof(what), "%s; %u of %u groups are whole", why->text,
+	    r.groups, known->groups);
+	if (r.groups < known->groups && store_lose_unnamed(v->s, known->no, v->err) != 0)
+		return -1;
+	return bad_pack(v, what);
+}
+
+static int
+flush_checked(struct verify *v)
+{
+	int ret = 0;
+
+	if (v->checked->u.checked.n > 0)
+		ret = store_record(v->s, v->checked, NULL, v->err);
+	v->checked->u.checked.n = 0;
+	return ret;
+}
+
+static int
+note_checked(struct verify *v, int64_t began_us)
+{
+	struct journal_checked *k = &v->checked->u.checked;
+
+	if (k->n == 0)
+		k->when_us = began_us;
+	k->packs[k->n++] = v->pack;
+	return k->n == NOTED_AT_ONCE ? flush_checked(v) : 0;
 }
 
 static int
 verify_pack(struct verify *v, const struct journal_pack *known)
 {
+	int64_t began_us = store_now(v->s);
 	struct err why = ERR_INIT;
 	struct pack *p = NULL;
-	int ret;
+	int ret, read = 1;
 
 	v->pack = known->no;
+	v->bad_count = 0;
 	ret = pack_open(v->s->fs, known->no, v->s->of.store, &p, &why);
 	/* The list may be older than a removal. */
 	if (ret != 0 && why.code == ERR_NOTFOUND &&
@@ -80,21 +196,34 @@ verify_pack(struct verify *v, const struct journal_pack *known)
 		ret = -1;
 	if (ret == 0) {
 		ret = pack_scrub(p, bad_group, v, &why);
-		pack_close(p);
+		if (ret == 0)
+			ret = release_good(v);
+		else if (ret < 0 && why.code == ERR_CORRUPT)
+			ret = walk_pack(v, p, known, &why);
+		else if (ret < 0 && why.code == ERR_IO)
+			read = 0;
 	} else if (why.code == ERR_CORRUPT || why.code == ERR_NOTFOUND) {
 		/* None of it can be read: it must not be taken for present. */
 		(void)store_lose_pack(v->s, known->no, v->err);
+		ret = bad_pack(v, why.text);
+	} else if (why.code == ERR_IO) {
+		/* The disk may give it again: said, and on to the next. */
+		read = 0;
 	}
+	pack_close(p);
 	if (v->err->code != ERR_NONE)
 		return -1;
-	if (ret < 0 && why.code != ERR_CORRUPT && why.code != ERR_NOTFOUND) {
+	if (ret < 0 && read) {
 		*v->err = why;
 		return -1;
 	}
+	v->report->packs++;
 	v->report->groups += known->groups;
 	v->report->bytes += known->stored;
-	if (ret < 0)
-		return bad_pack(v, &why);
+	if (!read)
+		return bad_pack(v, why.text);
+	if (note_checked(v, began_us) != 0)
+		return -1;
 	return v->stopped ? 1 : tell(v, NULL);
 }
 
@@ -109,26 +238,127 @@ sampled(double *sum, double share)
 	return 1;
 }
 
+/* What is going to be read, those checked longest ago first. */
+static int
+list_packs(struct verify *v, uint32_t **out, size_t *count)
+{
+	struct catalog_check *page = malloc(LISTED_AT_ONCE * sizeof(*page)), last;
+	int64_t since = v->o->since_us != 0 ? v->o->since_us : INT64_MAX;
+	const struct catalog_check *after = NULL;
+	uint32_t n = LISTED_AT_ONCE, *all = NULL, *more;
+	int ret = page != NULL ? 0 : -1;
+
+	*count = 0;
+	while (ret == 0 && n == LISTED_AT_ONCE) {
+		ret = catalog_checks(
+		    v->s->catalog, since, after, page, LISTED_AT_ONCE, &n, v->err);
+		if (ret != 0 || n == 0)
+			break;
+		if ((more = realloc(all, (*count + n) * sizeof(*all))) == NULL) {
+			ret = -1;
+			break;
+		}
+		all = more;
+		for (uint32_t i = 0; i < n; i++)
+			all[(*count)++] = page[i].pack;
+		last = page[n - 1];
+		after = &last;
+	}
+	free(page);
+	*out = all;
+	if (ret != 0 && v->err->code == ERR_NONE)
+		return err_set(v->err, ERR_NOMEM, "no memory for the list of packs");
+	return ret;
+}
+
+/* Wait until what was read fits the rate; never long, for `tell` may want to stop. */
+static int
+keep_rate(struct verify *v)
+{
+	const struct timespec pause = { 0, 50 * 1000000 };
+	struct timespec now;
+	double due, is;
+
+	while (v->o->rate > 0 && !v->stopped) {
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+		is = (double)(now.tv_sec - v->began.tv_sec) +
+		     (double)(now.tv_nsec - v->began.tv_nsec) / 1e9;
+		due = (double)v->report->bytes / (double)v->o->rate;
+		if (is >= due)
+			break;
+		(void)nanosleep(&pause, NULL);
+		(void)tell(v, NULL);
+	}
+	return v->stopped;
+}
+
+static int
+window_ends(const struct verify *v)
+{
+	return (v->o->packs_max > 0 && v->report->packs >= v->o->packs_max) ||
+	       (v->o->bytes_max > 0 && v->report->bytes >= v->o->bytes_max);
+}
+
+static int
+find_highest(struct verify *v)
+{
+	struct journal_pack page[64];
+	uint32_t n = 64;
+
+	while (n == 64) {
+		if (catalog_packs(v->s->catalog, v->highest, page, 64, &n, v->err) != 0)
+			return -1;
+		if (n > 0)
+			v->highest = page[n - 1].no;
+	}
+	return 0;
+}
+
 static int
 verify_packs(struct verify *v, double share)
 {
-	struct journal_pack page[32];
+	struct journal_pack known;
 	double sum = 1.0 - share;
-	uint32_t after = 0, n = 32;
-	int ret = 0;
+	uint32_t *list = NULL, n;
+	size_t count;
+	int ret;
 
-	while (ret == 0 && n == 32) {
-		ret = catalog_packs(v->s->catalog, after, page, 32, &n, v->err);
-		for (uint32_t i = 0; ret == 0 && i < n; i++) {
-			after = page[i].no;
-			if (sampled(&sum, share))
-				ret = verify_pack(v, &page[i]);
-		}
+	ret = list_packs(v, &list, &count);
+	if (ret == 0)
+		ret = find_highest(v);
+	for (size_t i = 0; ret == 0 && i < count && !window_ends(v); i++) {
+		if (!sampled(&sum, share))
+			continue;
+		/* It may have been collected since the list was made. */
+		ret = catalog_packs(v->s->catalog, list[i] - 1, &known, 1, &n, v->err);
+		if (ret == 0 && n == 1 && known.no == list[i])
+			ret = verify_pack(v, &known);
+		if (ret == 0)
+			ret = keep_rate(v);
 	}
+	free(list);
+	if (v->err->code == ERR_NONE && flush_checked(v) != 0)
+		return -1;
 	return ret;
 }
 
 /* -------------------------------------------------------------------- trees -- */
+
+/* "; the first lies in pack 0000002a at 96", if that is known. */
+static void
+say_where(struct verify *v, const struct buf *data, const struct buf *meta, char *out,
+    size_t cap)
+{
+	const struct buf *of = meta->len > 0 ? meta : data;
+	struct chunk_id id;
+	struct pack_loc loc;
+
+	out[0] = '\0';
+	memcpy(id.b, of->p, sizeof(id.b));
+	if (store_bad_place(v->s, &id, &loc))
+		(void)snprintf(out, cap, "; the first lies in pack %08x at %u", loc.pack,
+		    loc.offset);
+}
 
 static int
 verify_volume(
@@ -136,32 +366,36 @@ verify_volume(
 {
 	struct buf data = BUF_INIT(32 * 1024), meta = BUF_INIT(32 * 1024);
 	struct store_check check = { .lease = v->lease,
-		.checked = v->checked,
+		.checked = v->nodes,
 		.data_ids = &data,
 		.meta_ids = &meta };
-	char line[ERR_TEXT_MAX + 200] = "";
+	char what[ERR_TEXT_MAX + 100] = "", where[64], line[sizeof(what) + 200];
 	struct err why = ERR_INIT;
 	struct store_volume found;
 	int ret = 0;
 
 	if (store_check_tree(&check, &vol->root_id, &found, &why) != 0) {
 		if (why.code == ERR_CORRUPT) {
-			(void)snprintf(line, sizeof(line), "%s point %llu volume %s: %s",
-			    p->host, (unsigned long long)p->sequence, vol->name,
-			    why.text);
+			(void)snprintf(what, sizeof(what), "%s", why.text);
 		} else {
 			*v->err = why;
 			ret = -1;
 		}
 	} else if (data.len + meta.len > 0) {
-		(void)snprintf(line, sizeof(line),
-		    "%s point %llu volume %s: %s%zu chunks and %zu nodes are missing",
-		    p->host, (unsigned long long)p->sequence, vol->name,
+		say_where(v, &data, &meta, where, sizeof(where));
+		(void)snprintf(what, sizeof(what),
+		    "%s%zu chunks and %zu nodes are missing%s",
 		    data.len == data.max || meta.len == meta.max ? "at least " : "",
-		    data.len / CHUNK_ID_LEN, meta.len / CHUNK_ID_LEN);
+		    data.len / CHUNK_ID_LEN, meta.len / CHUNK_ID_LEN, where);
 	}
-	if (line[0] != '\0')
+	if (what[0] != '\0') {
+		if (v->hurt[0] == '\0')
+			(void)snprintf(v->hurt, sizeof(v->hurt), "volume %s: %.180s",
+			    vol->name, what);
+		(void)snprintf(line, sizeof(line), "%s point %llu volume %s: %s", p->host,
+		    (unsigned long long)p->sequence, vol->name, what);
 		ret = tell(v, line);
+	}
 	buf_free(&data);
 	buf_free(&meta);
 	return ret;
@@ -191,6 +425,31 @@ pin(struct verify *v, const struct store_point *p)
 	return ret;
 }
 
+/* Keep what was learned of a point, if it is news. */
+static int
+record_point(struct verify *v, const struct store_point *p)
+{
+	int hurt = v->hurt[0] != '\0', was, ret;
+	struct journal_event *e;
+	char why[STORE_TEXT_MAX];
+
+	if ((was = catalog_hurt(v->s->catalog, p->host, p->sequence, why, v->err)) < 0)
+		return -1;
+	if (hurt ? was && strcmp(why, v->hurt) == 0 : p->time_us > v->oldest_us)
+		return 0;
+	if ((e = calloc(1, sizeof(*e))) == NULL)
+		return err_set(v->err, ERR_NOMEM, "no memory for a journal record");
+	e->type = hurt ? JOURNAL_HURT : JOURNAL_VERIFIED;
+	(void)snprintf(e->u.mark.host, sizeof(e->u.mark.host), "%s", p->host);
+	e->u.mark.sequence = p->sequence;
+	e->u.mark.when_us = store_now(v->s);
+	(void)snprintf(e->u.mark.text, sizeof(e->u.mark.text), "%s", v->hurt);
+	ret = store_record(v->s, e, NULL, v->err);
+	free(e);
+	v->report->points_verified += ret == 0 && !hurt;
+	return ret;
+}
+
 static int
 verify_point(void *arg, const struct store_point *p)
 {
@@ -200,10 +459,13 @@ verify_point(void *arg, const struct store_point *p)
 	/* What it needs stays while it is looked at; one pruned since was not lost. */
 	if ((pinned = pin(v, p)) <= 0)
 		return pinned;
+	v->hurt[0] = '\0';
 	for (uint32_t i = 0; ret == 0 && i < p->volumes_count; i++)
 		ret = verify_volume(v, p, &p->volumes[i]);
 	store_lease_close(v->lease);
 	v->lease = NULL;
+	if (ret == 0)
+		ret = record_point(v, p);
 	if (ret == 0) {
 		v->report->points_checked++;
 		ret = tell(v, NULL);
@@ -211,17 +473,116 @@ verify_point(void *arg, const struct store_point *p)
 	return ret;
 }
 
+/*
+ * Since when have all packs been checked that were there when this run began?  Those
+ * that came later hold what was proven later, too.
+ */
+static int
+find_oldest(struct verify *v)
+{
+	struct catalog_check k, after;
+	uint32_t n = 1;
+
+	v->oldest_us = v->began_us;
+	for (int first = 1; n == 1; first = 0) {
+		if (catalog_checks(v->s->catalog, INT64_MAX, first ? NULL : &after, &k, 1,
+			&n, v->err) != 0)
+			return -1;
+		after = k;
+		if (n == 1 && k.pack <= v->highest) {
+			if (k.when_us < v->oldest_us)
+				v->oldest_us = k.when_us;
+			break;
+		}
+	}
+	return 0;
+}
+
 static int
 verify_trees(struct verify *v)
 {
 	int ret;
 
-	v->checked = store_nodes_new(1u << 20);
-	if (v->checked == NULL)
+	if (find_oldest(v) != 0)
+		return -1;
+	v->nodes = store_nodes_new(1u << 20);
+	if (v->nodes == NULL)
 		return err_set(v->err, ERR_NOMEM, "no memory to check trees");
 	ret = store_points(v->s, NULL, INT64_MAX, verify_point, v, v->err);
-	store_nodes_free(v->checked);
+	store_nodes_free(v->nodes);
 	return ret;
+}
+
+/* The catalog itself: what is not what was written is made anew, and said. */
+static int
+verify_catalog(struct verify *v)
+{
+	char line[ERR_TEXT_MAX + 60];
+	struct err why = ERR_INIT;
+
+	if (catalog_check(v->s->catalog, &why) == 0)
+		return 0;
+	if (why.code != ERR_CORRUPT) {
+		*v->err = why;
+		return -1;
+	}
+	(void)snprintf(line, sizeof(line), "%s: it was made anew", why.text);
+	return tell(v, line);
+}
+
+static int
+verify_all(struct verify *v)
+{
+	const struct store_verify_options *o = v->o;
+	double share = o->sample > 0 && o->sample < 1 ? o->sample : 1.0;
+	struct store_stats stats = { 0 };
+	int ret;
+
+	/*
+	 * What is being filled is sealed first, so that it is checked as well.  Points
+	 * of before lie in packs that are listed then.
+	 */
+	v->began_us = store_now(v->s);
+	if (store_packs_seal(v->s->packs, v->err) != 0 ||
+	    catalog_stats(v->s->catalog, &stats, v->err) != 0)
+		return -1;
+	v->report->bytes_total = (uint64_t)((double)stats.stored_bytes * share);
+	if (o->bytes_max > 0 && v->report->bytes_total > o->bytes_max)
+		v->report->bytes_total = o->bytes_max;
+	ret = verify_catalog(v);
+	if (ret == 0)
+		ret = verify_packs(v, share);
+	if (ret == 0 && (o->trees || v->report->bad_groups > 0))
+		ret = verify_trees(v);
+	if (ret == 0 && o->trees && share == 1.0 && o->since_us == 0 &&
+	    v->problems == 0 && !v->stopped && !window_ends(v))
+		ret = store_release_unnamed(v->s, v->err);
+	return ret;
+}
+
+int
+store_verify_with(struct store *s, const struct store_verify_options *o,
+    int (*hear)(void *arg, const struct store_verify_report *r, const char *problem),
+    void *arg, struct store_verify_report *out, struct err *err)
+{
+	struct verify v = {
+		.s = s, .o = o, .report = out, .tell = hear, .arg = arg, .err = err
+	};
+	int ret;
+
+	memset(out, 0, sizeof(*out));
+	(void)clock_gettime(CLOCK_MONOTONIC, &v.began);
+	if ((v.checked = calloc(1, sizeof(*v.checked))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to verify");
+	v.checked->type = JOURNAL_CHECKED;
+	ret = verify_all(&v);
+	free(v.checked);
+	free(v.bad);
+	if (err->code != ERR_NONE)
+		return -1;
+	if (v.stopped)
+		return err_set(err, ERR_CANCELED, "verify was stopped");
+	return ret != 0 ? -1 : 0;
 }
 
 int
@@ -229,25 +590,14 @@ store_verify(struct store *s, double sample, int trees,
     int (*hear)(void *arg, const struct store_verify_report *r, const char *problem),
     void *arg, struct store_verify_report *out, struct err *err)
 {
-	struct verify v = { .s = s, .report = out, .tell = hear, .arg = arg, .err = err };
-	double share = sample > 0 && sample < 1 ? sample : 1.0;
-	struct store_stats stats = { 0 };
-	int ret;
+	const struct store_verify_options o = { .sample = sample, .trees = trees };
 
-	memset(out, 0, sizeof(*out));
-	/* What is being filled is sealed first, so that it is checked as well. */
-	if (store_packs_seal(s->packs, err) != 0 ||
-	    catalog_stats(s->catalog, &stats, err) != 0)
-		return -1;
-	out->bytes_total = (uint64_t)((double)stats.stored_bytes * share);
-	ret = verify_packs(&v, share);
-	if (ret == 0 && trees)
-		ret = verify_trees(&v);
-	if (ret == 0 && trees && share == 1.0 && v.problems == 0 && !v.stopped)
-		ret = store_release_unnamed(s, err);
-	if (err->code != ERR_NONE)
-		return -1;
-	if (v.stopped)
-		return err_set(err, ERR_CANCELED, "verify was stopped");
-	return ret != 0 ? -1 : 0;
+	return store_verify_with(s, &o, hear, arg, out, err);
+}
+
+int
+store_point_hurt(struct store *s, const char *host, uint64_t sequence,
+    char why[STORE_TEXT_MAX], struct err *err)
+{
+	return catalog_hurt(s->catalog, host, sequence, why, err);
 }

@@ -1,0 +1,44 @@
+/*
+ * store_verify.h - reading what lies in the store, before somebody needs it.
+ *
+ * Packs have a time at which they were last checked.  A pack that was checked is one
+ * all of whose groups were read: those that were bad are quarantined, so whatever
+ * the index still gives of it was seen to be good.
+ *
+ * A point is verified (record 25, `holds` a place in retention) when its trees are
+ * whole and every pack of the store was checked since the point was made.  A point
+ * that lacks something is hurt (record 29), until it is verified.
+ */
+#ifndef STORAGE_STORE_VERIFY_H
+#define STORAGE_STORE_VERIFY_H
+
+#include <stdint.h>
+
+#include "storage/store.h"
+
+struct store_verify_options {
+	double sample;	  /* A share of the packs below, spread evenly; 0: all. */
+	int64_t since_us; /* Only packs not checked since then; 0: all. */
+	int trees;	  /* Also walk every point's trees. */
+	/* Where a window ends: after so many packs, so many bytes; 0: no limit. */
+	uint32_t packs_max;
+	uint64_t bytes_max;
+	uint64_t rate; /* Bytes a second, on average over some packs; 0: no limit. */
+};
+
+/*
+ * As store_verify(), which is this with two of the options.  Packs that were checked
+ * longest ago come first.  Trees are also walked if a group was found bad, to name
+ * the points that need it.
+ *
+ * A rolling check is { .since_us = store_now(s), .packs_max = k } now and then.
+ */
+int store_verify_with(struct store *s, const struct store_verify_options *o,
+    int (*tell)(void *arg, const struct store_verify_report *r, const char *problem),
+    void *arg, struct store_verify_report *out, struct err *err);
+
+/* A point of which something is known to be lost: 1 and why (STORE_TEXT_MAX), or 0. */
+int store_point_hurt(struct store *s, const char *host, uint64_t sequence,
+    char why[STORE_TEXT_MAX], struct err *err);
+
+#endif /* STORAGE_STORE_VERIFY_H */
