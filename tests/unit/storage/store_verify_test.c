@@ -1,0 +1,243 @@
+/* What verify learns is kept: times, points found whole or hurt, groups good again. */
+#include "storage/index.h"
+#include "storage/store_retention.h"
+#include "storage/store_verify.h"
+#include "tests/unit/storage/store_lease_rig.h"
+
+struct problems {
+	unsigned n;
+	char text[8][600];
+};
+
+static int
+hear(void *arg, const struct store_verify_report *r, const char *problem)
+{
+	struct problems *p = arg;
+
+	(void)r;
+	if (problem != NULL && p->n < 8)
+		(void)snprintf(p->text[p->n++], sizeof(p->text[0]), "%s", problem);
+	return 0;
+}
+
+/* The volume becomes a point of alpha's; the lease ends. */
+static void
+back_up(struct here *h)
+{
+	enum store_commit_result result;
+
+	rig_ok(rig_volume_put(&h->a, &h->v, &h->p->volumes[0].root_id, &h->err), &h->err);
+	rig_ok(commit(h, &result), &h->err);
+	assert_int_equal(result, STORE_COMMITTED);
+	rig_agent_end(&h->a);
+	store_lease_close(h->lease);
+	h->lease = NULL;
+	rig_ok(store_packs_seal(h->s->packs, &h->err), &h->err);
+}
+
+/* What teardown() ends. */
+static void
+begin_last(struct here *h)
+{
+	rig_ok(
+	    store_lease_open(h->s, "alpha", STORE_BACKUP, &h->lease, &h->err), &h->err);
+	assert_int_equal(rig_agent_start(&h->a, h->s, h->lease), 0);
+}
+
+static void
+place_of(struct here *h, uint32_t block, struct store_place *place)
+{
+	uint8_t content[RIG_BLOCK], found;
+	struct store_lease *l;
+	struct chunk_id id;
+
+	rig_content(h->blocks[block], content);
+	chunk_id_of(store_keys(h->s), CHUNK_DATA, content, RIG_BLOCK, &id);
+	rig_ok(store_lease_open(h->s, "", STORE_READ, &l, &h->err), &h->err);
+	rig_ok(store_locate(l, CHUNK_DATA, &id, 1, place, &found, &h->err), &h->err);
+	assert_int_equal(found, 1);
+	store_lease_close(l);
+}
+
+static void
+flip(struct here *h, const struct store_place *place)
+{
+	struct fs_file *f;
+	char name[64];
+	uint8_t byte;
+
+	(void)snprintf(name, sizeof(name), "packs/%08x.pack", place->pack);
+	rig_ok(fs_open(h->s->fs, name, FS_READ | FS_WRITE, &f, &h->err), &h->err);
+	rig_ok(fs_read_all(f, &byte, 1, place->offset + 5000, &h->err), &h->err);
+	byte ^= 8;
+	rig_ok(fs_pwrite(f, &byte, 1, place->offset + 5000, &h->err), &h->err);
+	fs_close(f);
+}
+
+static int64_t
+verified_us(struct here *h, uint64_t sequence)
+{
+	struct store_kept k;
+
+	rig_ok(store_kept_one(h->s, "alpha", sequence, &k, &h->err), &h->err);
+	return k.verified_us;
+}
+
+static void
+reopen(struct here *h)
+{
+	store_close(h->s);
+	rig_ok(store_open(h->dir, &h->s, &h->err), &h->err);
+}
+
+static void
+test_flip_verify_backup_verify_restore(void **state)
+{
+	struct here *h = *state;
+	struct store_verify_report r;
+	struct problems problems = { 0 };
+	char where[64], why[STORE_TEXT_MAX];
+	struct store_place place;
+	struct store_point *again = calloc(1, sizeof(*again));
+
+	assert_non_null(again);
+	back_up(h);
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &r, &h->err), &h->err);
+	assert_int_equal(problems.n, 0);
+	assert_int_equal(r.points_verified, 1);
+	assert_true(verified_us(h, 1) > 0);
+	place_of(h, 0, &place);
+	flip(h, &place);
+	/* Trees are not asked for: the points are named nevertheless. */
+	rig_ok(store_verify(h->s, 0, 0, hear, &problems, &r, &h->err), &h->err);
+	assert_int_equal(r.bad_groups, 1);
+	assert_int_equal(problems.n, 2);
+	(void)snprintf(where, sizeof(where), "pack %08x at %u", place.pack, place.offset);
+	assert_non_null(strstr(problems.text[0], where));
+	assert_non_null(strstr(problems.text[1], "alpha point 1 volume C"));
+	assert_non_null(strstr(problems.text[1], where));
+	for (int round = 0; round < 2; round++) {
+		assert_int_equal(store_point_hurt(h->s, "alpha", 1, why, &h->err), 1);
+		assert_non_null(strstr(why, "missing"));
+		assert_int_equal(verified_us(h, 1), 0);
+		reopen(h);
+	}
+	rig_ok(rig_backup(h->s, "alpha", &h->v, again, &h->err), &h->err);
+	for (int round = 0; round < 2; round++) {
+		problems.n = 0;
+		rig_ok(store_verify(h->s, 0, 1, hear, &problems, &r, &h->err), &h->err);
+		if (problems.n > 0)
+			fail_msg("%s", problems.text[0]);
+		assert_int_equal(r.healed_groups, 1);
+		assert_int_equal(r.points_verified, 2);
+		assert_int_equal(store_point_hurt(h->s, "alpha", 1, why, &h->err), 0);
+		assert_true(verified_us(h, 1) > 0);
+		rig_ok(rig_verify(h->s, h->p, 0, &h->v, &h->err), &h->err);
+		rig_ok(rig_verify(h->s, again, 0, &h->v, &h->err), &h->err);
+		reopen(h);
+	}
+	free(again);
+	begin_last(h);
+}
+
+static void
+test_a_group_that_is_good_again_is_released(void **state)
+{
+	struct here *h = *state;
+	struct store_verify_report r;
+	struct problems problems = { 0 };
+	struct store_place place, now;
+	struct store_stats stats;
+
+	back_up(h);
+	place_of(h, 0, &place);
+	flip(h, &place);
+	rig_ok(store_verify(h->s, 0, 0, hear, &problems, &r, &h->err), &h->err);
+	assert_int_equal(r.bad_groups, 1);
+	flip(h, &place); /* A cable was changed, a disk came back. */
+	problems.n = 0;
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &r, &h->err), &h->err);
+	assert_int_equal(problems.n, 0);
+	assert_int_equal(r.released_groups, 1);
+	for (int round = 0; round < 2; round++) {
+		rig_ok(store_stats(h->s, &stats, &h->err), &h->err);
+		assert_int_equal(stats.quarantined, 0);
+		place_of(h, 0, &now);
+		assert_int_equal(now.offset, place.offset);
+		reopen(h);
+	}
+	begin_last(h);
+}
+
+static void
+test_a_window_takes_what_was_checked_longest_ago(void **state)
+{
+	struct here *h = *state;
+	struct store_verify_options o = { .packs_max = 1 };
+	struct store_verify_report r;
+	struct store_point *p = calloc(1, sizeof(*p));
+	uint64_t all;
+	int64_t began;
+
+	assert_non_null(p);
+	back_up(h);
+	/* Four packs: two of each kind. */
+	h->blocks[3] = 4711;
+	rig_ok(rig_backup(h->s, "beta", &h->v, p, &h->err), &h->err);
+	rig_ok(store_packs_seal(h->s->packs, &h->err), &h->err);
+	began = store_now(h->s);
+	all = 0;
+	for (int i = 0; i < 4; i++) {
+		o.since_us = began;
+		rig_ok(store_verify_with(h->s, &o, NULL, NULL, &r, &h->err), &h->err);
+		assert_int_equal(r.packs, 1);
+		all += r.bytes;
+	}
+	/* Each was read once, also as the journal tells it. */
+	reopen(h);
+	rig_ok(store_verify_with(h->s, &o, NULL, NULL, &r, &h->err), &h->err);
+	assert_int_equal(r.packs, 0);
+	rig_ok(store_verify(h->s, 0, 0, NULL, NULL, &r, &h->err), &h->err);
+	assert_int_equal(r.packs, 4);
+	assert_int_equal(r.bytes, all);
+	/* By bytes, and at a rate: so much takes so long. */
+	o = (struct store_verify_options){ .bytes_max = 1, .rate = 4 * all };
+	rig_ok(store_verify_with(h->s, &o, NULL, NULL, &r, &h->err), &h->err);
+	assert_int_equal(r.packs, 1);
+	free(p);
+	begin_last(h);
+}
+
+static void
+test_a_point_is_not_verified_by_half_a_look(void **state)
+{
+	struct here *h = *state;
+	struct store_verify_options o = { .packs_max = 1, .trees = 1 };
+	struct store_verify_report r;
+
+	back_up(h);
+	rig_ok(store_verify_with(h->s, &o, NULL, NULL, &r, &h->err), &h->err);
+	assert_int_equal(r.packs, 1);
+	assert_int_equal(r.points_checked, 1);
+	assert_int_equal(r.points_verified, 0);
+	assert_int_equal(verified_us(h, 1), 0);
+	/* The other half: then all that it rests on was read. */
+	rig_ok(store_verify_with(h->s, &o, NULL, NULL, &r, &h->err), &h->err);
+	assert_int_equal(r.points_verified, 1);
+	assert_true(verified_us(h, 1) > 0);
+	begin_last(h);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_flip_verify_backup_verify_restore),
+		T(test_a_group_that_is_good_again_is_released),
+		T(test_a_window_takes_what_was_checked_longest_ago),
+		T(test_a_point_is_not_verified_by_half_a_look),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
