@@ -8,7 +8,19 @@
 
 #include "proto/base/err.h"
 
-enum type { TEXT, ADDRESS, NUMBER, SIZE, SHARE, DURATION, YESNO, LEVEL, FORMAT };
+enum type {
+	TEXT,
+	ADDRESS,
+	HOUR,
+	HOURS,
+	NUMBER,
+	SIZE,
+	SHARE,
+	DURATION,
+	YESNO,
+	LEVEL,
+	FORMAT
+};
 
 struct key {
 	const char *name;
@@ -60,7 +72,8 @@ static const struct key keys[] = {
 	{ "certificate-lifetime", DURATION, AT(certificate_s), 0, 60, 315360000, 1, "90d",
 	    "of hosts; they renew by themselves past half of it" },
 	{ "read-only", YESNO, AT(read_only), 0, 0, 1, 0, "no",
-	    "write nothing to the store, which may be on a read-only mount: for restores" },
+	    "write nothing to the store, which may be on a read-only mount: for "
+	    "restores" },
 	{ "reserve", SIZE, AT(reserve), 0, 0, 1ull << 40, 0, "256M",
 	    "room kept so that a full disk can be pruned; 2 % of a smaller disk; 0: "
 	    "none" },
@@ -69,6 +82,20 @@ static const struct key keys[] = {
 	{ "clock-jump", DURATION, AT(clock_jump_s), 0, 0, 315360000, 0, "7d",
 	    "a clock further ahead of the store's last record must be accepted; 0: it is "
 	    "believed" },
+	{ "prune-at", HOUR, AT(prune_at), ROOM(prune_at), 0, 0, 0, "03:30",
+	    "when to prune by the policies, every day, by the server's clock; off" },
+	{ "gc-every", DURATION, AT(gc_every_s), 0, 0, 31536000, 0, "1d",
+	    "how often to collect what no point needs; 0: only when asked to" },
+	{ "verify-cycle", DURATION, AT(verify_cycle_s), 0, 0, 315360000, 0, "30d",
+	    "every byte stored is read and checked once in it; 0: only when asked to" },
+	{ "maintenance-window", HOURS, AT(maintenance_window), ROOM(maintenance_window),
+	    0, 0, 0, "00:00-24:00", "collecting and checking begin only then" },
+	{ "maintenance-rate", SIZE, AT(maintenance_rate), 0, 1 << 16, 1ull << 36, 0,
+	    "32M", "bytes a second that they read and write" },
+	{ "unfinished-keep", DURATION, AT(unfinished_keep_s), 0, 3600, 315360000, 0,
+	    "14d",
+	    "what an unfinished backup stored, or an open restore reads, is kept so "
+	    "long" },
 	{ "log-level", LEVEL, AT(log_level), 0, 0, 0, 1, "info",
 	    "error, warning, info or debug" },
 	{ "log-format", FORMAT, AT(log_format), 0, 0, 0, 1, "text", "text or json" },
@@ -144,6 +171,35 @@ is_address(const char *v)
 	return 1;
 }
 
+int
+config_time_of_day(const char *text)
+{
+	int hour = 0, minute = 0, end = 0;
+
+	if (strcmp(text, "off") == 0)
+		return -1;
+	if (strspn(text, "0123456789:") != strlen(text) ||
+	    sscanf(text, "%2d:%2d%n", &hour, &minute, &end) != 2 || text[end] != '\0' ||
+	    minute > 59 || hour * 60 + minute > 24 * 60)
+		return -2;
+	return hour * 60 + minute;
+}
+
+int
+config_window(const char *text, int *from, int *to)
+{
+	const char *dash = strchr(text, '-');
+	char first[8];
+
+	if (dash == NULL || dash - text >= (int)sizeof(first))
+		return -1;
+	memcpy(first, text, (size_t)(dash - text));
+	first[dash - text] = '\0';
+	*from = config_time_of_day(first);
+	*to = config_time_of_day(dash + 1);
+	return *from >= 0 && *to >= 0 ? 0 : -1;
+}
+
 static int
 assign_number(const struct key *k, const char *v, struct config *out, struct err *err)
 {
@@ -194,6 +250,20 @@ assign_share(const struct key *k, const char *v, struct config *out, struct err 
 }
 
 static int
+assign_hours(const struct key *k, const char *v, char *field, struct err *err)
+{
+	int from, to;
+
+	if (strlen(v) >= k->cap || (k->type == HOUR ? config_time_of_day(v) == -2
+						    : config_window(v, &from, &to) != 0))
+		return err_set(err, ERR_CORRUPT, "%s: '%.40s' is not %s", k->name, v,
+		    k->type == HOUR ? "a time (03:30) or off"
+				    : "two times (22:00-06:00)");
+	memcpy(field, v, strlen(v) + 1);
+	return 0;
+}
+
+static int
 assign(const struct key *k, const char *v, struct config *out, struct err *err)
 {
 	static const char *const yesno[] = { "no", "yes" };
@@ -201,6 +271,9 @@ assign(const struct key *k, const char *v, struct config *out, struct err *err)
 	int i = 0;
 
 	switch (k->type) {
+	case HOUR:
+	case HOURS:
+		return assign_hours(k, v, field, err);
 	case ADDRESS:
 		if (v[0] != '\0' && !is_address(v))
 			return err_set(
@@ -348,6 +421,8 @@ show(const struct key *k, const struct config *c, char *out, size_t cap)
 	switch (k->type) {
 	case TEXT:
 	case ADDRESS:
+	case HOUR:
+	case HOURS:
 		(void)snprintf(out, cap, "%s", field);
 		break;
 	case NUMBER:

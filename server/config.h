@@ -45,6 +45,11 @@ struct config {
 
 	uint64_t reserve;	       /* Bytes kept for a full disk. */
 	struct config_share low_water; /* No new backup begins below. */
+	char prune_at[8];		/* "03:30", "off". */
+	char maintenance_window[16];	/* "22:00-06:00" */
+	uint64_t gc_every_s, verify_cycle_s; /* 0: off. */
+	uint64_t unfinished_keep_s;
+	uint64_t maintenance_rate; /* Bytes a second. */
 	uint64_t clock_jump_s;	       /* What a clock may be ahead after a rest. */
 
 	enum log_level log_level;
@@ -59,6 +64,12 @@ void config_defaults(struct config *out);
  */
 int config_parse(
     const char *file, const char *text, size_t len, struct config *out, struct err *err);
+
+/* Minutes since midnight of "03:30"; -1 for "off", -2 for what is neither. */
+int config_time_of_day(const char *text);
+
+/* "22:00-06:00": 0, or -1. */
+int config_window(const char *text, int *from, int *to);
 
 /* The first key that differs and needs a restart to apply, or NULL. */
 const char *config_needs_restart(const struct config *now, const struct config *then);

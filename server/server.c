@@ -132,6 +132,7 @@ start_listening(struct server *s, struct err *err)
 		.cpu = s->cpu,
 		.disk = s->disk,
 		.slow = s->slow,
+		.upkeep = s->upkeep,
 		.advertise = s->advertise,
 		.people = &s->people,
 		.ingest = &s->ingest,

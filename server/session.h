@@ -31,6 +31,7 @@ struct registry;
 struct scratch_pool;
 struct session;
 struct store;
+struct upkeep;
 struct workers;
 
 /* What all sessions of a server share; outlives them all. */
@@ -47,6 +48,7 @@ struct session_world {
 	/* Held from reading a peer\'s record to writing it again: a Renew must not undo
 	   a Revoke. */
 	pthread_mutex_t *people;
+	struct upkeep *upkeep;
 	atomic_size_t *ingest; /* Bytes of Put under way in all sessions. */
 	size_t ingest_max;     /* Above it each session has one Put at a time. */
 };

@@ -182,6 +182,8 @@ void session_verify_run(struct session_job *j);
 void session_audit_run(struct session_job *j);
 void session_clock_run(struct session_job *j);
 void session_usage_run(struct session_job *j);
+void session_collect_run(struct session_job *j);
+void session_jobs_run(struct session_job *j);
 void session_escrow_run(struct session_job *j);
 void session_alarm_run(struct session_job *j);
 

@@ -55,6 +55,10 @@ static const struct kind kinds[] = {
 	{ MSG_ACCEPT_CLOCK, "AcceptClock", &wire__accept_clock__descriptor },
 	{ MSG_GET_USAGE, "GetUsage", &wire__get_usage__descriptor },
 	{ MSG_USAGE, "Usage", &wire__usage__descriptor },
+	{ MSG_COLLECT, "Collect", &wire__collect__descriptor },
+	{ MSG_COLLECT_REPORT, "CollectReport", &wire__collect_report__descriptor },
+	{ MSG_LIST_JOBS, "ListJobs", &wire__list_jobs__descriptor },
+	{ MSG_JOBS, "Jobs", &wire__jobs__descriptor },
 	{ MSG_NOTE_ESCROW, "NoteEscrow", &wire__note_escrow__descriptor },
 	{ MSG_CLEAR_ALARM, "ClearAlarm", &wire__clear_alarm__descriptor },
 };

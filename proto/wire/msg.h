@@ -77,6 +77,10 @@ enum msg_kind {
 	MSG_ACCEPT_CLOCK = 103, /* answered by Done */
 	MSG_GET_USAGE = 105,
 	MSG_USAGE = 106,
+	MSG_COLLECT = 107,
+	MSG_COLLECT_REPORT = 108,
+	MSG_LIST_JOBS = 109,
+	MSG_JOBS = 110,
 
 	MSG_NOTE_ESCROW = 131, /* answered by Done */
 	MSG_CLEAR_ALARM = 133, /* answered by Done */

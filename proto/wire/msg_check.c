@@ -21,6 +21,7 @@
 #define REASONS_MAX (EXTENT_REASON_MAX + 1)
 #define PROBLEMS_MAX 1024
 #define ALARMS_MAX 16
+#define JOBS_MAX 16
 
 enum what {
 	BYTES,	 /* Length min..max. */
@@ -101,6 +102,8 @@ static const struct rule rules[] = {
 	{ &wire__stats__descriptor, "alarms", COUNT, 0, ALARMS_MAX },
 	{ &wire__stats__descriptor, "domain_id", MAYBE, 0, HASH_LEN },
 	{ &wire__audit__descriptor, "head", MAYBE, 0, HASH_LEN },
+	{ &wire__collect_report__descriptor, "state", NUMBER, 0, 5 },
+	{ &wire__jobs__descriptor, "jobs", COUNT, 0, JOBS_MAX },
 	{ &wire__verify__descriptor, "sample", SHARE, 0, 1 },
 	{ &wire__verify_report__descriptor, "problems", COUNT, 0, PROBLEMS_MAX },
 	{ &wire__note_escrow__descriptor, "check", BYTES, HASH_LEN, HASH_LEN },

@@ -189,6 +189,8 @@ int cli_keys_import(const char *dir, const char *from, const char *passphrase_fi
     struct err *err);
 int cli_store_info(struct cli *c, int argc, char **argv);
 int cli_audit(struct cli *c, int argc, char **argv);
+int cli_gc(struct cli *c, int argc, char **argv);
+int cli_jobs(struct cli *c, int argc, char **argv);
 int cli_clock(struct cli *c, int argc, char **argv);
 
 /* What one host or point uses alone; HOST or HOST/NUMBER, or "" for every host. */

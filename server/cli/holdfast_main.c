@@ -86,6 +86,14 @@ static const struct cli_command commands[] = {
 	    "what\neach host, that host, or that point uses alone, and would free if it "
 	    "were deleted.\n",
 	    cli_stats },
+	{ "gc", "[--dry-run] [--max-rate 20M] [--json]",
+	    "give back the space of what no point needs",
+	    "Runs beside backups and restores; Ctrl-C ends it, what was done stays.  What "
+	    "they\nhold is left for the next time.  --max-rate: bytes a second, instead of "
+	    "the\nserver's maintenance-rate.\n",
+	    cli_gc },
+	{ "jobs", "[--json]", "what the server does by itself: when, and how it went", "",
+	    cli_jobs },
 	{ "store-info", "DIR [--points] [--verify] [--json]",
 	    "what lies in a store's directory, without a server",
 	    "Writes nothing: DIR may be on a read-only mount.  No holdfastd may have it "

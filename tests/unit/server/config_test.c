@@ -23,6 +23,7 @@ parse(const char *text, struct err *err)
 static void
 every_key_can_be_set(void **state)
 {
+	int from, to;
 	struct err err = ERR_INIT;
 
 	(void)state;
@@ -38,6 +39,9 @@ every_key_can_be_set(void **state)
 		  "silence-timeout = 90s\nhandshake-timeout = 5\ndrain-timeout = 2m\n"
 		  "socket-buffer = 64K\n"
 		  "agents-may-restore = no\ncertificate-lifetime = 30d\n"
+		  "prune-at = 4:05\ngc-every = 2h\nverify-cycle = 10d\n"
+		  "maintenance-window = 22:00-06:30\nmaintenance-rate = 5M\n"
+		  "unfinished-keep = 3d\n"
 		  "read-only = yes\nreserve = 1G\nlow-water = 5%\nclock-jump = 3d\n"
 		  "log-level = debug\nlog-format = json",
 		&err),
@@ -58,6 +62,14 @@ every_key_can_be_set(void **state)
 	assert_int_equal(config.socket_buffer, 64 << 10);
 	assert_int_equal(config.agents_may_restore, 0);
 	assert_int_equal(config.certificate_s, 30 * 86400);
+	assert_int_equal(config_time_of_day(config.prune_at), 245);
+	assert_int_equal(config.gc_every_s, 7200);
+	assert_int_equal(config.verify_cycle_s, 864000);
+	assert_int_equal(config.maintenance_rate, 5 << 20);
+	assert_int_equal(config.unfinished_keep_s, 3 * 86400);
+	assert_int_equal(config_window(config.maintenance_window, &from, &to), 0);
+	assert_int_equal(from, 22 * 60);
+	assert_int_equal(to, 6 * 60 + 30);
 	assert_int_equal(config.read_only, 1);
 	assert_int_equal(config.reserve, 1 << 30);
 	assert_int_equal(config.low_water.percent, 5);
@@ -106,6 +118,12 @@ what_is_wrong_is_named_with_its_line(void **state)
 		{ "window = 9999999999999999999\n", "f.conf:1: ", "size" },
 		{ "window = 1K\n", "f.conf:1: ", "within" },
 		{ "\n\nsilence-timeout = 5mm\n", "f.conf:3: ", "duration" },
+		{ "prune-at = 25:00\n", "f.conf:1: ", "03:30" },
+		{ "prune-at = 3:60\n", "f.conf:1: ", "03:30" },
+		{ "prune-at = -1:00\n", "f.conf:1: ", "03:30" },
+		{ "prune-at = noon\n", "f.conf:1: ", "03:30" },
+		{ "maintenance-window = 22:00\n", "f.conf:1: ", "22:00-06:00" },
+		{ "maintenance-window = 22:00-off\n", "f.conf:1: ", "22:00-06:00" },
 		{ "low-water = 51%\n", "f.conf:1: ", "share" },
 		{ "low-water = 5%%\n", "f.conf:1: ", "share" },
 		{ "low-water = much\n", "f.conf:1: ", "size" },

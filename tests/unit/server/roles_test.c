@@ -41,6 +41,8 @@ static const struct {
 	{ MSG_LIST_AUDIT, "----y---" },
 	{ MSG_GET_USAGE, "--yyy---" },
 	{ MSG_ACCEPT_CLOCK, "----y---" },
+	{ MSG_COLLECT, "----y---" },
+	{ MSG_LIST_JOBS, "--yyy---" },
 	{ MSG_NOTE_ESCROW, "----y---" },
 	{ MSG_CLEAR_ALARM, "----y---" },
 };

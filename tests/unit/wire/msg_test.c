@@ -19,6 +19,7 @@ static const uint16_t kinds[] = { MSG_HELLO, MSG_WELCOME, MSG_FAILED, MSG_DONE,
 	MSG_NEW_TOKEN, MSG_TOKEN_TEXT, MSG_NEW_OPERATOR, MSG_LIST_HOSTS, MSG_HOSTS,
 	MSG_REVOKE, MSG_GET_STATS, MSG_STATS, MSG_VERIFY, MSG_VERIFY_REPORT,
 	MSG_LIST_AUDIT, MSG_AUDIT, MSG_ACCEPT_CLOCK, MSG_GET_USAGE, MSG_USAGE,
+	MSG_COLLECT, MSG_COLLECT_REPORT, MSG_LIST_JOBS, MSG_JOBS,
 	MSG_NOTE_ESCROW, MSG_CLEAR_ALARM };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -158,6 +159,9 @@ every_field_of_every_message_goes_round(void **state)
 				&wire__list_audit__descriptor, &wire__audit__descriptor,
 				&wire__accept_clock__descriptor,
 				&wire__get_usage__descriptor, &wire__usage__descriptor,
+				&wire__collect__descriptor,
+				&wire__collect_report__descriptor,
+				&wire__list_jobs__descriptor, &wire__jobs__descriptor,
 				&wire__note_escrow__descriptor,
 				&wire__clear_alarm__descriptor,
 				&wire__stats__descriptor, &wire__verify__descriptor,
@@ -261,6 +265,8 @@ static const struct {
 	    "VerifyReport: problems has a wrong count" },
 	{ MSG_AUDIT, 3, BLOCK, 32, 1, NULL },
 	{ MSG_AUDIT, 3, BLOCK, 31, 1, "Audit: head has a wrong length" },
+	{ MSG_COLLECT_REPORT, 1, VARINT, 6, 0, "CollectReport: state is out of range" },
+	{ MSG_JOBS, 1, TIMES, 17, 0, "Jobs: jobs has a wrong count" },
 	{ MSG_STATS, 12, TIMES, 17, 0, "Stats: alarms has a wrong count" },
 	{ MSG_HOSTS, 2, TIMES, 17, 0, "Hosts: alarms has a wrong count" },
 	{ MSG_PUT, 1, VARINT, 1, 0, "Put carries no message" },
