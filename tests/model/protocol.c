@@ -70,7 +70,8 @@ mark(struct state *s, uint8_t chunks, int last, enum rule broken)
 	}
 }
 
-/* A new copy: in the pack being filled, else in a new one.  0 if there is no room. */
+/* A new copy: in the pack being filled, else in a new one.  Its place + 1, 0 for no room.
+ */
 static int
 put(struct state *s, unsigned c)
 {
@@ -78,7 +79,7 @@ put(struct state *s, unsigned c)
 		if (s->pack[p].state == PACK_OPEN && !(s->pack[p].chunks & 1u << c)) {
 			s->pack[p].chunks |= (uint8_t)(1u << c);
 			s->lost &= (uint8_t) ~(1u << c);
-			return 1;
+			return (int)p + 1;
 		}
 	for (unsigned p = 0; p < PACKS; p++)
 		if (s->pack[p].state == PACK_NONE) {
@@ -86,7 +87,7 @@ put(struct state *s, unsigned c)
 			s->pack[p].state = PACK_OPEN;
 			s->pack[p].chunks = (uint8_t)(1u << c);
 			s->lost &= (uint8_t) ~(1u << c);
-			return 1;
+			return (int)p + 1;
 		}
 	return 0;
 }
@@ -425,9 +426,17 @@ gc_rewrite(struct out *o, unsigned p)
 	t = step(o, "rewrite pack", p, 0);
 	t->pack[p].rewritten = 1;
 	t->pack[p].copied = s->pack[p].live;
-	for (unsigned c = 0; c < CHUNKS; c++)
-		if (s->pack[p].live & 1u << c && good(s, p, c) && !put(t, c))
+	for (unsigned c = 0; c < CHUNKS; c++) {
+		int to;
+
+		if (!(s->pack[p].live & 1u << c) || !good(s, p, c))
+			continue;
+		if ((to = put(t, c)) == 0) {
 			o->n--;
+			return;
+		}
+		t->gc.copies |= (uint8_t)(1u << (to - 1));
+	}
 }
 
 /* Marks what came since the cycle began, under the gate. */
@@ -459,6 +468,15 @@ is_dead(const struct out *o, const struct state *t, unsigned p)
 	return t->pack[p].live == 0;
 }
 
+/* Who was told of what is in `p` now counts on its copies. */
+static void
+move_pins(struct state *s, unsigned p)
+{
+	for (unsigned h = 0; h < SESSIONS; h++)
+		if (s->session[h].pins & 1u << p)
+			s->session[h].pins |= s->gc.copies;
+}
+
 static void
 gc_condemn(struct out *o)
 {
@@ -484,6 +502,8 @@ gc_condemn(struct out *o)
 		if (is_dead(o, t, p)) {
 			t->pack[p].state = PACK_CONDEMNED;
 			t->pack[p].waits = waits;
+			if (t->pack[p].rewritten && keeps(o, RULE_PINS_MOVE))
+				move_pins(t, p);
 		}
 	t->gc.phase = GC_SWEEP;
 }
@@ -597,6 +617,74 @@ renumber(struct state *s)
 	s->clock = next;
 }
 
+static uint8_t
+swap(uint8_t bits, unsigned a, unsigned b)
+{
+	uint8_t differ = (uint8_t)((bits >> a ^ bits >> b) & 1);
+
+	return bits ^ (uint8_t)(differ << a | differ << b);
+}
+
+static void
+swap_sessions(struct state *s)
+{
+	uint8_t root = s->gc.roots[POINTS];
+	struct state was = *s;
+
+	s->session[0] = was.session[1];
+	s->session[1] = was.session[0];
+	s->gc.roots[POINTS] = s->gc.roots[POINTS + 1];
+	s->gc.roots[POINTS + 1] = root;
+	s->gc.todo = swap(s->gc.todo, POINTS, POINTS + 1);
+	for (unsigned p = 0; p < PACKS; p++)
+		s->pack[p].waits = swap(s->pack[p].waits, 0, 1);
+}
+
+static void
+swap_chunks(struct state *s)
+{
+	uint8_t *sets[64];
+	size_t n = 0;
+
+	for (unsigned p = 0; p < PACKS; p++) {
+		sets[n++] = &s->pack[p].chunks;
+		sets[n++] = &s->pack[p].bad;
+		sets[n++] = &s->pack[p].live;
+		sets[n++] = &s->pack[p].copied;
+	}
+	for (unsigned i = 0; i < POINTS; i++)
+		sets[n++] = &s->point[i].chunks;
+	for (unsigned h = 0; h < SESSIONS; h++) {
+		sets[n++] = &s->session[h].base;
+		sets[n++] = &s->session[h].want;
+		sets[n++] = &s->session[h].have;
+		sets[n++] = &s->session[h].mine;
+		sets[n++] = &s->session[h].need;
+	}
+	for (unsigned r = 0; r < ROOTS; r++)
+		sets[n++] = &s->gc.roots[r];
+	sets[n++] = &s->reader.chunks;
+	sets[n++] = &s->lost;
+	for (size_t i = 0; i < n; i++)
+		*sets[i] = swap(*sets[i], 0, 1);
+}
+
+/* Of states that differ by the names of sessions and chunks only, one for all. */
+static void
+rename_all(struct state *s)
+{
+	struct state other = *s;
+
+	for (int i = 1; i < 4; i++) {
+		if (i % 2 == 1)
+			swap_sessions(&other);
+		else
+			swap_chunks(&other);
+		if (memcmp(&other, s, sizeof(other)) < 0)
+			*s = other;
+	}
+}
+
 size_t
 protocol_steps(const struct state *s, enum rule broken, struct step *out)
 {
@@ -623,8 +711,10 @@ protocol_steps(const struct state *s, enum rule broken, struct step *out)
 	rot(&o);
 	collect(&o);
 	crash(&o);
-	for (size_t i = 0; i < o.n; i++)
+	for (size_t i = 0; i < o.n; i++) {
 		renumber(&out[i].to);
+		rename_all(&out[i].to);
+	}
 	return o.n;
 }
 
@@ -677,8 +767,8 @@ protocol_rule(enum rule rule)
 	static const char *const names[RULES] = { "all rules", "HAVE marks", "HAVE pins",
 		"bases are roots", "readers' points are roots", "new points are marked",
 		"a commit checks again", "open leases keep younger packs",
-		"a pack that grew since its copy stays", "files wait for older leases",
-		"rot before condemning ends the cycle",
+		"pins move with the copies", "a pack that grew since its copy stays",
+		"files wait for older leases", "rot before condemning ends the cycle",
 		"rot before removal brings copies back", "condemned copies are not found",
 		"a recorded removal outlives a crash" };
 

@@ -33,6 +33,7 @@ enum rule {
 	RULE_NEW_POINTS,       /* Points made since the cycle began are marked. */
 	RULE_CHECK_AGAIN,      /* A commit looks again if something was condemned. */
 	RULE_OPEN_LEASES,      /* Packs younger than an open lease are no candidates. */
+	RULE_PINS_MOVE,	       /* A rewritten pack's pins go to where its copies are. */
 	RULE_GROWN_SINCE_COPY, /* A rewritten pack that got new marks stays. */
 	RULE_WAIT_FOR_LEASES,  /* A condemned file stays while older leases live. */
 	RULE_ROT_BEFORE_CONDEMN,
@@ -81,6 +82,7 @@ struct state {
 	} reader;
 	struct {
 		uint8_t phase, todo, listed, rotted;
+		uint8_t copies; /* Packs that this cycle wrote to. */
 		uint8_t roots[ROOTS];
 	} gc;
 	uint8_t lost; /* Chunks whose last copy rotted: nobody's fault. */
