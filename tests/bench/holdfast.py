@@ -31,7 +31,7 @@ class Holdfast(Tool):
         subprocess.run([self.programs + "/holdfast", "init", self.repo, "--name", "server", "--operator-dir", operator],
                        check=True, stdout=subprocess.DEVNULL)
         with open(conf, "w") as f:
-            f.write(f"store = {self.repo}\nlisten = 127.0.0.1:0\nready-file = {ready}\nreserve = 0\n")
+            f.write(f"store = {self.repo}\nlisten = 127.0.0.1:0\nready-file = {ready}\nreserve = 0\ngc-every = 0\nverify-cycle = 0\nprune-at = off\n")
         with open(self.folder + "/machine-id", "w") as f:
             f.write("0123456789abcdef0123456789abcdef\n")
         self.server = Server([self.programs + "/holdfastd", "--config", conf], self.log)

@@ -5,6 +5,7 @@
 #	judge		the rows of the last main again
 #	huge		a volume of 2 TB with 5 million files and 20 million extents; 64 TB; memory is judged
 #	index		the index at size beside RocksDB and LMDB: memory, disk and waiting are judged
+#	maintenance	a backup while the server collects and verifies, and while it does not: the ratio is judged
 #	cuts		ways of cutting, grouping and compressing, on several corpora (storage/DESIGN.md)
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
@@ -55,6 +56,13 @@ huge() {
 	    PYTHONDONTWRITEBYTECODE=1 exec python3 tests/bench/huge.py "$@"
 }
 
+# maintenance: ROUNDS, SIZE (MiB a backup) and HOSTS make it longer or shorter.
+maintenance() {
+	ninja -C "$build/release" --quiet holdfastd holdfast holdfast-agent
+	WORK=$build/bench-maintenance PROGRAMS=$build/release/bin PYTHONDONTWRITEBYTECODE=1 \
+	    exec python3 tests/bench/maintenance.py
+}
+
 # index: KEYS (10^8: 10 GB of disk, some minutes) for ours, PEER_KEYS (4 million) beside the others.
 index() {
 	ninja -C "$build/release" --quiet index_bench
@@ -96,6 +104,6 @@ cuts() {
 }
 
 case ${1:-} in
-programs | main | judge | huge | index | cuts) "$@" ;;
-*) sed -n '2,9p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
+programs | main | judge | huge | index | maintenance | cuts) "$@" ;;
+*) sed -n '2,10p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac
