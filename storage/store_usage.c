@@ -8,6 +8,7 @@
 #include "proto/base/err.h"
 #include "storage/catalog.h"
 #include "storage/index.h"
+#include "storage/store_gc.h"
 #include "storage/store_state.h"
 
 /* A slot of the table: who uses the chunk in the low bits, above them its mark. */
@@ -26,7 +27,7 @@ struct ratio {
 struct counting {
 	struct store *s;
 	struct store_usage *u;
-	struct store_lease *lease;
+	struct store_point pinned; /* The point that is walked. */
 	struct err *err;
 
 	struct store_use *uses; /* By owner - 1. */
@@ -114,26 +115,23 @@ meet(void *arg, const struct chunk_id *id, const struct index_hit *h)
 
 /* -------------------------------------------------------------------- walking -- */
 
+/* Walk the trees of a point that cannot go meanwhile. */
 static int
-walk_point(void *arg, const struct store_point *p)
+walk_trees(struct counting *c, struct store_lease *lease)
 {
-	struct counting *c = arg;
-	struct store_check check = { .lease = c->lease,
+	struct store_check check = { .lease = lease,
 		.checked = c->nodes,
 		.data_ids = &c->data,
 		.meta_ids = &c->meta,
 		.found = meet,
 		.arg = c };
 	struct store_volume v;
-	int named = c->host != NULL && strcmp(p->host, c->host) == 0 &&
-		    (c->sequence == 0 || p->sequence == c->sequence);
 
-	if (c->host != NULL && named == c->but)
-		return 0;
-	for (uint32_t i = 0; i < p->volumes_count; i++) {
+	for (uint32_t i = 0; i < c->pinned.volumes_count; i++) {
 		buf_clear(&c->data);
 		buf_clear(&c->meta);
-		if (store_check_tree(&check, &p->volumes[i].root_id, &v, c->err) != 0) {
+		if (store_check_tree(&check, &c->pinned.volumes[i].root_id, &v, c->err) !=
+		    0) {
 			/* A tree that is broken is verify's to report. */
 			if (c->err->code != ERR_CORRUPT)
 				return -1;
@@ -143,10 +141,36 @@ walk_point(void *arg, const struct store_point *p)
 		if (c->pass == 0)
 			c->u->missing += (c->data.len + c->meta.len) / CHUNK_ID_LEN;
 	}
+	return 0;
+}
+
+static int
+walk_point(void *arg, const struct store_point *p)
+{
+	struct counting *c = arg;
+	struct store_lease *lease = NULL;
+	int named = c->host != NULL && strcmp(p->host, c->host) == 0 &&
+		    (c->sequence == 0 || p->sequence == c->sequence);
+	int ret;
+
+	if (c->host != NULL && named == c->but)
+		return 0;
+	ret = store_lease_open(c->s, p->host, STORE_READ, &lease, c->err);
+	if (ret == 0)
+		ret = store_lease_point(lease, p->host, p->sequence, &c->pinned, c->err);
+	if (ret == 0) {
+		ret = walk_trees(c, lease);
+	} else if (lease != NULL && c->err->code == ERR_NOTFOUND) {
+		/* It was pruned since it was listed. */
+		err_clear(c->err);
+		ret = 0;
+	}
+	store_lease_close(lease);
 	c->done++;
-	if (c->u->tell != NULL && c->u->tell(c->u->arg, c->done, c->total) != 0)
+	if (ret == 0 && c->u->tell != NULL &&
+	    c->u->tell(c->u->arg, c->done, c->total) != 0)
 		c->stopped = 1;
-	return c->stopped;
+	return ret != 0 ? -1 : c->stopped;
 }
 
 /* Walk those points of `host` (NULL: of all) that are wanted, as `owner`'s. */
@@ -296,29 +320,29 @@ int
 store_usage(struct store *s, struct store_usage *u,
     void (*each)(void *arg, const struct store_use *use), void *arg, struct err *err)
 {
-	struct counting c = { .s = s,
-		.u = u,
-		.err = err,
-		.data = BUF_INIT(1u << 20),
-		.meta = BUF_INIT(1u << 20) };
+	struct counting *c = calloc(1, sizeof(*c));
 	int ret;
 
+	if (c == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to count chunks");
+	c->s = s;
+	c->u = u;
+	c->err = err;
+	c->data.max = c->meta.max = 1u << 20;
 	u->missing = 0;
-	ret = store_lease_open(s, "", STORE_READ, &c.lease, err) != 0 || prepare(&c) != 0
-		  ? -1
-		  : 0;
-	for (; ret == 0 && c.pass < c.passes; c.pass++) {
-		memset(c.slots, 0, (c.mask + 1) * sizeof(*c.slots));
-		c.used = 0;
-		ret = u->host != NULL ? count_one(&c) : count_all(&c);
+	ret = prepare(c);
+	for (; ret == 0 && c->pass < c->passes; c->pass++) {
+		memset(c->slots, 0, (c->mask + 1) * sizeof(*c->slots));
+		c->used = 0;
+		ret = u->host != NULL ? count_one(c) : count_all(c);
 	}
-	for (uint32_t i = 0; ret == 0 && i < c.n; i++)
-		each(arg, &c.uses[i]);
-	store_lease_close(c.lease);
-	free(c.slots);
-	free(c.ratios);
-	free(c.uses);
-	buf_free(&c.data);
-	buf_free(&c.meta);
+	for (uint32_t i = 0; ret == 0 && i < c->n; i++)
+		each(arg, &c->uses[i]);
+	free(c->slots);
+	free(c->ratios);
+	free(c->uses);
+	buf_free(&c->data);
+	buf_free(&c->meta);
+	free(c);
 	return ret;
 }

@@ -7,7 +7,9 @@
 #include "storage/fs.h"
 #include "storage/fs_fault.h"
 #include "storage/journal.h"
+#include "storage/store_gc.h"
 #include "storage/store_options.h"
+#include "storage/store_retention.h"
 #include "storage/store_space.h"
 #include "tests/unit/storage/store_rig.h"
 
@@ -246,6 +248,48 @@ test_full_store_opens(void **state)
 	}
 }
 
+/*
+ * The store itself has filled the disk.  Nothing is left, not even for a record; by
+ * the reserve points are forgotten, their packs removed, and backups go on.
+ */
+static void
+test_full_disk_is_emptied_by_forgetting_and_collecting(void **state)
+{
+	struct store_gc_config config = { .wait_ms = 1000 };
+	struct world *w = new_world();
+	struct store_gc_report report;
+	struct err err = ERR_INIT;
+	uint32_t n = 0;
+
+	(void)state;
+	/* Points whose blocks nothing else has, and one that shares with the last. */
+	while (n < 30 && back_up(w, 10000 + n * 1000, 64, &err) == 0)
+		n++;
+	rig_ok(back_up(w, 500000, 64, &w->err), &w->err);
+	store_close(w->s);
+	rig_ok(open_it(w, &w->err), &w->err);
+	fill_disk(w, 0);
+	/* Not a byte, as far as a backup is concerned. */
+	assert_int_equal(available(w), 0);
+	err_clear(&err);
+	assert_int_equal(back_up(w, 900000, 64, &err), -1);
+	assert_int_equal(err.code, ERR_NOSPACE);
+
+	store_space_lend(w->s);
+	for (uint32_t i = 1; i <= n; i++)
+		rig_ok(
+		    store_forget(w->s, "alice", "alpha", i, "no room", &w->err), &w->err);
+	memset(&report, 0, sizeof(report));
+	rig_ok(store_gc(w->s, &config, NULL, NULL, &report, &w->err), &w->err);
+	assert_true(report.packs_removed + report.packs_rewritten > 0);
+	assert_true(report.bytes_freed > (uint64_t)n * 64 * RIG_BLOCK / 4);
+	/* That is more than the reserve: it is made anew, and backups go on. */
+	tick(w, 0, 0);
+	assert_int_equal(size_of(w, STORE_RESERVE_NAME), RESERVE);
+	rig_ok(back_up(w, 900000, 64, &w->err), &w->err);
+	end_world(w);
+}
+
 static void
 test_no_reserve_no_low_water(void **state)
 {
@@ -270,6 +314,7 @@ main(void)
 		cmocka_unit_test(test_full_disk_takes_records_and_no_backups),
 		cmocka_unit_test(test_what_frees_space_is_lent_the_reserve),
 		cmocka_unit_test(test_full_store_opens),
+		cmocka_unit_test(test_full_disk_is_emptied_by_forgetting_and_collecting),
 		cmocka_unit_test(test_no_reserve_no_low_water),
 	};
 
