@@ -728,6 +728,29 @@ golden_record_key(struct buf *out)
 	free(e);
 }
 
+static inline void
+golden_store_alarm(struct journal_event *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->type = JOURNAL_STORE_ALARM;
+	e->u.notice.kind = 2;
+	e->u.notice.trusted_us = 1700000000000004;
+	(void)snprintf(e->u.notice.text, sizeof(e->u.notice.text), "the disk is full");
+}
+
+/* The same of an alarm of the store's own. */
+static inline void
+golden_record_alarm(struct buf *out)
+{
+	struct journal_event *e = calloc(1, sizeof(*e));
+
+	assert(e != NULL);
+	golden_store_alarm(e);
+	buf_clear(out);
+	GOLDEN_MUST(journal_encode(e, out, &err));
+	free(e);
+}
+
 /* In the order in which they are made: packs need groups. */
 static const struct golden_item golden_items[] = {
 	{ "group-raw", golden_group_raw, 0 },
@@ -752,6 +775,7 @@ static const struct golden_item golden_items[] = {
 	{ "journal-collect", golden_journal_collect, 0 },
 	{ "escrow", golden_escrow, 1 },
 	{ "record-23", golden_record_key, 0 },
+	{ "record-28", golden_record_alarm, 0 },
 };
 
 #define GOLDEN_ITEMS (sizeof(golden_items) / sizeof(golden_items[0]))

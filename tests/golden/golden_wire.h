@@ -24,7 +24,13 @@ static const ProtobufCMessageDescriptor *const golden_messages[] = {
 	&wire__new_operator__descriptor, &wire__list_hosts__descriptor,
 	&wire__hosts__descriptor, &wire__revoke__descriptor, &wire__get_stats__descriptor,
 	&wire__stats__descriptor, &wire__verify__descriptor,
-	&wire__verify_report__descriptor
+	&wire__verify_report__descriptor,
+	/* Later ones; their fields are in fields-FEATURE. */
+	&wire__list_audit__descriptor, &wire__audit__descriptor,
+	&wire__accept_clock__descriptor, &wire__get_usage__descriptor,
+	&wire__usage__descriptor, &wire__collect__descriptor,
+	&wire__collect_report__descriptor, &wire__list_jobs__descriptor,
+	&wire__jobs__descriptor
 };
 
 #define GOLDEN_MESSAGES (sizeof(golden_messages) / sizeof(golden_messages[0]))
@@ -41,7 +47,16 @@ golden_of_name(const ProtobufCMessageDescriptor *of, const char *field, char nam
 	return h;
 }
 
-/* Is it in `fields`, the list of those that the golden messages were made with? */
+/* The kind of a message by its descriptor. */
+static inline uint16_t
+golden_kind(const ProtobufCMessageDescriptor *of)
+{
+	ProtobufCMessage m = { .descriptor = of };
+
+	return msg_kind_of(&m);
+}
+
+/* Is it in `fields*`, the lists of those that the golden messages were made with? */
 static inline int
 golden_has_field(const char *name)
 {
@@ -49,7 +64,11 @@ golden_has_field(const char *name)
 	char line[90];
 
 	if (list.len == 0) {
+		static struct buf more = BUF_INIT(GOLDEN_MAX);
+
 		golden_read("fields", &list);
+		golden_read("fields-collect", &more);
+		GOLDEN_MUST(buf_add(&list, more.p, more.len, &err));
 		GOLDEN_MUST(buf_add_u8(&list, 0, &err));
 	}
 	(void)snprintf(line, sizeof(line), "\n%s\n", name);
@@ -61,7 +80,7 @@ static inline uint32_t
 golden_number(const char *field, uint32_t h)
 {
 	static const char *const small[] = { "role", "kind", "grade", "level", "volume",
-		"reason" };
+		"reason", "state" };
 
 	for (unsigned i = 0; i < sizeof(small) / sizeof(small[0]); i++)
 		if (strcmp(field, small[i]) == 0)

@@ -86,8 +86,21 @@ main(int argc, char **argv)
 	buf_clear(&b);
 	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
 	for (size_t i = 0; i < GOLDEN_MESSAGES; i++)
-		list_fields(golden_messages[i], &b);
+		if (msg_feature_of(golden_kind(golden_messages[i])) == NULL)
+			list_fields(golden_messages[i], &b);
 	put("fields", &b);
+	for (size_t k = 0; k < MSG_FEATURES; k++) {
+		buf_clear(&b);
+		GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
+		for (size_t i = 0; i < GOLDEN_MESSAGES; i++) {
+			const char *of = msg_feature_of(golden_kind(golden_messages[i]));
+
+			if (of != NULL && strcmp(of, msg_features[k]) == 0)
+				list_fields(golden_messages[i], &b);
+		}
+		(void)snprintf(name, sizeof(name), "fields-%s", msg_features[k]);
+		put(name, &b);
+	}
 	put_raw(MSG_PUT, "group-zstd", &b, &frame);
 	put_raw(MSG_GROUP, "group-raw", &b, &frame);
 	put_raw(MSG_NODE, "inner", &b, &frame);

@@ -368,6 +368,22 @@ every_type_of_record_says_what_it_did(void **state)
 	read_journal(w, "journal-collect", GOLDEN_COLLECT, &last);
 }
 
+static void
+an_alarm_of_the_store_is_read_as_it_was(void **state)
+{
+	struct journal_event *e = calloc(2, sizeof(*e));
+	struct world *w = *state;
+
+	assert_non_null(e);
+	golden_read("record-28", &w->file);
+	golden_store_alarm(&e[1]);
+	ok(journal_decode(JOURNAL_STORE_ALARM, w->file.p, w->file.len, &e[0], &w->err));
+	assert_int_equal(e[0].u.notice.kind, e[1].u.notice.kind);
+	assert_int_equal(e[0].u.notice.trusted_us, e[1].u.notice.trusted_us);
+	assert_string_equal(e[0].u.notice.text, e[1].u.notice.text);
+	free(e);
+}
+
 /* --------------------------------------------------------------------- wire -- */
 
 /* Take the golden frame of a kind apart. */
@@ -447,6 +463,7 @@ main(void)
 		TEST(format_and_keys_are_read),
 		TEST(an_escrow_file_is_read),
 		TEST(every_type_of_record_says_what_it_did),
+		TEST(an_alarm_of_the_store_is_read_as_it_was),
 		TEST(every_message_is_read_and_written_as_it_was),
 		TEST(raw_frames_carry_what_they_did),
 	};
