@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "proto/wire/frame.h"
+#include "storage/store_retention.h"
+#include "storage/store_verify.h"
 
 /* Points in one frame: far below MSG_LEN_MAX with every volume there may be. */
 #define BATCH 16u
@@ -95,7 +97,24 @@ struct listing {
 	int64_t before_us; /* Of the last point. */
 	int full;	   /* The round is. */
 	struct session_point_room room[BATCH];
+	char damage[BATCH][STORE_TEXT_MAX];
 };
+
+/* What verify learned of a point; nothing if it was pruned meanwhile. */
+static void
+add_verdict(struct session_job *j, const struct store_point *p, Wire__Point *out,
+    char damage[STORE_TEXT_MAX])
+{
+	struct store *store = j->s->world->store;
+	struct err ignored = ERR_INIT;
+	struct store_kept kept;
+
+	if (store_kept_one(store, p->host, p->sequence, &kept, &ignored) == 0)
+		out->verified_us = kept.verified_us;
+	err_clear(&ignored);
+	if (store_point_hurt(store, p->host, p->sequence, damage, &ignored) > 0)
+		out->damage = damage;
+}
 
 static void
 flush(struct listing *l, uint16_t flags)
@@ -105,6 +124,7 @@ flush(struct listing *l, uint16_t flags)
 
 	for (uint32_t i = 0; i < l->count; i++) {
 		session_point_fill(&items[i], &l->points[i], &l->room[i]);
+		add_verdict(l->j, &l->points[i], &items[i], l->damage[i]);
 		pointers[i] = &items[i];
 	}
 	m.n_points = l->count;

@@ -4,6 +4,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "storage/store_verify.h"
+
 /* Problems collected before a frame is sent, and how often one is sent anyway. */
 #define PROBLEMS_MAX 32u
 #define EVERY_MS 500
@@ -33,6 +35,10 @@ fill(struct verify *v, Wire__VerifyReport *m, const struct store_verify_report *
 	m->bytes_total = r->bytes_total;
 	m->bad_groups = r->bad_groups;
 	m->points_checked = r->points_checked;
+	m->points_verified = r->points_verified;
+	m->packs = r->packs;
+	m->healed_groups = r->healed_groups;
+	m->released_groups = r->released_groups;
 	for (size_t i = 0; i < v->count; i++)
 		v->pointers[i] = v->text[i];
 	m->problems = v->pointers;
@@ -71,6 +77,9 @@ session_verify_run(struct session_job *j)
 	const Wire__Verify *m = (const Wire__Verify *)j->msg;
 	struct store_verify_report r = { 0 };
 	Wire__VerifyReport out = WIRE__VERIFY_REPORT__INIT;
+	const struct store_verify_options o = {
+		.sample = m->sample, .since_us = m->since_us, .trees = m->trees
+	};
 	struct verify *v;
 
 	if (!(m->sample >= 0 && m->sample <= 1)) {
@@ -86,8 +95,7 @@ session_verify_run(struct session_job *j)
 	v->told_ms = now_ms();
 	if (store_audit(j->s->world->store, j->s->name, "began to verify the store",
 		&j->err) == 0 &&
-	    store_verify(j->s->world->store, m->sample, m->trees, tell, v, &r, &j->err) ==
-		0) {
+	    store_verify_with(j->s->world->store, &o, tell, v, &r, &j->err) == 0) {
 		fill(v, &out, &r);
 		session_reply(j, &out.base, 0);
 		session_log(j->s, LOG_INFO, "verified %llu groups, %llu bad",

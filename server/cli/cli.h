@@ -101,6 +101,9 @@ int cli_json_print(json_t *j, struct err *err); /* Takes over `j`. */
 /* "90s", "15m", "1h", "30d"; -1 if it is none. */
 int cli_duration(const char *text, uint64_t *seconds);
 
+/* "7d" ago, "2026-11-01" in local time, as microseconds since 1970; -1. */
+int cli_since(const char *text, int64_t *us);
+
 /* "HOST/SEQ" or "HOST" (sequence 0). */
 int cli_point_name(
     const char *text, char host[CERT_NAME_MAX], uint64_t *sequence, struct err *err);

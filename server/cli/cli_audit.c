@@ -64,28 +64,6 @@ collect(void *arg, const ProtobufCMessage *m)
 	return 0;
 }
 
-/* "7d" ago, "2026-11-01" in local time. */
-static int
-since(const char *text, int64_t *us)
-{
-	struct tm tm = { .tm_isdst = -1 };
-	uint64_t seconds;
-	int end = 0;
-
-	if (sscanf(text, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &end) ==
-		3 &&
-	    end > 0 && text[end] == '\0') {
-		tm.tm_year -= 1900;
-		tm.tm_mon -= 1;
-		*us = (int64_t)mktime(&tm) * 1000000;
-		return 0;
-	}
-	if (cli_duration(text, &seconds) != 0)
-		return -1;
-	*us = ((int64_t)time(NULL) - (int64_t)seconds) * 1000000;
-	return 0;
-}
-
 int
 cli_audit(struct cli *c, int argc, char **argv)
 {
@@ -107,7 +85,7 @@ cli_audit(struct cli *c, int argc, char **argv)
 			json = 1;
 			break;
 		case SINCE:
-			if (since(optarg, &m.since_us) != 0)
+			if (cli_since(optarg, &m.since_us) != 0)
 				return cli_usage("audit",
 				    "--since '%s': 7d, 12h, or a date (2026-11-01)",
 				    optarg);

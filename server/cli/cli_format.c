@@ -216,3 +216,24 @@ cli_table_print(struct cli_table *t)
 	free(t->cells);
 	free(t);
 }
+
+int
+cli_since(const char *text, int64_t *us)
+{
+	struct tm tm = { .tm_isdst = -1 };
+	uint64_t seconds;
+	int end = 0;
+
+	if (sscanf(text, "%4d-%2d-%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &end) ==
+		3 &&
+	    end > 0 && text[end] == '\0') {
+		tm.tm_year -= 1900;
+		tm.tm_mon -= 1;
+		*us = (int64_t)mktime(&tm) * 1000000;
+		return 0;
+	}
+	if (cli_duration(text, &seconds) != 0)
+		return -1;
+	*us = ((int64_t)time(NULL) - (int64_t)seconds) * 1000000;
+	return 0;
+}

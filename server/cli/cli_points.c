@@ -113,11 +113,13 @@ point_json(const Wire__Point *p)
 
 	for (size_t i = 0; i < p->n_volumes; i++)
 		(void)json_array_append_new(volumes, volume_json(p->volumes[i]));
-	return json_pack("{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "host", p->host,
-	    "sequence", (json_int_t)p->sequence, "time", cli_json_time(p->time_us),
-	    "frozen_at", cli_json_time(p->frozen_at_us), "note", p->note, "volumes",
-	    volumes, "counts", counts_json(p->counts), "record", hex(&p->record),
-	    "previous", hex(&p->previous));
+	return json_pack("{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s}",
+	    "host", p->host, "sequence", (json_int_t)p->sequence, "time",
+	    cli_json_time(p->time_us), "frozen_at", cli_json_time(p->frozen_at_us),
+	    "note", p->note, "volumes", volumes, "counts", counts_json(p->counts),
+	    "record", hex(&p->record), "previous", hex(&p->previous), "verified",
+	    p->verified_us != 0 ? cli_json_time(p->verified_us) : json_null(), "damage",
+	    p->damage);
 }
 
 /* -------------------------------------------------------------------- tables -- */
@@ -171,7 +173,7 @@ add(void *arg, const Wire__Point *p)
 {
 	const Wire__Counts none = WIRE__COUNTS__INIT,
 			   *c = p->counts != NULL ? p->counts : &none;
-	char name[100], volumes[200], share[32], speed[64];
+	char name[100], volumes[200], share[32], speed[64], note[MSG_TEXT_MAX + 32];
 	struct listing *l = arg;
 
 	l->count++;
@@ -180,11 +182,14 @@ add(void *arg, const Wire__Point *p)
 		return 0;
 	}
 	names_of(p, volumes, sizeof(volumes));
+	(void)snprintf(note, sizeof(note), "%s%s%s",
+	    p->damage[0] != '\0' ? "DAMAGED " : "",
+	    p->verified_us != 0 ? "verified " : "", p->note);
 	cli_table_row(l->table,
 	    (const char *const[]){ name_of(p, name, sizeof(name)), cli_time(p->time_us),
 		volumes, cli_size(c->read_bytes), cli_size(c->sent_bytes),
 		cli_size(c->stored_bytes), known_share(c, share, sizeof(share)),
-		rate(c, speed, sizeof(speed)), p->note });
+		rate(c, speed, sizeof(speed)), note });
 	return 0;
 }
 
@@ -262,6 +267,10 @@ show(void *arg, const Wire__Point *p)
 	(void)printf("frozen at     %s (the host's)\n", cli_time(p->frozen_at_us));
 	if (p->note[0] != '\0')
 		(void)printf("note          %s\n", p->note);
+	(void)printf("verified      %s\n",
+	    p->verified_us != 0 ? cli_time(p->verified_us) : "never");
+	if (p->damage[0] != '\0')
+		(void)printf("DAMAGED       %s\n", p->damage);
 	if (c != NULL) {
 		(void)printf("read          %s in %s", cli_size(c->read_bytes),
 		    cli_span(c->duration_us));

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 struct watch {
-	uint64_t bad, problems, groups, bytes, points;
+	uint64_t bad, problems, groups, bytes, points, verified, healed, released;
 	int terminal;
 };
 
@@ -24,6 +24,9 @@ watch(void *arg, const ProtobufCMessage *m)
 	w->groups = r->groups;
 	w->bytes = r->bytes;
 	w->points = r->points_checked;
+	w->verified = r->points_verified;
+	w->healed = r->healed_groups;
+	w->released = r->released_groups;
 	if (w->terminal)
 		(void)fprintf(stderr, "\r\033[K%s of %s", cli_size(r->bytes),
 		    cli_size(r->bytes_total));
@@ -33,15 +36,16 @@ watch(void *arg, const ProtobufCMessage *m)
 int
 cli_verify(struct cli *c, int argc, char **argv)
 {
-	enum { SAMPLE = CLI_OPT_FIRST, TREES };
+	enum { SAMPLE = CLI_OPT_FIRST, TREES, ALL, SINCE };
 	static const struct option options[] = { CLI_OPT_COMMON,
 		{ "sample", required_argument, NULL, SAMPLE },
-		{ "trees", no_argument, NULL, TREES }, { NULL, 0, NULL, 0 } };
+		{ "trees", no_argument, NULL, TREES }, { "all", no_argument, NULL, ALL },
+		{ "since", required_argument, NULL, SINCE }, { NULL, 0, NULL, 0 } };
 	Wire__Verify m = WIRE__VERIFY__INIT;
 	struct watch w = { .terminal = isatty(STDERR_FILENO) };
 	struct err err = ERR_INIT;
 	char *end;
-	int opt, rc;
+	int opt, rc, all = 0;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		switch (opt) {
@@ -55,6 +59,15 @@ cli_verify(struct cli *c, int argc, char **argv)
 		case TREES:
 			m.trees = 1;
 			break;
+		case ALL:
+			all = 1;
+			break;
+		case SINCE:
+			if (cli_since(optarg, &m.since_us) != 0)
+				return cli_usage("verify",
+				    "--since '%s': 7d, 12h, or a date (2026-11-01)",
+				    optarg);
+			break;
 		default:
 			if ((rc = cli_option(c, "verify", opt)) != 0)
 				return rc - 1;
@@ -62,6 +75,8 @@ cli_verify(struct cli *c, int argc, char **argv)
 	}
 	if ((rc = cli_words("verify", argc, argv, 0, 0, "")) != 0)
 		return rc;
+	if (all && (m.sample > 0 || m.since_us != 0))
+		return cli_usage("verify", "--all and a part of it");
 	if (cli_connect(c, &err) != 0)
 		return cli_fail("verify", &err);
 	rc = cli_each(c, &m.base, MSG_VERIFY_REPORT, watch, &w, &err);
@@ -71,8 +86,14 @@ cli_verify(struct cli *c, int argc, char **argv)
 		return cli_fail("verify", &err);
 	(void)printf("%s in %s groups", cli_size(w.bytes), cli_number(w.groups));
 	if (m.trees)
-		(void)printf(", %s points whole", cli_number(w.points));
-	(void)printf(": %s bad\n", cli_number(w.bad));
+		(void)printf(", %s points looked at, %s verified", cli_number(w.points),
+		    cli_number(w.verified));
+	(void)printf(": %s bad", cli_number(w.bad));
+	if (w.healed > 0)
+		(void)printf(", %s bad but sent again since", cli_number(w.healed));
+	if (w.released > 0)
+		(void)printf(", %s good again", cli_number(w.released));
+	(void)printf("\n");
 	if (w.bad == 0 && w.problems == 0)
 		return 0;
 	(void)err_set(&err, ERR_CORRUPT, "%llu bad groups, %llu problems",

@@ -48,10 +48,16 @@ static const struct cli_command commands[] = {
 	    "--zero-holes makes free space zeros, --discard tells a device what is "
 	    "free.\n",
 	    cli_restore },
-	{ "verify", "[--sample SHARE] [--trees]", "read the store and check it",
-	    "Every group of every pack, or a SHARE of them (0.05).  --trees: also that "
-	    "every\n"
-	    "point is whole.  Exit 1 if anything is bad.\n",
+	{ "verify", "[--all|--sample SHARE] [--since WHEN] [--trees]",
+	    "read the store and check it",
+	    "Every group of every pack, or a SHARE of them (0.05), or of those not "
+	    "checked\n"
+	    "since WHEN (7d, 12h, 2026-11-01); those checked longest ago first.  "
+	    "--trees:\n"
+	    "also that every point is whole; such points are verified from then on.  "
+	    "Where\n"
+	    "something is bad, the points that need it are named.  Exit 1 if anything "
+	    "is.\n",
 	    cli_verify },
 	{ "keys", "export|import DIR FILE [--plain] [--passphrase-file FILE]",
 	    "keep the store's master key elsewhere, and bring it back",
@@ -62,7 +68,8 @@ static const struct cli_command commands[] = {
 	    "The passphrase is asked for, or is the first line of --passphrase-file (-: "
 	    "standard\ninput).\n",
 	    cli_keys },
-	{ "alarm", "clear [HOST]", "an alarm of a host was seen to; without HOST the store's",
+	{ "alarm", "clear [HOST]",
+	    "an alarm of a host was seen to; without HOST the store's",
 	    "The store's own is that an older copy of it was put back; others end by "
 	    "themselves.\n",
 	    cli_alarm },
