@@ -101,11 +101,12 @@ kills_round() {
 	done
 	pids=("$server_pid")
 	for host in "${kill_hosts[@]}"; do
-		local newest older
+		local newest older all n
 		kills_points "$host"
 		[ -n "$there" ] || continue
 		newest=$(head -1 <<< "$there")
-		older=$(shuf -n 1 --random-source=<(echo $RANDOM $RANDOM $RANDOM) <<< "$there")
+		mapfile -t all <<< "$there"
+		older=${all[RANDOM % ${#all[@]}]}
 		# What nobody was told of is looked at, each.
 		for n in $there; do
 			[ "$n" = "$newest" ] || [ "$n" = "$older" ] || [ ! -e "$work/sums/$host.$n" ] || continue
