@@ -48,7 +48,8 @@ struct sweep {
 	int made;    /* Init was acknowledged. */
 	int damaged; /* Bytes have rotted: points may have lost chunks, and it is said. */
 	int told;    /* Problems that the last sweep_verify() heard. */
-	const char *now; /* For the crash table: "init", "open", "close" or "". */
+	int kept;    /* The newest point of "alpha" is held and locked. */
+	const char *now; /* For the crash table: what is going on. */
 };
 
 struct sweep_work {
@@ -60,6 +61,8 @@ struct sweep_work {
 };
 
 extern const struct sweep_work *const sweep_works[];
+extern const struct sweep_work sweep_work_prune, sweep_work_keep, sweep_work_gc,
+    sweep_work_rebuild;
 
 /* The operations, as works and checks use them. */
 int sweep_init(struct sweep *w, struct err *err);

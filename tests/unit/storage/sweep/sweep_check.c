@@ -5,6 +5,7 @@
 
 #include "storage/catalog.h"
 #include "storage/catalog_db.h"
+#include "storage/store_retention.h"
 #include "tests/unit/storage/store_rig.h"
 
 /* ------------------------------------------------------------------- points -- */
@@ -155,6 +156,17 @@ check_catalog(struct sweep *w)
 /* ---------------------------------------------------------------------- all -- */
 
 static void
+check_kept(struct sweep *w)
+{
+	struct err err = ERR_INIT;
+	struct store_kept k;
+
+	if (w->kept != 0 && (store_kept_one(w->s, "alpha", w->kept, &k, &err) != 0 ||
+				!k.held || !store_is_locked(w->s, &k)))
+		sweep_fail("a hold or lock is lost: %s", err.text);
+}
+
+static void
 check_verify(struct sweep *w)
 {
 	struct err err = ERR_INIT;
@@ -207,6 +219,7 @@ sweep_check(struct sweep *w)
 	check_open(w);
 	check_points(w);
 	check_catalog(w);
+	check_kept(w);
 	check_verify(w);
 	if (w->damaged)
 		heal(w);

@@ -1,10 +1,11 @@
 /*
  * The crash table of storage/DESIGN.md against the calls that are really made.
  *
- * Its second column names calls: `[NOW: ]WHAT NAME[ after WHAT]`, where NOW is init,
- * open or close (nothing: any time), NAME a pattern, and the WHAT behind "after" the
- * last call before it to the same name ("nothing": it is the first).  Every call of a
- * clean run must be in a row, and every call that a row names must be made.
+ * Its second column names calls: `[NOW: ]WHAT NAME[ after WHAT]`, where NOW is
+ * what goes on (init, open, put, commit ...; nothing: any of it), NAME a pattern, and the
+ * WHAT behind "after" the last call before it to the same name ("nothing": it is the
+ * first).  Every call of a clean run must be in a row, and every call that a row names
+ * must be made.
  */
 #include <fnmatch.h>
 #include <stdio.h>
@@ -18,7 +19,7 @@
 #define FIRST_ROW "| step | calls |"
 
 struct call {
-	char now[8], what[24], after[24], name[80];
+	char now[16], what[24], after[24], name[80];
 	int in_table;
 };
 

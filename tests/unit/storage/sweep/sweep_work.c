@@ -71,6 +71,45 @@ sweep_die(struct sweep *w, int power_cut)
 	fs_fault_restart(w->ff, power_cut);
 }
 
+/* As rig_backup(), but each part is known by its name. */
+static int
+back_up(struct sweep *w, const char *host, const struct rig_volume *v,
+    struct store_point *p, struct err *err)
+{
+	struct buf bad = BUF_INIT(64 * 1024), data = BUF_INIT(64 * 1024),
+		   meta = BUF_INIT(64 * 1024);
+	static const char *const names[] = { "C" };
+	enum store_commit_result result = STORE_MISSING;
+	struct store_lease *lease = NULL;
+	struct store_base base;
+	struct rig_agent a;
+	int ret;
+
+	p->volumes_count = 1;
+	memcpy(p->volumes[0].name, "C", 2);
+	w->now = "lease";
+	if (store_lease_open(w->s, host, STORE_BACKUP, &lease, err) != 0)
+		return -1;
+	if (rig_agent_start(&a, w->s, lease) != 0)
+		abort();
+	ret = store_backup_begin(lease, names, 1, &base, &bad, err);
+	w->now = "put";
+	if (ret == 0)
+		ret = rig_volume_put(&a, v, &p->volumes[0].root_id, err);
+	w->now = "commit";
+	if (ret == 0)
+		ret = store_commit(lease, p, &result, &data, &meta, err);
+	if (ret == 0 && result != STORE_COMMITTED)
+		ret = err_set(err, ERR_NOTFOUND, "chunks are missing");
+	w->now = "release";
+	rig_agent_end(&a);
+	store_lease_close(lease);
+	buf_free(&bad);
+	buf_free(&data);
+	buf_free(&meta);
+	return ret;
+}
+
 int
 sweep_backup(struct sweep *w, const char *host, uint32_t n, struct err *err)
 {
@@ -84,7 +123,8 @@ sweep_backup(struct sweep *w, const char *host, uint32_t n, struct err *err)
 		abort();
 	make_blocks(n, blocks);
 	*q = (struct sweep_point){ .host = host, .n = n, .state = SWEEP_TRIED };
-	ret = rig_backup(w->s, host, &v, p, err);
+	ret = back_up(w, host, &v, p, err);
+	w->now = "";
 	/* Zeros if it did not come so far: then no point has it. */
 	q->root = p->volumes[0].root_id;
 	if (ret == 0) {
@@ -110,8 +150,13 @@ sweep_verify(struct sweep *w, struct err *err)
 {
 	struct store_verify_report report;
 
+	int ret;
+
 	w->told = 0;
-	return store_verify(w->s, 0, 1, count_problem, w, &report, err);
+	w->now = "verify";
+	ret = store_verify(w->s, 0, 1, count_problem, w, &report, err);
+	w->now = "";
+	return ret;
 }
 
 int
@@ -160,6 +205,21 @@ before_merge(struct sweep *w)
 	}
 }
 
+/* A record that the end came in the middle of. */
+static void
+tear_journal(struct sweep *w)
+{
+	static const uint8_t torn[100] = { 1, 2, 3 };
+	struct err err = ERR_INIT;
+	struct fs_file *f;
+	uint64_t len;
+
+	sweep_must(fs_open(fs_fault_fs(w->ff), "journal", FS_WRITE, &f, &err), &err);
+	sweep_must(fs_size(f, &len, &err), &err);
+	sweep_must(fs_pwrite(f, torn, sizeof(torn), len, &err), &err);
+	fs_close(f);
+}
+
 /* Killed with packs open, which hold acknowledged points. */
 static void
 before_recover(struct sweep *w)
@@ -173,6 +233,22 @@ before_recover(struct sweep *w)
 	fs_fault_arm(w->ff, 9, FS_FAULT_DIE);
 	(void)sweep_backup(w, "beta", 4, &err);
 	sweep_die(w, 1);
+	tear_journal(w);
+}
+
+/* And a group in an open pack has rotted. */
+static void
+before_recover_bad(struct sweep *w)
+{
+	uint8_t *bytes;
+	size_t len;
+
+	before_recover(w);
+	bytes = fs_fault_bytes(w->ff, "packs/00000003.open", &len);
+	if (bytes == NULL || len < 900)
+		sweep_fail("no third pack that is open");
+	bytes[97] ^= 1;
+	w->damaged = 1;
 }
 
 /* A group in a sealed pack has rotted. */
@@ -260,9 +336,12 @@ run_commit(struct sweep *w, struct err *err)
 static int
 run_seal(struct sweep *w, struct err *err)
 {
-	if (sweep_open(w, err) != 0 || sweep_backup(w, "alpha", 2, err) != 0 ||
-	    store_packs_seal(w->s->packs, err) != 0 ||
-	    sweep_backup(w, "alpha", 4, err) != 0)
+	if (sweep_open(w, err) != 0 || sweep_backup(w, "alpha", 2, err) != 0)
+		return -1;
+	w->now = "seal";
+	if (store_packs_seal(w->s->packs, err) != 0)
+		return -1;
+	if (sweep_backup(w, "alpha", 4, err) != 0)
 		return -1;
 	sweep_close(w);
 	return 0;
@@ -271,8 +350,10 @@ run_seal(struct sweep *w, struct err *err)
 static int
 run_merge(struct sweep *w, struct err *err)
 {
-	if (sweep_open(w, err) != 0 || sweep_backup(w, "alpha", 5, err) != 0 ||
-	    store_packs_seal(w->s->packs, err) != 0 ||
+	if (sweep_open(w, err) != 0 || sweep_backup(w, "alpha", 5, err) != 0)
+		return -1;
+	w->now = "merge";
+	if (store_packs_seal(w->s->packs, err) != 0 ||
 	    index_flush(w->s->index, err) != 0 || index_settle(w->s->index, err) != 0)
 		return -1;
 	sweep_close(w);
@@ -303,7 +384,10 @@ run_people(struct sweep *w, struct err *err)
 	uint8_t cert[STORE_BLOB_MAX] = "a certificate";
 	size_t len = 13;
 
-	if (sweep_open(w, err) != 0 || store_token_put(w->s, &t, err) != 0 ||
+	if (sweep_open(w, err) != 0)
+		return -1;
+	w->now = "people";
+	if (store_token_put(w->s, &t, err) != 0 ||
 	    store_enrol(w->s, t.hash, &p, cert, &len, err) != 0 ||
 	    store_audit(w->s, "admin", "looked", err) != 0 ||
 	    store_peer_alarm(w->s, "delta", "smoke", err) != 0 ||
@@ -321,6 +405,7 @@ WORK(commit, before_store, run_commit);
 WORK(seal, before_store, run_seal);
 WORK(merge, before_merge, run_merge);
 WORK(recover, before_recover, run_open);
+WORK(recover_bad, before_recover_bad, run_open);
 WORK(verify, before_verify, run_verify);
 WORK(people, before_store, run_people);
 WORK(catalog_lost, before_catalog, run_open);
@@ -328,5 +413,6 @@ WORK(catalog_bad, before_bad_catalog, run_open);
 WORK(index_lost, before_index, run_open);
 
 const struct sweep_work *const sweep_works[] = { &work_init, &work_backup, &work_commit,
-	&work_seal, &work_merge, &work_recover, &work_verify, &work_people,
-	&work_catalog_lost, &work_catalog_bad, &work_index_lost, NULL };
+	&work_seal, &work_merge, &work_recover, &work_recover_bad, &work_verify,
+	&work_people, &work_catalog_lost, &work_catalog_bad, &work_index_lost,
+	&sweep_work_prune, &sweep_work_keep, &sweep_work_gc, &sweep_work_rebuild, NULL };

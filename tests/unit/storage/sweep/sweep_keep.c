@@ -1,0 +1,112 @@
+/* What removes, keeps and collects, as works of the sweep. */
+#include "storage/catalog.h"
+#include "storage/fs.h"
+#include "storage/fs_fault.h"
+#include "storage/store_gc.h"
+#include "storage/store_rebuild.h"
+#include "storage/store_retention.h"
+#include "tests/unit/storage/store_rig.h"
+#include "tests/unit/storage/sweep/sweep.h"
+
+/* Four points of two hosts, each in packs of its own. */
+static void
+before_points(struct sweep *w)
+{
+	static const char *const hosts[] = { "alpha", "alpha", "beta", "alpha" };
+	struct err err = ERR_INIT;
+
+	sweep_must(sweep_init(w, &err), &err);
+	for (uint32_t n = 0; n < 4; n++) {
+		sweep_must(sweep_open(w, &err), &err);
+		sweep_must(sweep_backup(w, hosts[n], n + 1, &err), &err);
+		sweep_close(w);
+	}
+}
+
+/* Point `i` of the above goes; it is gone when that was acknowledged. */
+static int
+forget(struct sweep *w, unsigned i, struct err *err)
+{
+	struct sweep_point *p = &w->points[i];
+
+	p->state = SWEEP_LEAVING;
+	if (store_forget(w->s, "admin", p->host, p->sequence, "a test", err) != 0)
+		return -1;
+	p->state = SWEEP_GONE;
+	return 0;
+}
+
+static int
+run_prune(struct sweep *w, struct err *err)
+{
+	uint64_t sequence = w->points[1].sequence;
+
+	if (sweep_open(w, err) != 0)
+		return -1;
+	w->now = "prune";
+	if (forget(w, 0, err) != 0)
+		return -1;
+	w->points[1].state = SWEEP_LEAVING;
+	if (store_prune_points(w->s, "admin", "alpha", &sequence, 1, err) != 0)
+		return -1;
+	w->points[1].state = SWEEP_GONE;
+	return 0;
+}
+
+static int
+run_keep(struct sweep *w, struct err *err)
+{
+	uint64_t sequence = w->points[3].sequence;
+
+	if (sweep_open(w, err) != 0)
+		return -1;
+	w->now = "keep";
+	if (store_hold(w->s, "admin", "alpha", sequence, "a test", err) != 0 ||
+	    store_lock(w->s, "admin", "alpha", sequence, INT64_MAX / 2, err) != 0)
+		return -1;
+	w->kept = sequence;
+	return 0;
+}
+
+/* Two of the four are gone: their packs are dead, or but for what the others share. */
+static void
+before_gc(struct sweep *w)
+{
+	struct err err = ERR_INIT;
+
+	before_points(w);
+	sweep_must(sweep_open(w, &err), &err);
+	sweep_must(forget(w, 0, &err), &err);
+	sweep_must(forget(w, 2, &err), &err);
+	sweep_close(w);
+}
+
+static int
+run_gc(struct sweep *w, struct err *err)
+{
+	struct store_gc_report report;
+
+	if (sweep_open(w, err) != 0)
+		return -1;
+	w->now = "gc";
+	if (store_gc(w->s, NULL, NULL, NULL, &report, err) != 0)
+		return -1;
+	if (report.packs_removed == 0 || report.bytes_rewritten == 0)
+		return err_set(
+		    err, ERR_NOTFOUND, "nothing was collected or written anew");
+	return 0;
+}
+
+static int
+run_rebuild(struct sweep *w, struct err *err)
+{
+	w->now = "rebuild";
+	if (store_drop_caches(fs_fault_fs(w->ff), STORE_CATALOG | STORE_INDEX, err) != 0)
+		return -1;
+	return sweep_open(w, err);
+}
+
+const struct sweep_work sweep_work_prune = { "prune", before_points, run_prune };
+const struct sweep_work sweep_work_keep = { "keep", before_points, run_keep };
+const struct sweep_work sweep_work_gc = { "gc", before_gc, run_gc };
+const struct sweep_work sweep_work_rebuild = { "rebuild", before_gc, run_rebuild };
