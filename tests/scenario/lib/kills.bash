@@ -36,12 +36,19 @@ kills_change() { # HOST
 
 # One agent, which backs up until it is killed or done; acknowledged sums go to a file.
 kills_agent() { # HOST
-	local host=$1 n sum said
+	local host=$1 n sum said status
 	for ((n = 0; n < 3; n++)); do
 		kills_change "$host"
 		sum=$(sha256sum < "$work/$host.img")
 		echo "$sum" >> "$work/sums/$host.tried"
-		said=$(agent "$host" backup v="$work/$host.img" --retry-for 20s 2>> "$work/$host.err") || return 0
+		"$bin/holdfast-agent" --state "$work/agent-$host" --machine-id "$work/machine-id" \
+		    backup v="$work/$host.img" --retry-for 20s > "$work/$host.said" 2>> "$work/$host.err" &
+		echo $! > "$work/$host.pid"
+		status=0
+		wait $! || status=$?
+		rm -f "$work/$host.pid"
+		[ $status = 0 ] || return 0
+		said=$(cat "$work/$host.said")
 		[[ $said =~ ^point\ ([0-9]+): ]] || { echo "$said" >> "$work/sums/$host.odd"; return 0; }
 		echo "$sum" > "$work/sums/$host.${BASH_REMATCH[1]}"
 	done
@@ -87,7 +94,7 @@ kills_round() {
 	read -rt "0.$(printf %03d $ms)" <> <(:) || true
 	# 0, 1: the server; 2: an agent; 3: both at once.
 	if [ $who -ge 2 ]; then
-		pkill -KILL -P "$(kills_child "${jobs[RANDOM % ${#jobs[@]}]}")" 2> /dev/null && kill_agents=$((kill_agents + 1)) || true
+		kills_kill_agent "${kill_hosts[RANDOM % ${#kill_hosts[@]}]}"
 	fi
 	if [ $who != 2 ]; then
 		server_kill
@@ -115,7 +122,13 @@ kills_round() {
 	done
 	kill_rounds=$((kill_rounds + 1))
 }
-kills_child() { pgrep -P "$1" | head -1 || echo 0; }
+# It may just have ended: only a process that is this host's agent is killed.
+kills_kill_agent() { # HOST
+	local pid
+	pid=$(cat "$work/$1.pid" 2> /dev/null) || return 0
+	[ -n "$pid" ] && tr '\0' ' ' 2> /dev/null < "/proc/$pid/cmdline" | grep -qF -- "--state $work/agent-$1 " || return 0
+	kill -KILL "$pid" 2> /dev/null && kill_agents=$((kill_agents + 1)) || true
+}
 
 kills_end() {
 	local host n
