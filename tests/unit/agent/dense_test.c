@@ -203,6 +203,32 @@ text_is_dense_and_pages_are_not(void **state)
 	assert_false(volmap_dense_bytes(p, sizeof(p)));
 }
 
+/* Against the obvious way, for lengths and densities of all kinds. */
+static void
+zeros_are_counted_right(void **state)
+{
+	uint8_t p[VOLMAP_DENSE_HEAD];
+	uint64_t x = 5, dense = 0, n = 0;
+
+	(void)state;
+	for (int round = 0; round < 3000; round++, n++) {
+		size_t zeros[2] = { 0, 0 }, len, fewer;
+
+		x = x * 6364136223846793005u + 1442695040888963407u;
+		len = round % 2 ? sizeof(p) : (size_t)(x >> 33) % sizeof(p);
+		fill_dense(p, sizeof(p), x);
+		for (size_t i = 0; i < len; i++) {
+			if (p[i] % 128 <= (unsigned)round % 4)
+				p[i] = round % 3 ? 0 : 0x80;
+			zeros[i & 1] += p[i] == 0;
+		}
+		fewer = zeros[0] < zeros[1] ? zeros[0] : zeros[1];
+		assert_int_equal(volmap_dense_bytes(p, len), fewer * 128 <= len);
+		dense += fewer * 128 <= len;
+	}
+	assert_in_range(dense, n / 5, n - n / 5);
+}
+
 /* The map of the volume as it is; `regions` and `pieces` of what is cut by content. */
 static void
 map_of(struct world *w, uint32_t *regions, uint32_t *pieces, uint64_t *bytes)
@@ -470,6 +496,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(text_is_dense_and_pages_are_not),
+		cmocka_unit_test(zeros_are_counted_right),
 		cmocka_unit_test_setup_teardown(
 		    regions_are_whole_however_the_file_lies, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
