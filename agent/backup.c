@@ -477,7 +477,7 @@ attempt(struct backup *b, struct err *err)
 	s->b = b;
 	s->bad.max = BAD_MAX;
 	b->uplink_failed = 1;
-	if (dial_open(b->st, b->o->machine, &s->dial, err) != 0) {
+	if (dial_open(b->st, b->o->machine, b->o->stop, &s->dial, err) != 0) {
 		free(s);
 		return -1;
 	}

@@ -15,7 +15,8 @@ command_enroll(const struct command_context *c, struct err *err)
 		.name = c->cmd->name,
 		.server = c->cmd->server,
 		.replace = c->cmd->replace,
-		.retry_ms = RETRY_MS };
+		.retry_ms = RETRY_MS,
+		.stop = c->stop };
 	char line[TOKEN_TEXT_MAX + 2], name[CERT_NAME_MAX];
 	struct state_identity id;
 

@@ -76,7 +76,7 @@ command_points(const struct command_context *c, struct err *err)
 	struct dial d;
 	int rc;
 
-	if (dial_open(c->st, c->machine, &d, err) != 0)
+	if (dial_open(c->st, c->machine, c->stop, &d, err) != 0)
 		return err_context(err, "points");
 	if (d.welcome.rolled_back)
 		command_say(NULL, DIAL_ROLLED_BACK);
@@ -135,7 +135,7 @@ command_status(const struct command_context *c, struct err *err)
 		return err_set(
 		    err, ERR_NOTFOUND, "status: %s: not enrolled", state_dir(c->st));
 	last = last_backup(c);
-	reached = dial_open(c->st, c->machine, &d, &why) == 0;
+	reached = dial_open(c->st, c->machine, c->stop, &d, &why) == 0;
 	if (reached && d.welcome.rolled_back)
 		command_say(NULL, DIAL_ROLLED_BACK);
 	if (reached)

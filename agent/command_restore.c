@@ -94,7 +94,7 @@ command_restore(const struct command_context *c, struct err *err)
 		    (c->cmd->force ? RESTORE_FORCE : 0) |
 		    (c->cmd->zero_holes ? RESTORE_ZERO_HOLES : 0) |
 		    (c->cmd->discard ? RESTORE_DISCARD : 0);
-	if (dial_open(c->st, c->machine, &d, err) != 0)
+	if (dial_open(c->st, c->machine, c->stop, &d, err) != 0)
 		return err_context(err, "restore");
 	job.ch = d.ch;
 	job.keys = &d.keys;

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/stop.h"
 #include "proto/base/buf.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
@@ -15,10 +16,23 @@
 
 #define TICKET_MAX (16u * 1024)
 
+static void
+cancel(void *arg)
+{
+	channel_cancel(arg);
+}
+
+void
+dial_stoppable(void *arg, struct channel *ch)
+{
+	stop_attach(arg, ch != NULL ? cancel : NULL, ch);
+}
+
 /* Connect, resuming the last session if its ticket is still there. */
 static int
-reach(struct dial *d, const struct state_identity *id, struct err *err)
+reach(struct dial *d, const struct state_identity *id, struct stop *stop, struct err *err)
 {
+	const struct channel_watch watch = { dial_stoppable, stop };
 	const struct conn_limits limits = { .handshake_ms = DIAL_TIMEOUT_MS,
 		.silence_ms = DIAL_SILENCE_MS,
 		.sndbuf = state_socket_buffer(d->st),
@@ -32,8 +46,8 @@ reach(struct dial *d, const struct state_identity *id, struct err *err)
 		err_clear(err);
 		buf_clear(&ticket);
 	}
-	rc = channel_open(id->address, d->tls, ticket.len > 0 ? ticket.p : NULL,
-	    ticket.len, &limits, DIAL_TIMEOUT_MS, &d->ch, err);
+	rc = channel_open_watched(id->address, d->tls, ticket.len > 0 ? ticket.p : NULL,
+	    ticket.len, &limits, DIAL_TIMEOUT_MS, &watch, &d->ch, err);
 	buf_free(&ticket);
 	return rc == 0 ? 0 : err_context(err, "server %s", id->address);
 }
@@ -111,8 +125,8 @@ greet(struct dial *d, const uint8_t machine[STATE_HASH_LEN], struct err *err)
 }
 
 int
-dial_open(const struct state *st, const uint8_t machine[STATE_HASH_LEN], struct dial *out,
-    struct err *err)
+dial_open(const struct state *st, const uint8_t machine[STATE_HASH_LEN],
+    struct stop *stop, struct dial *out, struct err *err)
 {
 	struct state_identity id;
 	struct dial d;
@@ -126,9 +140,14 @@ dial_open(const struct state *st, const uint8_t machine[STATE_HASH_LEN], struct 
 		return err_set(err, ERR_NOTFOUND,
 		    "%s: not enrolled; run holdfast-agent enroll with a token",
 		    state_dir(st));
-	if (reach(&d, &id, err) == 0 && greet(&d, machine, err) == 0)
+	if (reach(&d, &id, stop, err) == 0 && greet(&d, machine, err) == 0)
 		rc = 0;
+	stop_attach(stop, NULL, NULL);
 	state_identity_free(&id);
+	if (rc != 0 && stop_asked(stop)) {
+		err_clear(err);
+		err_set(err, ERR_CANCELED, "interrupted");
+	}
 	if (rc == 0)
 		*out = d;
 	else

@@ -11,6 +11,7 @@
 
 struct channel;
 struct err;
+struct stop;
 struct tls_config;
 
 /* No byte from the server for so long means that it is gone. */
@@ -23,7 +24,7 @@ struct dial_welcome {
 	uint64_t window;	  /* Bytes of Put that may wait for Stored. */
 	/* Our newest point is in no list there, or its journal was longer once. */
 	int rolled_back;
-	int renew;		  /* The certificate is past half its life. */
+	int renew; /* The certificate is past half its life. */
 	int has_head;
 	uint8_t head[STATE_HASH_LEN]; /* Newest record the server has of us. */
 };
@@ -44,10 +45,14 @@ struct dial {
 /*
  * Connect as the enrolled agent and say Hello with the head we remember.
  * ERR_NOTFOUND: not enrolled; ERR_DENIED: refused by name (revoked, expired, a
- * copied key); ERR_IO, ERR_TIMEOUT: not reachable now.
+ * copied key); ERR_IO, ERR_TIMEOUT: not reachable now; ERR_CANCELED: `stop` (may be
+ * NULL; nothing is attached to it) was asked meanwhile.
  */
 int dial_open(const struct state *st, const uint8_t machine[STATE_HASH_LEN],
-    struct dial *out, struct err *err);
+    struct stop *stop, struct dial *out, struct err *err);
+
+/* A channel_watch's `begun`: `arg`, a struct stop, cancels the channel if asked. */
+void dial_stoppable(void *arg, struct channel *ch);
 
 /* Keep the session ticket and hang up. */
 void dial_close(struct dial *d);

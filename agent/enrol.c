@@ -2,10 +2,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent/dial.h"
+#include "agent/stop.h"
 #include "proto/base/err.h"
 #include "proto/net/channel.h"
 #include "proto/net/conn.h"
@@ -79,6 +79,7 @@ attempt(const struct state *st, const struct enrol_options *o, const struct toke
     char name[CERT_NAME_MAX], struct err *err)
 {
 	const char *address = o->server != NULL ? o->server : token->address;
+	const struct channel_watch watch = { dial_stoppable, o->stop };
 	Wire__Enroll ask = WIRE__ENROLL__INIT;
 	ProtobufCMessage *reply = NULL;
 	struct tls_config *tls = NULL;
@@ -94,25 +95,18 @@ attempt(const struct state *st, const struct enrol_options *o, const struct toke
 	ask.machine.len = STATE_HASH_LEN;
 	ask.program = "holdfast-agent " HOLDFAST_VERSION;
 	if (tls_config_client(NULL, NULL, token->ca_fingerprint, &tls, err) == 0 &&
-	    channel_open(address, tls, NULL, 0, &limits, DIAL_TIMEOUT_MS, &ch, err) ==
-		0 &&
+	    channel_open_watched(
+		address, tls, NULL, 0, &limits, DIAL_TIMEOUT_MS, &watch, &ch, err) == 0 &&
 	    greet(ch, o, err) == 0 &&
 	    channel_call(ch, &ask.base, MSG_ENROLLED, &reply, err) == 0)
 		rc = accept_reply(
 		    st, token, key, (const Wire__Enrolled *)reply, name, err);
 	if (reply != NULL)
 		msg_free(reply);
+	stop_attach(o->stop, NULL, NULL);
 	channel_close(ch);
 	tls_config_free(tls);
 	return rc == 0 ? 0 : err_context(err, "server %s", address);
-}
-
-static void
-pause_ms(uint32_t ms)
-{
-	struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	nanosleep(&t, NULL);
 }
 
 static int
@@ -128,9 +122,13 @@ attempts(const struct state *st, const struct enrol_options *o, const struct tok
 		if (attempt(st, o, token, key, csr, want, name, err) == 0)
 			return 0;
 		wait = dial_backoff_ms(n);
-		if (!dial_may_retry(err) || waited + wait > o->retry_ms)
+		if (!stop_asked(o->stop) &&
+		    (!dial_may_retry(err) || waited + wait > o->retry_ms))
 			return -1;
-		pause_ms(wait);
+		if (stop_wait_ms(o->stop, wait)) {
+			err_clear(err);
+			return err_set(err, ERR_CANCELED, "interrupted");
+		}
 		waited += wait;
 	}
 }

@@ -13,6 +13,7 @@
 #include "agent/state.h"
 
 struct err;
+struct stop;
 
 struct enrol_options {
 	const char *token;  /* The text, "hf1...." */
@@ -20,6 +21,7 @@ struct enrol_options {
 	const char *server; /* "host:port" in place of the token's; NULL: the token's. */
 	int replace;	    /* Although already enrolled. */
 	uint32_t retry_ms;  /* Give up after so long; 0: one attempt. */
+	struct stop *stop;  /* May be NULL. */
 	uint8_t machine[STATE_HASH_LEN];
 };
 
@@ -27,7 +29,7 @@ struct enrol_options {
  * Enrol and keep the certificate; `name` gets the name the server gave.  The
  * state must be locked.  ERR_EXISTS (enrolled already, or the name is taken),
  * ERR_CORRUPT (not a token), ERR_DENIED (wrong, used-up, expired token, or not
- * the server it was made for), ERR_IO, ERR_TIMEOUT.
+ * the server it was made for), ERR_IO, ERR_TIMEOUT, ERR_CANCELED (stopped).
  */
 int enrol_run(const struct state *st, const struct enrol_options *options,
     char name[CERT_NAME_MAX], struct err *err);

@@ -272,6 +272,16 @@ channel_open(const char *address, struct tls_config *config, const uint8_t *tick
     size_t ticket_len, const struct conn_limits *limits, uint32_t timeout_ms,
     struct channel **out, struct err *err)
 {
+	return channel_open_watched(
+	    address, config, ticket, ticket_len, limits, timeout_ms, NULL, out, err);
+}
+
+int
+channel_open_watched(const char *address, struct tls_config *config,
+    const uint8_t *ticket, size_t ticket_len, const struct conn_limits *limits,
+    uint32_t timeout_ms, const struct channel_watch *watch, struct channel **out,
+    struct err *err)
+{
 	struct opening o = { .address = address,
 		.config = config,
 		.ticket = ticket,
@@ -291,6 +301,8 @@ channel_open(const char *address, struct tls_config *config, const uint8_t *tick
 	}
 	o.ch = ch;
 	loop_post(ch->loop, connect_now, &o);
+	if (watch != NULL)
+		watch->begun(watch->arg, ch);
 
 	/* The conn's clock ends this wait, if nothing else does. */
 	pthread_mutex_lock(&ch->lock);
@@ -299,6 +311,8 @@ channel_open(const char *address, struct tls_config *config, const uint8_t *tick
 	closed = !ch->open;
 	pthread_mutex_unlock(&ch->lock);
 	if (closed) {
+		if (watch != NULL)
+			watch->begun(watch->arg, NULL);
 		*err = ch->why;
 		channel_free(ch);
 		return -1;

@@ -45,6 +45,22 @@ int channel_open(const char *address, struct tls_config *config, const uint8_t *
     struct channel **out, struct err *err);
 
 /*
+ * Tells who may have to cancel it that channel_cancel() works on `ch` from now on, while
+ * channel_open() still waits: it is ERR_CANCELED then.  If it fails, `ch` comes once more
+ * as NULL, and the channel is gone when the call returns.
+ */
+struct channel_watch {
+	void (*begun)(void *arg, struct channel *ch);
+	void *arg;
+};
+
+/* As channel_open(), watched by `watch` (NULL: by nobody). */
+int channel_open_watched(const char *address, struct tls_config *config,
+    const uint8_t *ticket, size_t ticket_len, const struct conn_limits *limits,
+    uint32_t timeout_ms, const struct channel_watch *watch, struct channel **out,
+    struct err *err);
+
+/*
  * Close in order (waits a moment for the goodbye) and free.  No other thread may
  * be inside a call any more: channel_cancel() first where that is not sure.
  * NULL is allowed.

@@ -34,6 +34,7 @@ struct cli {
 	const char *operator_dir; /* --operator, or NULL. */
 	const char *server;	  /* --server, or NULL. */
 	char **argv;		  /* The command and its arguments. */
+	struct stop *stop;	  /* Ends cli_connect(); NULL: a signal ends the program. */
 
 	struct cert_identity me;
 	struct cert_key *key;

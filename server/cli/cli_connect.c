@@ -3,6 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/dial.h"
+#include "agent/stop.h"
+#include "proto/net/channel.h"
 #include "proto/net/conn.h"
 #include "proto/tls/tls.h"
 #include "proto/wire/frame.h"
@@ -96,11 +99,13 @@ greet(struct cli *c, struct err *err)
 	return 0;
 }
 
-int
-cli_connect(struct cli *c, struct err *err)
+static int
+reach(struct cli *c, struct err *err)
 {
 	const char *dir = directory(c);
-	struct conn_limits limits = { .silence_ms = SILENCE_MS };
+	const struct conn_limits limits = { .silence_ms = SILENCE_MS };
+	const struct channel_watch watch = { dial_stoppable, c->stop };
+	int rc;
 
 	if (dir == NULL)
 		return err_set(err, ERR_NOTFOUND,
@@ -112,9 +117,24 @@ cli_connect(struct cli *c, struct err *err)
 		(void)snprintf(c->address, sizeof(c->address), "%s", c->server);
 	c->me.key = c->key;
 	if (tls_config_client(&c->me, &c->ca, NULL, &c->tls, err) != 0 ||
-	    channel_open(c->address, c->tls, NULL, 0, &limits, OPEN_MS, &c->ch, err) != 0)
+	    channel_open_watched(
+		c->address, c->tls, NULL, 0, &limits, OPEN_MS, &watch, &c->ch, err) != 0)
 		return -1;
-	return greet(c, err);
+	rc = greet(c, err);
+	stop_attach(c->stop, NULL, NULL);
+	return rc;
+}
+
+int
+cli_connect(struct cli *c, struct err *err)
+{
+	int rc = reach(c, err);
+
+	if (rc != 0 && stop_asked(c->stop)) {
+		err_clear(err);
+		err_set(err, ERR_CANCELED, "interrupted");
+	}
+	return rc;
 }
 
 void

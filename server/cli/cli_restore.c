@@ -69,6 +69,7 @@ restore(struct cli *c, struct restore_job *job, struct choice *choice,
 	if (stop == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to restore");
 	/* It stays: the thread that waits for signals has it. */
+	c->stop = stop;
 	if (stop_on_signals(stop, err) != 0 || cli_connect(c, err) != 0 ||
 	    pick_volume(c, job->host, job->sequence, choice, err) != 0)
 		return -1;

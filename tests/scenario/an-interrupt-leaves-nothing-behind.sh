@@ -1,6 +1,7 @@
 #!/bin/bash
-# Goal: SIGINT in the middle of a backup or a restore ends it within seconds, with
-# one line and status 1; no point and no target are left, the next run finishes.
+# Goal: SIGINT in the middle of a backup or a restore, or while a server is called
+# that does not answer, ends it within seconds, with one line and status 1; no point
+# and no target are left, the next run finishes.
 # Progress is drawn on a terminal, and is JSON where JSON was asked for.
 . "$(dirname "$0")/lib/scenario.bash"
 server_init
@@ -43,4 +44,28 @@ cmp "$work/a.img" "$work/back"
 for command in hosts points 'show h1' stats; do
 	operator $command --json | python3 -c 'import json, sys; json.load(sys.stdin)' || fail "$command --json"
 done
+token=$(operator enroll-token)
 server_stop
+
+# A server that takes the connection and never says a word: nobody waits for it.
+python3 -c '
+import socket, sys, time
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+while True:
+    c = s.accept()
+    print("reached", flush=True)
+    held = (c, globals().get("held"))
+' > "$work/mute" & pids+=($!)
+told_port() { [ -s "$work/mute" ]; }
+await 10 told_port
+mute=127.0.0.1:$(head -1 "$work/mute")
+calls=0
+reached() { [ "$(grep -c reached "$work/mute")" -gt $calls ]; }
+for command in "${a[*]} --server $mute backup a=$work/a.img" "${a[*]} --server $mute restore latest --volume a --to $work/back" \
+    "$bin/holdfast-agent --state $work/agent-h2 --machine-id $work/machine-id --server $mute enroll $token --name h2" \
+    "$bin/holdfast --operator $work/operator --server $mute restore h1 --to $work/back"; do
+	# shellcheck disable=SC2086
+	interrupt reached $command
+	calls=$(grep -c reached "$work/mute")
+done

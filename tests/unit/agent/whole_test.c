@@ -161,7 +161,7 @@ restore(struct world *w, uint64_t sequence, unsigned flags)
 	int rc;
 
 	err_clear(&w->err);
-	if (dial_open(w->st, w->options.machine, &d, &w->err) != 0)
+	if (dial_open(w->st, w->options.machine, NULL, &d, &w->err) != 0)
 		return -1;
 	job.ch = d.ch;
 	job.keys = &d.keys;
@@ -236,7 +236,7 @@ a_copied_state_on_another_machine_is_refused(void **state)
 	(void)state;
 	enrolled(w, "origin");
 	w->options.machine[0] ^= 1;
-	assert_int_equal(dial_open(w->st, w->options.machine, &d, &w->err), -1);
+	assert_int_equal(dial_open(w->st, w->options.machine, NULL, &d, &w->err), -1);
 	assert_int_equal(w->err.code, ERR_DENIED);
 	world_free(w);
 }
@@ -251,13 +251,13 @@ certificates_are_renewed(void **state)
 	(void)state;
 	enrolled(w, "renewed");
 	assert_int_equal(state_identity(w->st, &before, &w->err), 1);
-	assert_int_equal(dial_open(w->st, w->options.machine, &d, &w->err), 0);
+	assert_int_equal(dial_open(w->st, w->options.machine, NULL, &d, &w->err), 0);
 	if (dial_renew(&d, &w->err) != 0)
 		fail_msg("%s", w->err.text);
 	dial_close(&d);
 	assert_int_equal(state_identity(w->st, &after, &w->err), 1);
 	assert_memory_not_equal(before.facts.serial, after.facts.serial, CERT_SERIAL_LEN);
-	assert_int_equal(dial_open(w->st, w->options.machine, &d, &w->err), 0);
+	assert_int_equal(dial_open(w->st, w->options.machine, NULL, &d, &w->err), 0);
 	dial_close(&d);
 	state_identity_free(&before);
 	state_identity_free(&after);
@@ -412,14 +412,14 @@ the_head_is_remembered(void **state)
 	back_up(w);
 	assert_int_equal(state_head(w->st, head, &w->err), 1);
 	assert_memory_equal(head, w->b.point.record, STATE_HASH_LEN);
-	assert_int_equal(dial_open(w->st, w->options.machine, &d, &w->err), 0);
+	assert_int_equal(dial_open(w->st, w->options.machine, NULL, &d, &w->err), 0);
 	assert_false(d.welcome.rolled_back);
 	assert_memory_equal(d.welcome.head, head, STATE_HASH_LEN);
 	dial_close(&d);
 	/* A server that does not know it was rolled back. */
 	head[0] ^= 1;
 	assert_int_equal(state_set_head(w->st, head, &w->err), 0);
-	assert_int_equal(dial_open(w->st, w->options.machine, &d, &w->err), 0);
+	assert_int_equal(dial_open(w->st, w->options.machine, NULL, &d, &w->err), 0);
 	assert_true(d.welcome.rolled_back);
 	dial_close(&d);
 	world_free(w);

@@ -557,6 +557,47 @@ tickets_resume(void **state)
 /* ------------------------------------------------------------- bad dials -- */
 
 static void
+cancel_at_once(void *arg, struct channel *ch)
+{
+	int *calls = arg;
+
+	/* First the channel, then, as it is gone, NULL. */
+	assert_int_equal(ch != NULL, *calls == 0);
+	++*calls;
+	if (ch != NULL)
+		channel_cancel(ch);
+}
+
+static void
+a_dial_that_is_canceled_does_not_wait(void **state)
+{
+	struct sockaddr_in here = { .sin_family = AF_INET };
+	socklen_t len = sizeof(here);
+	struct channel *ch = NULL;
+	struct err err = ERR_INIT;
+	struct timespec from, to;
+	int calls = 0, fd = socket(AF_INET, SOCK_STREAM, 0);
+	const struct channel_watch watch = { cancel_at_once, &calls };
+	char address[64];
+
+	(void)state;
+	here.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof(here)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&here, &len), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	(void)snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(here.sin_port));
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	assert_int_equal(channel_open_watched(address, peers.agent, NULL, 0, NULL, 60000,
+			     &watch, &ch, &err),
+	    -1);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	assert_int_equal(err.code, ERR_CANCELED);
+	assert_int_equal(calls, 2);
+	assert_true(to.tv_sec - from.tv_sec < 30);
+	close(fd);
+}
+
+static void
 a_dial_that_fails_says_where_and_why(void **state)
 {
 	struct sockaddr_in here = { .sin_family = AF_INET };
@@ -662,6 +703,7 @@ main(void)
 		    a_sender_waits_for_a_server_that_does_not_read_until_canceled),
 		cmocka_unit_test(a_backlog_pauses_the_server_and_nothing_is_lost),
 		cmocka_unit_test(tickets_resume),
+		cmocka_unit_test(a_dial_that_is_canceled_does_not_wait),
 		cmocka_unit_test(a_dial_that_fails_says_where_and_why),
 		cmocka_unit_test(a_server_of_another_authority_is_refused),
 		cmocka_unit_test(closing_nothing_is_allowed),
