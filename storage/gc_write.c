@@ -29,13 +29,31 @@ gc_cycle_dead(const struct store_gc *gc, const struct gc_pack *p)
 	return dead;
 }
 
+/* Bytes that a copy would leave behind: mostly live groups are copied whole. */
+static uint64_t
+gain(const struct store_gc *gc, const struct gc_pack *p)
+{
+	const struct gc_group *g = gc_marks_groups(gc->marks, p);
+	uint64_t saved = 0;
+
+	for (uint32_t i = 0; i < p->groups; i++) {
+		uint64_t stored = g[i + 1].offset - g[i].offset;
+		uint32_t n = g[i + 1].first - g[i].first;
+		uint32_t live = gc_marks_count_group(gc->marks, p, i);
+
+		if (2 * live < n)
+			saved += stored * (n - live) / n;
+	}
+	return saved;
+}
+
 int
 gc_cycle_worth(const struct store_gc *gc, const struct gc_pack *p)
 {
 	if (!p->candidate || p->damaged || p->optional != 0 || p->stored == 0 ||
 	    gc_marks_count(gc->marks, p) == 0)
 		return 0;
-	return (double)gc_cycle_dead(gc, p) > gc->config.max_dead * (double)p->stored;
+	return (double)gain(gc, p) > gc->config.max_dead * (double)p->stored;
 }
 
 int
