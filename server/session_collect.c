@@ -93,6 +93,8 @@ session_collect_run(struct session_job *j)
 	if (!m->dry_run)
 		store_space_lend(w->store);
 	memset(&r, 0, sizeof(r));
+	if (!m->dry_run && store_space_seal(w->store, &j->err) != 0)
+		return;
 	if (store_gc(w->store, &config, tell, &c, &r, &j->err) != 0)
 		return;
 	fill(&r, &out, waiting);

@@ -84,7 +84,8 @@ upkeep_gc(const struct upkeep_run *r, struct err *err)
 		config.lease_keep_us = config.live_keep_us = r->lease_keep_us;
 	store_space_lend(r->store);
 	memset(&report, 0, sizeof(report));
-	if (store_gc(r->store, &config, stopped, (void *)(uintptr_t)r, &report, err) != 0)
+	if (store_space_seal(r->store, err) != 0 ||
+	    store_gc(r->store, &config, stopped, (void *)(uintptr_t)r, &report, err) != 0)
 		return -1;
 	(void)snprintf(r->said, r->cap,
 	    "%llu MiB freed, %u packs of %u removed, %u rewritten%s%s",

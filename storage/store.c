@@ -562,9 +562,10 @@ static int
 may_pretend(enum journal_type type)
 {
 	return type == JOURNAL_SECRET || type == JOURNAL_AUDIT || type == JOURNAL_ALARM ||
-	       type == JOURNAL_SEEN || type == JOURNAL_PACK || type == JOURNAL_QUARANTINE ||
-	       type == JOURNAL_RELEASE || type == JOURNAL_VERIFIED ||
-	       type == JOURNAL_STORE_ALARM;
+	       type == JOURNAL_SEEN || type == JOURNAL_PACK ||
+	       type == JOURNAL_QUARANTINE || type == JOURNAL_RELEASE ||
+	       type == JOURNAL_VERIFIED || type == JOURNAL_CHECKED ||
+	       type == JOURNAL_HURT || type == JOURNAL_STORE_ALARM;
 }
 
 int

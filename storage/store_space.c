@@ -10,6 +10,7 @@
 #include "storage/fs.h"
 #include "storage/journal.h"
 #include "storage/store_options.h"
+#include "storage/store_packs.h"
 #include "storage/store_rollback.h"
 #include "storage/store_state.h"
 #include "storage/store_time.h"
@@ -151,6 +152,12 @@ store_space_reserve(struct store *s)
 	held = s->space->held;
 	pthread_mutex_unlock(&s->space->lock);
 	return held;
+}
+
+int
+store_space_seal(struct store *s, struct err *err)
+{
+	return store_packs_seal(s->packs, err);
 }
 
 int

@@ -61,6 +61,12 @@ int store_space_admit(struct store *s, struct err *err);
  */
 void store_space_lend(struct store *s);
 
+/*
+ * To be called before collecting, now and then: seals what is being filled, since
+ * only what is sealed can be collected, or counted as checked.
+ */
+int store_space_seal(struct store *s, struct err *err);
+
 /* ----------------------------------------------------- for store*.c alone -- */
 
 /* The store is locked, and nothing else of it is open yet. */
