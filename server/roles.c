@@ -42,6 +42,15 @@ static const struct {
 	{ MSG_REVOKE, ADMIN },
 	{ MSG_VERIFY, ADMIN },
 
+	{ MSG_SET_POLICY, ADMIN },
+	{ MSG_LIST_POLICIES, VIEWER | RESTORER | ADMIN },
+	/* What is not dry is an admin's alone: session_prune_run(). */
+	{ MSG_PRUNE, VIEWER | RESTORER | ADMIN },
+	{ MSG_HOLD, ADMIN },
+	{ MSG_LOCK, ADMIN },
+	{ MSG_FORGET, ADMIN },
+	{ MSG_CLEAR_BRAKE, ADMIN },
+
 	{ MSG_LIST_AUDIT, ADMIN },
 	{ MSG_GET_USAGE, VIEWER | RESTORER | ADMIN },
 	{ MSG_LIST_JOBS, VIEWER | RESTORER | ADMIN },

@@ -67,20 +67,19 @@ check_peer(struct session_job *j, const Wire__Hello *hello, struct store_peer *p
 }
 
 static int
-head_of(struct session_job *j, const Wire__Hello *hello, struct store_point *p,
+head_of(struct session_job *j, const Wire__Hello *hello, uint8_t record[STORE_HASH_LEN],
     Wire__Welcome *m)
 {
 	struct store *store = j->s->world->store;
 	const char *host = j->s->peer.cert.name;
 	int known;
 
-	if (store_point_get(store, host, 0, p, &j->err) == 0) {
-		m->head.data = p->record;
-		m->head.len = sizeof(p->record);
-	} else if (j->err.code == ERR_NOTFOUND) {
-		err_clear(&j->err);
-	} else {
+	/* Of the newest point there ever was: it may have been forgotten since. */
+	if ((known = store_head(store, host, record, &j->err)) < 0)
 		return -1;
+	if (known) {
+		m->head.data = record;
+		m->head.len = STORE_HASH_LEN;
 	}
 	if (hello->head.len == STORE_HASH_LEN) {
 		known = store_record_known(store, host, hello->head.data, &j->err);
@@ -164,8 +163,7 @@ welcome(struct session_job *j, const Wire__Hello *hello, struct greeting *g)
 {
 	struct store *store = j->s->world->store;
 	const struct cert_facts *cert = &j->s->peer.cert;
-	struct store_point *point = NULL;
-	uint8_t end[STORE_SEEN_LEN];
+	uint8_t record[STORE_HASH_LEN], end[STORE_SEEN_LEN];
 	Wire__Welcome m = WIRE__WELCOME__INIT;
 	char *features[MSG_FEATURES];
 	int64_t now = time(NULL);
@@ -187,15 +185,9 @@ welcome(struct session_job *j, const Wire__Hello *hello, struct greeting *g)
 		m.domain_key.data = (uint8_t *)(uintptr_t)store_domain_key(store);
 		m.domain_key.len = CHUNK_KEY_LEN;
 	}
-	if (g->role == CERT_AGENT) {
-		point = malloc(sizeof(*point));
-		if (point == NULL)
-			(void)err_set(&j->err, ERR_NOMEM, "no memory for a point");
-		else if (head_of(j, hello, point, &m) == 0)
-			(void)compare_memories(j, hello, end, &m);
-	}
+	if (g->role == CERT_AGENT && head_of(j, hello, record, &m) == 0)
+		(void)compare_memories(j, hello, end, &m);
 	session_reply(j, &m.base, 0);
-	free(point);
 }
 
 void

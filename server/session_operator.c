@@ -222,6 +222,7 @@ session_revoke_run(struct session_job *j)
 struct hosts {
 	struct session_job *j;
 	struct store_peer peers[HOSTS_BATCH];
+	struct store_brake brakes[HOSTS_BATCH];
 	Wire__Host items[HOSTS_BATCH];
 	Wire__Host *pointers[HOSTS_BATCH];
 	size_t count;
@@ -252,6 +253,7 @@ flush(struct hosts *h, uint16_t flags)
 		o->cert_ends_us = p->cert_ends_us;
 		o->online = registry_count(h->j->s->world->registry, p->name) > 0;
 		o->alarm = p->alarm;
+		o->brake = h->brakes[i].text;
 		h->pointers[i] = o;
 	}
 	m.n_hosts = h->count;
@@ -276,6 +278,9 @@ collect(void *arg, const struct store_peer *p)
 		return 0;
 	if (h->count == HOSTS_BATCH)
 		flush(h, FRAME_MORE);
+	if (store_brake_of(
+		h->j->s->world->store, p->name, &h->brakes[h->count], &h->j->err) != 0)
+		return -1;
 	h->peers[h->count++] = *p;
 	return h->j->err.code != ERR_NONE;
 }

@@ -100,17 +100,25 @@ struct listing {
 	char damage[BATCH][STORE_TEXT_MAX];
 };
 
-/* What verify learned of a point; nothing if it was pruned meanwhile. */
+/* What verify learned of a point and what holds it; nothing if it was pruned meanwhile.
+ */
 static void
 add_verdict(struct session_job *j, const struct store_point *p, Wire__Point *out,
-    char damage[STORE_TEXT_MAX])
+    struct store_kept *k, char damage[STORE_TEXT_MAX])
 {
 	struct store *store = j->s->world->store;
 	struct err ignored = ERR_INIT;
-	struct store_kept kept;
 
-	if (store_kept_one(store, p->host, p->sequence, &kept, &ignored) == 0)
-		out->verified_us = kept.verified_us;
+	if (store_kept_one(store, p->host, p->sequence, k, &ignored) == 0) {
+		out->verified_us = k->verified_us;
+		if (store_is_locked(store, k))
+			out->locked_us = k->locked_us;
+		/* Who holds it and why is not the host's business. */
+		if (k->held && j->s->role != CERT_AGENT && j->s->role != CERT_RESCUE) {
+			out->held_by = k->held_by;
+			out->held_why = k->held_why;
+		}
+	}
 	err_clear(&ignored);
 	if (store_point_hurt(store, p->host, p->sequence, damage, &ignored) > 0)
 		out->damage = damage;
@@ -124,7 +132,8 @@ flush(struct listing *l, uint16_t flags)
 
 	for (uint32_t i = 0; i < l->count; i++) {
 		session_point_fill(&items[i], &l->points[i], &l->room[i]);
-		add_verdict(l->j, &l->points[i], &items[i], l->damage[i]);
+		add_verdict(
+		    l->j, &l->points[i], &items[i], &l->room[i].kept, l->damage[i]);
 		pointers[i] = &items[i];
 	}
 	m.n_points = l->count;

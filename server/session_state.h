@@ -23,6 +23,7 @@
 #include "proto/wire/msg.h"
 #include "server/session.h"
 #include "storage/store.h"
+#include "storage/store_retention.h"
 
 struct session_job;
 struct timer;
@@ -159,6 +160,9 @@ session_may_see(const struct session *s, const char **host, int content, struct 
 /* A key that also lives on another machine is not this host's alone: raise the alarm. */
 void session_copied_key(struct session *s, const char *host);
 
+/* After a backup of the host: has it changed as never before?  Then there is an alarm. */
+void session_brake_look(struct session *s, const char *host);
+
 /* The handlers, by file. */
 void session_hello_run(struct session_job *j);
 void session_hello_done(struct session_job *j);
@@ -179,6 +183,13 @@ void session_hosts_run(struct session_job *j);
 void session_revoke_run(struct session_job *j);
 void session_stats_run(struct session_job *j);
 void session_verify_run(struct session_job *j);
+void session_policy_run(struct session_job *j);
+void session_policies_run(struct session_job *j);
+void session_prune_run(struct session_job *j);
+void session_hold_run(struct session_job *j);
+void session_lock_run(struct session_job *j);
+void session_forget_run(struct session_job *j);
+void session_brake_run(struct session_job *j);
 void session_audit_run(struct session_job *j);
 void session_clock_run(struct session_job *j);
 void session_usage_run(struct session_job *j);
@@ -193,6 +204,7 @@ struct session_point_room {
 	Wire__VolumeInfo *pointers[STORE_VOLUMES_MAX];
 	Wire__Counts counts;
 	Wire__Excluded excluded[STORE_EXCLUDED_MAX], *reasons[STORE_EXCLUDED_MAX];
+	struct store_kept kept;
 };
 void session_point_fill(
     Wire__Point *out, const struct store_point *p, struct session_point_room *room);

@@ -26,6 +26,14 @@ static const struct session_handler handlers[] = {
 	{ MSG_GET_STATS, SESSION_IDLE, 0, SESSION_DISK, session_stats_run, NULL },
 	{ MSG_VERIFY, SESSION_IDLE, 0, SESSION_SLOW, session_verify_run, NULL },
 
+	{ MSG_SET_POLICY, SESSION_IDLE, 0, SESSION_DISK, session_policy_run, NULL },
+	{ MSG_LIST_POLICIES, SESSION_IDLE, 0, SESSION_DISK, session_policies_run, NULL },
+	{ MSG_PRUNE, SESSION_IDLE, 0, SESSION_DISK, session_prune_run, NULL },
+	{ MSG_HOLD, SESSION_IDLE, 0, SESSION_DISK, session_hold_run, NULL },
+	{ MSG_LOCK, SESSION_IDLE, 0, SESSION_DISK, session_lock_run, NULL },
+	{ MSG_FORGET, SESSION_IDLE, 0, SESSION_DISK, session_forget_run, NULL },
+	{ MSG_CLEAR_BRAKE, SESSION_IDLE, 0, SESSION_DISK, session_brake_run, NULL },
+
 	{ MSG_LIST_AUDIT, SESSION_IDLE, 0, SESSION_DISK, session_audit_run, NULL },
 	{ MSG_ACCEPT_CLOCK, SESSION_IDLE, 0, SESSION_DISK, session_clock_run, NULL },
 	{ MSG_GET_USAGE, SESSION_IDLE, 0, SESSION_SLOW, session_usage_run, NULL },

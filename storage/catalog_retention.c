@@ -1,4 +1,3 @@
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,19 +7,15 @@
 
 /* ----------------------------------------------------------------- applying -- */
 
-static int audit(struct catalog *c, const struct journal_record *r, const char *who,
-    struct err *err, const char *fmt, ...) ERR_PRINTF(5, 6);
-
+/* The row of audit that comes with each of these. */
 static int
-audit(struct catalog *c, const struct journal_record *r, const char *who, struct err *err,
-    const char *fmt, ...)
+audit(struct catalog *c, const struct journal_event *e, const struct journal_record *r,
+    struct err *err)
 {
-	char what[2 * STORE_TEXT_MAX];
-	va_list ap;
+	char who[STORE_NAME_MAX], what[JOURNAL_WHAT_MAX];
 
-	va_start(ap, fmt);
-	(void)vsnprintf(what, sizeof(what), fmt, ap);
-	va_end(ap);
+	if (!journal_say(e, who, what))
+		return 0;
 	return CATALOG_RUN(c, CATALOG_AUDIT_SET, err, "iitt", (int64_t)r->end.sequence,
 	    r->end.time_us, who, what);
 }
@@ -39,104 +34,49 @@ drop_point(struct catalog *c, const char *host, uint64_t sequence, struct err *e
 }
 
 static int
-apply_stubs(struct catalog *c, const struct journal_stubs *s,
-    const struct journal_record *r, struct err *err)
+apply_stubs(struct catalog *c, const struct journal_stubs *s, struct err *err)
 {
-	char list[STORE_TEXT_MAX] = "";
-	size_t len = 0;
-
-	for (uint32_t i = 0; i < s->n; i++) {
+	for (uint32_t i = 0; i < s->n; i++)
 		if (drop_point(c, s->host, s->sequences[i], err) != 0)
 			return -1;
-		if (len + 40 < sizeof(list))
-			len += (size_t)snprintf(list + len, sizeof(list) - len, " %llu",
-			    (unsigned long long)s->sequences[i]);
-		else if (len + 4 < sizeof(list))
-			len += (size_t)snprintf(list + len, sizeof(list) - len, " ...");
-	}
-	if (CATALOG_RUN(c, CATALOG_HOST_COUNT, err, "t", s->host) != 0)
-		return -1;
-	return audit(c, r, s->who, err, "pruned %u point%s of '%s':%s", s->n,
-	    s->n == 1 ? "" : "s", s->host, list);
+	return CATALOG_RUN(c, CATALOG_HOST_COUNT, err, "t", s->host);
 }
 
 static int
-apply_policy(struct catalog *c, const struct store_policy *p,
-    const struct journal_record *r, struct err *err)
+apply_policy(
+    struct catalog *c, const struct store_policy *p, int64_t time_us, struct err *err)
 {
-	static const char *const scopes[] = { "", "group ", "host " };
-	const char *name = p->scope == STORE_POLICY_DEFAULT ? "default" : p->name;
 	const struct store_rules *w = &p->rules;
 
-	if (!p->set) {
-		if (CATALOG_RUN(c, CATALOG_POLICY_DROP, err, "it", (int64_t)p->scope,
-			p->name) != 0)
-			return -1;
-		return audit(c, r, p->who, err, "removed the policy of %s%s",
-		    scopes[p->scope], name);
-	}
-	if (CATALOG_RUN(c, CATALOG_POLICY_SET, err, "ittiiiiiiiiiii", (int64_t)p->scope,
-		p->name, p->who, r->end.time_us, (int64_t)w->last, (int64_t)w->hourly,
-		(int64_t)w->daily, (int64_t)w->weekly, (int64_t)w->monthly,
-		(int64_t)w->yearly, (int64_t)w->within_s, (int64_t)w->min_points,
-		(int64_t)w->min_verified, (int64_t)w->verified_s) != 0)
-		return -1;
-	return audit(c, r, p->who, err,
-	    "set the policy of %s%s: last %u, hourly %u, daily %u, weekly %u, monthly %u,"
-	    " yearly %u, within %llu s, at least %u, verified %u, verified within %llu s",
-	    scopes[p->scope], name, w->last, w->hourly, w->daily, w->weekly, w->monthly,
-	    w->yearly, (unsigned long long)w->within_s, w->min_points, w->min_verified,
-	    (unsigned long long)w->verified_s);
+	if (!p->set)
+		return CATALOG_RUN(
+		    c, CATALOG_POLICY_DROP, err, "it", (int64_t)p->scope, p->name);
+	return CATALOG_RUN(c, CATALOG_POLICY_SET, err, "ittiiiiiiiiiii",
+	    (int64_t)p->scope, p->name, p->who, time_us, (int64_t)w->last,
+	    (int64_t)w->hourly, (int64_t)w->daily, (int64_t)w->weekly,
+	    (int64_t)w->monthly, (int64_t)w->yearly, (int64_t)w->within_s,
+	    (int64_t)w->min_points, (int64_t)w->min_verified, (int64_t)w->verified_s);
 }
 
 static int
-apply_brake(struct catalog *c, const struct journal_mark *m,
-    const struct journal_record *r, struct err *err)
+apply_mark(struct catalog *c, enum journal_type type, const struct journal_mark *m,
+    int64_t time_us, struct err *err)
 {
-	if (CATALOG_RUN(c, CATALOG_BRAKE_SET, err, "titti", m->host, (int64_t)m->sequence,
-		m->who, m->text, r->end.time_us) != 0)
-		return -1;
-	if (m->text[0] == '\0')
-		return audit(c, r, m->who, err, "cleared the brake of '%s'", m->host);
-	return audit(
-	    c, r, m->who, err, "'%s' is not pruned any more: %s", m->host, m->text);
-}
-
-int
-catalog_apply_retention(struct catalog *c, const struct journal_event *e,
-    const struct journal_record *r, struct err *err)
-{
-	const struct journal_mark *m = &e->u.mark;
-	unsigned long long n = m->sequence;
 	int64_t seq = (int64_t)m->sequence;
 
-	switch (e->type) {
-	case JOURNAL_STUB:
-		return apply_stubs(c, &e->u.stubs, r, err);
-	case JOURNAL_POLICY:
-		return apply_policy(c, &e->u.policy, r, err);
+	switch (type) {
 	case JOURNAL_HOLD:
-		if (CATALOG_RUN(c, CATALOG_HOLD_SET, err, "titti", m->host, seq, m->who,
-			m->text, r->end.time_us) != 0)
-			return -1;
-		return audit(c, r, m->who, err, "holds %s/%llu: %s", m->host, n, m->text);
+		return CATALOG_RUN(c, CATALOG_HOLD_SET, err, "titti", m->host, seq,
+		    m->who, m->text, time_us);
 	case JOURNAL_UNHOLD:
-		if (CATALOG_RUN(c, CATALOG_HOLD_DROP, err, "ti", m->host, seq) != 0)
-			return -1;
-		return audit(
-		    c, r, m->who, err, "released %s/%llu: %s", m->host, n, m->text);
+		return CATALOG_RUN(c, CATALOG_HOLD_DROP, err, "ti", m->host, seq);
 	case JOURNAL_LOCK:
-		if (CATALOG_RUN(c, CATALOG_LOCK_SET, err, "tiit", m->host, seq,
-			m->when_us, m->who) != 0)
-			return -1;
-		return audit(c, r, m->who, err, "locked %s/%llu until %lld s", m->host, n,
-		    (long long)(m->when_us / 1000000));
+		return CATALOG_RUN(
+		    c, CATALOG_LOCK_SET, err, "tiit", m->host, seq, m->when_us, m->who);
 	case JOURNAL_FORGET:
-		if (drop_point(c, m->host, m->sequence, err) != 0 ||
-		    CATALOG_RUN(c, CATALOG_HOST_COUNT, err, "t", m->host) != 0)
+		if (drop_point(c, m->host, m->sequence, err) != 0)
 			return -1;
-		return audit(
-		    c, r, m->who, err, "forgot %s/%llu: %s", m->host, n, m->text);
+		return CATALOG_RUN(c, CATALOG_HOST_COUNT, err, "t", m->host);
 	case JOURNAL_VERIFIED:
 		if (CATALOG_RUN(c, CATALOG_HURT_DROP, err, "ti", m->host, seq) != 0)
 			return -1;
@@ -145,13 +85,27 @@ catalog_apply_retention(struct catalog *c, const struct journal_event *e,
 	case JOURNAL_HURT:
 		if (CATALOG_RUN(c, CATALOG_VERIFIED_DROP, err, "ti", m->host, seq) != 0)
 			return -1;
-		return CATALOG_RUN(c, CATALOG_HURT_SET, err, "tiit", m->host, seq,
-		    r->end.time_us, m->text);
-	case JOURNAL_BRAKE:
-		return apply_brake(c, m, r, err);
+		return CATALOG_RUN(c, CATALOG_HURT_SET, err, "tiit", m->host, seq, time_us,
+		    m->text);
 	default:
-		return 0;
+		return CATALOG_RUN(c, CATALOG_BRAKE_SET, err, "titti", m->host, seq,
+		    m->who, m->text, time_us);
 	}
+}
+
+int
+catalog_apply_retention(struct catalog *c, const struct journal_event *e,
+    const struct journal_record *r, struct err *err)
+{
+	int ret;
+
+	if (e->type == JOURNAL_STUB)
+		ret = apply_stubs(c, &e->u.stubs, err);
+	else if (e->type == JOURNAL_POLICY)
+		ret = apply_policy(c, &e->u.policy, r->end.time_us, err);
+	else
+		ret = apply_mark(c, e->type, &e->u.mark, r->end.time_us, err);
+	return ret == 0 ? audit(c, e, r, err) : -1;
 }
 
 int

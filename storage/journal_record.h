@@ -185,6 +185,14 @@ int journal_encode(const struct journal_event *e, struct buf *out, struct err *e
 int journal_decode(uint16_t type, const uint8_t *p, size_t len, struct journal_event *out,
     struct err *err);
 
+/*
+ * Who did what by an event of retention, in words; 0 if it is none of these or
+ * nobody's act.  Cut between characters where it does not fit.
+ */
+#define JOURNAL_WHAT_MAX (STORE_TEXT_MAX + 128)
+int journal_say(const struct journal_event *e, char who[STORE_NAME_MAX],
+    char what[JOURNAL_WHAT_MAX]);
+
 /* Where a record ends, and the chain there: what the next one continues. */
 struct journal_place {
 	uint64_t offset; /* Bytes from the start of the file. */

@@ -48,7 +48,7 @@ tell(const struct journal_event *ev, struct store_entry *e)
 		(void)snprintf(e->what, sizeof(e->what), "was given a certificate");
 		return 1;
 	default:
-		return 0;
+		return journal_say(ev, e->who, e->what);
 	}
 }
 

@@ -18,7 +18,7 @@ struct store_entry {
 	uint64_t sequence; /* Of its record. */
 	int64_t time_us;
 	char who[STORE_NAME_MAX]; /* An operator, a host; "store" for itself. */
-	char what[STORE_TEXT_MAX + 32];
+	char what[STORE_TEXT_MAX + 128];
 };
 
 /* A place in the chain; all zeros is its beginning. */

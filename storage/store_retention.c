@@ -292,3 +292,24 @@ store_prune_points(struct store *s, const char *who, const char *host,
 	pthread_mutex_unlock(lock);
 	return ret;
 }
+
+/* -------------------------------------------------------------------- hosts -- */
+
+int
+store_pruned_hosts(struct store *s, const char *after, char (*out)[STORE_NAME_MAX],
+    uint32_t cap, uint32_t *n, struct err *err)
+{
+	return catalog_hosts(s->catalog, after, out, cap, n, err);
+}
+
+int
+store_head(
+    struct store *s, const char *host, uint8_t record[STORE_HASH_LEN], struct err *err)
+{
+	struct catalog_head head;
+
+	if (catalog_head(s->catalog, host, &head, err) != 0)
+		return -1;
+	memcpy(record, head.record, STORE_HASH_LEN);
+	return head.sequence != 0;
+}

@@ -137,7 +137,7 @@ store_brake_clear(struct store *s, const char *who, const char *host, struct err
 
 /* ----------------------------------------------------------------- pruning -- */
 
-#define STORE_WHY_MAX 768
+#define STORE_WHY_MAX 1024
 
 /* What becomes of a point, and why. */
 struct store_fate {
@@ -156,6 +156,14 @@ struct store_pruned {
 	uint32_t n;
 	const struct store_fate *fates; /* Oldest first; borrowed. */
 };
+
+/* Up to `cap` hosts that have or had points, by name behind `after` ("" first). */
+int store_pruned_hosts(struct store *s, const char *after, char (*out)[STORE_NAME_MAX],
+    uint32_t cap, uint32_t *n, struct err *err);
+
+/* The hash of a host's newest record, its point gone or not: 1, 0 for none, -1. */
+int store_head(
+    struct store *s, const char *host, uint8_t record[STORE_HASH_LEN], struct err *err);
 
 /*
  * Do what the policies say to the points of `host`, or of all hosts if it is NULL;

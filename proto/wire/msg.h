@@ -72,6 +72,16 @@ enum msg_kind {
 	MSG_VERIFY = 71,
 	MSG_VERIFY_REPORT = 72,
 
+	MSG_SET_POLICY = 81, /* answered by Done */
+	MSG_LIST_POLICIES = 83,
+	MSG_POLICIES = 84,
+	MSG_PRUNE = 85,
+	MSG_PRUNED = 86,
+	MSG_HOLD = 87,	      /* answered by Done */
+	MSG_LOCK = 89,	      /* answered by Done */
+	MSG_FORGET = 91,      /* answered by Done */
+	MSG_CLEAR_BRAKE = 93, /* answered by Done */
+
 	MSG_LIST_AUDIT = 101,
 	MSG_AUDIT = 102,
 	MSG_ACCEPT_CLOCK = 103, /* answered by Done */

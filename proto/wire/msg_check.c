@@ -22,6 +22,9 @@
 #define PROBLEMS_MAX 1024
 #define ALARMS_MAX 16
 #define JOBS_MAX 16
+#define SCOPE_MAX 2
+#define POLICIES_MAX 1024
+#define FATES_MAX 512
 
 enum what {
 	BYTES,	 /* Length min..max. */
@@ -101,6 +104,9 @@ static const struct rule rules[] = {
 	{ &wire__hosts__descriptor, "alarms", COUNT, 0, ALARMS_MAX },
 	{ &wire__stats__descriptor, "alarms", COUNT, 0, ALARMS_MAX },
 	{ &wire__stats__descriptor, "domain_id", MAYBE, 0, HASH_LEN },
+	{ &wire__policy__descriptor, "scope", NUMBER, 0, SCOPE_MAX },
+	{ &wire__policies__descriptor, "policies", COUNT, 0, POLICIES_MAX },
+	{ &wire__pruned__descriptor, "fates", COUNT, 0, FATES_MAX },
 	{ &wire__audit__descriptor, "head", MAYBE, 0, HASH_LEN },
 	{ &wire__collect_report__descriptor, "state", NUMBER, 0, 5 },
 	{ &wire__jobs__descriptor, "jobs", COUNT, 0, JOBS_MAX },

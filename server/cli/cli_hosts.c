@@ -18,12 +18,13 @@ host_json(const Wire__Host *h)
 
 	for (size_t i = 0; i < h->serial.len && i < 64; i++)
 		(void)snprintf(serial + 2 * i, 3, "%02x", h->serial.data[i]);
-	return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:s, s:o, s:s}",
+	return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:s, s:o, s:s, s:s}",
 	    "name", h->name, "group", h->group, "online", h->online, "revoked",
 	    h->revoked, "enrolled", cli_json_time(h->enrolled_us), "seen",
 	    cli_json_time(h->seen_us), "points", (json_int_t)h->points, "newest",
 	    cli_json_time(h->point_us), "program", h->program, "serial", serial,
-	    "certificate_ends", cli_json_time(h->cert_ends_us), "alarm", h->alarm);
+	    "certificate_ends", cli_json_time(h->cert_ends_us), "alarm", h->alarm, "brake",
+	    h->brake);
 }
 
 static int
@@ -34,11 +35,15 @@ collect(void *arg, const ProtobufCMessage *m)
 
 	for (size_t i = 0; i < hosts->n_hosts; i++) {
 		const Wire__Host *h = hosts->hosts[i];
+		char alarm[600];
 		const char *state = h->revoked ? "revoked" : h->online ? "online" : "-";
 		const char *cells[] = { h->name, h->group[0] != '\0' ? h->group : "-",
 			state, cli_number(h->points), cli_time(h->point_us),
-			cli_time(h->seen_us), h->alarm };
+			cli_time(h->seen_us), alarm };
 
+		(void)snprintf(alarm, sizeof(alarm), "%.255s%s%s%.255s", h->alarm,
+		    h->alarm[0] != '\0' && h->brake[0] != '\0' ? "; " : "",
+		    h->brake[0] != '\0' ? "NOT PRUNED: " : "", h->brake);
 		if (l->json != NULL)
 			(void)json_array_append_new(l->json, host_json(h));
 		else

@@ -113,13 +113,14 @@ point_json(const Wire__Point *p)
 
 	for (size_t i = 0; i < p->n_volumes; i++)
 		(void)json_array_append_new(volumes, volume_json(p->volumes[i]));
-	return json_pack("{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s}",
+	return json_pack("{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o}",
 	    "host", p->host, "sequence", (json_int_t)p->sequence, "time",
 	    cli_json_time(p->time_us), "frozen_at", cli_json_time(p->frozen_at_us),
 	    "note", p->note, "volumes", volumes, "counts", counts_json(p->counts),
 	    "record", hex(&p->record), "previous", hex(&p->previous), "verified",
 	    p->verified_us != 0 ? cli_json_time(p->verified_us) : json_null(), "damage",
-	    p->damage);
+	    p->damage, "held_by", p->held_by, "held_why", p->held_why, "locked_until",
+	    cli_json_time(p->locked_us));
 }
 
 /* -------------------------------------------------------------------- tables -- */
@@ -168,12 +169,30 @@ names_of(const Wire__Point *p, char *out, size_t cap)
 		    out + n, cap - n, "%s%s", i > 0 ? "," : "", p->volumes[i]->name);
 }
 
+/* "DAMAGED held locked verified" and the note. */
+static const char *
+remarks(const Wire__Point *p, char *out, size_t cap)
+{
+	const char *words[] = { p->damage[0] != '\0' ? "DAMAGED" : "",
+		p->held_by[0] != '\0' ? "held" : "",
+		p->locked_us != 0 ? "locked" : "", p->verified_us != 0 ? "verified" : "",
+		p->note };
+	size_t n = 0;
+
+	out[0] = '\0';
+	for (size_t i = 0; i < 5 && n + 1 < cap; i++)
+		if (words[i][0] != '\0')
+			n += (size_t)snprintf(
+			    out + n, cap - n, "%s%s", n > 0 ? " " : "", words[i]);
+	return out;
+}
+
 static int
 add(void *arg, const Wire__Point *p)
 {
 	const Wire__Counts none = WIRE__COUNTS__INIT,
 			   *c = p->counts != NULL ? p->counts : &none;
-	char name[100], volumes[200], share[32], speed[64], note[MSG_TEXT_MAX + 32];
+	char name[100], volumes[200], share[32], speed[64], note[MSG_TEXT_MAX + 64];
 	struct listing *l = arg;
 
 	l->count++;
@@ -182,14 +201,11 @@ add(void *arg, const Wire__Point *p)
 		return 0;
 	}
 	names_of(p, volumes, sizeof(volumes));
-	(void)snprintf(note, sizeof(note), "%s%s%s",
-	    p->damage[0] != '\0' ? "DAMAGED " : "",
-	    p->verified_us != 0 ? "verified " : "", p->note);
 	cli_table_row(l->table,
 	    (const char *const[]){ name_of(p, name, sizeof(name)), cli_time(p->time_us),
 		volumes, cli_size(c->read_bytes), cli_size(c->sent_bytes),
 		cli_size(c->stored_bytes), known_share(c, share, sizeof(share)),
-		rate(c, speed, sizeof(speed)), note });
+		rate(c, speed, sizeof(speed)), remarks(p, note, sizeof(note)) });
 	return 0;
 }
 
@@ -271,6 +287,10 @@ show(void *arg, const Wire__Point *p)
 	    p->verified_us != 0 ? cli_time(p->verified_us) : "never");
 	if (p->damage[0] != '\0')
 		(void)printf("DAMAGED       %s\n", p->damage);
+	if (p->held_by[0] != '\0')
+		(void)printf("held          by %s: %s\n", p->held_by, p->held_why);
+	if (p->locked_us != 0)
+		(void)printf("locked        until %s\n", cli_time(p->locked_us));
 	if (c != NULL) {
 		(void)printf("read          %s in %s", cli_size(c->read_bytes),
 		    cli_span(c->duration_us));

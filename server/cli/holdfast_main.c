@@ -87,6 +87,39 @@ static const struct cli_command commands[] = {
 	    "On the server itself, while holdfastd is stopped.\n", cli_catalog },
 	{ "index", "rebuild DIR", "make the index anew from the packs",
 	    "On the server itself, while holdfastd is stopped.\n", cli_index },
+	{ "policy",
+	    "set [--host HOST | --group GROUP] RULES... | show [HOST] [--json] |\n"
+	    "           remove [--host HOST | --group GROUP]",
+	    "which points are kept",
+	    "RULES: --keep-last N, --keep-hourly N, --keep-daily N, --keep-weekly N,\n"
+	    "--keep-monthly N, --keep-yearly N, --keep-within 30d, --min-points N (1),\n"
+	    "--min-verified N (1: the newest verified point stays), --verified-within "
+	    "30d\n"
+	    "(prune nothing if the newest verified point is older).  Without --host and\n"
+	    "--group: of all hosts.  A host's own policy applies, else its group's, else "
+	    "that\n"
+	    "of all hosts, as a whole; `show HOST` says which.\n",
+	    cli_policy },
+	{ "prune", "[HOST]... [--dry-run] [--json]",
+	    "remove the points that no policy keeps",
+	    "All hosts, or those named.  --dry-run only says of each point why it stays "
+	    "or\n"
+	    "goes.  Exit 1 if a host is braked and was left alone.\n",
+	    cli_prune },
+	{ "hold", "HOST/NUMBER --reason TEXT", "keep a point until it is released", "",
+	    cli_hold },
+	{ "release", "HOST/NUMBER [--reason TEXT]", "end the hold of a point", "",
+	    cli_release },
+	{ "lock", "HOST/NUMBER --until DATE|30d",
+	    "keep a point until a date, whoever says what",
+	    "A lock can be made longer, never shorter, and nobody can undo it.\n",
+	    cli_lock },
+	{ "forget", "HOST/NUMBER [--reason TEXT]",
+	    "remove one point, whatever the policy says",
+	    "Not if it is held or locked.\n", cli_forget },
+	{ "brake", "clear HOST", "prune a host again that was not pruned any more",
+	    "`holdfast hosts` says why it was not.  Look first: it may be encrypted.\n",
+	    cli_brake },
 	{ "stats", "[--hosts | --host HOST | --point HOST/NUMBER] [--json]",
 	    "what the store holds, and what a deletion would free",
 	    "With --hosts, --host or --point all trees are read, which may take minutes: "

@@ -30,7 +30,11 @@ static const ProtobufCMessageDescriptor *const golden_messages[] = {
 	&wire__accept_clock__descriptor, &wire__get_usage__descriptor,
 	&wire__usage__descriptor, &wire__collect__descriptor,
 	&wire__collect_report__descriptor, &wire__list_jobs__descriptor,
-	&wire__jobs__descriptor
+	&wire__jobs__descriptor,
+	&wire__set_policy__descriptor, &wire__list_policies__descriptor,
+	&wire__policies__descriptor, &wire__prune__descriptor, &wire__pruned__descriptor,
+	&wire__hold__descriptor, &wire__lock__descriptor, &wire__forget__descriptor,
+	&wire__clear_brake__descriptor
 };
 
 #define GOLDEN_MESSAGES (sizeof(golden_messages) / sizeof(golden_messages[0]))
@@ -60,16 +64,18 @@ golden_kind(const ProtobufCMessageDescriptor *of)
 static inline int
 golden_has_field(const char *name)
 {
+	static const char *const lists[] = { "fields", "fields-collect", "fields-retention" };
 	static struct buf list = BUF_INIT(GOLDEN_MAX);
+	struct buf part = BUF_INIT(GOLDEN_MAX);
 	char line[90];
 
 	if (list.len == 0) {
-		static struct buf more = BUF_INIT(GOLDEN_MAX);
-
-		golden_read("fields", &list);
-		golden_read("fields-collect", &more);
-		GOLDEN_MUST(buf_add(&list, more.p, more.len, &err));
+		for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
+			golden_read(lists[i], &part);
+			GOLDEN_MUST(buf_add(&list, part.p, part.len, &err));
+		}
 		GOLDEN_MUST(buf_add_u8(&list, 0, &err));
+		buf_free(&part);
 	}
 	(void)snprintf(line, sizeof(line), "\n%s\n", name);
 	return strstr((const char *)list.p, line) != NULL;
@@ -80,7 +86,7 @@ static inline uint32_t
 golden_number(const char *field, uint32_t h)
 {
 	static const char *const small[] = { "role", "kind", "grade", "level", "volume",
-		"reason", "state" };
+		"reason", "state", "scope" };
 
 	for (unsigned i = 0; i < sizeof(small) / sizeof(small[0]); i++)
 		if (strcmp(field, small[i]) == 0)

@@ -38,6 +38,13 @@ static const struct {
 	{ MSG_REVOKE, "----y---" },
 	{ MSG_GET_STATS, "--yyy---" },
 	{ MSG_VERIFY, "----y---" },
+	{ MSG_SET_POLICY, "----y---" },
+	{ MSG_LIST_POLICIES, "--yyy---" },
+	{ MSG_PRUNE, "--yyy---" }, /* Dry; else an admin only. */
+	{ MSG_HOLD, "----y---" },
+	{ MSG_LOCK, "----y---" },
+	{ MSG_FORGET, "----y---" },
+	{ MSG_CLEAR_BRAKE, "----y---" },
 	{ MSG_LIST_AUDIT, "----y---" },
 	{ MSG_GET_USAGE, "--yyy---" },
 	{ MSG_ACCEPT_CLOCK, "----y---" },

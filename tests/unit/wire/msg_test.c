@@ -18,9 +18,10 @@ static const uint16_t kinds[] = { MSG_HELLO, MSG_WELCOME, MSG_FAILED, MSG_DONE,
 	MSG_LIST_POINTS, MSG_POINTS, MSG_GET_NODES, MSG_GET_GROUPS, MSG_GROUPS_END,
 	MSG_NEW_TOKEN, MSG_TOKEN_TEXT, MSG_NEW_OPERATOR, MSG_LIST_HOSTS, MSG_HOSTS,
 	MSG_REVOKE, MSG_GET_STATS, MSG_STATS, MSG_VERIFY, MSG_VERIFY_REPORT,
-	MSG_LIST_AUDIT, MSG_AUDIT, MSG_ACCEPT_CLOCK, MSG_GET_USAGE, MSG_USAGE,
-	MSG_COLLECT, MSG_COLLECT_REPORT, MSG_LIST_JOBS, MSG_JOBS,
-	MSG_NOTE_ESCROW, MSG_CLEAR_ALARM };
+	MSG_SET_POLICY, MSG_LIST_POLICIES, MSG_POLICIES, MSG_PRUNE, MSG_PRUNED, MSG_HOLD,
+	MSG_LOCK, MSG_FORGET, MSG_CLEAR_BRAKE, MSG_LIST_AUDIT, MSG_AUDIT,
+	MSG_ACCEPT_CLOCK, MSG_GET_USAGE, MSG_USAGE, MSG_COLLECT, MSG_COLLECT_REPORT,
+	MSG_LIST_JOBS, MSG_JOBS, MSG_NOTE_ESCROW, MSG_CLEAR_ALARM };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -156,6 +157,12 @@ every_field_of_every_message_goes_round(void **state)
 				&wire__new_operator__descriptor,
 				&wire__list_hosts__descriptor, &wire__hosts__descriptor,
 				&wire__revoke__descriptor, &wire__get_stats__descriptor,
+				&wire__set_policy__descriptor,
+				&wire__list_policies__descriptor,
+				&wire__policies__descriptor, &wire__prune__descriptor,
+				&wire__pruned__descriptor, &wire__hold__descriptor,
+				&wire__lock__descriptor, &wire__forget__descriptor,
+				&wire__clear_brake__descriptor,
 				&wire__list_audit__descriptor, &wire__audit__descriptor,
 				&wire__accept_clock__descriptor,
 				&wire__get_usage__descriptor, &wire__usage__descriptor,
@@ -219,6 +226,12 @@ static const struct {
 	{ MSG_HELLO, 4, TIMES, 32, 0, NULL },
 	{ MSG_HELLO, 4, TIMES, 33, 0, "Hello: features has a wrong count" },
 	{ MSG_HELLO, 99, BLOCK, 5, 'x', NULL }, /* A newer peer's field. */
+	{ MSG_SET_POLICY, 2, VARINT, 1, 0, "SetPolicy: policy is missing" },
+	{ MSG_SET_POLICY, 1, BLOCK, 0, 0, "Policy: rules is missing" },
+	{ MSG_POLICIES, 1, TIMES, 1, 0, "Policy: rules is missing" },
+	{ MSG_PRUNED, 7, TIMES, 512, 0, NULL },
+	{ MSG_PRUNED, 7, TIMES, 513, 0, "Pruned: fates has a wrong count" },
+	{ MSG_HOLD, 3, BLOCK, 3, '\n', "Hold: reason is not a line of UTF-8" },
 	{ MSG_WELCOME, 4, VARINT, 7, 0, NULL },
 	{ MSG_WELCOME, 4, VARINT, 8, 0, "Welcome: role is out of range" },
 	{ MSG_WELCOME, 6, BLOCK, 16, 0, "Welcome: domain_key has a wrong length" },

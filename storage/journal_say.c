@@ -1,0 +1,111 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/base/err.h"
+#include "storage/journal_record.h"
+
+static int say(char out[JOURNAL_WHAT_MAX], const char *fmt, ...) ERR_PRINTF(2, 3);
+
+static int
+say(char out[JOURNAL_WHAT_MAX], const char *fmt, ...)
+{
+	va_list ap;
+	size_t n;
+	int len;
+
+	va_start(ap, fmt);
+	len = vsnprintf(out, JOURNAL_WHAT_MAX, fmt, ap);
+	va_end(ap);
+	if (len < JOURNAL_WHAT_MAX)
+		return 1;
+	/* Back to where a character began. */
+	for (n = JOURNAL_WHAT_MAX - 1; n > 0 && ((uint8_t)out[n - 1] & 0xc0) == 0x80;)
+		n--;
+	out[n > 0 ? n - 1 : 0] = '\0';
+	return 1;
+}
+
+static int
+say_stubs(const struct journal_stubs *s, char what[JOURNAL_WHAT_MAX])
+{
+	char list[200] = "";
+	size_t len = 0;
+
+	for (uint32_t i = 0; i < s->n; i++) {
+		if (len + 30 > sizeof(list)) {
+			(void)snprintf(list + len, sizeof(list) - len, " ...");
+			break;
+		}
+		len += (size_t)snprintf(list + len, sizeof(list) - len, " %llu",
+		    (unsigned long long)s->sequences[i]);
+	}
+	return say(what, "pruned %u point%s of '%s':%s", s->n, s->n == 1 ? "" : "s",
+	    s->host, list);
+}
+
+static int
+say_policy(const struct store_policy *p, char what[JOURNAL_WHAT_MAX])
+{
+	const char *scope = p->scope == STORE_POLICY_GROUP  ? "group "
+			    : p->scope == STORE_POLICY_HOST ? "host "
+							    : "";
+	const char *name = p->scope == STORE_POLICY_DEFAULT ? "all hosts" : p->name;
+	const struct store_rules *w = &p->rules;
+
+	if (!p->set)
+		return say(what, "removed the policy of %s%s", scope, name);
+	return say(what,
+	    "set the policy of %s%s: last %u, hourly %u, daily %u, weekly %u, monthly %u,"
+	    " yearly %u, within %llu s, at least %u, verified %u, verified within %llu s",
+	    scope, name, w->last, w->hourly, w->daily, w->weekly, w->monthly, w->yearly,
+	    (unsigned long long)w->within_s, w->min_points, w->min_verified,
+	    (unsigned long long)w->verified_s);
+}
+
+static int
+say_mark(
+    enum journal_type type, const struct journal_mark *m, char what[JOURNAL_WHAT_MAX])
+{
+	unsigned long long n = m->sequence;
+
+	switch (type) {
+	case JOURNAL_HOLD:
+		return say(what, "holds %s/%llu: %s", m->host, n, m->text);
+	case JOURNAL_UNHOLD:
+		return say(what, "released %s/%llu: %s", m->host, n, m->text);
+	case JOURNAL_LOCK:
+		return say(what, "locked %s/%llu until %lld s", m->host, n,
+		    (long long)(m->when_us / 1000000));
+	case JOURNAL_FORGET:
+		return say(what, "forgot %s/%llu: %s", m->host, n, m->text);
+	case JOURNAL_BRAKE:
+		if (m->text[0] == '\0')
+			return say(what, "cleared the brake of '%s'", m->host);
+		return say(what, "'%s' is not pruned any more: %s", m->host, m->text);
+	default:
+		return 0;
+	}
+}
+
+int
+journal_say(
+    const struct journal_event *e, char who[STORE_NAME_MAX], char what[JOURNAL_WHAT_MAX])
+{
+	const char *name = e->u.mark.who;
+	int said;
+
+	if (e->type == JOURNAL_STUB) {
+		name = e->u.stubs.who;
+		said = say_stubs(&e->u.stubs, what);
+	} else if (e->type == JOURNAL_POLICY) {
+		name = e->u.policy.who;
+		said = say_policy(&e->u.policy, what);
+	} else {
+		said = say_mark(e->type, &e->u.mark, what);
+	}
+	if (said)
+		(void)snprintf(
+		    who, STORE_NAME_MAX, "%s", name[0] != '\0' ? name : "store");
+	return said;
+}
