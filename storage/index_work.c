@@ -11,9 +11,6 @@
 /* Runs of less than 4 times this share the lowest tier; each next is 4 times more. */
 #define TIER_ENTRIES 256u
 
-/* With so many runs merging goes before writing out another. */
-#define RUNS_MANY 64u
-
 /* Merges look at the rate and at other work each time they wrote this much. */
 #define STEP_LEN (1u << 20)
 
@@ -451,6 +448,8 @@ index_work_pick(
 /* One merge: its inputs in step, its output, its pace. */
 struct merge {
 	struct index *ix;
+	uint32_t tier;
+	int failed;		 /* A smaller one within it did. */
 	struct index_view *view; /* Of the start; keeps the inputs open. */
 	uint32_t inputs[INDEX_INPUTS_MAX], n;
 	struct index_run_reader rd[INDEX_INPUTS_MAX];
@@ -488,45 +487,74 @@ wait_ms(struct index *ix, uint64_t ms)
 	(void)pthread_cond_timedwait(&ix->work, &ix->lock, &until);
 }
 
+static int merge_runs(struct index *ix, struct err *err);
+
+/* Note how an attempt within a merge went. */
+static void
+note(struct merge *m, const struct err *err)
+{
+	struct index *ix = m->ix;
+
+	m->failed = 1;
+	(void)pthread_mutex_lock(&ix->lock);
+	ix->err = *err;
+	ix->failures++;
+	(void)pthread_cond_broadcast(&ix->moved);
+	(void)pthread_mutex_unlock(&ix->lock);
+}
+
 /*
- * Between steps: hold the rate, and let a waiting table go first.  0 to go on,
- * 1 if the index is being closed.
+ * What goes before the next step of a merge, which may be one of many: writing out
+ * a table, if there are not too many runs already, and merges of smaller runs, which
+ * have become many meanwhile.  Non-zero if something was done.
  */
+static int
+do_first(struct merge *m)
+{
+	struct index *ix = m->ix;
+	struct err err = ERR_INIT;
+	uint32_t inputs[INDEX_INPUTS_MAX];
+	int flush, merge, bad = 0;
+
+	(void)reap(ix);
+	(void)pthread_mutex_lock(&ix->lock);
+	flush = !ix->stop && ix->frozen != NULL && ix->err.code == ERR_NONE &&
+		ix->view->n_runs < INDEX_RUNS_MANY;
+	merge = !flush && !ix->stop && !m->failed && !atomic_load(&ix->distrusted) &&
+		index_work_pick(ix, ix->view, inputs) > 0 &&
+		tier_of(ix->view->runs[inputs[0]]->f.entries) < m->tier;
+	(void)pthread_mutex_unlock(&ix->lock);
+	if (flush)
+		bad = flush_frozen(ix, &err);
+	else if (merge)
+		bad = merge_runs(ix, &err);
+	if (bad)
+		note(m, &err);
+	return flush || merge;
+}
+
+/* Between steps: let others go first, hold the rate.  1 if the index is being closed. */
 static int
 pause_merge(struct merge *m)
 {
 	struct index *ix = m->ix;
-	uint64_t due_ms = 0;
-	int stop, flush;
+	uint64_t due_ms = 0, ms = 0;
+	int stop = 0;
 
 	if (ix->config.merge_rate > 0)
 		due_ms =
 		    index_run_writer_len(m->w) / ((ix->config.merge_rate + 999) / 1000);
-	for (;;) {
-		uint64_t ms = elapsed_ms(&m->began);
-
-		(void)reap(ix);
+	do {
+		if (do_first(m))
+			continue;
+		ms = elapsed_ms(&m->began);
 		(void)pthread_mutex_lock(&ix->lock);
 		stop = ix->stop;
-		flush = ix->frozen != NULL && ix->err.code == ERR_NONE;
-		if (!stop && !flush && ms < due_ms)
+		if (!stop && ms < due_ms)
 			wait_ms(ix, due_ms - ms < 100 ? due_ms - ms : 100);
 		(void)pthread_mutex_unlock(&ix->lock);
-		if (stop)
-			return 1;
-		if (flush) {
-			struct err err = ERR_INIT;
-
-			if (flush_frozen(ix, &err) != 0) {
-				(void)pthread_mutex_lock(&ix->lock);
-				ix->err = err;
-				ix->failures++;
-				(void)pthread_cond_broadcast(&ix->moved);
-				(void)pthread_mutex_unlock(&ix->lock);
-			}
-		} else if (ms >= due_ms)
-			return 0;
-	}
+	} while (!stop && ms < due_ms);
+	return stop;
 }
 
 /* Number of the input with the least entry, or m->n if all are at their end. */
@@ -600,6 +628,9 @@ install_merge(struct merge *m, struct index_run *run, struct err *err)
 		return -1;
 	}
 	index_work_swap(ix, v);
+	(void)pthread_mutex_lock(&ix->lock);
+	ix->merges++;
+	(void)pthread_mutex_unlock(&ix->lock);
 	for (uint32_t k = 0; k < m->n; k++)
 		remove_run(ix, m->view->runs[m->inputs[k]]->f.no);
 	return 0;
@@ -638,6 +669,7 @@ merge_runs(struct index *ix, struct err *err)
 		index_view_unref(m.view);
 		return 0;
 	}
+	m.tier = tier_of(m.view->runs[m.inputs[0]]->f.entries);
 	if (open_merge(&m, err) != 0 || (stopped = merge_entries(&m, err)) == -1)
 		goto done;
 	if (!stopped) {
@@ -679,7 +711,7 @@ next_job(struct index *ix)
 		merge = index_work_pick(ix, ix->view, NULL);
 	if (ix->stop)
 		return JOB_STOP;
-	if (merge > 0 && (ix->frozen == NULL || runs >= RUNS_MANY))
+	if (merge > 0 && (ix->frozen == NULL || runs >= INDEX_RUNS_MANY))
 		return JOB_MERGE;
 	return ix->frozen != NULL ? JOB_FLUSH : JOB_NONE;
 }
@@ -719,8 +751,7 @@ index_work_main(void *arg)
 			(void)pthread_cond_broadcast(&ix->moved);
 			if (!ix->stop)
 				wait_ms(ix, 1000);
-		} else if (job == JOB_MERGE)
-			ix->merges++;
+		}
 	}
 	(void)pthread_mutex_unlock(&ix->lock);
 	return NULL;

@@ -79,6 +79,9 @@ int index_work_freeze(struct index *ix, struct err *err);
 /* Is there enough to write out?  `lock` is held. */
 int index_work_due(const struct index *ix);
 
+/* With so many runs merging goes before writing out another. */
+#define INDEX_RUNS_MANY 64u
+
 /* Is a merge due by the runs of `v`?  `inputs` (may be NULL) gets their numbers. */
 #define INDEX_INPUTS_MAX 16u
 uint32_t index_work_pick(const struct index *ix, const struct index_view *v,

@@ -350,6 +350,49 @@ little_is_changed_at_a_time(void **state)
 	end();
 }
 
+/*
+ * Adding as fast as can be for long: merges keep up, for if writing out always went
+ * first there would soon be more runs than there may be, and each look-up would ask
+ * all of them.
+ */
+static void
+runs_stay_few(void **state)
+{
+	static struct pack_entry e[300];
+	struct index_stats stats;
+	uint32_t most = 0;
+
+	(void)state;
+	begin(1);
+	m.config.mem_entries = 100;
+	(void)open_index();
+	for (uint32_t pack = 1; pack <= 800; pack++) {
+		for (uint32_t i = 0; i < 300; i++) {
+			memset(&e[i], 0, sizeof(e[i]));
+			for (int k = 0; k < 4; k++) {
+				uint64_t v =
+				    made_mix((pack * 300u + i) * 4u + (uint32_t)k);
+
+				memcpy(e[i].id.b + 8 * k, &v, 8);
+			}
+			e[i].loc.pack = pack;
+			e[i].loc.offset = 64;
+			e[i].len = 1;
+			e[i].kind = CHUNK_DATA;
+		}
+		if (index_add(m.ix, e, 300, &m.err) != 0)
+			fail_msg("%s", m.err.text);
+		index_pack_done(m.ix, pack);
+		index_stats(m.ix, &stats);
+		most = stats.runs > most ? stats.runs : most;
+	}
+	print_message("%u runs at most, %llu flushes, %llu merges\n", most,
+	    (unsigned long long)stats.flushes, (unsigned long long)stats.merges);
+	assert_true(stats.flushes > 300);
+	assert_true(most <= INDEX_RUNS_MANY + 1);
+	end();
+}
+
 int
 main(int argc, char **argv)
 {
@@ -357,6 +400,7 @@ main(int argc, char **argv)
 		cmocka_unit_test(one_gets_through_at_every_call),
 		cmocka_unit_test(none_cleans_up),
 		cmocka_unit_test(little_is_changed_at_a_time),
+		cmocka_unit_test(runs_stay_few),
 	};
 
 	if (argc > 1)
