@@ -102,10 +102,12 @@ take_locked(struct store *s)
 		return;
 	/* What a crash left half made, or another configuration larger. */
 	if (fs_truncate(f, 0, &ignored) == 0 &&
-	    fs_allocate(f, sp->wanted, &ignored) == 0 && fs_sync(f, &ignored) == 0)
+	    fs_allocate(f, sp->wanted, &ignored) == 0 && fs_sync(f, &ignored) == 0) {
 		sp->held = sp->wanted;
-	else
+	} else {
+		err_clear(&ignored);
 		(void)fs_truncate(f, 0, &ignored);
+	}
 	fs_close(f);
 }
 

@@ -62,7 +62,7 @@ struct sweep_work {
 
 extern const struct sweep_work *const sweep_works[];
 extern const struct sweep_work sweep_work_prune, sweep_work_keep, sweep_work_gc,
-    sweep_work_rebuild;
+    sweep_work_rebuild, sweep_work_import, sweep_work_reserve, sweep_work_revoke;
 
 /* The operations, as works and checks use them. */
 int sweep_init(struct sweep *w, struct err *err);

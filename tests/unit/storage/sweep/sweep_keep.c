@@ -2,9 +2,13 @@
 #include "storage/catalog.h"
 #include "storage/fs.h"
 #include "storage/fs_fault.h"
+#include "storage/store_escrow.h"
 #include "storage/store_gc.h"
+#include "storage/store_keys.h"
+#include "storage/store_options.h"
 #include "storage/store_rebuild.h"
 #include "storage/store_retention.h"
+#include "storage/store_space.h"
 #include "tests/unit/storage/store_rig.h"
 #include "tests/unit/storage/sweep/sweep.h"
 
@@ -106,7 +110,76 @@ run_rebuild(struct sweep *w, struct err *err)
 	return sweep_open(w, err);
 }
 
+/* A session that died, and whose lease is open in the journal. */
+static void
+before_revoke(struct sweep *w)
+{
+	struct err err = ERR_INIT;
+
+	before_points(w);
+	sweep_must(sweep_open(w, &err), &err);
+	fs_fault_arm(w->ff, 9, FS_FAULT_DIE);
+	(void)sweep_backup(w, "beta", 9, &err);
+	sweep_die(w, 0);
+}
+
+static int
+find_lease(void *arg, const struct store_lease_info *l)
+{
+	*(uint64_t *)arg = l->id;
+	return 0;
+}
+
+static int
+run_revoke(struct sweep *w, struct err *err)
+{
+	uint64_t id = 0;
+
+	if (sweep_open(w, err) != 0)
+		return -1;
+	w->now = "revoke";
+	if (store_leases(w->s, find_lease, &id, err) != 0)
+		return -1;
+	return store_lease_revoke(w->s, id, err);
+}
+
+/* The keys come back from where they were kept. */
+static int
+run_import(struct sweep *w, struct err *err)
+{
+	struct store_keys_of keys;
+
+	w->now = "import";
+	if (store_keys_load(fs_fault_fs(w->ff), &keys, err) != 0 ||
+	    store_escrow_import(fs_fault_fs(w->ff), &keys, err) != 0)
+		return -1;
+	return sweep_open(w, err);
+}
+
+/* A reserve is made, and given up on a disk that is full. */
+static int
+run_reserve(struct sweep *w, struct err *err)
+{
+	struct store_options options = STORE_OPTIONS_INIT;
+
+	options.reserve = 100000;
+	w->now = "reserve";
+	if (store_open_with_fs(fs_fault_fs(w->ff), CATALOG_NAME, &options, &w->s, err) !=
+	    0) {
+		w->s = NULL;
+		return -1;
+	}
+	store_space_settle(w->s);
+	fs_fault_set_room(w->ff, 1);
+	store_space_lend(w->s);
+	fs_fault_set_room(w->ff, 0);
+	return 0;
+}
+
 const struct sweep_work sweep_work_prune = { "prune", before_points, run_prune };
 const struct sweep_work sweep_work_keep = { "keep", before_points, run_keep };
 const struct sweep_work sweep_work_gc = { "gc", before_gc, run_gc };
 const struct sweep_work sweep_work_rebuild = { "rebuild", before_gc, run_rebuild };
+const struct sweep_work sweep_work_import = { "import", before_points, run_import };
+const struct sweep_work sweep_work_reserve = { "reserve", before_points, run_reserve };
+const struct sweep_work sweep_work_revoke = { "revoke", before_revoke, run_revoke };
