@@ -355,7 +355,7 @@ make_journal(void)
 
 	journal_file_header(id, 0, header, &start);
 	at = start;
-	for (unsigned type = 1; type < 24; type++) {
+	for (unsigned type = 1; type < 32; type++) {
 		buf_clear(&payload);
 		if (!golden_event(type, e))
 			continue;
