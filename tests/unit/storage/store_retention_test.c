@@ -1,5 +1,8 @@
 /* Policies, holds, locks and brakes of a store: what goes, what stays, what comes back.
  */
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "storage/catalog.h"
 #include "storage/catalog_db.h"
 #include "storage/fs_fault.h"
@@ -708,6 +711,90 @@ test_whatever_fails_a_host_is_pruned_or_is_not(void **state)
 	}
 }
 
+/* --------------------------------------------------------------------- threads -- */
+
+#define ROUNDS 30u
+
+struct race {
+	struct store *s;
+	atomic_int over;
+	int failed;
+};
+
+static int
+hear_nothing(void *arg, const struct store_pruned *p)
+{
+	/* Two stay, whoever came in between. */
+	return p->stay < 2 && p->n >= 2 ? (*(int *)arg = 1) : 0;
+}
+
+static void *
+prune_on(void *arg)
+{
+	struct race *r = arg;
+	struct err err = ERR_INIT;
+
+	while (!atomic_load(&r->over) && !r->failed)
+		if (store_prune(r->s, "alice", NULL, 0, hear_nothing, &r->failed, &err) !=
+		    0)
+			r->failed = 1;
+	return NULL;
+}
+
+/* What was held when it was said so is there until it is released. */
+static void *
+hold_on(void *arg)
+{
+	struct race *r = arg;
+	struct store_kept k;
+
+	for (uint64_t n = 1; !atomic_load(&r->over); n = n % ROUNDS + 1) {
+		struct err err = ERR_INIT;
+
+		if (store_hold(r->s, "bob", "alpha", n, "mine", &err) != 0)
+			continue;
+		if (store_kept_one(r->s, "alpha", n, &k, &err) != 0 || !k.held ||
+		    store_release(r->s, "bob", "alpha", n, "", &err) != 0)
+			r->failed = 1;
+	}
+	return NULL;
+}
+
+static void
+test_backups_prunes_and_holds_at_once(void **state)
+{
+	static struct here room;
+	struct here *h = &room;
+	struct store_policy policy = { .set = 1, .rules = { .last = 2 } };
+	struct race r = { 0 };
+	pthread_t threads[2];
+	uint32_t blocks[8];
+	char dir[64];
+
+	(void)state;
+	rig_dir(dir);
+	OK(store_init(dir, &h->err));
+	OK(store_open(dir, &r.s, &h->err));
+	OK(store_policy_put(r.s, &policy, &h->err));
+	assert_int_equal(pthread_create(&threads[0], NULL, prune_on, &r), 0);
+	assert_int_equal(pthread_create(&threads[1], NULL, hold_on, &r), 0);
+	for (uint32_t i = 0; i < ROUNDS; i++) {
+		rig_fill(blocks, 8, 50 * (i + 1));
+		OK(rig_backup(
+		    r.s, "alpha", &(struct rig_volume){ blocks, 8 }, &h->point, &h->err));
+		assert_int_equal(h->point.sequence, i + 1);
+	}
+	atomic_store(&r.over, 1);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_join(threads[i], NULL), 0);
+	assert_int_equal(r.failed, 0);
+	OK(store_point_get(r.s, "alpha", ROUNDS - 1, &h->point, &h->err));
+	OK(store_point_get(r.s, "alpha", ROUNDS, &h->point, &h->err));
+	OK(rig_verify(r.s, &h->point, 0, &(struct rig_volume){ blocks, 8 }, &h->err));
+	store_close(r.s);
+	rig_remove(dir);
+}
+
 int
 main(void)
 {
@@ -725,6 +812,7 @@ main(void)
 		T(test_a_host_that_nobody_verified_is_not_pruned),
 		T(test_a_damaged_point_takes_no_whole_ones_place),
 		cmocka_unit_test(test_whatever_fails_a_host_is_pruned_or_is_not),
+		cmocka_unit_test(test_backups_prunes_and_holds_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
