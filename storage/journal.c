@@ -545,6 +545,79 @@ journal_knows(struct journal *j, const struct journal_place *place, struct err *
 	return failed ? -1 : what == JOURNAL_WHOLE;
 }
 
+/* All records up to `until`, checked, to the end of `f`, which has the header. */
+static int
+copy_records(struct journal *j, struct window *w, const struct journal_place *until,
+    struct fs_file *f, struct err *err)
+{
+	struct journal_place at;
+	enum journal_parse what;
+	struct journal_record r;
+	uint64_t from;
+
+	journal_start(j, &at);
+	while (at.offset < until->offset) {
+		from = at.offset;
+		/* As many as the window holds without moving, then written at once. */
+		do {
+			if (window_record(w, j->key, &at, &r, &what, err) != 0)
+				return -1;
+			if (what != JOURNAL_WHOLE)
+				return err_set(err, ERR_CORRUPT,
+				    "journal is damaged at %llu",
+				    (unsigned long long)at.offset);
+			at = r.end;
+		} while (at.offset < until->offset &&
+			 at.offset + JOURNAL_RECORD_MAX <= w->start + w->len);
+		if (fs_pwrite(f, w->p + (from - w->start), (size_t)(at.offset - from),
+			from, err) != 0)
+			return -1;
+	}
+	if (at.offset != until->offset || memcmp(at.hash, until->hash, JOURNAL_HASH_LEN))
+		return err_set(err, ERR_CORRUPT, "journal has no such end to copy");
+	return 0;
+}
+
+/* Bytes that are durable under the name `part` become the file `name`. */
+static int
+put_part(struct fs *fs, const char *part, const char *name, struct fs_file *f,
+    struct err *err)
+{
+	if (fs_sync(f, err) != 0 || fs_rename(fs, part, name, err) != 0)
+		return -1;
+	return fs_sync_dir(fs, ".", err);
+}
+
+int
+journal_copy(struct journal *j, const struct journal_place *until, struct fs *to,
+    struct err *err)
+{
+	uint8_t header[JOURNAL_FILE_HEADER_LEN], head[HEAD_LEN];
+	struct window w = { .file = j->file, .limit = until->offset };
+	struct fs_file *f = NULL, *g = NULL;
+	struct journal_place at;
+	int failed;
+
+	if ((w.p = malloc(WINDOW_LEN)) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to copy the journal");
+	journal_file_header(j->store, j->optional, header, &at);
+	head_encode(j, until, head);
+	failed = fs_open(to, JOURNAL_NAME ".part", FS_WRITE | FS_CREATE, &f, err) != 0 ||
+		 fs_open(to, JOURNAL_HEAD_NAME ".part", FS_WRITE | FS_CREATE, &g, err) !=
+		     0 ||
+		 fs_truncate(f, 0, err) != 0 || fs_truncate(g, 0, err) != 0 ||
+		 fs_pwrite(f, header, sizeof(header), 0, err) != 0 ||
+		 copy_records(j, &w, until, f, err) != 0 ||
+		 fs_pwrite(g, head, sizeof(head), 0, err) != 0 ||
+		 /* The head last: it must never say more than the journal has. */
+		 put_part(to, JOURNAL_NAME ".part", JOURNAL_NAME, f, err) != 0 ||
+		 put_part(to, JOURNAL_HEAD_NAME ".part", JOURNAL_HEAD_NAME, g, err) != 0;
+	fs_close(f);
+	fs_close(g);
+	free(w.p);
+	return failed ? -1 : 0;
+}
+
 void
 journal_start(const struct journal *j, struct journal_place *start)
 {

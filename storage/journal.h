@@ -70,6 +70,14 @@ void journal_end(struct journal *j, struct journal_place *end);
  */
 int journal_knows(struct journal *j, const struct journal_place *place, struct err *err);
 
+/*
+ * Make the journal up to `until`, a place that journal_end() gave, that of the store's
+ * copy in `to`, in one step: after a power cut its journal there is the old one or
+ * this.  Every record is checked on the way.
+ */
+int journal_copy(struct journal *j, const struct journal_place *until, struct fs *to,
+    struct err *err);
+
 /* The place before the first record. */
 void journal_start(const struct journal *j, struct journal_place *start);
 

@@ -234,6 +234,28 @@ int pack_walk(struct pack *p, const struct pack_judge *judge,
     int (*each)(void *arg, const struct pack_entry *e), void *arg,
     struct pack_recovery *out, struct err *err);
 
+/*
+ * Copy sealed pack `no`, byte for byte, to another file layer.  It gets its name
+ * there once it is durable and every group in it was read back whole; until then it is
+ * "packs/<number>.part".  `bad` hears of groups that are damaged, in the original as in
+ * the copy, which is made all the same; a copy that differs from the original is
+ * ERR_IO.  `step` hears of bytes done, and ends it by -1 with `err`.  ERR_NOTFOUND:
+ * there is no such sealed pack.
+ */
+typedef int (*pack_step)(void *arg, uint64_t bytes, struct err *err);
+struct pack_copying {
+	struct fs *from, *to;
+	const uint8_t *store; /* Its id. */
+	pack_step step;
+	pack_bad bad;
+	void *arg; /* Of both. */
+};
+int pack_copy(
+    const struct pack_copying *c, uint32_t no, uint64_t *len, struct err *err);
+
+/* Remove what an interrupted pack_copy() left there. */
+int pack_copy_sweep(struct fs *to, struct err *err);
+
 /* Remove sealed pack `no`, durably.  That it is gone already is fine. */
 int pack_remove(struct fs *fs, uint32_t no, struct err *err);
 

@@ -201,13 +201,13 @@ parse_format(const char *text, uint8_t store[16], struct err *err)
 }
 
 static int
-load_format(
-    struct fs *fs, uint8_t store[16], char text[FORMAT_MAX + 1], struct err *err)
+load_format(struct fs *fs, const char *name, uint8_t store[16],
+    char text[FORMAT_MAX + 1], struct err *err)
 {
 	struct buf b = BUF_INIT(FORMAT_MAX);
 	int failed;
 
-	if (fs_slurp(fs, FORMAT_NAME, &b, err) != 0) {
+	if (fs_slurp(fs, name, &b, err) != 0) {
 		buf_free(&b);
 		if (err->code != ERR_NOTFOUND)
 			return -1;
@@ -226,11 +226,19 @@ load_format(
 }
 
 int
+store_keys_format_of(struct fs *fs, const char *name, uint8_t store[16], struct err *err)
+{
+	char text[FORMAT_MAX + 1];
+
+	return load_format(fs, name, store, text, err);
+}
+
+int
 store_keys_format(struct fs *fs, uint8_t store[16], struct err *err)
 {
 	char text[FORMAT_MAX + 1];
 
-	return load_format(fs, store, text, err);
+	return load_format(fs, FORMAT_NAME, store, text, err);
 }
 
 int
@@ -265,7 +273,7 @@ store_keys_require(struct fs *fs, const char *name, struct err *err)
 	size_t len, n;
 	char *end;
 
-	if (load_format(fs, store, text, err) != 0)
+	if (load_format(fs, FORMAT_NAME, store, text, err) != 0)
 		return -1;
 	n = (size_t)snprintf(line, sizeof(line), "\nrequired %s\n", name);
 	if (strstr(text, line) != NULL)

@@ -50,6 +50,10 @@ int store_keys_load(struct fs *fs, struct store_keys_of *out, struct err *err);
 /* `format` alone: the store's id.  Errors as above. */
 int store_keys_format(struct fs *fs, uint8_t store[16], struct err *err);
 
+/* The same of a file of another name: that of a copy not whole yet. */
+int store_keys_format_of(
+    struct fs *fs, const char *name, uint8_t store[16], struct err *err);
+
 /* Make `journal` and `wrapping` of `master`. */
 void store_keys_derive(struct store_keys_of *k);
 
