@@ -22,7 +22,7 @@
 #define MIB ((size_t)1024 * 1024)
 /* Three regions, the last one short, and a cluster that is not full. */
 #define FILE_LEN (9 * MIB + 700)
-#define CLUSTERS 8192u
+#define CLUSTERS 6144u
 
 struct world {
 	struct fake_server *server;
@@ -30,8 +30,11 @@ struct world {
 	uint8_t *content; /* Of the file: FILE_LEN bytes, and room for more. */
 	struct image *v;  /* The volume with it. */
 	uint8_t *back;
-	uint32_t record;    /* Of the file, */
-	const char *stream; /* name and flags of its stream. */
+	uint64_t at;	      /* Where the file begins. */
+	int passed;	      /* Something was read there, */
+	unsigned turned_back; /* and then what lies in front. */
+	uint32_t record;      /* Of the file, */
+	const char *stream;   /* name and flags of its stream. */
 	uint16_t flags;
 	char dir[64], old[96], new[96];
 	struct pipeline_job job;
@@ -46,6 +49,8 @@ read_volume(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
 
 	if (offset + len > w->v->size)
 		return err_set(err, ERR_LIMIT, "past the end");
+	w->turned_back += w->passed && offset < w->at;
+	w->passed |= offset >= w->at;
 	memcpy(buf, w->v->p + offset, len);
 	return 0;
 }
@@ -146,6 +151,7 @@ volume_with(struct world *w, size_t len, uint32_t run)
 		}
 		runs[n] = (struct image_run){ (int64_t)lcn, left };
 		image_bits(v, lcn, left, 1);
+		w->at = at == 0 ? lcn * CLUSTER : w->at;
 		memcpy(image_cluster(v, lcn), w->content + (size_t)at * CLUSTER,
 		    len - (size_t)at * CLUSTER < (size_t)left * CLUSTER
 			? len - (size_t)at * CLUSTER
@@ -387,6 +393,23 @@ what_is_put_in_front_costs_a_few_chunks(void **state)
 
 /* ------------------------------------------------------------ on the way -- */
 
+/* What lies in front is read before the map looks at where the file begins. */
+static void
+a_disk_need_not_turn_back(void **state)
+{
+	struct world *w = *state;
+
+	volume_with(w, FILE_LEN, 0);
+	/* A crumb in front, so that a slab is being filled. */
+	image_bits(w->v, w->at / CLUSTER - 2, 1, 1);
+	fill_dense(w->v->p + w->at - 2 * CLUSTER, CLUSTER, 9);
+	w->passed = 0;
+	w->turned_back = 0;
+	run_and_compare(w);
+	assert_true(w->passed);
+	assert_int_equal(w->turned_back, 0);
+}
+
 static void
 becomes_base(struct world *w)
 {
@@ -507,6 +530,8 @@ main(void)
 		    the_same_content_is_stored_once_however_it_lies, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    what_is_put_in_front_costs_a_few_chunks, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_disk_need_not_turn_back, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    an_unchanged_file_is_not_sent, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(

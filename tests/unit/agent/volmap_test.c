@@ -338,6 +338,28 @@ pieces_far_ahead_leave_room_for_near_ones(void **state)
 	volmap_plan_free(&p);
 }
 
+/* Blocks one after the other, each with a piece ahead: more in all than may be at once.
+ */
+static void
+room_ahead_is_had_again(void **state)
+{
+	const uint32_t blocks = VOLMAP_AHEAD_MAX + 1000;
+	struct volmap_plan p;
+	struct tally t;
+
+	(void)state;
+	plan_of(&p, blocks * 16);
+	for (uint32_t i = 0; i < blocks; i++) {
+		add(&p.runs, i, 0, i * 16 + 8, 8);
+		add(&p.runs, i, 8, i * 16, 8);
+	}
+	joined(&p.runs);
+	walk(&p, &t);
+	assert_int_equal(t.whole_blocks, blocks);
+	assert_int_equal(t.most, 1);
+	volmap_plan_free(&p);
+}
+
 static int
 read_text(void *arg, uint64_t offset, void *buf, size_t len, struct err *e)
 {
@@ -797,6 +819,7 @@ main(void)
 		cmocka_unit_test(what_does_not_fit_is_known_as_claimed),
 		cmocka_unit_test(pieces_ahead_are_bounded_and_the_rest_comes_alone),
 		cmocka_unit_test(pieces_far_ahead_leave_room_for_near_ones),
+		cmocka_unit_test(room_ahead_is_had_again),
 		cmocka_unit_test(regions_ahead_are_bounded_by_their_chunks),
 		cmocka_unit_test(a_shattered_file_comes_in_whole_blocks),
 		cmocka_unit_test(a_file_of_lies_is_walked_in_time),
