@@ -23,6 +23,7 @@
 /* Three regions, the last one short, and a cluster that is not full. */
 #define FILE_LEN (9 * MIB + 700)
 #define CLUSTERS 6144u
+#define SINGLE 9999u
 
 struct world {
 	struct fake_server *server;
@@ -122,8 +123,9 @@ tear_down(void **state)
 
 /*
  * A new volume with the content as its only file, `len` bytes in runs of `run`
- * clusters (0: one run; 1: of one to 21): those that are next to each other in
- * the file are not so on the volume, and half of all lie before their predecessors.
+ * clusters (0: one run; 1: of one to 21; SINGLE: of one): those that are next to each
+ * other in the file are not so on the volume, and half of all lie before their
+ * predecessors.
  */
 static void
 volume_with(struct world *w, size_t len, uint32_t run)
@@ -141,7 +143,10 @@ volume_with(struct world *w, size_t len, uint32_t run)
 	front = image_free_from(v) + 3;
 	back = CLUSTERS - 5;
 	for (at = 0; at < clusters; at += left, n++) {
-		left = run == 0 ? clusters : run == 1 ? 1 + n * 5 % 21 : run;
+		left = run == 0	       ? clusters
+		       : run == 1      ? 1 + n * 5 % 21
+		       : run == SINGLE ? 1
+				       : run;
 		left = left < clusters - at ? left : clusters - at;
 		if (run != 0 && n % 2 == 0) {
 			lcn = back -= left + 1;
@@ -475,6 +480,43 @@ missing_chunks_are_found_again(void **state)
 	assert_memory_equal(w->back, w->v->p, w->v->size);
 }
 
+/* A chunk of 256 KiB in 64 pieces and more, of which spans may make twice as many. */
+static void
+a_missing_chunk_of_many_pieces_is_found_again(void **state)
+{
+	struct world *w = *state;
+	size_t i, sent, len = 200 * CLUSTER;
+	struct chunk_id longest = { { 0 } };
+	struct fake_image im;
+	uint32_t most = 0;
+
+	/* Where nothing varies no cut is found before the longest chunk. */
+	memset(w->content, 'a', len);
+	for (i = 0; i < len; i += 200000)
+		w->content[i] = (uint8_t)('b' + i / 200000);
+	volume_with(w, len, SINGLE);
+	run_and_compare(w);
+	for (i = 0; i < FAKE_CHUNKS; i++)
+		if (w->server->chunks[i].p != NULL && w->server->chunks[i].len > most &&
+		    w->server->chunks[i].kind == CHUNK_DATA) {
+			most = w->server->chunks[i].len;
+			longest = w->server->chunks[i].id;
+		}
+	assert_true(most > 200 * 1024);
+	for (i = 0; i < FAKE_CHUNKS; i++)
+		if (chunk_id_cmp(&w->server->chunks[i].id, &longest) == 0) {
+			free(w->server->chunks[i].p);
+			w->server->chunks[i].p = NULL;
+		}
+	if (pipeline_resend(
+		&w->job, &longest, 1, NULL, 0, &w->r.root_id, &sent, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	assert_int_equal(sent, 1);
+	assert_int_equal(
+	    fake_rebuild(w->server, &w->r.root_id, w->back, w->v->size, &im, &w->err), 0);
+	assert_memory_equal(w->back, w->v->p, w->v->size);
+}
+
 /* Whatever was done when it ended, the next run makes the same of it. */
 static void
 an_interruption_changes_nothing(void **state)
@@ -538,6 +580,8 @@ main(void)
 		    pending_chunks_are_read_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    missing_chunks_are_found_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_missing_chunk_of_many_pieces_is_found_again, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    an_interruption_changes_nothing, set_up, tear_down),
 	};
