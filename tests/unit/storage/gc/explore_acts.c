@@ -383,7 +383,7 @@ reader_act(struct world *w, struct reader *r)
 {
 	if (r->lease == NULL) {
 		reader_open(w, r);
-	} else if (world_draw(w, 8) == 0) {
+	} else if (world_draw(w, 16) == 0) {
 		store_lease_close(r->lease);
 		memset(r, 0, sizeof(*r));
 		r->point = -1;
@@ -555,15 +555,30 @@ lull(struct world *w)
 	for (uint32_t i = 0; i < SESSIONS && !w->dead; i++)
 		close_session(w, &w->sessions[i]);
 	for (uint32_t i = 0; i < READERS && !w->dead; i++) {
+		if (world_draw(w, 2) == 0)
+			continue;
 		store_lease_close(w->readers[i].lease);
 		memset(&w->readers[i], 0, sizeof(w->readers[i]));
 		w->readers[i].point = -1;
 	}
 	if (store_packs_seal(w->s->packs, &w->err) != 0)
 		world_failed(w, "seal");
-	for (uint32_t n = world_draw(w, 30); n > 0 && !w->dead && w->wrong[0] == '\0';
+	for (uint32_t n = world_draw(w, 60); n > 0 && !w->dead && w->wrong[0] == '\0';
 	     n--)
-		collect(w, 0);
+		switch (world_draw(w, 12)) {
+		case 0:
+			prune(w);
+			break;
+		case 1:
+			reader_act(w, &w->readers[world_draw(w, READERS)]);
+			break;
+		case 2:
+			if (w->n_lost < LOST_MAX / 2 && world_draw(w, 2) == 0)
+				quarantine(w);
+			break;
+		default:
+			collect(w, 0);
+		}
 }
 
 static void

@@ -115,8 +115,8 @@ take_node(
 	return add_item(arg, CHUNK_META, id, p, len);
 }
 
-void
-world_image(struct world *w, const uint8_t spans[SPANS], struct image *out)
+static void
+make_image(struct world *w, const uint8_t spans[SPANS], struct image *out)
 {
 	struct tree_root root = { .size = 2 * (uint64_t)TREE_SPAN_LEN + 4096,
 		.sector_size = 512,
@@ -152,6 +152,19 @@ world_image(struct world *w, const uint8_t spans[SPANS], struct image *out)
 	if (failed || tree_builder_finish(b, &out->root_id, &err) != 0)
 		abort();
 	tree_builder_free(b);
+}
+
+/* All there can be, made when first needed; names are by the store's key. */
+static struct image made[PATTERNS * PATTERNS * PATTERNS];
+
+void
+world_image(struct world *w, const uint8_t spans[SPANS], struct image *out)
+{
+	struct image *m = &made[(spans[0] * PATTERNS + spans[1]) * PATTERNS + spans[2]];
+
+	if (m->n == 0)
+		make_image(w, spans, m);
+	*out = *m;
 }
 
 void
@@ -208,6 +221,7 @@ int
 world_start(struct world *w, uint64_t seed)
 {
 	memset(w, 0, sizeof(*w));
+	memset(made, 0, sizeof(made));
 	w->telling = getenv("EXPLORE_TELL") != NULL;
 	w->seed = seed;
 	w->random = seed * 0x9e3779b97f4a7c15u + 88172645463325252u;

@@ -20,7 +20,7 @@
 
 #include "storage/gc_mutant.h"
 
-#define STEPS 800u
+#define STEPS 1600u
 
 /* ------------------------------------------------------------- random, not -- */
 
