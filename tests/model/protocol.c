@@ -325,6 +325,9 @@ rot(struct out *o)
 			t = step(o, "quarantine", p, c);
 			t->rots--;
 			t->pack[p].bad |= (uint8_t)(1u << c);
+			for (unsigned h = 0; h < SESSIONS; h++)
+				if (t->session[h].pins & 1u << p)
+					t->session[h].rotted |= (uint8_t)(1u << c);
 			if (t->gc.phase != GC_IDLE)
 				t->gc.rotted = 1;
 			for (unsigned q = 0; q < PACKS; q++)
@@ -660,6 +663,7 @@ swap_chunks(struct state *s)
 		sets[n++] = &s->session[h].have;
 		sets[n++] = &s->session[h].mine;
 		sets[n++] = &s->session[h].need;
+		sets[n++] = &s->session[h].rotted;
 	}
 	for (unsigned r = 0; r < ROOTS; r++)
 		sets[n++] = &s->gc.roots[r];
@@ -745,8 +749,8 @@ protocol_broken(const struct state *s)
 		for (unsigned h = 0; h < SESSIONS; h++)
 			if (s->session[h].state != SESSION_NONE &&
 			    !s->session[h].revoked &&
-			    (s->session[h].have | s->session[h].mine |
-				s->session[h].base) &
+			    ((s->session[h].have & ~s->session[h].rotted) |
+				s->session[h].mine | s->session[h].base) &
 				1u << c)
 				return "a session has lost a chunk that it was told is "
 				       "there";

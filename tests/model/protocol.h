@@ -71,9 +71,10 @@ struct state {
 	} point[POINTS];
 	struct {
 		uint8_t state, id, base, want, have, mine, need;
-		uint8_t pins;  /* Packs. */
-		uint8_t old;   /* Older than the cycle. */
-		uint8_t stale; /* Something was condemned since its check. */
+		uint8_t pins;	/* Packs. */
+		uint8_t rotted; /* The copy that it was told of is bad: no promise. */
+		uint8_t old;	/* Older than the cycle. */
+		uint8_t stale;	/* Something was condemned since its check. */
 		uint8_t revoked;
 		uint8_t left; /* Id of an unfinished lease of this host, or 0. */
 	} session[SESSIONS];
