@@ -74,6 +74,10 @@ static const struct key keys[] = {
 	{ "read-only", YESNO, AT(read_only), 0, 0, 1, 0, "no",
 	    "write nothing to the store, which may be on a read-only mount: for "
 	    "restores" },
+	{ "copy-to", TEXT, AT(copy_to), ROOM(copy_to), 0, 0, 0, "",
+	    "directory for a second copy of the store (`holdfast store copy`)" },
+	{ "copy-rate", SIZE, AT(copy_rate), 0, 0, 1ull << 40, 0, "0",
+	    "bytes a second that copying may take; 0: no limit" },
 	{ "reserve", SIZE, AT(reserve), 0, 0, 1ull << 40, 0, "256M",
 	    "room kept so that a full disk can be pruned; 2 % of a smaller disk; 0: "
 	    "none" },

@@ -40,6 +40,9 @@ struct config {
 	uint64_t silence_s, handshake_s, drain_s;
 	uint64_t socket_buffer; /* Bytes, each way; 0: the system's. */
 
+	char copy_to[CONFIG_PATH_MAX]; /* Directory of the second copy; "": none. */
+	uint64_t copy_rate;	       /* Bytes a second; 0: no limit. */
+
 	int agents_may_restore, read_only;
 	uint64_t certificate_s; /* Life of an agent's certificate. */
 

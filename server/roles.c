@@ -59,6 +59,7 @@ static const struct {
 
 	{ MSG_NOTE_ESCROW, ADMIN },
 	{ MSG_CLEAR_ALARM, ADMIN },
+	{ MSG_COPY_STORE, ADMIN },
 };
 
 int

@@ -134,6 +134,8 @@ start_listening(struct server *s, struct err *err)
 		.slow = s->slow,
 		.upkeep = s->upkeep,
 		.advertise = s->advertise,
+		.copy_to = s->config.copy_to,
+		.copy_rate = s->config.copy_rate,
 		.people = &s->people,
 		.ingest = &s->ingest,
 		.ingest_max = s->config.ingest_memory,

@@ -21,6 +21,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct authority;
 struct conn;
@@ -45,6 +46,8 @@ struct session_world {
 	struct workers *disk;  /* Store calls, signatures. */
 	struct workers *slow;  /* Verify: minutes. */
 	const char *advertise; /* "host:port" for tokens. */
+	const char *copy_to;   /* Where the second copy goes; "": nowhere. */
+	uint64_t copy_rate;
 	/* Held from reading a peer\'s record to writing it again: a Renew must not undo
 	   a Revoke. */
 	pthread_mutex_t *people;

@@ -197,6 +197,7 @@ void session_collect_run(struct session_job *j);
 void session_jobs_run(struct session_job *j);
 void session_escrow_run(struct session_job *j);
 void session_alarm_run(struct session_job *j);
+void session_copy_run(struct session_job *j);
 
 /* Answer with a point: fills `out`, which borrows from `p`; arrays in `room`. */
 struct session_point_room {

@@ -68,4 +68,9 @@ int store_copy_verify(struct fs *copy, const struct store_keys_of *keys, struct 
     const struct store_copy_config *config, struct store_copy_report *out,
     struct err *err);
 
+/* The same of the store's own copy, by its own keys. */
+int store_copy_verify_own(struct store *s, struct fs *copy,
+    const struct store_copy_config *config, struct store_copy_report *out,
+    struct err *err);
+
 #endif /* STORAGE_STORE_COPY_H */

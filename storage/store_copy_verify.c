@@ -117,3 +117,11 @@ store_copy_verify(struct fs *copy, const struct store_keys_of *keys, struct stor
 	store_copying_free(&c);
 	return ret;
 }
+
+int
+store_copy_verify_own(struct store *s, struct fs *copy,
+    const struct store_copy_config *config, struct store_copy_report *out,
+    struct err *err)
+{
+	return store_copy_verify(copy, &s->of, s, config, out, err);
+}

@@ -70,6 +70,8 @@ static const struct kind kinds[] = {
 	{ MSG_JOBS, "Jobs", &wire__jobs__descriptor },
 	{ MSG_NOTE_ESCROW, "NoteEscrow", &wire__note_escrow__descriptor },
 	{ MSG_CLEAR_ALARM, "ClearAlarm", &wire__clear_alarm__descriptor },
+	{ MSG_COPY_STORE, "CopyStore", &wire__copy_store__descriptor },
+	{ MSG_COPY_REPORT, "CopyReport", &wire__copy_report__descriptor },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

@@ -94,6 +94,8 @@ enum msg_kind {
 
 	MSG_NOTE_ESCROW = 131, /* answered by Done */
 	MSG_CLEAR_ALARM = 133, /* answered by Done */
+	MSG_COPY_STORE = 135,
+	MSG_COPY_REPORT = 136,
 };
 
 /*

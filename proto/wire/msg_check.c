@@ -114,6 +114,7 @@ static const struct rule rules[] = {
 	{ &wire__verify_report__descriptor, "problems", COUNT, 0, PROBLEMS_MAX },
 	{ &wire__note_escrow__descriptor, "check", BYTES, HASH_LEN, HASH_LEN },
 	{ &wire__note_escrow__descriptor, "kind", NUMBER, 1, 2 },
+	{ &wire__copy_report__descriptor, "problems", COUNT, 0, PROBLEMS_MAX },
 };
 
 static const struct rule *

@@ -68,6 +68,16 @@ static const struct cli_command commands[] = {
 	    "The passphrase is asked for, or is the first line of --passphrase-file (-: "
 	    "standard\ninput).\n",
 	    cli_keys },
+	{ "store",
+	    "copy [DIR DEST [--with-keys]] [--max-rate 50M]\n"
+	    "           verify-copy [COPY [--keys FILE] [--passphrase-file FILE]]",
+	    "a second copy of the store, and whether it is good",
+	    "The server copies to its `copy-to` while it works; DIR DEST: on the server "
+	    "itself, while\n"
+	    "holdfastd is stopped.  What is there already is not copied again.  Exit 1 "
+	    "if "
+	    "anything is\nwrong.\n",
+	    cli_store },
 	{ "alarm", "clear [HOST]",
 	    "an alarm of a host was seen to; without HOST the store's",
 	    "The store's own is that an older copy of it was put back; others end by "
@@ -128,8 +138,10 @@ static const struct cli_command commands[] = {
 	    cli_stats },
 	{ "gc", "[--dry-run] [--max-rate 20M] [--json]",
 	    "give back the space of what no point needs",
-	    "Runs beside backups and restores; Ctrl-C ends it, what was done stays.  What "
-	    "they\nhold is left for the next time.  --max-rate: bytes a second, instead of "
+	    "Runs beside backups and restores; Ctrl-C ends it, what was done stays.  "
+	    "What "
+	    "they\nhold is left for the next time.  --max-rate: bytes a second, instead "
+	    "of "
 	    "the\nserver's maintenance-rate.\n",
 	    cli_gc },
 	{ "jobs", "[--json]", "what the server does by itself: when, and how it went", "",

@@ -52,6 +52,7 @@ static const struct {
 	{ MSG_LIST_JOBS, "--yyy---" },
 	{ MSG_NOTE_ESCROW, "----y---" },
 	{ MSG_CLEAR_ALARM, "----y---" },
+	{ MSG_COPY_STORE, "----y---" },
 };
 
 static const char *

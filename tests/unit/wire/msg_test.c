@@ -21,7 +21,8 @@ static const uint16_t kinds[] = { MSG_HELLO, MSG_WELCOME, MSG_FAILED, MSG_DONE,
 	MSG_SET_POLICY, MSG_LIST_POLICIES, MSG_POLICIES, MSG_PRUNE, MSG_PRUNED, MSG_HOLD,
 	MSG_LOCK, MSG_FORGET, MSG_CLEAR_BRAKE, MSG_LIST_AUDIT, MSG_AUDIT,
 	MSG_ACCEPT_CLOCK, MSG_GET_USAGE, MSG_USAGE, MSG_COLLECT, MSG_COLLECT_REPORT,
-	MSG_LIST_JOBS, MSG_JOBS, MSG_NOTE_ESCROW, MSG_CLEAR_ALARM };
+	MSG_LIST_JOBS, MSG_JOBS, MSG_NOTE_ESCROW, MSG_CLEAR_ALARM, MSG_COPY_STORE,
+	MSG_COPY_REPORT };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -171,7 +172,9 @@ every_field_of_every_message_goes_round(void **state)
 				&wire__list_jobs__descriptor, &wire__jobs__descriptor,
 				&wire__note_escrow__descriptor,
 				&wire__clear_alarm__descriptor,
-				&wire__stats__descriptor, &wire__verify__descriptor,
+				&wire__copy_store__descriptor,
+				&wire__copy_report__descriptor, &wire__stats__descriptor,
+				&wire__verify__descriptor,
 				&wire__verify_report__descriptor
 			};
 
