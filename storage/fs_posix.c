@@ -200,13 +200,24 @@ posix_mkdir(struct fs *fs, const char *name, struct err *err)
 }
 
 static int
+open_dir(int at, const char *name)
+{
+	int fd;
+
+	do
+		fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	while (fd < 0 && errno == EINTR);
+	return fd;
+}
+
+static int
 posix_list(struct fs *fs, const char *dir, fs_each each, void *arg, struct err *err)
 {
 	const struct dirent *e;
 	DIR *d = NULL;
 	int fd, ret = 0;
 
-	if ((fd = openat(dir_of(fs), dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+	if ((fd = open_dir(dir_of(fs), dir)) < 0)
 		return err_os(err, errno, "open directory %s", dir);
 	if ((d = fdopendir(fd)) == NULL) {
 		ret = err_os(err, errno, "read directory %s", dir);
@@ -232,7 +243,7 @@ posix_sync_dir(struct fs *fs, const char *dir, struct err *err)
 {
 	int fd, ret = 0;
 
-	if ((fd = openat(dir_of(fs), dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+	if ((fd = open_dir(dir_of(fs), dir)) < 0)
 		return err_os(err, errno, "open directory %s", dir);
 	while (ret == 0 && fsync(fd) != 0)
 		if (errno != EINTR)
@@ -289,7 +300,7 @@ fs_open_dir(const char *path, struct fs **out, struct err *err)
 	if ((fs = calloc(1, sizeof(*fs))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to open %s", path);
 	fs->fs.ops = &posix_ops;
-	if ((fs->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
+	if ((fs->dir = open_dir(AT_FDCWD, path)) < 0) {
 		(void)err_os(err, errno, "open directory %s", path);
 		free(fs);
 		return -1;

@@ -46,3 +46,8 @@ if(SANITIZE STREQUAL "")
 	add_test(NAME unit/storage/gc_mutants COMMAND gc_mutants -x 600)
 	set_tests_properties(unit/storage/gc_mutants PROPERTIES TIMEOUT 900 LABELS unit)
 endif()
+
+# Between fs_posix.c and the C library.
+foreach(call pread64 pwrite64 openat64 fsync fdatasync ftruncate64 flock)
+	target_link_options(fs_interrupt_test PRIVATE -Wl,--wrap=${call})
+endforeach()
