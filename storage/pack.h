@@ -256,6 +256,16 @@ int pack_copy(
 /* Remove what an interrupted pack_copy() left there. */
 int pack_copy_sweep(struct fs *to, struct err *err);
 
+/*
+ * Open a sealed pack without looking at its header, which is bad: it is said to be of
+ * this kind and store.  What its groups hold is to be proven.
+ */
+int pack_open_damaged(struct fs *fs, uint32_t no, enum chunk_kind kind,
+    const uint8_t store[PACK_STORE_ID_LEN], struct pack **out, struct err *err);
+
+/* Rename a sealed pack to "packs/<number>.damaged", which no one reads; durably. */
+int pack_set_aside(struct fs *fs, uint32_t no, struct err *err);
+
 /* Remove sealed pack `no`, durably.  That it is gone already is fine. */
 int pack_remove(struct fs *fs, uint32_t no, struct err *err);
 

@@ -55,6 +55,26 @@ fail:
 	return -1;
 }
 
+int
+pack_open_damaged(struct fs *fs, uint32_t no, enum chunk_kind kind,
+    const uint8_t store[PACK_STORE_ID_LEN], struct pack **out, struct err *err)
+{
+	struct pack *p = calloc(1, sizeof(*p));
+
+	if (p == NULL)
+		return err_set(
+		    err, ERR_NOMEM, "no memory to open pack %08x", (unsigned)no);
+	if (open_either(fs, no, &p->file, &p->sealed, err) != 0) {
+		pack_close(p);
+		return -1;
+	}
+	p->header.no = no;
+	p->header.kind = kind;
+	memcpy(p->header.store, store, PACK_STORE_ID_LEN);
+	*out = p;
+	return 0;
+}
+
 void
 pack_close(struct pack *p)
 {

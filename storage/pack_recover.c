@@ -237,13 +237,13 @@ done:
 	return ret;
 }
 
-/* Set a whole .open file aside: nothing in it can be told. */
+/* Set a whole file aside, as it is. */
 static int
-move_aside(struct fs *fs, uint32_t no, struct err *err)
+move_aside(struct fs *fs, uint32_t no, int sealed, struct err *err)
 {
 	char from[FS_NAME_MAX], to[FS_NAME_MAX];
 
-	pack_name(no, 0, from);
+	pack_name(no, sealed, from);
 	if (name_aside(fs, no, to, err) != 0 || fs_rename(fs, from, to, err) != 0)
 		return -1;
 	return fs_sync_dir(fs, PACK_DIR, err);
@@ -275,6 +275,12 @@ keep_damage(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint6
 		return 0;
 	out->aside = out->cut;
 	return copy_aside(fs, f, h->no, end, err);
+}
+
+int
+pack_set_aside(struct fs *fs, uint32_t no, struct err *err)
+{
+	return move_aside(fs, no, 1, err);
 }
 
 /* ----------------------------------------------------------------- recovery -- */
@@ -410,7 +416,7 @@ pack_recover(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
 			   (judge == NULL || judge->durable <= len)) {
 			ret = remove_empty(fs, no, err);
 		} else if (tell(judge, err) == 0 &&
-			   (ret = move_aside(fs, no, err)) == 0) {
+			   (ret = move_aside(fs, no, 0, err)) == 0) {
 			out->aside = len;
 			out->damaged = 1;
 		}

@@ -109,6 +109,7 @@ store_lose_unnamed(struct store *s, uint32_t no, struct err *err)
 		return err_set(err, ERR_NOMEM, "no memory for a journal record");
 	e->type = JOURNAL_QUARANTINE;
 	e->u.group.pack = no;
+	atomic_fetch_add(&s->quarantines, 1);
 	ret = store_record(s, e, NULL, err);
 	free(e);
 	pthread_mutex_lock(&s->bad_lock);
@@ -250,7 +251,8 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 	struct journal_event *e;
 	int ret;
 
-	if ((ret = catalog_removed(s->catalog, pack, err)) != 0)
+	if ((ret = catalog_removed(s->catalog, pack, err)) != 0 ||
+	    (ret = store_is_quarantined(s, pack, offset, err)) != 0)
 		return ret < 0 ? -1 : 0;
 	/*
 	 * Counted before, so that no file is removed while this goes on, and after:
@@ -261,8 +263,6 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 	if (index_quarantine(s->index, pack, offset, err) != 0)
 		return -1;
 	atomic_fetch_add(&s->quarantines, 1);
-	if ((ret = store_is_quarantined(s, pack, offset, err)) != 0)
-		return ret < 0 ? -1 : 0;
 	if ((e = calloc(1, sizeof(*e))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a journal record");
 	e->type = JOURNAL_QUARANTINE;

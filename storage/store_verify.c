@@ -535,6 +535,7 @@ verify_all(struct verify *v)
 {
 	const struct store_verify_options *o = v->o;
 	double share = o->sample > 0 && o->sample < 1 ? o->sample : 1.0;
+	uint64_t quarantines = atomic_load(&v->s->quarantines);
 	struct store_stats stats = { 0 };
 	int ret;
 
@@ -558,8 +559,14 @@ verify_all(struct verify *v)
 	if (ret == 0 && (o->trees || v->report->bad_groups > 0))
 		ret = verify_trees(v);
 	if (ret == 0 && o->trees && share == 1.0 && o->since_us == 0 &&
-	    v->problems == 0 && !v->stopped && !window_ends(v))
+	    v->problems == 0 && !v->stopped && !window_ends(v)) {
 		ret = store_release_unnamed(v->s, v->err);
+		/* Nor what only this process knows of: nothing was lost meanwhile. */
+		pthread_mutex_lock(&v->s->bad_lock);
+		if (ret == 0 && atomic_load(&v->s->quarantines) == quarantines)
+			v->s->unnamed = 0;
+		pthread_mutex_unlock(&v->s->bad_lock);
+	}
 	return ret;
 }
 

@@ -163,6 +163,7 @@ int cli_forget(struct cli *c, int argc, char **argv);
 int cli_brake(struct cli *c, int argc, char **argv);
 int cli_catalog(struct cli *c, int argc, char **argv);
 int cli_index(struct cli *c, int argc, char **argv);
+int cli_repair(struct cli *c, int argc, char **argv);
 int cli_keys(struct cli *c, int argc, char **argv);
 int cli_store(struct cli *c, int argc, char **argv);
 int cli_alarm(struct cli *c, int argc, char **argv);

@@ -130,6 +130,17 @@ static const struct cli_command commands[] = {
 	{ "brake", "clear HOST", "prune a host again that was not pruned any more",
 	    "`holdfast hosts` says why it was not.  Look first: it may be encrypted.\n",
 	    cli_brake },
+	{ "repair", "DIR [--dry-run]", "make the best of a damaged store",
+	    "On the server itself, while holdfastd is stopped.  Nothing is deleted: "
+	    "damaged "
+	    "packs\n"
+	    "give what is whole in them to new ones and are set aside, all is verified, "
+	    "and "
+	    "the\n"
+	    "points that lack something are named.  A report is left in DIR.  With "
+	    "--dry-run\n"
+	    "nothing is written.  Exit 1 if something is lost.\n",
+	    cli_repair },
 	{ "stats", "[--hosts | --host HOST | --point HOST/NUMBER] [--json]",
 	    "what the store holds, and what a deletion would free",
 	    "With --hosts, --host or --point all trees are read, which may take minutes: "
