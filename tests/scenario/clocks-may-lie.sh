@@ -49,14 +49,26 @@ for when in -1y +10y; do
 done
 
 note "forward by a year: pruning and locks wait, and it is said, until it is over"
+server_start
+operator lock h1/1 --until 30d > /dev/null
+operator policy set --keep-last 1 > /dev/null
+kept=$(operator points --json | grep -c '"sequence"')
+server_stop
 server_at +1y
 as() { at +1y operator "$@"; }
 as hosts | grep -q 'ALARM: the server.s clock is 36[0-9] days ahead' || fail "no alarm: $(as hosts)"
 as stats --json | python3 -c 'import json,sys; assert "clock" in json.load(sys.stdin)["alarms"][0]'
 grep -q 'warning: store: the server.s clock is' "$work/server.log" || fail "not in the log"
+refuses 'clock|time|locked' as forget h1/1
+refuses 'clock|time' as forget h1/2
+as prune > "$work/pruned" 2>&1 || true
+grep -q clock "$work/pruned" || fail "prune does not say why: $(cat "$work/pruned")"
+[ "$(as points --json | grep -c '"sequence"')" = "$kept" ] || fail "points went"
 server_stop
 server_start
 [ -z "$(operator hosts | grep '^ALARM:')" ] || fail "the alarm stays: $(operator hosts)"
+refuses 'locked' operator forget h1/1
+operator policy remove > /dev/null
 await 50 grep -q 'store: the server.s clock is believed again' "$work/server.log"
 operator audit --who store | grep -q 'an alarm is over' || fail "not in the audit"
 server_stop

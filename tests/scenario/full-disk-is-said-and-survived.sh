@@ -76,3 +76,28 @@ await 50 back
 agent h1 backup small="$work/small.img" --retry-for 0s
 operator verify --trees
 server_stop
+
+note "at nothing left points are forgotten and collected, and backups go on"
+server_config 'low-water = 0' 'reserve = 2M' 'gc-every = 0' 'verify-cycle = 0' 'prune-at = off'
+server_start
+for n in 1 2; do
+	head -c 20M /dev/urandom > "$work/more.$n.img"
+	agent h1 backup more$n="$work/more.$n.img" --retry-for 0s
+done
+fill 0
+fill 0
+[ "$(df -k --output=avail "$work/disk" | tail -1)" -lt 8 ] || fail "the disk is not full"
+head -c 6M /dev/urandom > "$work/last.img"
+refuses 'space|full' agent h1 backup last="$work/last.img" --retry-for 0s
+last=$(operator points h1 --json | python3 -c 'import json,sys; print(max(p["sequence"] for p in json.load(sys.stdin)))')
+operator forget "h1/$last" --reason 'no room'
+operator forget "h1/$((last - 1))" --reason 'no room'
+operator gc --json > "$work/gc"
+python3 -c 'import json,sys; g=json.load(open(sys.argv[1])); assert g["bytes_freed"] > 30 << 20, g' "$work/gc"
+await 50 back
+agent h1 backup last="$work/last.img" --retry-for 0s
+agent h1 restore latest --volume last --to "$work/r.last"
+cmp "$work/last.img" "$work/r.last"
+rm "$work/disk/filler"
+operator verify --trees
+server_stop
