@@ -108,6 +108,7 @@ policy_json(const Wire__Policy *p)
 static int
 collect(void *arg, const ProtobufCMessage *m)
 {
+	static const char *const titles[] = { "FOR", "NAME", "SET BY", "SINCE", "KEEPS" };
 	const Wire__Policies *all = (const Wire__Policies *)m;
 	struct listing *l = arg;
 	char text[400];
@@ -116,7 +117,8 @@ collect(void *arg, const ProtobufCMessage *m)
 	for (size_t i = 0; i < all->n_policies; i++) {
 		const Wire__Policy *p = all->policies[i];
 
-		l->count++;
+		if (l->count++ == 0 && l->json == NULL)
+			l->table = cli_table_new(5, titles, "lllll");
 		rules_text(p->rules, text, sizeof(text));
 		if (l->json != NULL)
 			(void)json_array_append_new(l->json, policy_json(p));
@@ -132,7 +134,6 @@ collect(void *arg, const ProtobufCMessage *m)
 static int
 policy_show(struct cli *c, const char *host, int json)
 {
-	static const char *const titles[] = { "FOR", "NAME", "SET BY", "SINCE", "KEEPS" };
 	Wire__ListPolicies m = WIRE__LIST_POLICIES__INIT;
 	struct listing l = { 0 };
 	struct err err = ERR_INIT;
@@ -142,10 +143,10 @@ policy_show(struct cli *c, const char *host, int json)
 		return cli_fail("policy", &err);
 	if (json)
 		l.json = json_array();
-	else
-		l.table = cli_table_new(5, titles, "lllll");
-	if (cli_each(c, &m.base, MSG_POLICIES, collect, &l, &err) != 0)
+	if (cli_each(c, &m.base, MSG_POLICIES, collect, &l, &err) != 0) {
+		json_decref(l.json);
 		return cli_fail("policy", &err);
+	}
 	if (json)
 		return cli_json_print(l.json, &err) == 0 ? 0 : cli_fail("policy", &err);
 	if (l.count == 0)
@@ -353,6 +354,8 @@ cli_prune(struct cli *c, int argc, char **argv)
 		rc = prune_one(c, argv[i], &w, &err);
 	if (rc == 0 && json)
 		rc = cli_json_print(w.json, &err);
+	else if (json)
+		json_decref(w.json);
 	else if (rc == 0)
 		(void)printf("%llu hosts, %llu points stay, %llu %s\n",
 		    (unsigned long long)w.hosts,

@@ -39,7 +39,8 @@ operator operator add vera --role viewer --out "$work/vera" > /dev/null
 viewer() { "$bin/holdfast" --operator "$work/vera" --server "$server" "$@"; }
 
 note "no policy, nothing goes"
-operator policy show | grep -q 'every point is kept'
+operator policy show > "$work/out"
+grep -q 'every point is kept' "$work/out" || fail "$(cat "$work/out")"
 operator prune > "$work/out"
 are web01 "1 2 3 4 5 6 7 8"
 
