@@ -74,7 +74,8 @@ struct world {
 	struct fs_fault *ff;
 	struct store *s;
 	struct err err;
-	int dead; /* The process died. */
+	int dead;	  /* The process died. */
+	int quarantining; /* ... while something was quarantined. */
 	int nested;
 	const struct session *busy; /* In a call: hands off. */
 	struct session sessions[SESSIONS];
@@ -123,5 +124,8 @@ void world_drain(struct world *w);
 
 /* One random thing happens; `inside`: another call is under way (and has the gate). */
 void act(struct world *w, int inside, int gate);
+
+/* Of all that was to be there: what cannot be found now was lost to a quarantine. */
+void act_excuse(struct world *w);
 
 #endif /* TESTS_UNIT_STORAGE_GC_EXPLORE_H */

@@ -488,6 +488,20 @@ excuse(struct world *w, const struct image *im)
 	}
 }
 
+void
+act_excuse(struct world *w)
+{
+	struct image im;
+
+	for (uint32_t i = 0; i < w->n_points && !w->dead; i++) {
+		world_image(w, w->points[i].spans, &im);
+		excuse(w, &im);
+	}
+	for (uint32_t i = 0; i < SESSIONS && !w->dead; i++)
+		if (w->sessions[i].lease != NULL && w->sessions[i].begun)
+			excuse(w, &w->sessions[i].image);
+}
+
 static void
 quarantine(struct world *w)
 {
@@ -506,17 +520,13 @@ quarantine(struct world *w)
 	if (hit.loc.pack == 0)
 		return;
 	world_tell(w, "quarantine pack %u at %u", hit.loc.pack, hit.loc.offset);
+	w->quarantining = 1;
 	if (store_quarantine(w->s, hit.loc.pack, hit.loc.offset, &w->err) != 0) {
 		world_failed(w, "quarantine");
 		return;
 	}
-	for (uint32_t i = 0; i < w->n_points; i++) {
-		world_image(w, w->points[i].spans, &im);
-		excuse(w, &im);
-	}
-	for (uint32_t i = 0; i < SESSIONS; i++)
-		if (w->sessions[i].lease != NULL && w->sessions[i].begun)
-			excuse(w, &w->sessions[i].image);
+	act_excuse(w);
+	w->quarantining = w->dead;
 }
 
 static void

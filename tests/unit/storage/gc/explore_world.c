@@ -311,6 +311,9 @@ world_restart(struct world *w, int power_cut)
 		return;
 	}
 	compare_points(w);
+	if (w->quarantining)
+		act_excuse(w);
+	w->quarantining = 0;
 	world_check(w, 1);
 }
 
@@ -318,6 +321,7 @@ world_restart(struct world *w, int power_cut)
 
 struct seeker {
 	const struct chunk_id *id;
+	const struct store *s;
 };
 
 static int
@@ -325,13 +329,20 @@ seek_entry(void *arg, const struct pack_entry *e)
 {
 	const struct seeker *s = arg;
 
-	return chunk_id_cmp(&e->id, s->id) == 0;
+	if (chunk_id_cmp(&e->id, s->id) != 0)
+		return 0;
+	/* A copy that is bad itself comes back as nothing. */
+	for (size_t i = 0; i < s->s->bad_count; i++)
+		if (s->s->bad[i].loc.pack == e->loc.pack &&
+		    s->s->bad[i].loc.offset == e->loc.offset)
+			return 0;
+	return 1;
 }
 
 int
 world_excused(struct world *w, const struct chunk_id *id)
 {
-	struct seeker seeker = { id };
+	struct seeker seeker = { id, w->s };
 	int found = 0;
 
 	for (uint32_t i = 0; i < w->n_lost; i++)
