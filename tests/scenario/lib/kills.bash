@@ -4,11 +4,12 @@
 # killed at a random moment.  What was acknowledged is kept here as SHA-256 by host and
 # sequence; after each round the server starts again and the newest points and one
 # older one of each host are restored and compared.  A point nobody was told of may be
-# there, with the content that was on its way.
+# there, with the content that was on its way.  Beside it points are forgotten and their
+# space is given back.
 #
 #   kills_begin SEED HOSTS    kills_round    kills_end (all points restored, verify)
 kill_rounds=0 kill_servers=0 kill_agents=0 kill_acked=0 kill_unheard=0 kill_restores=0 kill_recovered=0
-kill_more=:	# Called once a round with the server up, e.g. to prune and collect beside.
+kill_forgotten=0 kill_side=
 
 kills_begin() {
 	RANDOM=$(($1 % 32768))
@@ -78,10 +79,33 @@ kills_points() {
 	for f in "$work/sums/$host".[0-9]*; do
 		[ -e "$f" ] || continue
 		n=${f##*.}
-		grep -qx "$n" <<< "$there" || kills_may_miss "$host" "$n" || fail "acknowledged point $host/$n is lost"
+		if [ -e "$work/sums/gone.$host.$n" ]; then
+			! grep -qx "$n" <<< "$there" || fail "$host/$n was forgotten, and is back"
+			rm "$f" "$work/sums/gone.$host.$n"
+			kill_forgotten=$((kill_forgotten + 1))
+			continue
+		fi
+		grep -qx "$n" <<< "$there" && continue
+		kills_may_miss "$host" "$n" || fail "acknowledged point $host/$n is lost"
+		rm "$f"
 	done
 }
-kills_may_miss() { false; }
+# Its removal was begun.
+kills_may_miss() { [ -e "$work/sums/leaving.$1.$2" ]; }
+
+# Beside all that: the oldest point of a host is forgotten, and its space given back.  The
+# server may be killed in it.
+kills_collect() {
+	local host=${kill_hosts[RANDOM % ${#kill_hosts[@]}]} list n
+	mapfile -t list < <(ls "$work/sums" | sed -n "s/^$host\\.\\([0-9]*\\)\$/\\1/p" | sort -n)
+	[ ${#list[@]} -lt 4 ] && return 0
+	n=${list[0]}
+	: > "$work/sums/leaving.$host.$n"
+	if operator forget "$host/$n" --reason soak > /dev/null 2>> "$work/side.err"; then
+		: > "$work/sums/gone.$host.$n"
+	fi
+	operator gc > /dev/null 2>> "$work/side.err" || true
+}
 
 kills_round() {
 	local host job jobs=() who=$((RANDOM % 4)) ms=$((RANDOM % 900)) before
@@ -90,7 +114,9 @@ kills_round() {
 		jobs+=($!)
 		pids+=($!)
 	done
-	$kill_more
+	kills_collect &
+	kill_side=$!
+	pids+=("$kill_side")
 	read -rt "0.$(printf %03d $ms)" <> <(:) || true
 	# 0, 1: the server; 2: an agent; 3: both at once.
 	if [ $who -ge 2 ]; then
@@ -106,6 +132,7 @@ kills_round() {
 	for job in "${jobs[@]}"; do
 		wait "$job" || fail "the agents' job ended with $?"
 	done
+	wait "$kill_side" || fail "forgetting and collecting ended with $?"
 	pids=("$server_pid")
 	for host in "${kill_hosts[@]}"; do
 		local newest older all n
@@ -145,5 +172,5 @@ kills_end() {
 	operator verify --trees > "$work/verify.out" || fail "verify: $(tail -3 "$work/verify.out")"
 	server_stop
 	[ $kill_acked -gt 0 ] || fail "no point was ever made"
-	note "$kill_rounds rounds: the server killed $kill_servers times ($kill_recovered with packs open), agents $kill_agents; $kill_acked points, $kill_unheard of them unheard of; $kill_restores restores equal"
+	note "$kill_rounds rounds: the server killed $kill_servers times ($kill_recovered with packs open), agents $kill_agents; $kill_acked points, $kill_unheard of them unheard of, $kill_forgotten forgotten; $kill_restores restores equal"
 }
