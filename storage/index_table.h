@@ -19,8 +19,8 @@ struct err;
 /* More are never held; a slot has 24 bits for an entry's number. */
 #define INDEX_TABLE_MAX (1u << 23)
 
-/* Entries of a piece. */
-#define INDEX_PIECE 4096u
+/* Entries of a piece: more than a mebibyte, which the server's malloc gives back. */
+#define INDEX_PIECE 32768u
 
 struct index_table {
 	uint8_t *pieces[INDEX_TABLE_MAX / INDEX_PIECE];

@@ -15,6 +15,7 @@
 #define _GNU_SOURCE /* mincore() */
 #include <dirent.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -533,6 +534,9 @@ main(int argc, char **argv)
 		return 2;
 	}
 	dir = argv[3];
+	/* As holdfastd does: what is large goes back when it is freed. */
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
 	if (argc > 4)
 		seed = strtoull(argv[4], NULL, 10) & 0xffff;
 	measure(keys);
