@@ -308,6 +308,109 @@ test_only_one_cycle_at_a_time_and_a_dry_one_changes_nothing(void **state)
 	gc_rig_end(&r);
 }
 
+/* ------------------------------------------------------------------ commits -- */
+
+/* A session that names a tree of another's point and asks for nothing in it. */
+struct guesser {
+	struct gc_rig *r;
+	struct store_lease *l;
+	struct store_point *draft;
+	struct chunk_id root;
+	int done;
+};
+
+static void
+guess(struct guesser *g, struct gc_rig *r)
+{
+	static const char *const names[] = { "C" };
+	struct buf bad = BUF_INIT(4096);
+	struct store_base base;
+
+	memset(g, 0, sizeof(*g));
+	g->r = r;
+	g->draft = calloc(1, sizeof(*g->draft));
+	assert_non_null(g->draft);
+	g->root = r->p->volumes[0].root_id;
+	rig_ok(store_lease_open(r->s, "beta", STORE_BACKUP, &g->l, &r->err), &r->err);
+	rig_ok(store_backup_begin(g->l, names, 1, &base, &bad, &r->err), &r->err);
+}
+
+static enum store_commit_result
+guess_commit(struct guesser *g)
+{
+	struct buf data = BUF_INIT(65536), meta = BUF_INIT(65536);
+	enum store_commit_result result;
+
+	memset(g->draft, 0, sizeof(*g->draft));
+	g->draft->volumes_count = 1;
+	memcpy(g->draft->volumes[0].name, "C", 2);
+	g->draft->volumes[0].root_id = g->root;
+	rig_ok(
+	    store_commit(g->l, g->draft, &result, &data, &meta, &g->r->err), &g->r->err);
+	buf_free(&data);
+	buf_free(&meta);
+	return result;
+}
+
+static void
+collect_between(void *arg, enum store_pause where)
+{
+	struct guesser *g = arg;
+	struct store_gc_report report;
+
+	if (where != STORE_PAUSE_COMMIT || g->done)
+		return;
+	g->done = 1;
+	gc_rig_prune(g->r, "alpha", 1);
+	assert_int_equal(gc_rig_collect(g->r, NULL, &report), STORE_GC_WAITING);
+	assert_int_equal(report.packs_condemned, 2);
+}
+
+static void
+test_a_commit_checks_again_what_was_condemned_before_its_record(void **state)
+{
+	uint32_t a[BLOCKS];
+	struct guesser g;
+	struct gc_rig r;
+
+	(void)state;
+	gc_rig_start(&r, 12);
+	rig_fill(a, BLOCKS, 1);
+	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+	guess(&g, &r);
+	r.s->pause = collect_between;
+	r.s->pause_arg = &g;
+	assert_int_equal(guess_commit(&g), STORE_MISSING);
+	assert_true(g.done);
+	store_lease_close(g.l);
+	free(g.draft);
+	gc_rig_end(&r);
+}
+
+static void
+test_a_commit_forgets_what_it_met_before_something_was_condemned(void **state)
+{
+	struct store_gc_report report;
+	uint32_t a[BLOCKS];
+	struct guesser g;
+	struct gc_rig r;
+
+	(void)state;
+	gc_rig_start(&r, 13);
+	rig_fill(a, BLOCKS, 1);
+	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+	guess(&g, &r);
+	assert_int_equal(guess_commit(&g), STORE_COMMITTED);
+	gc_rig_prune(&r, "alpha", 1);
+	gc_rig_prune(&r, "beta", 1);
+	assert_int_equal(gc_rig_collect(&r, NULL, &report), STORE_GC_WAITING);
+	assert_int_equal(report.packs_condemned, 2);
+	assert_int_equal(guess_commit(&g), STORE_MISSING);
+	store_lease_close(g.l);
+	free(g.draft);
+	gc_rig_end(&r);
+}
+
 /* ---------------------------------------------------------------- rewriting -- */
 
 static void
@@ -446,6 +549,10 @@ main(void)
 		cmocka_unit_test(test_a_revoked_session_has_to_ask_again),
 		cmocka_unit_test(
 		    test_only_one_cycle_at_a_time_and_a_dry_one_changes_nothing),
+		cmocka_unit_test(
+		    test_a_commit_checks_again_what_was_condemned_before_its_record),
+		cmocka_unit_test(
+		    test_a_commit_forgets_what_it_met_before_something_was_condemned),
 		cmocka_unit_test(test_what_lives_in_a_mostly_dead_pack_is_written_anew),
 		cmocka_unit_test(
 		    test_a_missing_node_ends_the_cycle_and_a_missing_chunk_does_not),
