@@ -175,6 +175,10 @@ check_verify(struct sweep *w)
 		sweep_fail("verify: %s", err.text);
 	if (w->told > 0 && !w->damaged)
 		sweep_fail("verify names %d problems where there are none", w->told);
+	if (w->told == 0 && w->mended) {
+		w->damaged = 0;
+		check_points(w);
+	}
 	if (w->told == 0 && w->damaged)
 		sweep_fail("verify does not see the damage");
 }

@@ -7,6 +7,7 @@
 #include "storage/store_keys.h"
 #include "storage/store_options.h"
 #include "storage/store_rebuild.h"
+#include "storage/store_repair.h"
 #include "storage/store_retention.h"
 #include "storage/store_space.h"
 #include "tests/unit/storage/store_rig.h"
@@ -143,6 +144,32 @@ run_revoke(struct sweep *w, struct err *err)
 	return store_lease_revoke(w->s, id, err);
 }
 
+/* The header of a sealed pack has rotted: all groups behind it are whole. */
+static void
+before_repair(struct sweep *w)
+{
+	uint8_t *bytes;
+	size_t len;
+
+	before_points(w);
+	bytes = fs_fault_bytes(w->ff, "packs/00000001.pack", &len);
+	if (bytes == NULL)
+		sweep_fail("no first pack");
+	bytes[40] ^= 1;
+	w->damaged = w->mended = 1;
+}
+
+static int
+run_repair(struct sweep *w, struct err *err)
+{
+	struct store_repair_report report;
+
+	if (sweep_open(w, err) != 0)
+		return -1;
+	w->now = "repair";
+	return store_repair(w->s, NULL, NULL, &report, err);
+}
+
 /* The keys come back from where they were kept. */
 static int
 run_import(struct sweep *w, struct err *err)
@@ -183,3 +210,4 @@ const struct sweep_work sweep_work_rebuild = { "rebuild", before_gc, run_rebuild
 const struct sweep_work sweep_work_import = { "import", before_points, run_import };
 const struct sweep_work sweep_work_reserve = { "reserve", before_points, run_reserve };
 const struct sweep_work sweep_work_revoke = { "revoke", before_revoke, run_revoke };
+const struct sweep_work sweep_work_repair = { "repair", before_repair, run_repair };

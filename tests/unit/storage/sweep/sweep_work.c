@@ -416,4 +416,5 @@ const struct sweep_work *const sweep_works[] = { &work_init, &work_backup, &work
 	&work_seal, &work_merge, &work_recover, &work_recover_bad, &work_verify,
 	&work_people, &work_catalog_lost, &work_catalog_bad, &work_index_lost,
 	&sweep_work_prune, &sweep_work_keep, &sweep_work_gc, &sweep_work_rebuild,
-	&sweep_work_import, &sweep_work_reserve, &sweep_work_revoke, NULL };
+	&sweep_work_import, &sweep_work_reserve, &sweep_work_revoke, &sweep_work_repair,
+	NULL };
