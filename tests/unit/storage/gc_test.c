@@ -390,7 +390,9 @@ test_a_commit_checks_again_what_was_condemned_before_its_record(void **state)
 static void
 test_a_commit_forgets_what_it_met_before_something_was_condemned(void **state)
 {
+	struct buf root = BUF_INIT(CHUNK_META_MAX);
 	struct store_gc_report report;
+	struct rig_agent agent;
 	uint32_t a[BLOCKS];
 	struct guesser g;
 	struct gc_rig r;
@@ -401,6 +403,15 @@ test_a_commit_forgets_what_it_met_before_something_was_condemned(void **state)
 	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
 	guess(&g, &r);
 	assert_int_equal(guess_commit(&g), STORE_COMMITTED);
+	/* Another root over the same nodes, of its own. */
+	rig_ok(store_node(g.l, &g.root, &root, &r.err), &r.err);
+	root.p[48] = TREE_CRASH;
+	chunk_id_of(store_keys(r.s), CHUNK_META, root.p, root.len, &g.root);
+	assert_int_equal(rig_agent_start(&agent, r.s, g.l), 0);
+	rig_ok(group_builder_add(agent.meta, &g.root, root.p, root.len, &r.err), &r.err);
+	rig_ok(rig_flush(&agent, agent.meta, &r.err), &r.err);
+	rig_agent_end(&agent);
+	buf_free(&root);
 	gc_rig_prune(&r, "alpha", 1);
 	gc_rig_prune(&r, "beta", 1);
 	assert_int_equal(gc_rig_collect(&r, NULL, &report), STORE_GC_WAITING);
