@@ -45,6 +45,28 @@ test_dead_chunks_go_and_live_ones_stay(void **state)
 	gc_rig_end(&r);
 }
 
+/* Opening takes a pack of that number for removed: what is put must not be in one. */
+static void
+test_a_removed_packs_number_is_never_given_again(void **state)
+{
+	struct store_gc_report report;
+	uint32_t a[BLOCKS];
+	struct gc_rig r;
+
+	(void)state;
+	gc_rig_start(&r, 14);
+	rig_fill(a, BLOCKS, 1);
+	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+	gc_rig_prune(&r, "alpha", 1);
+	assert_int_equal(gc_rig_collect(&r, NULL, &report), STORE_GC_DONE);
+	assert_int_equal(gc_rig_packs(&r), 0);
+	gc_rig_restart(&r, 1);
+	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+	gc_rig_restart(&r, 1);
+	gc_rig_check(&r, "alpha", 2, a, BLOCKS);
+	gc_rig_end(&r);
+}
+
 /*
  * The known killer: the points are listed; a new backup reuses the chunks of one of
  * them and commits; that one is pruned before the mark reaches it; sweep.
@@ -550,6 +572,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dead_chunks_go_and_live_ones_stay),
+		cmocka_unit_test(test_a_removed_packs_number_is_never_given_again),
 		cmocka_unit_test(
 		    test_a_backup_on_a_point_that_is_pruned_before_it_is_marked),
 		cmocka_unit_test(
