@@ -3,7 +3,8 @@
  * and what is restored is the truth, or a named error.
  *
  * Without an argument every nth byte of a small store is flipped; "every" flips each
- * byte with three masks, which takes minutes (./dev soak flip).
+ * byte with three masks, which takes hours, or as many as [SECONDS] of CPU allow
+ * (./dev soak flip).
  */
 #include "storage/catalog.h"
 #include "storage/fs.h"
@@ -14,7 +15,8 @@
 #define FILES_MAX 32
 #define POINTS 3
 
-static int every; /* The long form. */
+static int every;      /* The long form. */
+static double seconds; /* Of each of its two parts; 0: all bytes. */
 
 struct file {
 	char name[FS_NAME_MAX];
@@ -329,6 +331,11 @@ flip_all(struct here *h, const char *state)
 {
 	static const uint8_t masks[] = { 0x01, 0x80, 0xff };
 	struct tally all = { .file = "all" };
+	size_t total = 1;
+	clock_t began;
+
+	for (size_t i = 0; i < h->n; i++)
+		total += h->files[i].len;
 
 	for (size_t i = 0; i < h->n; i++) {
 		struct file f = h->files[i];
@@ -342,9 +349,18 @@ flip_all(struct here *h, const char *state)
 		if (every)
 			step = 1;
 
-		for (size_t at = 0; at < f.len; at += step)
+		/* A share of the time by length, from all over the file. */
+		began = clock();
+		for (size_t k = 0; k < f.len; k += step) {
+			size_t at = every ? k * 1000003u % f.len : k;
+
+			if (every && seconds > 0 &&
+			    (double)(clock() - began) / CLOCKS_PER_SEC >
+				2 + seconds * (double)f.len / (double)total)
+				break;
 			for (unsigned m = 0; m < (every ? 3u : 1u); m++)
 				flip(h, &f, at, masks[every ? m : at / step % 3], &t);
+		}
 		if (f.len > 0)
 			printf(
 			    "%s %-20s %7zu bytes %6u flips: %6u refused, %6u opened "
@@ -439,5 +455,6 @@ main(int argc, char **argv)
 	};
 
 	every = argc > 1 && strcmp(argv[1], "every") == 0;
+	seconds = argc > 2 ? strtod(argv[2], NULL) / 2 : 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
