@@ -146,6 +146,7 @@ static const uint16_t first[GC_LINES] = { [GC_HAVE_PINS] = 16,
 	[GC_NEW_ROOTS] = 16,
 	[GC_YOUNG_STAYS] = 1,
 	[GC_PINNED_STAYS] = 16,
+	[GC_GROWN_STAYS] = 42,
 	[GC_COPIES_SYNCED] = 1,
 	[GC_REVOKED_ASKS] = 1 };
 
