@@ -22,7 +22,6 @@
 #define MIB ((size_t)1024 * 1024)
 /* Three regions, the last one short, and a cluster that is not full. */
 #define FILE_LEN (9 * MIB + 700)
-#define CLUSTERS 6144u
 #define SINGLE 9999u
 
 struct world {
@@ -80,7 +79,7 @@ set_up(void **state)
 	chunk_keys_init(&w->keys, domain);
 	w->server = fake_new(&w->keys);
 	w->content = malloc(FILE_LEN + MIB);
-	w->back = malloc(CLUSTERS * CLUSTER + 512);
+	w->back = malloc(3 * FILE_LEN);
 	assert_non_null(w->content);
 	assert_non_null(w->back);
 	fill_dense(w->content, FILE_LEN + MIB, 1);
@@ -138,10 +137,10 @@ volume_with(struct world *w, size_t len, uint32_t run)
 
 	if (w->v != NULL)
 		image_free(w->v);
-	v = w->v = image_new(CLUSTERS, CLUSTER, 512, 4096, 32);
+	v = w->v = image_new(2 * clusters + 700, CLUSTER, 512, 4096, 32);
 	assert_true(clusters <= run * 220 || run < 2); /* Else its list would not fit. */
 	front = image_free_from(v) + 3;
-	back = CLUSTERS - 5;
+	back = v->clusters - 5;
 	for (at = 0; at < clusters; at += left, n++) {
 		left = run == 0	       ? clusters
 		       : run == 1      ? 1 + n * 5 % 21
