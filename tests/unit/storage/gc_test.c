@@ -4,6 +4,10 @@
  */
 #include "tests/unit/storage/gc_rig.h"
 
+#include <sys/wait.h>
+
+#include "storage/gc_mutant.h"
+
 #define BLOCKS 24u
 
 static void
@@ -101,6 +105,37 @@ test_a_backup_on_a_point_that_is_pruned_before_it_is_marked(void **state)
 		    &r, before % 2 ? "alpha" : "beta", before % 2 ? 2 : 1, a, BLOCKS);
 		gc_rig_end(&r);
 	}
+}
+
+/* A session is told of a tree's root: that it is marked says nothing of what it is of. */
+static void
+test_a_node_marked_by_have_is_walked_all_the_same(void **state)
+{
+	struct store_gc_config config = { .nodes_per_step = 1 };
+	enum store_gc_state now = STORE_GC_MARKING;
+	struct store_lease *l;
+	uint32_t a[BLOCKS];
+	uint8_t answer;
+	struct store_gc *gc;
+	struct gc_rig r;
+
+	(void)state;
+	gc_rig_start(&r, 15);
+	rig_fill(a, BLOCKS, 1);
+	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+	rig_ok(store_gc_begin(r.s, &config, &gc, &r.err), &r.err);
+	rig_ok(store_lease_open(r.s, "beta", STORE_BACKUP, &l, &r.err), &r.err);
+	rig_ok(store_have(l, CHUNK_META, &r.p->volumes[0].root_id, 1, &answer, &r.err),
+	    &r.err);
+	assert_int_equal(answer, STORE_HAVE);
+	store_lease_close(l);
+	do
+		rig_ok(store_gc_step(gc, &now, &r.err), &r.err);
+	while (now != STORE_GC_DONE);
+	assert_int_equal(store_gc_now(gc)->packs_removed, 0);
+	store_gc_end(gc);
+	gc_rig_check(&r, "alpha", 1, a, BLOCKS);
+	gc_rig_end(&r);
 }
 
 static void
@@ -482,6 +517,92 @@ test_what_lives_in_a_mostly_dead_pack_is_written_anew(void **state)
 	gc_rig_end(&r);
 }
 
+/*
+ * A session that began after the copies were sealed is told of a chunk in the pack that
+ * they are of.  The copies are older than its lease: only its pins keep them.
+ */
+static void
+test_what_a_session_was_told_of_is_kept_where_it_was_copied_to(void **state)
+{
+	enum { MANY = 400 };
+	static uint32_t a[MANY], b[MANY];
+	enum store_gc_state now = STORE_GC_MARKING;
+	struct store_gc_report report;
+	uint8_t content[RIG_BLOCK], answer;
+	struct store_lease *l;
+	struct chunk_id id;
+	struct store_gc *gc;
+	struct gc_rig r;
+
+	(void)state;
+	gc_rig_start(&r, 16);
+	rig_fill(a, MANY, 1);
+	for (uint32_t i = 0; i < MANY; i++)
+		b[i] = i % 10 == 0 ? a[i] : 0;
+	gc_rig_backup(&r, "alpha", a, MANY, 1);
+	gc_rig_backup(&r, "alpha", b, MANY, 1);
+	gc_rig_prune(&r, "alpha", 1);
+	rig_ok(store_gc_begin(r.s, NULL, &gc, &r.err), &r.err);
+	while (now != STORE_GC_CONDEMNING)
+		rig_ok(store_gc_step(gc, &now, &r.err), &r.err);
+	rig_ok(store_packs_seal(r.s->packs, &r.err), &r.err);
+	rig_content(b[10], content);
+	chunk_id_of(store_keys(r.s), CHUNK_DATA, content, RIG_BLOCK, &id);
+	rig_ok(store_lease_open(r.s, "beta", STORE_BACKUP, &l, &r.err), &r.err);
+	rig_ok(store_have(l, CHUNK_DATA, &id, 1, &answer, &r.err), &r.err);
+	assert_int_equal(answer, STORE_HAVE);
+	while (now != STORE_GC_WAITING)
+		rig_ok(store_gc_step(gc, &now, &r.err), &r.err);
+	assert_int_equal(store_gc_now(gc)->packs_rewritten, 1);
+	store_gc_end(gc);
+
+	gc_rig_prune(&r, "alpha", 2);
+	assert_int_equal(gc_rig_collect(&r, NULL, &report), STORE_GC_WAITING);
+	assert_int_equal(report.packs_pinned, 1);
+	assert_true(gc_rig_has(&r, b[10]));
+	store_lease_close(l);
+	assert_int_equal(gc_rig_collect(&r, NULL, &report), STORE_GC_DONE);
+	assert_false(gc_rig_has(&r, b[10]));
+	gc_rig_end(&r);
+}
+
+/* ----------------------------------------------------------------- sweeping -- */
+
+static void
+test_a_removal_that_dies_half_way_is_no_loss(void **state)
+{
+	uint32_t a[BLOCKS], b[BLOCKS];
+	uint64_t nth;
+	int fired = 1;
+
+	(void)state;
+	rig_fill(a, BLOCKS, 1);
+	rig_fill(b, BLOCKS, 2);
+	for (nth = 1; fired; nth++) {
+		enum store_gc_state now = STORE_GC_MARKING;
+		struct store_gc *gc;
+		struct gc_rig r;
+
+		gc_rig_start(&r, 17);
+		gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+		gc_rig_backup(&r, "beta", b, BLOCKS, 1);
+		gc_rig_prune(&r, "alpha", 1);
+		rig_ok(store_gc_begin(r.s, NULL, &gc, &r.err), &r.err);
+		while (now != STORE_GC_SWEEPING)
+			rig_ok(store_gc_step(gc, &now, &r.err), &r.err);
+		fs_fault_arm(r.ff, nth, FS_FAULT_DIE);
+		(void)store_gc_step(gc, &now, &r.err);
+		fired = fs_fault_fired(r.ff);
+		err_clear(&r.err);
+		store_gc_end(gc);
+		gc_rig_restart(&r, 1);
+		assert_int_equal(r.s->lost_packs, 0);
+		gc_rig_check(&r, "beta", 1, b, BLOCKS);
+		gc_rig_end(&r);
+	}
+	assert_true(nth > 5);
+}
+
 /* ------------------------------------------------------------------- damage -- */
 
 static void
@@ -567,6 +688,76 @@ test_a_quarantine_ends_a_cycle_and_brings_condemned_packs_back(void **state)
 	gc_rig_end(&r);
 }
 
+#ifdef GC_MUTANTS
+/*
+ * Lines that random steps seldom miss, each with the test that does at once.  The test
+ * must succeed with all lines, and fail without this one.
+ */
+static const struct {
+	enum gc_line line;
+	const char *name, *test;
+} missed[] = {
+	{ GC_COMMIT_CHECKS, "COMMIT_CHECKS",
+	    "test_a_commit_checks_again_what_was_condemned_before_its_record" },
+	{ GC_COMMIT_FORGETS, "COMMIT_FORGETS",
+	    "test_a_commit_forgets_what_it_met_before_something_was_condemned" },
+	{ GC_PINS_MOVE, "PINS_MOVE",
+	    "test_what_a_session_was_told_of_is_kept_where_it_was_copied_to" },
+	{ GC_QUARANTINE_ENDS, "QUARANTINE_ENDS",
+	    "test_a_quarantine_ends_a_cycle_and_brings_condemned_packs_back" },
+	{ GC_QUARANTINE_KEEPS, "QUARANTINE_KEEPS",
+	    "test_a_quarantine_ends_a_cycle_and_brings_condemned_packs_back" },
+	{ GC_SWEEP_WAITS, "SWEEP_WAITS",
+	    "test_a_reader_left_open_delays_files_and_can_be_revoked" },
+	{ GC_RECORD_FIRST, "RECORD_FIRST",
+	    "test_a_removal_that_dies_half_way_is_no_loss" },
+	{ GC_WALKED_APART, "WALKED_APART",
+	    "test_a_node_marked_by_have_is_walked_all_the_same" },
+	{ GC_NUMBERS_STAY, "NUMBERS_STAY",
+	    "test_a_removed_packs_number_is_never_given_again" },
+};
+
+/* In a process of its own, since a test that fails leaves its store behind. */
+static int
+succeeds(const struct CMUnitTest *test, enum gc_line without)
+{
+	int status = 0;
+	pid_t child;
+
+	(void)fflush(stdout);
+	if ((child = fork()) == 0) {
+		gc_mutant = without;
+		(void)freopen("/dev/null", "w", stdout);
+		(void)freopen("/dev/null", "w", stderr);
+		_exit(_cmocka_run_group_tests(test->name, test, 1, NULL, NULL) != 0);
+	}
+	if (child < 0 || waitpid(child, &status, 0) != child)
+		return -1;
+	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+static int
+take_lines_away(const struct CMUnitTest *tests, size_t n)
+{
+	int unseen = 0;
+
+	for (size_t i = 0; i < sizeof(missed) / sizeof(missed[0]); i++) {
+		const struct CMUnitTest *t = tests;
+
+		while (t < tests + n && strcmp(t->name, missed[i].test) != 0)
+			t++;
+		if (t == tests + n || succeeds(t, GC_ALL_HOLD) != 1 ||
+		    succeeds(t, missed[i].line) != 0) {
+			unseen++;
+			(void)printf("without %s: NOT missed\n", missed[i].name);
+		} else {
+			(void)printf("without %s: missed\n", missed[i].name);
+		}
+	}
+	return unseen;
+}
+#endif
+
 int
 main(void)
 {
@@ -575,6 +766,7 @@ main(void)
 		cmocka_unit_test(test_a_removed_packs_number_is_never_given_again),
 		cmocka_unit_test(
 		    test_a_backup_on_a_point_that_is_pruned_before_it_is_marked),
+		cmocka_unit_test(test_a_node_marked_by_have_is_walked_all_the_same),
 		cmocka_unit_test(
 		    test_what_a_session_was_told_of_stays_until_its_lease_ends),
 		cmocka_unit_test(test_a_point_being_read_stays_though_it_is_pruned),
@@ -589,10 +781,17 @@ main(void)
 		    test_a_commit_forgets_what_it_met_before_something_was_condemned),
 		cmocka_unit_test(test_what_lives_in_a_mostly_dead_pack_is_written_anew),
 		cmocka_unit_test(
+		    test_what_a_session_was_told_of_is_kept_where_it_was_copied_to),
+		cmocka_unit_test(test_a_removal_that_dies_half_way_is_no_loss),
+		cmocka_unit_test(
 		    test_a_missing_node_ends_the_cycle_and_a_missing_chunk_does_not),
 		cmocka_unit_test(
 		    test_a_quarantine_ends_a_cycle_and_brings_condemned_packs_back),
 	};
 
+#ifdef GC_MUTANTS
+	return take_lines_away(tests, sizeof(tests) / sizeof(tests[0]));
+#else
 	return cmocka_run_group_tests(tests, NULL, NULL);
+#endif
 }

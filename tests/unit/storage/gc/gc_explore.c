@@ -136,7 +136,8 @@ static const char *const lines[GC_LINES] = { "all", "HAVE_PINS", "HAVE_MARKS",
 
 /*
  * The first worlds that went wrong when this was written: where CI looks first.  Lines
- * without one take longer to miss; only a run with a seed takes them away.
+ * without one take longer to miss: CI has gc_test miss them, and here only a run with a
+ * seed takes them away.
  */
 static const uint16_t first[GC_LINES] = { [GC_HAVE_PINS] = 16,
 	[GC_HAVE_MARKS] = 9,
