@@ -22,7 +22,8 @@ struct store_options {
 	 * right in memory.  The store must not be open elsewhere: ERR_BUSY.
 	 */
 	int read_only;
-	uint64_t reserve;	       /* Bytes kept for a full disk; 0 for none. */
+	/* Bytes kept for a full disk; 0 for none; STORE_RESERVE_KEEP: as it is. */
+	uint64_t reserve;
 	struct store_amount low_water; /* No new backup begins below; 0 for none. */
 	/* How far the clock may be ahead of the last record; 0: it is believed. */
 	int64_t clock_jump_us;
@@ -32,9 +33,13 @@ struct store_options {
 };
 
 #define STORE_CLOCK_JUMP_US ((int64_t)7 * 86400 * 1000000)
+#define STORE_RESERVE_KEEP UINT64_MAX
 
-/* Nothing kept, no low water, a week's jump. */
-#define STORE_OPTIONS_INIT { .clock_jump_us = STORE_CLOCK_JUMP_US }
+/* The reserve as it is, no low water, a week's jump. */
+#define STORE_OPTIONS_INIT                                                          \
+	{                                                                           \
+		.reserve = STORE_RESERVE_KEEP, .clock_jump_us = STORE_CLOCK_JUMP_US \
+	}
 
 /* As store_open(). */
 int store_open_with(const char *dir, const struct store_options *options,

@@ -200,7 +200,7 @@ store_peer_seen(struct store *s, const char *name, const char *program, struct e
 {
 	int64_t now = store_now(s);
 	struct journal_event *e;
-	int due;
+	int due, ret;
 
 	if (catalog_seen(s->catalog, name, program, now, &due, err) != 0)
 		return -1;
@@ -211,7 +211,13 @@ store_peer_seen(struct store *s, const char *name, const char *program, struct e
 	e->u.peer.seen_us = now;
 	(void)snprintf(e->u.peer.name, sizeof(e->u.peer.name), "%s", name);
 	(void)snprintf(e->u.peer.program, sizeof(e->u.peer.program), "%s", program);
-	return record_free(s, e, err);
+	ret = record_free(s, e, err);
+	/* A full disk keeps out nobody: among those who come is who will empty it. */
+	if (ret != 0 && err->code == ERR_NOSPACE) {
+		err_clear(err);
+		ret = 0;
+	}
+	return ret;
 }
 
 static int

@@ -86,6 +86,8 @@ store_alarm_clear(struct store *s, const char *name, const char *who, struct err
 	char text[STORE_TEXT_MAX], what[STORE_TEXT_MAX];
 	struct store_peer p;
 
+	if (s->read_only)
+		return err_set(err, ERR_DENIED, "the store is open read-only");
 	if (name[0] == '\0') {
 		if (!store_rollback_stands(s, text))
 			return err_set(err, ERR_NOTFOUND, "no alarm to clear");

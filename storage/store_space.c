@@ -27,6 +27,7 @@ struct store_space {
 
 	pthread_mutex_t lock;	/* Held while the reserve's file changes.  A leaf. */
 	uint64_t held;		/* Bytes that it takes now. */
+	int filled;		/* It has no holes: we made it, or have looked. */
 	int low;		/* Below the low-water mark. */
 	uint64_t avail, low_at; /* As last seen. */
 
@@ -100,15 +101,33 @@ take_locked(struct store *s)
 	if (fs_open(s->fs, STORE_RESERVE_NAME, FS_READ | FS_WRITE | FS_CREATE, &f,
 		&ignored) != 0)
 		return;
-	/* What a crash left half made, or another configuration larger. */
-	if (fs_truncate(f, 0, &ignored) == 0 &&
+	/* Too large by another configuration.  What is there stays: it may be all. */
+	if ((sp->held <= sp->wanted || fs_truncate(f, 0, &ignored) == 0) &&
 	    fs_allocate(f, sp->wanted, &ignored) == 0 && fs_sync(f, &ignored) == 0) {
 		sp->held = sp->wanted;
+		sp->filled = 1;
 	} else {
 		err_clear(&ignored);
 		(void)fs_truncate(f, 0, &ignored);
+		sp->held = 0;
 	}
 	fs_close(f);
+}
+
+/* Bytes of its file. */
+static uint64_t
+size_of_reserve(struct store *s)
+{
+	struct err ignored = ERR_INIT;
+	struct fs_file *f = NULL;
+	uint64_t len = 0;
+
+	if (fs_open(s->fs, STORE_RESERVE_NAME, FS_READ, &f, &ignored) != 0)
+		return 0;
+	if (fs_size(f, &len, &ignored) != 0)
+		len = 0;
+	fs_close(f);
+	return len;
 }
 
 void
@@ -119,12 +138,18 @@ store_space_settle(struct store *s)
 	uint64_t avail, total;
 
 	pthread_mutex_lock(&sp->lock);
-	if (sp->held != sp->wanted && fs_space(s->fs, &avail, &total, &ignored) == 0) {
+	/* On a full disk somebody may have removed it by hand. */
+	sp->held = size_of_reserve(s);
+	if (sp->wanted == 0) {
+		(void)give_up_locked(s);
+	} else if (sp->held == sp->wanted && !sp->filled) {
+		/* A copy of a store may have holes where room should be. */
+		take_locked(s);
+	} else if (sp->held != sp->wanted &&
+		   fs_space(s->fs, &avail, &total, &ignored) == 0 &&
+		   avail + sp->held >= 2 * sp->wanted) {
 		/* Room for it, and as much again: else it would be gone at once. */
-		if (sp->wanted == 0)
-			(void)give_up_locked(s);
-		else if (avail + sp->held >= 2 * sp->wanted)
-			take_locked(s);
+		take_locked(s);
 	}
 	pthread_mutex_unlock(&sp->lock);
 }
@@ -243,21 +268,6 @@ store_space_admit(struct store *s, struct err *err)
 
 /* -------------------------------------------------------------- open, close -- */
 
-static uint64_t
-size_of_reserve(struct store *s)
-{
-	struct err ignored = ERR_INIT;
-	struct fs_file *f = NULL;
-	uint64_t len = 0;
-
-	if (fs_open(s->fs, STORE_RESERVE_NAME, FS_READ, &f, &ignored) != 0)
-		return 0;
-	if (fs_size(f, &len, &ignored) != 0)
-		len = 0;
-	fs_close(f);
-	return len;
-}
-
 int
 store_space_open(struct store *s, const struct store_options *o, struct err *err)
 {
@@ -273,9 +283,12 @@ store_space_open(struct store *s, const struct store_options *o, struct err *err
 		return -1;
 	sp->avail = avail;
 	sp->low_water = o->low_water;
-	sp->wanted =
-	    o->reserve < total / RESERVE_SHARE ? o->reserve : total / RESERVE_SHARE;
 	sp->held = size_of_reserve(s);
+	if (o->reserve == STORE_RESERVE_KEEP)
+		sp->wanted = sp->held;
+	else
+		sp->wanted = o->reserve < total / RESERVE_SHARE ? o->reserve
+								: total / RESERVE_SHARE;
 	if (avail < OPEN_ROOM && avail < sp->wanted)
 		(void)give_up(s);
 	return 0;

@@ -268,6 +268,8 @@ store_time_accept(struct store *s, const char *who, struct err *err)
 	struct tm tm;
 	int ret;
 
+	if (s->read_only)
+		return err_set(err, ERR_DENIED, "the store is open read-only");
 	(void)strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", gmtime_r(&at, &tm));
 	(void)snprintf(what, sizeof(what), "accepted the server's clock: %s UTC", date);
 	pthread_mutex_lock(&t->noting);

@@ -8,7 +8,9 @@
 #include "storage/journal.h"
 #include "storage/pack.h"
 #include "storage/store_options.h"
+#include "storage/store_rollback.h"
 #include "storage/store_space.h"
+#include "storage/store_time.h"
 #include "tests/unit/storage/store_rig.h"
 
 #define BLOCKS 60u
@@ -238,6 +240,57 @@ test_a_newer_store_is_refused(void **state)
 	end_world(w);
 }
 
+/* What is said of the disk is the disk's, not the memory's that changes go to. */
+static void
+test_the_disk_is_measured_not_the_memory(void **state)
+{
+	struct store_options o = { .read_only = 1 };
+	struct world *w = new_world();
+	struct store_alarm alarms[STORE_NOTICES_MAX];
+	struct store_stats st;
+	uint64_t avail, total;
+
+	(void)state;
+	store_close(w->s);
+	w->s = NULL;
+	fs_fault_set_room(w->ff, UINT64_C(1) << 40);
+	o.low_water = (struct store_amount){ .bytes = UINT64_C(10) << 30 };
+	rig_ok(store_open_with_fs(fs_fault_fs(w->ff), CATALOG_NAME, &o, &w->s, &w->err),
+	    &w->err);
+	assert_int_equal(store_alarms(w->s, alarms), 0);
+	rig_ok(store_stats(w->s, &st, &w->err), &w->err);
+	rig_ok(fs_space(fs_fault_fs(w->ff), &avail, &total, &w->err), &w->err);
+	assert_int_equal(st.free_bytes, avail);
+	end_world(w);
+}
+
+/* An answer "done" must not end with the process. */
+static void
+test_operators_are_told_that_nothing_is_kept(void **state)
+{
+	struct world *w = new_world();
+	struct store_peer p = { .name = "alpha", .role = 1 /* Agent. */ };
+	struct err err = ERR_INIT;
+
+	(void)state;
+	rig_ok(store_peer_put(w->s, &p, &w->err), &w->err);
+	rig_ok(store_rollback_note(w->s, "alpha", "a point", &w->err), &w->err);
+	store_close(w->s);
+	w->s = NULL;
+	rig_ok(store_open_with_fs(
+		   fs_fault_fs(w->ff), CATALOG_NAME, &read_only, &w->s, &w->err),
+	    &w->err);
+	assert_int_equal(store_alarm_clear(w->s, "", "alice", &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	err_clear(&err);
+	assert_int_equal(store_alarm_clear(w->s, "alpha", "alice", &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	err_clear(&err);
+	assert_int_equal(store_time_accept(w->s, "alice", &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	end_world(w);
+}
+
 int
 main(void)
 {
@@ -246,6 +299,8 @@ main(void)
 		cmocka_unit_test(test_what_must_be_kept_is_refused),
 		cmocka_unit_test(test_a_store_in_use_is_refused),
 		cmocka_unit_test(test_a_newer_store_is_refused),
+		cmocka_unit_test(test_the_disk_is_measured_not_the_memory),
+		cmocka_unit_test(test_operators_are_told_that_nothing_is_kept),
 	};
 
 	return cmocka_run_group_tests_name("store_readonly", tests, NULL, NULL);

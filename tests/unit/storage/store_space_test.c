@@ -305,6 +305,64 @@ test_no_reserve_no_low_water(void **state)
 	end_world(w);
 }
 
+/* Everybody says hello first: who would empty the disk must come in. */
+static void
+test_full_disk_lets_everybody_in(void **state)
+{
+	struct world *w = new_world();
+	struct store_peer p = { .name = "alice", .role = 4 /* Admin. */ };
+
+	(void)state;
+	rig_ok(store_peer_put(w->s, &p, &w->err), &w->err);
+	rig_ok(store_peer_seen(w->s, "alice", "one", &w->err), &w->err);
+	fill_disk(w, 0);
+	/* Another program, or the next day: that is recorded, if there is room. */
+	rig_ok(store_peer_seen(w->s, "alice", "two", &w->err), &w->err);
+	assert_int_equal(size_of(w, STORE_RESERVE_NAME), RESERVE);
+	empty_disk(w);
+	rig_ok(store_peer_seen(w->s, "alice", "two", &w->err), &w->err);
+	rig_ok(store_audit(w->s, "alice", "is here", &w->err), &w->err);
+	end_world(w);
+}
+
+/* On a full disk people remove what looks large. */
+static void
+test_reserve_removed_by_hand_is_made_anew(void **state)
+{
+	struct world *w = new_world();
+
+	(void)state;
+	rig_ok(fs_unlink(fs_fault_fs(w->ff), STORE_RESERVE_NAME, &w->err), &w->err);
+	tick(w, 0, 0);
+	assert_int_equal(size_of(w, STORE_RESERVE_NAME), RESERVE);
+	assert_int_equal(store_space_reserve(w->s), RESERVE);
+	end_world(w);
+}
+
+/* A tool that opens the store beside the server's configuration. */
+static void
+test_who_has_no_opinion_leaves_the_reserve(void **state)
+{
+	const struct store_options o = STORE_OPTIONS_INIT;
+	struct world *w = new_world();
+
+	(void)state;
+	store_close(w->s);
+	fill_disk(w, RESERVE / 2);
+	rig_ok(store_open_with_fs(fs_fault_fs(w->ff), CATALOG_NAME, &o, &w->s, &w->err),
+	    &w->err);
+	/* That little room opening may need. */
+	assert_int_equal(size_of(w, STORE_RESERVE_NAME), 0);
+	empty_disk(w);
+	tick(w, 0, 0);
+	assert_int_equal(size_of(w, STORE_RESERVE_NAME), RESERVE);
+	store_close(w->s);
+	rig_ok(store_open_with_fs(fs_fault_fs(w->ff), CATALOG_NAME, &o, &w->s, &w->err),
+	    &w->err);
+	assert_int_equal(size_of(w, STORE_RESERVE_NAME), RESERVE);
+	end_world(w);
+}
+
 int
 main(void)
 {
@@ -315,6 +373,9 @@ main(void)
 		cmocka_unit_test(test_full_store_opens),
 		cmocka_unit_test(test_full_disk_is_emptied_by_forgetting_and_collecting),
 		cmocka_unit_test(test_no_reserve_no_low_water),
+		cmocka_unit_test(test_full_disk_lets_everybody_in),
+		cmocka_unit_test(test_reserve_removed_by_hand_is_made_anew),
+		cmocka_unit_test(test_who_has_no_opinion_leaves_the_reserve),
 	};
 
 	return cmocka_run_group_tests_name("store_space", tests, NULL, NULL);
