@@ -15,6 +15,7 @@
 #include "server/registry.h"
 #include "storage/store_escrow.h"
 #include "storage/store_space.h"
+#include "storage/store_verify.h"
 
 #define TOKEN_LIFE_S 3600u
 #define TOKEN_LIFE_MAX_S (30u * 86400)
@@ -223,6 +224,7 @@ struct hosts {
 	struct session_job *j;
 	struct store_peer peers[HOSTS_BATCH];
 	struct store_brake brakes[HOSTS_BATCH];
+	uint64_t damaged[HOSTS_BATCH];
 	Wire__Host items[HOSTS_BATCH];
 	Wire__Host *pointers[HOSTS_BATCH];
 	size_t count;
@@ -254,6 +256,7 @@ flush(struct hosts *h, uint16_t flags)
 		o->online = registry_count(h->j->s->world->registry, p->name) > 0;
 		o->alarm = p->alarm;
 		o->brake = h->brakes[i].text;
+		o->damaged = h->damaged[i];
 		h->pointers[i] = o;
 	}
 	m.n_hosts = h->count;
@@ -279,7 +282,9 @@ collect(void *arg, const struct store_peer *p)
 	if (h->count == HOSTS_BATCH)
 		flush(h, FRAME_MORE);
 	if (store_brake_of(
-		h->j->s->world->store, p->name, &h->brakes[h->count], &h->j->err) != 0)
+		h->j->s->world->store, p->name, &h->brakes[h->count], &h->j->err) != 0 ||
+	    store_points_hurt(
+		h->j->s->world->store, p->name, &h->damaged[h->count], &h->j->err) != 0)
 		return -1;
 	h->peers[h->count++] = *p;
 	return h->j->err.code != ERR_NONE;

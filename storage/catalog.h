@@ -160,6 +160,10 @@ int catalog_checks(struct catalog *c, int64_t since_us, const struct catalog_che
 int catalog_hurt(struct catalog *c, const char *host, uint64_t sequence,
     char why[STORE_TEXT_MAX], struct err *err);
 
+/* How many points of a host are hurt. */
+int catalog_hurt_count(
+    struct catalog *c, const char *host, uint64_t *n, struct err *err);
+
 /* Groups recorded as bad, behind `after` (NULL for the first). */
 int catalog_quarantined(struct catalog *c, const struct journal_group *after,
     struct journal_group *out, uint32_t cap, uint32_t *n, struct err *err);

@@ -54,3 +54,20 @@ catalog_hurt(struct catalog *c, const char *host, uint64_t sequence,
 	catalog_leave(c);
 	return row;
 }
+
+int
+catalog_hurt_count(struct catalog *c, const char *host, uint64_t *n, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	*n = 0;
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_HURT_COUNT, err, "t", host);
+	if (st != NULL && (row = catalog_step(c, st, err)) > 0)
+		*n = (uint64_t)sqlite3_column_int64(st, 0);
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
+}

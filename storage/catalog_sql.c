@@ -330,4 +330,5 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	    "(SELECT 1 FROM points WHERE host=?1 AND sequence=?2)",
 	[CATALOG_HURT_DROP] = "DELETE FROM main.hurt WHERE host=?1 AND sequence=?2",
 	[CATALOG_HURT_GET] = "SELECT text FROM hurt WHERE host=?1 AND sequence=?2",
+	[CATALOG_HURT_COUNT] = "SELECT count(*) FROM hurt WHERE host=?1",
 };

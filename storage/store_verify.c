@@ -33,6 +33,8 @@ struct verify {
 	 * are good again. */
 	uint32_t *bad;
 	size_t bad_count, bad_cap;
+	/* What the disk did not give: it counts towards no window, proves nothing. */
+	uint64_t unread, unread_bytes;
 	int64_t began_us; /* All packs up to `highest` were there. */
 	uint32_t highest;
 	int64_t oldest_us; /* Every one of them was checked since then. */
@@ -148,10 +150,17 @@ walk_pack(struct verify *v, struct pack *p, const struct journal_pack *known,
 
 	if (pack_walk(p, &v->s->judge, count_entry, NULL, &r, v->err) != 0)
 		return -1;
-	(void)snprintf(what, sizeof(what), "%s; %u of %u groups are whole", why->text,
-	    r.groups, known->groups);
-	if (r.groups < known->groups && store_lose_unnamed(v->s, known->no, v->err) != 0)
+	/*
+	 * If one is not, nobody can say what was in it, and the index still gives it: then
+	 * the index gives nothing of this pack, until it is opened again, which reads
+	 * whole groups only, or the store is repaired.
+	 */
+	if (r.groups < known->groups &&
+	    (store_lose_unnamed(v->s, known->no, v->err) != 0 ||
+		store_lose_pack(v->s, known->no, v->err) != 0))
 		return -1;
+	(void)snprintf(what, sizeof(what), "%s; %u of %u groups are whole: run repair",
+	    why->text, r.groups, known->groups);
 	return bad_pack(v, what);
 }
 
@@ -220,8 +229,11 @@ verify_pack(struct verify *v, const struct journal_pack *known)
 	v->report->packs++;
 	v->report->groups += known->groups;
 	v->report->bytes += known->stored;
-	if (!read)
+	if (!read) {
+		v->unread++;
+		v->unread_bytes += known->stored;
 		return bad_pack(v, why.text);
+	}
 	if (note_checked(v, began_us) != 0)
 		return -1;
 	return v->stopped ? 1 : tell(v, NULL);
@@ -295,8 +307,9 @@ keep_rate(struct verify *v)
 static int
 window_ends(const struct verify *v)
 {
-	return (v->o->packs_max > 0 && v->report->packs >= v->o->packs_max) ||
-	       (v->o->bytes_max > 0 && v->report->bytes >= v->o->bytes_max);
+	return (v->o->packs_max > 0 && v->report->packs - v->unread >= v->o->packs_max) ||
+	       (v->o->bytes_max > 0 &&
+		   v->report->bytes - v->unread_bytes >= v->o->bytes_max);
 }
 
 static int
@@ -483,7 +496,7 @@ find_oldest(struct verify *v)
 	struct catalog_check k, after;
 	uint32_t n = 1;
 
-	v->oldest_us = v->began_us;
+	v->oldest_us = v->unread > 0 ? INT64_MIN : v->began_us;
 	for (int first = 1; n == 1; first = 0) {
 		if (catalog_checks(v->s->catalog, INT64_MAX, first ? NULL : &after, &k, 1,
 			&n, v->err) != 0)
@@ -610,4 +623,10 @@ store_point_hurt(struct store *s, const char *host, uint64_t sequence,
     char why[STORE_TEXT_MAX], struct err *err)
 {
 	return catalog_hurt(s->catalog, host, sequence, why, err);
+}
+
+int
+store_points_hurt(struct store *s, const char *host, uint64_t *n, struct err *err)
+{
+	return catalog_hurt_count(s->catalog, host, n, err);
 }

@@ -41,4 +41,7 @@ int store_verify_with(struct store *s, const struct store_verify_options *o,
 int store_point_hurt(struct store *s, const char *host, uint64_t sequence,
     char why[STORE_TEXT_MAX], struct err *err);
 
+/* How many points of a host are hurt. */
+int store_points_hurt(struct store *s, const char *host, uint64_t *n, struct err *err);
+
 #endif /* STORAGE_STORE_VERIFY_H */

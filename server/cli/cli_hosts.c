@@ -18,13 +18,14 @@ host_json(const Wire__Host *h)
 
 	for (size_t i = 0; i < h->serial.len && i < 64; i++)
 		(void)snprintf(serial + 2 * i, 3, "%02x", h->serial.data[i]);
-	return json_pack("{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:s, s:o, s:s, s:s}",
+	return json_pack(
+	    "{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:s, s:o, s:s, s:s, s:I}",
 	    "name", h->name, "group", h->group, "online", h->online, "revoked",
 	    h->revoked, "enrolled", cli_json_time(h->enrolled_us), "seen",
 	    cli_json_time(h->seen_us), "points", (json_int_t)h->points, "newest",
 	    cli_json_time(h->point_us), "program", h->program, "serial", serial,
-	    "certificate_ends", cli_json_time(h->cert_ends_us), "alarm", h->alarm, "brake",
-	    h->brake);
+	    "certificate_ends", cli_json_time(h->cert_ends_us), "alarm", h->alarm,
+	    "brake", h->brake, "damaged", (json_int_t)h->damaged);
 }
 
 static int
@@ -35,14 +36,20 @@ collect(void *arg, const ProtobufCMessage *m)
 
 	for (size_t i = 0; i < hosts->n_hosts; i++) {
 		const Wire__Host *h = hosts->hosts[i];
-		char alarm[600];
+		char alarm[700], damaged[60] = "";
 		const char *state = h->revoked ? "revoked" : h->online ? "online" : "-";
 		const char *cells[] = { h->name, h->group[0] != '\0' ? h->group : "-",
 			state, cli_number(h->points), cli_time(h->point_us),
 			cli_time(h->seen_us), alarm };
 
-		(void)snprintf(alarm, sizeof(alarm), "%.255s%s%s%.255s", h->alarm,
-		    h->alarm[0] != '\0' && h->brake[0] != '\0' ? "; " : "",
+		if (h->damaged > 0)
+			(void)snprintf(damaged, sizeof(damaged),
+			    "%s of its points DAMAGED", cli_number(h->damaged));
+		(void)snprintf(alarm, sizeof(alarm), "%s%s%.255s%s%s%.255s", damaged,
+		    damaged[0] != '\0' && h->alarm[0] != '\0' ? "; " : "", h->alarm,
+		    (damaged[0] != '\0' || h->alarm[0] != '\0') && h->brake[0] != '\0'
+			? "; "
+			: "",
 		    h->brake[0] != '\0' ? "NOT PRUNED: " : "", h->brake);
 		if (l->json != NULL)
 			(void)json_array_append_new(l->json, host_json(h));
@@ -150,8 +157,9 @@ print_stats(const Wire__Stats *s)
 		(void)printf("keys         exported %s by %s\n", cli_time(s->escrow_us),
 		    s->escrow_who);
 	else
-		(void)printf("keys         NEVER EXPORTED: without them the store is lost; "
-			     "see `holdfast keys`\n");
+		(void)printf(
+		    "keys         NEVER EXPORTED: without them the store is lost; "
+		    "see `holdfast keys`\n");
 	for (size_t i = 0; i < s->n_alarms; i++)
 		(void)printf("ALARM: %s\n", s->alarms[i]);
 }

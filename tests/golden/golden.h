@@ -751,6 +751,52 @@ golden_record_alarm(struct buf *out)
 	free(e);
 }
 
+static inline void
+golden_checked(struct journal_event *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->type = JOURNAL_CHECKED;
+	e->u.checked.when_us = 1700000000000005;
+	e->u.checked.n = 3;
+	for (unsigned i = 0; i < 3; i++)
+		e->u.checked.packs[i] = 0x01020300 + i;
+}
+
+static inline void
+golden_hurt(struct journal_event *e)
+{
+	memset(e, 0, sizeof(*e));
+	e->type = JOURNAL_HURT;
+	(void)snprintf(e->u.mark.host, STORE_NAME_MAX, "web01");
+	e->u.mark.sequence = 7;
+	(void)snprintf(e->u.mark.text, STORE_TEXT_MAX, "volume C: 2 chunks are missing");
+}
+
+/* Of what verify learned. */
+static inline void
+golden_record_of(void (*make)(struct journal_event *e), struct buf *out)
+{
+	struct journal_event *e = calloc(1, sizeof(*e));
+
+	assert(e != NULL);
+	make(e);
+	buf_clear(out);
+	GOLDEN_MUST(journal_encode(e, out, &err));
+	free(e);
+}
+
+static inline void
+golden_record_checked(struct buf *out)
+{
+	golden_record_of(golden_checked, out);
+}
+
+static inline void
+golden_record_hurt(struct buf *out)
+{
+	golden_record_of(golden_hurt, out);
+}
+
 /* In the order in which they are made: packs need groups. */
 static const struct golden_item golden_items[] = {
 	{ "group-raw", golden_group_raw, 0 },
@@ -776,6 +822,8 @@ static const struct golden_item golden_items[] = {
 	{ "escrow", golden_escrow, 1 },
 	{ "record-23", golden_record_key, 0 },
 	{ "record-28", golden_record_alarm, 0 },
+	{ "record-27", golden_record_checked, 0 },
+	{ "record-29", golden_record_hurt, 0 },
 };
 
 #define GOLDEN_ITEMS (sizeof(golden_items) / sizeof(golden_items[0]))

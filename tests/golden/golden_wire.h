@@ -30,14 +30,31 @@ static const ProtobufCMessageDescriptor *const golden_messages[] = {
 	&wire__accept_clock__descriptor, &wire__get_usage__descriptor,
 	&wire__usage__descriptor, &wire__collect__descriptor,
 	&wire__collect_report__descriptor, &wire__list_jobs__descriptor,
-	&wire__jobs__descriptor,
-	&wire__set_policy__descriptor, &wire__list_policies__descriptor,
-	&wire__policies__descriptor, &wire__prune__descriptor, &wire__pruned__descriptor,
-	&wire__hold__descriptor, &wire__lock__descriptor, &wire__forget__descriptor,
-	&wire__clear_brake__descriptor
+	&wire__jobs__descriptor, &wire__set_policy__descriptor,
+	&wire__list_policies__descriptor, &wire__policies__descriptor,
+	&wire__prune__descriptor, &wire__pruned__descriptor, &wire__hold__descriptor,
+	&wire__lock__descriptor, &wire__forget__descriptor,
+	&wire__clear_brake__descriptor, &wire__note_escrow__descriptor,
+	&wire__clear_alarm__descriptor, &wire__copy_store__descriptor,
+	&wire__copy_report__descriptor
 };
 
 #define GOLDEN_MESSAGES (sizeof(golden_messages) / sizeof(golden_messages[0]))
+
+/*
+ * Those that had fewer fields when their golden frames were made: a second frame has all,
+ * and fields-2 the names of what came since.
+ */
+static const ProtobufCMessageDescriptor *const golden_grown[] = {
+	&wire__hello__descriptor, &wire__welcome__descriptor, &wire__points__descriptor,
+	&wire__hosts__descriptor, &wire__stats__descriptor, &wire__verify__descriptor,
+	&wire__verify_report__descriptor
+};
+
+#define GOLDEN_GROWN (sizeof(golden_grown) / sizeof(golden_grown[0]))
+
+/* What a message is held against: its first frame, or its second. */
+enum golden_age { GOLDEN_MAKE, GOLDEN_FIRST_FRAME, GOLDEN_SECOND_FRAME };
 
 /* "Hello.version", and a number that follows from it. */
 static inline uint32_t
@@ -60,25 +77,27 @@ golden_kind(const ProtobufCMessageDescriptor *of)
 	return msg_kind_of(&m);
 }
 
-/* Is it in `fields*`, the lists of those that the golden messages were made with? */
+/* Is it in the lists of those fields that the golden frames of this age were made with?
+ */
 static inline int
-golden_has_field(const char *name)
+golden_has_field(const char *name, enum golden_age age)
 {
-	static const char *const lists[] = { "fields", "fields-collect", "fields-retention" };
-	static struct buf list = BUF_INIT(GOLDEN_MAX);
-	struct buf part = BUF_INIT(GOLDEN_MAX);
+	static const char *const lists[] = { "fields", "fields-collect",
+		"fields-retention", "fields-copy", "fields-2" };
+	const size_t n =
+	    sizeof(lists) / sizeof(lists[0]) - (age == GOLDEN_FIRST_FRAME ? 1 : 0);
+	struct buf list = BUF_INIT(GOLDEN_MAX);
 	char line[90];
+	int found = 0;
 
-	if (list.len == 0) {
-		for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++) {
-			golden_read(lists[i], &part);
-			GOLDEN_MUST(buf_add(&list, part.p, part.len, &err));
-		}
-		GOLDEN_MUST(buf_add_u8(&list, 0, &err));
-		buf_free(&part);
-	}
 	(void)snprintf(line, sizeof(line), "\n%s\n", name);
-	return strstr((const char *)list.p, line) != NULL;
+	for (size_t i = 0; i < n && !found; i++) {
+		golden_read(lists[i], &list);
+		GOLDEN_MUST(buf_add_u8(&list, 0, &err));
+		found = strstr((const char *)list.p, line) != NULL;
+	}
+	buf_free(&list);
+	return found;
 }
 
 /* What a uint32 field is set to: some have to be small. */
@@ -110,11 +129,11 @@ golden_bytes_len(const char *field)
  * Set the field at `p`, or (`check`) see whether it is set so; returns how many
  * differ.  What it sets is never freed: the generator ends soon.
  */
-static inline unsigned golden_message(ProtobufCMessage *m, int check);
+static inline unsigned golden_message(ProtobufCMessage *m, enum golden_age check);
 
 static inline unsigned
 golden_value(const ProtobufCMessageDescriptor *of, const ProtobufCFieldDescriptor *f,
-    void *p, int check)
+    void *p, enum golden_age check)
 {
 	char name[80];
 	uint32_t h = golden_of_name(of, f->name, name);
@@ -172,7 +191,7 @@ golden_value_size(const ProtobufCFieldDescriptor *f)
 
 /* Set every field, one value where it repeats; or count those that differ. */
 static inline unsigned
-golden_message(ProtobufCMessage *m, int check)
+golden_message(ProtobufCMessage *m, enum golden_age check)
 {
 	unsigned bad = check ? m->n_unknown_fields : 0;
 
@@ -184,7 +203,7 @@ golden_message(ProtobufCMessage *m, int check)
 
 		/* A field that is younger than the files. */
 		(void)golden_of_name(m->descriptor, f->name, name);
-		if (check && !golden_has_field(name))
+		if (check && !golden_has_field(name, check))
 			continue;
 		if (f->label == PROTOBUF_C_LABEL_REPEATED) {
 			if (!check) {
@@ -217,11 +236,12 @@ golden_frame(uint16_t kind, const uint8_t *p, size_t len, struct buf *out)
 		GOLDEN_MUST(buf_add(out, p, len, &err));
 }
 
-/* "frame-01-Hello" */
+/* "frame-01-Hello", "frame-01-Hello-2" */
 static inline void
-golden_frame_name(uint16_t kind, char name[64])
+golden_frame_name(uint16_t kind, enum golden_age age, char name[64])
 {
-	(void)snprintf(name, 64, "frame-%02u-%s", kind, msg_name(kind));
+	(void)snprintf(name, 64, "frame-%02u-%s%s", kind, msg_name(kind),
+	    age == GOLDEN_SECOND_FRAME ? "-2" : "");
 }
 
 #endif /* TESTS_GOLDEN_GOLDEN_WIRE_H */

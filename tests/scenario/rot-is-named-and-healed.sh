@@ -28,12 +28,15 @@ done
 operator show h1/1 | tee "$work/said"
 grep -q '^DAMAGED ' "$work/said" || fail "show does not say that it is damaged"
 operator points h1 | grep -q DAMAGED || fail "points do not say it"
+operator hosts | grep -q "^h1 .*1 of its points DAMAGED" || fail "hosts do not say it"
+operator hosts --json | grep -q '"damaged": 1' || fail "hosts --json does not say it"
 
 note "the same content again heals it"
 agent h1 backup d="$work/d.img"
 operator verify --trees | tee "$work/said"
 grep -q '2 verified: 0 bad, 1 bad but sent again since' "$work/said" || fail "not healed"
 operator points h1 | grep -q DAMAGED && fail "still said to be damaged"
+operator hosts | grep -q DAMAGED && fail "hosts still say it"
 for n in 1 2; do
 	agent h1 restore $n --volume d --to "$work/r.img"
 	cmp "$work/d.img" "$work/r.img" || fail "point $n differs"

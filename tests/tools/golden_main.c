@@ -30,18 +30,20 @@ put(const char *name, const struct buf *b)
 	}
 }
 
-/* The names of all fields of `of` and what it holds, a line each. */
+/* The names of all fields (or only of the younger ones) of `of` and what it holds. */
 static void
-list_fields(const ProtobufCMessageDescriptor *of, struct buf *out)
+list_fields(const ProtobufCMessageDescriptor *of, int younger, struct buf *out)
 {
 	char name[80];
 
 	for (unsigned i = 0; i < of->n_fields; i++) {
 		(void)golden_of_name(of, of->fields[i].name, name);
-		GOLDEN_MUST(buf_add(out, name, strlen(name), &err));
-		GOLDEN_MUST(buf_add_u8(out, '\n', &err));
+		if (!younger || !golden_has_field(name, GOLDEN_FIRST_FRAME)) {
+			GOLDEN_MUST(buf_add(out, name, strlen(name), &err));
+			GOLDEN_MUST(buf_add_u8(out, '\n', &err));
+		}
 		if (of->fields[i].type == PROTOBUF_C_TYPE_MESSAGE)
-			list_fields(of->fields[i].descriptor, out);
+			list_fields(of->fields[i].descriptor, younger, out);
 	}
 }
 
@@ -52,8 +54,25 @@ put_raw(uint16_t kind, const char *from, struct buf *b, struct buf *frame)
 
 	golden_read(from, b);
 	golden_frame(kind, b->p, b->len, frame);
-	golden_frame_name(kind, name);
+	golden_frame_name(kind, GOLDEN_FIRST_FRAME, name);
 	put(name, frame);
+}
+
+static void
+put_message(const ProtobufCMessageDescriptor *of, enum golden_age age)
+{
+	struct buf b = BUF_INIT(GOLDEN_MAX), frame = BUF_INIT(GOLDEN_MAX);
+	ProtobufCMessage *m = calloc(1, of->sizeof_message);
+	char name[64];
+
+	of->message_init(m);
+	(void)golden_message(m, GOLDEN_MAKE);
+	GOLDEN_MUST(msg_pack(m, &b, &err));
+	golden_frame(msg_kind_of(m), b.p, b.len, &frame);
+	golden_frame_name(msg_kind_of(m), age, name);
+	put(name, &frame);
+	buf_free(&b);
+	buf_free(&frame);
 }
 
 int
@@ -73,22 +92,21 @@ main(int argc, char **argv)
 		golden_items[i].make(&b);
 		put(golden_items[i].name, &b);
 	}
-	for (size_t i = 0; i < GOLDEN_MESSAGES; i++) {
-		ProtobufCMessage *m = calloc(1, golden_messages[i]->sizeof_message);
-
-		golden_messages[i]->message_init(m);
-		(void)golden_message(m, 0);
-		GOLDEN_MUST(msg_pack(m, &b, &err));
-		golden_frame(msg_kind_of(m), b.p, b.len, &frame);
-		golden_frame_name(msg_kind_of(m), name);
-		put(name, &frame);
-	}
+	for (size_t i = 0; i < GOLDEN_MESSAGES; i++)
+		put_message(golden_messages[i], GOLDEN_FIRST_FRAME);
+	for (size_t i = 0; i < GOLDEN_GROWN; i++)
+		put_message(golden_grown[i], GOLDEN_SECOND_FRAME);
 	buf_clear(&b);
 	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
 	for (size_t i = 0; i < GOLDEN_MESSAGES; i++)
 		if (msg_feature_of(golden_kind(golden_messages[i])) == NULL)
-			list_fields(golden_messages[i], &b);
+			list_fields(golden_messages[i], 0, &b);
 	put("fields", &b);
+	buf_clear(&b);
+	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
+	for (size_t i = 0; i < GOLDEN_GROWN; i++)
+		list_fields(golden_grown[i], 1, &b);
+	put("fields-2", &b);
 	for (size_t k = 0; k < MSG_FEATURES; k++) {
 		buf_clear(&b);
 		GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
@@ -96,7 +114,7 @@ main(int argc, char **argv)
 			const char *of = msg_feature_of(golden_kind(golden_messages[i]));
 
 			if (of != NULL && strcmp(of, msg_features[k]) == 0)
-				list_fields(golden_messages[i], &b);
+				list_fields(golden_messages[i], 0, &b);
 		}
 		(void)snprintf(name, sizeof(name), "fields-%s", msg_features[k]);
 		put(name, &b);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -326,7 +327,8 @@ take_record(void *arg, const struct journal_record *r)
 
 /* Read the golden journal `name`: it has these types, one record each. */
 static void
-read_journal(struct world *w, const char *name, uint64_t types, struct journal_place *last)
+read_journal(
+    struct world *w, const char *name, uint64_t types, struct journal_place *last)
 {
 	struct reading read = {
 		.w = w, .e = malloc(sizeof(*read.e)), .want = malloc(sizeof(*read.want))
@@ -384,16 +386,38 @@ an_alarm_of_the_store_is_read_as_it_was(void **state)
 	free(e);
 }
 
+static void
+what_verify_learned_is_read_as_it_was(void **state)
+{
+	struct journal_event *e = calloc(2, sizeof(*e));
+	struct world *w = *state;
+
+	assert_non_null(e);
+	golden_read("record-27", &w->file);
+	golden_checked(&e[1]);
+	ok(journal_decode(JOURNAL_CHECKED, w->file.p, w->file.len, &e[0], &w->err));
+	assert_int_equal(e[0].u.checked.when_us, e[1].u.checked.when_us);
+	assert_int_equal(e[0].u.checked.n, 3);
+	assert_memory_equal(e[0].u.checked.packs, e[1].u.checked.packs, 12);
+	golden_read("record-29", &w->file);
+	golden_hurt(&e[1]);
+	ok(journal_decode(JOURNAL_HURT, w->file.p, w->file.len, &e[0], &w->err));
+	assert_string_equal(e[0].u.mark.host, e[1].u.mark.host);
+	assert_int_equal(e[0].u.mark.sequence, e[1].u.mark.sequence);
+	assert_string_equal(e[0].u.mark.text, e[1].u.mark.text);
+	free(e);
+}
+
 /* --------------------------------------------------------------------- wire -- */
 
 /* Take the golden frame of a kind apart. */
 static void
-golden_frame_read(
-    struct world *w, uint16_t kind, struct frame_decoder *d, struct frame *f)
+golden_frame_read(struct world *w, uint16_t kind, enum golden_age age,
+    struct frame_decoder *d, struct frame *f)
 {
 	char name[64];
 
-	golden_frame_name(kind, name);
+	golden_frame_name(kind, age, name);
 	golden_read(name, &w->file);
 	assert_int_equal(frame_decoder_feed(d, w->file.p, w->file.len), w->file.len);
 	assert_int_equal(frame_decoder_next(d, f, &w->err), FRAME_NEXT_READY);
@@ -404,27 +428,65 @@ golden_frame_read(
 }
 
 static void
-every_message_is_read_and_written_as_it_was(void **state)
+hold_against(struct world *w, const ProtobufCMessageDescriptor *of, enum golden_age age)
 {
 	struct frame_decoder *d = frame_decoder_new(FRAME_PAYLOAD_MAX);
-	struct world *w = *state;
 	ProtobufCMessage *m;
 	struct frame f;
 
-	for (size_t i = 0; i < GOLDEN_MESSAGES; i++) {
-		ProtobufCMessage kind = { .descriptor = golden_messages[i] };
-
-		golden_frame_read(w, msg_kind_of(&kind), d, &f);
-		ok(msg_unpack(&f, &m, &w->err));
-		if (golden_message(m, 1) != 0)
-			fail_msg("%s: a field is not what it was", msg_name(f.kind));
-		ok(msg_pack(m, &w->made, &w->err));
-		assert_int_equal(w->made.len, f.len);
-		if (f.len > 0)
-			assert_memory_equal(w->made.p, f.payload, f.len);
-		msg_free(m);
-	}
+	golden_frame_read(w, golden_kind(of), age, d, &f);
+	ok(msg_unpack(&f, &m, &w->err));
+	if (golden_message(m, age) != 0)
+		fail_msg("%s: a field is not what it was", msg_name(f.kind));
+	ok(msg_pack(m, &w->made, &w->err));
+	assert_int_equal(w->made.len, f.len);
+	if (f.len > 0)
+		assert_memory_equal(w->made.p, f.payload, f.len);
+	msg_free(m);
 	frame_decoder_free(d);
+}
+
+static void
+every_message_is_read_and_written_as_it_was(void **state)
+{
+	for (size_t i = 0; i < GOLDEN_MESSAGES; i++)
+		hold_against(*state, golden_messages[i], GOLDEN_FIRST_FRAME);
+	for (size_t i = 0; i < GOLDEN_GROWN; i++)
+		hold_against(*state, golden_grown[i], GOLDEN_SECOND_FRAME);
+}
+
+static void
+look_for_fields(const ProtobufCMessageDescriptor *of)
+{
+	char name[80];
+
+	for (unsigned k = 0; k < of->n_fields; k++) {
+		(void)golden_of_name(of, of->fields[k].name, name);
+		if (!golden_has_field(name, GOLDEN_SECOND_FRAME))
+			fail_msg("%s is in no golden frame", name);
+		if (of->fields[k].type == PROTOBUF_C_TYPE_MESSAGE)
+			look_for_fields(of->fields[k].descriptor);
+	}
+}
+
+/* Nothing is on the wire that no golden frame has. */
+static void
+every_kind_and_field_is_in_a_golden_frame(void **state)
+{
+	char name[64], path[200];
+
+	(void)state;
+	for (size_t i = 0; i < GOLDEN_MESSAGES; i++)
+		look_for_fields(golden_messages[i]);
+	for (unsigned kind = 0; kind < 1024; kind++) {
+		if (strcmp(msg_name((uint16_t)kind), "unknown") == 0)
+			continue;
+		golden_frame_name((uint16_t)kind, GOLDEN_FIRST_FRAME, name);
+		(void)snprintf(path, sizeof(path), GOLDEN_DIR "%s", name);
+		if (access(path, R_OK) != 0)
+			fail_msg(
+			    "there is no golden frame of %s", msg_name((uint16_t)kind));
+	}
 }
 
 static void
@@ -441,7 +503,7 @@ raw_frames_carry_what_they_did(void **state)
 
 	for (size_t i = 0; i < 3; i++) {
 		assert_true(msg_is_raw(raw[i].kind));
-		golden_frame_read(w, raw[i].kind, d, &f);
+		golden_frame_read(w, raw[i].kind, GOLDEN_FIRST_FRAME, d, &f);
 		golden_read(raw[i].name, &w->made);
 		assert_int_equal(f.len, w->made.len);
 		assert_memory_equal(f.payload, w->made.p, f.len);
@@ -464,7 +526,9 @@ main(void)
 		TEST(an_escrow_file_is_read),
 		TEST(every_type_of_record_says_what_it_did),
 		TEST(an_alarm_of_the_store_is_read_as_it_was),
+		TEST(what_verify_learned_is_read_as_it_was),
 		TEST(every_message_is_read_and_written_as_it_was),
+		TEST(every_kind_and_field_is_in_a_golden_frame),
 		TEST(raw_frames_carry_what_they_did),
 	};
 

@@ -1,4 +1,8 @@
 /* What verify learns is kept: times, points found whole or hurt, groups good again. */
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "storage/catalog.h"
 #include "storage/index.h"
 #include "storage/store_retention.h"
 #include "storage/store_verify.h"
@@ -228,6 +232,107 @@ test_a_point_is_not_verified_by_half_a_look(void **state)
 	begin_last(h);
 }
 
+/* The pack's file is there, and the disk gives nothing of it; or again. */
+static void
+lose_sight_of(struct here *h, uint32_t pack, int again)
+{
+	char file[700], aside[720];
+
+	(void)snprintf(file, sizeof(file), "%s/packs/%08x.pack", h->dir, pack);
+	(void)snprintf(aside, sizeof(aside), "%s/away", h->dir);
+	if (again) {
+		assert_int_equal(rmdir(file), 0);
+		assert_int_equal(rename(aside, file), 0);
+	} else {
+		assert_int_equal(rename(file, aside), 0);
+		assert_int_equal(mkdir(file, 0700), 0);
+	}
+}
+
+static void
+test_what_a_disk_does_not_give_stops_nothing_and_proves_nothing(void **state)
+{
+	struct here *h = *state;
+	struct store_verify_options window = { .packs_max = 1 };
+	struct problems problems = { 0 };
+	struct store_verify_report r;
+	char why[STORE_TEXT_MAX];
+	struct catalog_check k[2];
+	struct store_place place;
+	uint32_t n;
+	int64_t was;
+
+	back_up(h);
+	place_of(h, 0, &place);
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &r, &h->err), &h->err);
+	assert_int_equal(r.points_verified, 1);
+	was = verified_us(h, 1);
+	lose_sight_of(h, place.pack, 0);
+	reopen(h);
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &r, &h->err), &h->err);
+	assert_int_equal(r.packs, 2);
+	assert_int_equal(r.bad_groups, 1);
+	assert_int_equal(problems.n, 1);
+	(void)snprintf(why, sizeof(why), "pack %08x: ", place.pack);
+	assert_non_null(strstr(problems.text[0], why));
+	/* Not lost, and not found whole now. */
+	assert_int_equal(store_point_hurt(h->s, "alpha", 1, why, &h->err), 0);
+	assert_int_equal(r.points_verified, 0);
+	assert_true(verified_us(h, 1) == was);
+	/* The pack stays the first to be read; the other ones have their turn. */
+	window.since_us = store_now(h->s);
+	for (int i = 0; i < 2; i++)
+		rig_ok(
+		    store_verify_with(h->s, &window, NULL, NULL, &r, &h->err), &h->err);
+	rig_ok(
+	    catalog_checks(h->s->catalog, INT64_MAX, NULL, k, 2, &n, &h->err), &h->err);
+	assert_int_equal(n, 2);
+	assert_int_equal(k[0].pack, place.pack);
+	assert_true(k[0].when_us <= was && k[1].when_us > window.since_us);
+	lose_sight_of(h, place.pack, 1);
+	problems.n = 0;
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &r, &h->err), &h->err);
+	assert_int_equal(problems.n, 0);
+	assert_int_equal(r.points_verified, 1);
+	assert_true(verified_us(h, 1) > was);
+	begin_last(h);
+}
+
+static void
+test_a_bad_group_in_a_pack_with_a_bad_footer_is_missed(void **state)
+{
+	struct here *h = *state;
+	struct problems problems = { 0 };
+	struct store_verify_report r;
+	struct store_place place;
+	char why[STORE_TEXT_MAX];
+	struct fs_file *f;
+	uint64_t len;
+	char name[64];
+	uint8_t byte;
+
+	back_up(h);
+	place_of(h, 0, &place);
+	flip(h, &place);
+	(void)snprintf(name, sizeof(name), "packs/%08x.pack", place.pack);
+	rig_ok(fs_open(h->s->fs, name, FS_READ | FS_WRITE, &f, &h->err), &h->err);
+	rig_ok(fs_size(f, &len, &h->err), &h->err);
+	rig_ok(fs_read_all(f, &byte, 1, len - 140, &h->err), &h->err);
+	byte ^= 8;
+	rig_ok(fs_pwrite(f, &byte, 1, len - 140, &h->err), &h->err);
+	fs_close(f);
+	for (int round = 0; round < 2; round++) {
+		problems.n = 0;
+		rig_ok(store_verify(h->s, 0, 1, hear, &problems, &r, &h->err), &h->err);
+		assert_true(problems.n > 0);
+		assert_int_equal(r.points_verified, 0);
+		assert_int_equal(store_point_hurt(h->s, "alpha", 1, why, &h->err), 1);
+		assert_int_equal(verified_us(h, 1), 0);
+		reopen(h);
+	}
+	begin_last(h);
+}
+
 int
 main(void)
 {
@@ -237,6 +342,8 @@ main(void)
 		T(test_a_group_that_is_good_again_is_released),
 		T(test_a_window_takes_what_was_checked_longest_ago),
 		T(test_a_point_is_not_verified_by_half_a_look),
+		T(test_what_a_disk_does_not_give_stops_nothing_and_proves_nothing),
+		T(test_a_bad_group_in_a_pack_with_a_bad_footer_is_missed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
