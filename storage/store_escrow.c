@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/err.h"
 #include "storage/catalog.h"
 #include "storage/escrow.h"
 #include "storage/fs.h"
 #include "storage/journal.h"
+#include "storage/store_options.h"
 #include "storage/store_state.h"
 
 /* --------------------------------------------------------------- into a store -- */
@@ -104,8 +106,42 @@ store_escrow_note(struct store *s, int kind, const uint8_t check[STORE_HASH_LEN]
 	return ret;
 }
 
+/* The clock, but for a time at which an opened store would not believe it. */
+struct near {
+	int64_t (*clock)(void);
+	int64_t end_us; /* The last record's. */
+};
+
+static int64_t
+near_now(void *arg)
+{
+	const struct near *n = arg;
+	struct timespec ts = { 0 };
+	int64_t now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &ts);
+	now = n->clock != NULL ? n->clock()
+			       : (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+	return now > n->end_us + STORE_CLOCK_JUMP_US ? n->end_us : now;
+}
+
+/* Nothing else of the store is open: its time (store_time.h) begins at this record. */
+static int
+append_alone(struct journal *j, int64_t (*clock)(void), const struct journal_event *e,
+    struct err *err)
+{
+	struct journal_place end;
+	struct near near = { .clock = clock };
+
+	journal_end(j, &end);
+	near.end_us = end.time_us;
+	journal_set_clock(j, near_now, &near);
+	return journal_append(j, e, NULL, err);
+}
+
 int
-store_escrow_note_fs(struct fs *fs, int kind, const char *who, struct err *err)
+store_escrow_note_fs(
+    struct fs *fs, int kind, const char *who, int64_t (*clock)(void), struct err *err)
 {
 	struct journal_event *e = calloc(1, sizeof(*e));
 	struct fs_file *lock = NULL;
@@ -121,7 +157,7 @@ store_escrow_note_fs(struct fs *fs, int kind, const char *who, struct err *err)
 		failed =
 		    store_take(fs, &lock, err) != 0 ||
 		    journal_open(fs, of.store, of.journal, NULL, &j, NULL, err) != 0 ||
-		    journal_append(j, e, NULL, err) != 0;
+		    append_alone(j, clock, e, err) != 0;
 	}
 	journal_close(j);
 	fs_close(lock);

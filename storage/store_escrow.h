@@ -44,7 +44,11 @@ int store_escrow_last(struct store *s, struct store_escrow *out, struct err *err
 int store_escrow_note(struct store *s, int kind, const uint8_t check[STORE_HASH_LEN],
     const char *who, struct err *err);
 
-/* The same where no process has the store open (ERR_BUSY), and without opening it. */
-int store_escrow_note_fs(struct fs *fs, int kind, const char *who, struct err *err);
+/*
+ * The same where no process has the store open (ERR_BUSY), and without opening it.
+ * `clock` (NULL: the system's) is not believed further than store_time.h would.
+ */
+int store_escrow_note_fs(
+    struct fs *fs, int kind, const char *who, int64_t (*clock)(void), struct err *err);
 
 #endif /* STORAGE_STORE_ESCROW_H */

@@ -182,7 +182,7 @@ tell(struct cli *c, const struct export *x, struct fs *fs, const struct store_ke
 	uint8_t check[STORE_HASH_LEN];
 	ProtobufCMessage *reply;
 
-	if (store_escrow_note_fs(fs, kind, "local", err) == 0)
+	if (store_escrow_note_fs(fs, kind, "local", NULL, err) == 0)
 		return 0;
 	if (err->code != ERR_BUSY)
 		return -1;

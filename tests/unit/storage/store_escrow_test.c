@@ -191,7 +191,8 @@ test_the_store_remembers_when_its_keys_were_exported(void **state)
 	rig_ok(store_escrow_last(s, &last, &err), &err);
 	assert_int_equal(last.time_us, 0);
 	/* Whoever has the store open is who must be told. */
-	assert_int_equal(store_escrow_note_fs(fs, STORE_ESCROW_PLAIN, "local", &err), -1);
+	assert_int_equal(
+	    store_escrow_note_fs(fs, STORE_ESCROW_PLAIN, "local", NULL, &err), -1);
 	assert_int_equal(err.code, ERR_BUSY);
 	err_clear(&err);
 	memset(check, 1, sizeof(check));
@@ -206,7 +207,7 @@ test_the_store_remembers_when_its_keys_were_exported(void **state)
 	assert_int_equal(last.kind, STORE_ESCROW_SEALED);
 	assert_string_equal(last.who, "admin");
 	store_close(s);
-	rig_ok(store_escrow_note_fs(fs, STORE_ESCROW_PLAIN, "local", &err), &err);
+	rig_ok(store_escrow_note_fs(fs, STORE_ESCROW_PLAIN, "local", NULL, &err), &err);
 	(void)snprintf(path, sizeof(path), "%s/catalog.db", dir);
 	assert_int_equal(unlink(path), 0);
 	rig_ok(store_open(dir, &s, &err), &err);

@@ -6,6 +6,7 @@
 #include "storage/catalog.h"
 #include "storage/fs_fault.h"
 #include "storage/journal.h"
+#include "storage/store_escrow.h"
 #include "storage/store_options.h"
 #include "storage/store_space.h"
 #include "storage/store_time.h"
@@ -297,6 +298,42 @@ test_store_that_was_told_to_believes_the_clock(void **state)
 	end_world(&w);
 }
 
+/*
+ * Beside the store, which is closed, a record is made with the machine's clock: it
+ * must not become what the store goes by.
+ */
+static void
+test_keys_exported_at_a_wrong_time_open_no_lock(void **state)
+{
+	for (int back = 0; back < 2; back++) {
+		struct world w;
+		int64_t right;
+
+		(void)state;
+		setup_world(&w);
+		note(&w);
+		close_it(&w);
+		right = wall;
+		wall += back ? -YEAR : YEAR;
+		rig_ok(store_escrow_note_fs(fs_fault_fs(w.ff), STORE_ESCROW_SEALED,
+			   "local", read_wall, &w.err),
+		    &w.err);
+		open_it(&w);
+		expect_paused(&w, 1);
+		near(store_time_trusted(w.s), right);
+		close_it(&w);
+		/* A clock that can be believed is, here as well. */
+		wall = right + DAY;
+		rig_ok(store_escrow_note_fs(fs_fault_fs(w.ff), STORE_ESCROW_SEALED,
+			   "local", read_wall, &w.err),
+		    &w.err);
+		open_it(&w);
+		expect_paused(&w, 0);
+		near(store_time_trusted(w.s), wall);
+		end_world(&w);
+	}
+}
+
 int
 main(void)
 {
@@ -307,6 +344,7 @@ main(void)
 		cmocka_unit_test(test_long_rest_is_accepted_by_an_operator),
 		cmocka_unit_test(test_records_a_year_ahead_do_not_move_the_trusted_time),
 		cmocka_unit_test(test_store_that_was_told_to_believes_the_clock),
+		cmocka_unit_test(test_keys_exported_at_a_wrong_time_open_no_lock),
 	};
 
 	return cmocka_run_group_tests_name("store_time", tests, NULL, NULL);
