@@ -95,6 +95,9 @@ const char *cli_number(uint64_t n);
 const char *cli_time(int64_t us);  /* Local; "-" for 0. */
 const char *cli_span(uint64_t us); /* "3.2 s", "1:02:03" */
 
+/* "20M": bytes a second; -1 if it is none. */
+int cli_rate(const char *text, uint64_t *out);
+
 /* For JSON: ISO 8601 in UTC, or null for 0. */
 json_t *cli_json_time(int64_t us);
 int cli_json_print(json_t *j, struct err *err); /* Takes over `j`. */

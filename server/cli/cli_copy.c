@@ -85,12 +85,18 @@ copy_offline(struct plan *p, struct store_copy_report *r, struct err *err)
 	const struct store_copy_config config = {
 		.max_rate = p->max_rate, .tell = tell, .arg = p
 	};
+	char what[STORE_TEXT_MAX];
 	struct store *s = NULL;
 	int rc = store_open(p->dir, &s, err);
 
 	if (rc != 0 && err->code == ERR_BUSY)
 		(void)err_context(
 		    err, "holdfastd copies itself (`copy-to`, `holdfast store copy`)");
+	if (rc == 0) {
+		(void)snprintf(what, sizeof(what), "began to copy the store%s, to %.150s",
+		    p->with_keys ? " and its keys" : "", p->copy);
+		rc = store_audit(s, "local", what, err);
+	}
 	if (rc == 0)
 		rc = store_copy_to(s, p->copy, &config, r, err);
 	store_close(s);
@@ -160,26 +166,6 @@ ask_server(struct cli *c, struct plan *p, struct store_copy_report *r, struct er
 	return 0;
 }
 
-static int
-parse_rate(const char *text, uint64_t *out)
-{
-	char *end;
-	double n = strtod(text, &end);
-
-	if (end == text || n <= 0 || n > 1e6)
-		return -1;
-	if (*end == 'G')
-		n *= 1024 * 1024 * 1024;
-	else if (*end == 'M')
-		n *= 1024 * 1024;
-	else if (*end == 'K')
-		n *= 1024;
-	if (*end != '\0' && end[1] != '\0')
-		return -1;
-	*out = (uint64_t)n;
-	return *out > 0 ? 0 : -1;
-}
-
 int
 cli_store(struct cli *c, int argc, char **argv)
 {
@@ -195,7 +181,7 @@ cli_store(struct cli *c, int argc, char **argv)
 	int opt, rc, words;
 
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (opt == RATE && parse_rate(optarg, &p.max_rate) != 0)
+		if (opt == RATE && cli_rate(optarg, &p.max_rate) != 0)
 			return cli_usage("store", "--max-rate '%s': say 50M", optarg);
 		if (opt == KEYS)
 			p.keys = optarg;

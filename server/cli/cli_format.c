@@ -33,6 +33,29 @@ cli_size(uint64_t bytes)
 	return out;
 }
 
+int
+cli_rate(const char *text, uint64_t *out)
+{
+	static const char units[] = "KMG";
+	unsigned long long n;
+	const char *unit;
+	char *end;
+
+	if (text[0] < '0' || text[0] > '9')
+		return -1;
+	n = strtoull(text, &end, 10);
+	if (n == 0)
+		return -1;
+	if (*end != '\0') {
+		if ((unit = strchr(units, *end)) == NULL || end[1] != '\0' ||
+		    n >> 32 != 0)
+			return -1;
+		n <<= 10 * (unit - units + 1);
+	}
+	*out = n;
+	return 0;
+}
+
 const char *
 cli_number(uint64_t n)
 {

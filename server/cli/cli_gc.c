@@ -75,26 +75,6 @@ watch(void *arg, const ProtobufCMessage *m)
 	return 0;
 }
 
-/* "20M": bytes a second; -1 if it is none. */
-static int
-rate(const char *text, uint64_t *out)
-{
-	char *end;
-	unsigned long long n = strtoull(text, &end, 10);
-	const char *units = "KMG", *unit;
-
-	if (end == text || n == 0 || text[0] == '-')
-		return -1;
-	if (*end != '\0') {
-		if ((unit = strchr(units, *end)) == NULL || end[1] != '\0' ||
-		    n >> 32 != 0)
-			return -1;
-		n <<= 10 * (unit - units + 1);
-	}
-	*out = n;
-	return 0;
-}
-
 struct last {
 	struct watch *w;
 	Wire__CollectReport *report; /* Unpacked; the last. */
@@ -134,7 +114,7 @@ cli_gc(struct cli *c, int argc, char **argv)
 			m.dry_run = w.dry = 1;
 		else if (opt == JSON)
 			w.json = 1;
-		else if (opt == RATE && rate(optarg, &m.max_rate) != 0)
+		else if (opt == RATE && cli_rate(optarg, &m.max_rate) != 0)
 			return cli_usage("gc", "--max-rate '%s': 20M", optarg);
 		else if (opt != RATE && (rc = cli_option(c, "gc", opt)) != 0)
 			return rc - 1;

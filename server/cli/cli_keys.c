@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,6 +92,27 @@ read_file(const char *path, struct buf *out, struct err *err)
 	return to == NULL || n < 0 ? -1 : 0;
 }
 
+/* The name of a new file, on disk like the file. */
+static int
+sync_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[PATH_MAX];
+	int fd, os = 0;
+
+	if (slash == NULL)
+		(void)snprintf(dir, sizeof(dir), ".");
+	else
+		(void)snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path + 1), path);
+	if ((fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return errno;
+	/* Some file systems have no such thing. */
+	if (fsync(fd) != 0 && errno != EINVAL)
+		os = errno;
+	(void)close(fd);
+	return os;
+}
+
 /* A new file, whole and on disk when it returns; none otherwise. */
 static int
 write_file(const char *path, const uint8_t *p, size_t len, struct err *err)
@@ -105,6 +127,8 @@ write_file(const char *path, const uint8_t *p, size_t len, struct err *err)
 		os = errno;
 	if (close(fd) != 0 && os == 0)
 		os = errno;
+	if (os == 0)
+		os = sync_name(path);
 	if (os == 0)
 		return 0;
 	(void)unlink(path);

@@ -210,7 +210,7 @@ policy_option(struct cli *c, int opt, Wire__Policy *p, int *json)
 	} else if (opt == WITHIN || opt == VERIFIED_WITHIN) {
 		bad = cli_duration(
 		    optarg, opt == WITHIN ? &p->rules->within_s : &p->rules->verified_s);
-	} else if (opt >= FIRST_COUNT) {
+	} else if (opt >= FIRST_COUNT && opt < FIRST_COUNT + (int)COUNTED) {
 		bad = number(optarg, count_of(p->rules, (size_t)(opt - FIRST_COUNT)));
 	} else {
 		return cli_option(c, "policy", opt);

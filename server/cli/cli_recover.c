@@ -104,22 +104,48 @@ out:
 	return rc;
 }
 
+/* What was there stays, under a name that nothing has. */
+static int
+keep_config(const char *path, struct err *err)
+{
+	char before[CONFIG_PATH_MAX + 64];
+
+	for (int i = 1; i <= ADMINS_MAX; i++) {
+		(void)snprintf(before, sizeof(before),
+		    i == 1 ? "%s.before" : "%s.before-%d", path, i);
+		if (link(path, before) == 0 || errno == ENOENT)
+			return 0;
+		/* Not every file system has links. */
+		if (errno != EEXIST && access(before, F_OK) != 0)
+			return rename(path, before) == 0
+				   ? 0
+				   : err_os(err, errno, "%.150s", path);
+	}
+	return err_set(err, ERR_EXISTS, "%.150s: remove some of its .before", path);
+}
+
+/* The whole file or none has its name, and the old one has another first. */
 static int
 write_config(const struct plan *p, struct err *err)
 {
-	char before[CONFIG_PATH_MAX + 48];
+	char new[CONFIG_PATH_MAX + 48];
 	FILE *f;
 	int bad;
 
-	(void)snprintf(before, sizeof(before), "%s.before", p->config_path);
-	if (rename(p->config_path, before) != 0 && errno != ENOENT)
-		return err_os(err, errno, "%.150s", p->config_path);
-	if ((f = fopen(p->config_path, "wx")) == NULL)
-		return err_os(err, errno, "%.150s", p->config_path);
+	(void)snprintf(new, sizeof(new), "%s.new", p->config_path);
+	(void)unlink(new);
+	if ((f = fopen(new, "wx")) == NULL)
+		return err_os(err, errno, "%.150s", new);
 	bad = fwrite(p->text.p, 1, p->text.len, f) != p->text.len;
 	bad = fflush(f) != 0 || fsync(fileno(f)) != 0 || bad;
 	bad = fclose(f) != 0 || bad;
-	return bad ? err_os(err, errno, "%.150s", p->config_path) : 0;
+	if (bad)
+		return err_os(err, errno, "%.150s", new);
+	if (keep_config(p->config_path, err) != 0)
+		return -1;
+	return rename(new, p->config_path) == 0
+		   ? 0
+		   : err_os(err, errno, "%.150s", p->config_path);
 }
 
 /* ---------------------------------------------------------------------- checks -- */

@@ -33,6 +33,9 @@ cli_repair(struct cli *c, int argc, char **argv)
 	if ((rc = cli_words("repair", argc, argv, 1, 1, "DIR")) != 0)
 		return rc;
 	rc = store_open_with(argv[optind], &o, &s, &err);
+	/* Before anything is changed; what, says the report. */
+	if (rc == 0 && !o.read_only)
+		rc = store_audit(s, "local", "began to repair the store", &err);
 	if (rc == 0)
 		rc = store_repair(s, print, NULL, &r, &err);
 	store_close(s);

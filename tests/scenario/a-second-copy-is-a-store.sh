@@ -58,3 +58,11 @@ note "a store that is not served is copied by the command itself"
 "$bin/holdfast" store verify-copy "$work/third" | grep ': 0 problems'
 "$bin/holdfast" keys export "$work/third" "$work/third.keys" --plain    # A record of its own.
 refuses 'opened as a store' "$bin/holdfast" store copy "$work/second" "$work/third"
+
+note "what was done without the server is in its book"
+"$bin/holdfast" repair "$work/second" > /dev/null
+server_start
+operator audit > "$work/audit"
+grep -q 'local .*began to copy the store and its keys, to' "$work/audit" || fail "the copy is not: $(cat "$work/audit")"
+grep -q 'local .*began to repair the store' "$work/audit" || fail "the repair is not: $(cat "$work/audit")"
+server_stop

@@ -94,3 +94,11 @@ server_start
 agent h2 restore 1 --volume c --to "$work/c.back3" > /dev/null
 cmp "$work/c.back" "$work/c.back3"
 server_stop
+
+note "recover again and again: what the configuration said is not lost"
+echo '; mine' > "$work/mine.conf"
+for i in 1 2; do
+	recover --config "$work/mine.conf" --operator-dir "$work/operator-$i" > /dev/null
+done
+[ "$(cat "$work/mine.conf.before")" = '; mine' ] || fail "the first is lost: $(cat "$work/mine.conf.before")"
+grep -q '^; mine' "$work/mine.conf" || fail "what it said is gone"
