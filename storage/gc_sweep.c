@@ -213,9 +213,7 @@ record_removed(struct store *s, uint32_t no, struct err *err)
 		return err_set(err, ERR_NOMEM, "no memory for a journal record");
 	e->type = JOURNAL_REMOVED;
 	e->u.removed = no;
-	ret = store_keys_require(s->fs, "collect", err);
-	if (ret == 0)
-		ret = store_record(s, e, NULL, err);
+	ret = store_record(s, e, NULL, err);
 	free(e);
 	return ret;
 }

@@ -431,6 +431,7 @@ store_new(struct fs *fs)
 	pthread_mutex_init(&s->people, NULL);
 	pthread_mutex_init(&s->leases_lock, NULL);
 	pthread_mutex_init(&s->bad_lock, NULL);
+	pthread_mutex_init(&s->format_lock, NULL);
 	for (uint32_t i = 0; i < STORE_HOST_LOCKS; i++)
 		pthread_mutex_init(&s->hosts[i], NULL);
 	return s;
@@ -524,6 +525,7 @@ store_close(struct store *s)
 	(void)pthread_rwlock_destroy(&s->gate);
 	for (uint32_t i = 0; i < STORE_HOST_LOCKS; i++)
 		pthread_mutex_destroy(&s->hosts[i]);
+	pthread_mutex_destroy(&s->format_lock);
 	pthread_mutex_destroy(&s->bad_lock);
 	pthread_mutex_destroy(&s->leases_lock);
 	pthread_mutex_destroy(&s->people);
@@ -568,6 +570,57 @@ may_pretend(enum journal_type type)
 	       type == JOURNAL_HURT || type == JOURNAL_STORE_ALARM;
 }
 
+/* The feature whose name `format` must have before such a record is; -1: none. */
+static int
+feature_of(enum journal_type type)
+{
+	switch (type) {
+	case JOURNAL_STUB:
+	case JOURNAL_POLICY:
+	case JOURNAL_HOLD:
+	case JOURNAL_UNHOLD:
+	case JOURNAL_LOCK:
+	case JOURNAL_FORGET:
+	case JOURNAL_VERIFIED:
+	case JOURNAL_BRAKE:
+		return 0;
+	case JOURNAL_REMOVED:
+	case JOURNAL_LEASE_REVOKED:
+		return 1;
+	default:
+		return -1;
+	}
+}
+
+static int
+require_for(struct store *s, enum journal_type type, struct err *err)
+{
+	static const char *const names[] = { "retention", "collect" };
+	int feature = feature_of(type), failed = 0;
+
+	/* What is read-only has such records in memory alone. */
+	if (feature < 0 || s->read_only)
+		return 0;
+	pthread_mutex_lock(&s->format_lock);
+	if ((s->required >> feature & 1) == 0) {
+		failed = store_keys_require(s->fs, names[feature], err) != 0;
+		if (!failed)
+			s->required |= 1u << feature;
+	}
+	pthread_mutex_unlock(&s->format_lock);
+	return failed ? -1 : 0;
+}
+
+static int
+append(struct store *s, const struct journal_event *e, struct journal_place *place,
+    struct err *err)
+{
+	return require_for(s, e->type, err) != 0 ||
+		       journal_append(s->journal, e, place, err) != 0
+		   ? -1
+		   : 0;
+}
+
 int
 store_record(struct store *s, const struct journal_event *e, struct journal_place *place,
     struct err *err)
@@ -579,11 +632,11 @@ store_record(struct store *s, const struct journal_event *e, struct journal_plac
 
 	if (s->read_only && !may_pretend(e->type))
 		return err_set(err, ERR_DENIED, "the store is open read-only");
-	if (journal_append(s->journal, e, place, err) != 0) {
+	if (append(s, e, place, err) != 0) {
 		if (err->code != ERR_NOSPACE || !needed || !store_space_yield(s))
 			return -1;
 		err_clear(err);
-		if (journal_append(s->journal, e, place, err) != 0)
+		if (append(s, e, place, err) != 0)
 			return -1;
 	}
 	if (catalog_follow(s->catalog, &later) != 0 && later.code == ERR_NOSPACE &&

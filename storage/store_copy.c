@@ -307,8 +307,10 @@ finish(struct store *s, struct store_copying *c, const struct journal_place *unt
 {
 	struct looking l = { 0 };
 
-	if (journal_copy(s->journal, until, c->to, err) != 0 ||
-	    fs_list(c->to, ".", look_one, &l, err) < 0)
+	/* Again: what the store needs since we began may have records up to `until`. */
+	if (fs_list(c->to, ".", look_one, &l, err) < 0 ||
+	    put_format(s, c, l.format ? STORE_COPY_FORMAT : STORE_COPY_BEGUN, err) != 0 ||
+	    journal_copy(s->journal, until, c->to, err) != 0)
 		return -1;
 	if (!l.format &&
 	    (fs_rename(c->to, STORE_COPY_BEGUN, STORE_COPY_FORMAT, err) != 0 ||

@@ -136,9 +136,7 @@ record_removed(struct repair *r, uint32_t no)
 		return err_set(r->err, ERR_NOMEM, "no memory for a journal record");
 	e->type = JOURNAL_REMOVED;
 	e->u.removed = no;
-	ret = store_keys_require(r->s->fs, "collect", r->err);
-	if (ret == 0)
-		ret = store_record(r->s, e, NULL, r->err);
+	ret = store_record(r->s, e, NULL, r->err);
 	free(e);
 	return ret;
 }

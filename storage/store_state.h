@@ -56,7 +56,7 @@ enum store_pause {
 
 /*
  * Locks, in the order in which they are taken: people, the gate, a host's, leases,
- * a lease's pins, bad; the parts' own locks come after all of these.
+ * a lease's pins, bad, format; the parts' own locks come after all of these.
  *
  * The gate is between those who are told that chunks are there and the moment at
  * which the collector takes chunks out of the index: shared by who looks up and
@@ -102,6 +102,9 @@ struct store {
 	atomic_uint_fast64_t quarantines; /* Groups and packs found bad so far. */
 	void (*pause)(void *arg, enum store_pause where);
 	void *pause_arg;
+
+	pthread_mutex_t format_lock; /* One at a time writes `format`. */
+	unsigned required;	     /* Features that it has for sure, a bit each. */
 
 	pthread_mutex_t bad_lock;
 	struct pack_entry *bad; /* Chunks of quarantined groups. */
@@ -160,7 +163,8 @@ int store_take(struct fs *fs, struct fs_file **out, struct err *err);
 
 /*
  * Append to the journal and let the catalog follow.  0 once it is durable: what
- * keeps the catalog from following is for the next question to report.
+ * keeps the catalog from following is for the next question to report.  Before the
+ * first record of a feature the line that requires it is in `format`.
  */
 int store_record(struct store *s, const struct journal_event *e,
     struct journal_place *place, struct err *err);

@@ -128,7 +128,7 @@ def open_store(store):
     check("the store has format " + lines[1], lines[1] == "version 1")
     check("the file format is damaged", lines[-2:] == ["end", ""])
     for line in lines[3:-2]:
-        check("the store needs feature '%s'" % line[9:], line.startswith("optional ") or line == "required collect")
+        check("the store needs feature '%s'" % line[9:], line.startswith("optional ") or line in ("required collect", "required retention"))
     return bytes.fromhex(lines[2][3:])
 
 

@@ -22,6 +22,7 @@
 #include "storage/index_view.h"
 #include "storage/journal.h"
 #include "storage/pack_format.h"
+#include "storage/store_retention.h"
 #include "storage/store_state.h"
 #include "tests/unit/storage/made_groups.h"
 
@@ -154,6 +155,54 @@ test_a_store_names_the_features_that_it_needs(void **state)
 	ok(open_store(w));
 }
 
+/* A policy is set while the nth call dies; 1 if that is on record. */
+static int
+set_policy(struct world *w, uint64_t nth, int *fired)
+{
+	struct store_policy policy = { .set = 1, .rules = { .last = 3 } };
+	struct store *s;
+	int is;
+
+	ok(store_init_fs(w->fs, &w->err));
+	ok(store_open_fs(w->fs, NULL, NULL, &s, &w->err));
+	fs_fault_arm(w->ff, nth, FS_FAULT_DIE);
+	(void)store_policy_put(s, &policy, &w->err);
+	*fired = fs_fault_fired(w->ff);
+	err_clear(&w->err);
+	store_close(s);
+	fs_fault_restart(w->ff, 1);
+	ok(store_open_fs(w->fs, NULL, NULL, &s, &w->err));
+	is = store_policy_of(s, "", &policy, &w->err) == 0 && policy.set;
+	err_clear(&w->err);
+	store_close(s);
+	return is;
+}
+
+static void
+test_a_feature_is_required_before_its_first_record(void **state)
+{
+	static const char line[] = "\nrequired retention\nend\n";
+	struct world *w = *state;
+	int fired = 1, named = 0;
+	uint64_t nth;
+
+	for (nth = 1; fired; nth++) {
+		int recorded, required;
+
+		fs_fault_free(w->ff);
+		assert_non_null(w->ff = fs_fault_new(nth));
+		w->fs = fs_fault_fs(w->ff);
+		recorded = set_policy(w, nth, &fired);
+		slurp(w, "format");
+		ok(buf_add(&w->file, "", 1, &w->err));
+		required = strstr((const char *)w->file.p, line) != NULL;
+		assert_true(required || !recorded);
+		named += required && !recorded;
+		assert_true(fired || recorded);
+	}
+	assert_true(named > 0 && nth > 6);
+}
+
 /* -------------------------------------------------------------------- packs -- */
 
 /* A group as a later program makes it: with these bytes changed, and whole. */
@@ -232,12 +281,10 @@ test_a_packs_header_is_refused_by_number(void **state)
 	ok(open_pack(w));
 	header_with(w, OPEN_NAME, 33, 0x10);
 	refused(w, open_pack(w), "feature 12");
-	refused(
-	    w, pack_recover(w->fs, 5, made_store, NULL, &r, &w->err), "feature 12");
+	refused(w, pack_recover(w->fs, 5, made_store, NULL, &r, &w->err), "feature 12");
 	header_with(w, OPEN_NAME, 12, 7);
 	refused(w, open_pack(w), "domain 7");
-	refused(
-	    w, pack_recover(w->fs, 5, made_store, NULL, &r, &w->err), "domain 7");
+	refused(w, pack_recover(w->fs, 5, made_store, NULL, &r, &w->err), "domain 7");
 	header_with(w, OPEN_NAME, 4, 2);
 	refused(w, open_pack(w), "version 2");
 	/* Without the hash it is damage, not a later program. */
@@ -699,6 +746,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_a_store_names_the_features_that_it_needs),
+		TEST(test_a_feature_is_required_before_its_first_record),
 		TEST(test_a_packs_header_is_refused_by_number),
 		TEST(test_a_later_programs_open_pack_is_sealed_as_we_can),
 		TEST(test_a_packs_trailer_is_refused_by_number),

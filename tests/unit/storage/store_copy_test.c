@@ -386,6 +386,35 @@ test_what_is_wrong_with_a_copy_is_said(void **state)
 	fs_fault_free(ff);
 }
 
+/* Between what the copy needs and what it holds the store gets its first hold. */
+static void
+hold_now(void *arg, uint64_t nth, const char *what, const char *name)
+{
+	struct here *h = arg;
+
+	(void)nth;
+	if (strcmp(name, "packs") != 0 || strcmp(what, "make directory") != 0)
+		return;
+	rig_ok(store_hold(h->s, "ann", "alpha", 1, "court", &h->err), &h->err);
+}
+
+static void
+test_a_copy_requires_what_its_records_require(void **state)
+{
+	struct here *h = *state;
+	struct store_copy_report r;
+	struct fs_fault *to = fs_fault_new(5);
+	struct buf format = BUF_INIT(4096);
+
+	fs_fault_watch(to, hold_now, h);
+	rig_ok(copy(h, fs_fault_fs(to), &r), &h->err);
+	rig_ok(fs_slurp(fs_fault_fs(to), "format", &format, &h->err), &h->err);
+	rig_ok(buf_add(&format, "", 1, &h->err), &h->err);
+	assert_non_null(strstr((const char *)format.p, "\nrequired retention\n"));
+	buf_free(&format);
+	fs_fault_free(to);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -396,6 +425,7 @@ main(void)
 		TEST(test_only_an_empty_place_or_its_own_past_is_copied_to),
 		TEST(test_whatever_ends_it_at_any_step_what_is_there_is_whole),
 		TEST(test_a_good_copy_is_kept_where_the_store_rots),
+		TEST(test_a_copy_requires_what_its_records_require),
 		TEST(test_what_is_wrong_with_a_copy_is_said),
 	};
 
