@@ -8,6 +8,8 @@
 #include "storage/index_view.h"
 #include "tests/golden/golden_wire.h"
 
+#define FORMAT "holdfast store\nversion 1\nid 676f6c64656e2073746f72652c203100\n"
+
 static const char *dir;
 
 /* What the targets of packs and of the index take for their store's id. */
@@ -391,7 +393,7 @@ make_messages(void)
 		ProtobufCMessage m = { .descriptor = golden_messages[i] };
 		uint16_t kind = msg_kind_of(&m);
 
-		golden_frame_name(kind, name);
+		golden_frame_name(kind, GOLDEN_FIRST_FRAME, name);
 		golden_read(name, &b);
 		buf_clear(&in);
 		GOLDEN_MUST(buf_add_le16(&in, kind, &err));
@@ -409,6 +411,50 @@ make_messages(void)
 	buf_free(&in);
 }
 
+/* ------------------------------------------------------------ escrow and keys -- */
+
+/* What the target of escrow files takes for the passphrase is GOLDEN_PASSPHRASE. */
+static void
+put_escrow(const char *name, size_t at, uint8_t value, int hashed)
+{
+	struct buf b = BUF_INIT(GOLDEN_MAX);
+
+	golden_read("escrow", &b);
+	if (at > 0)
+		b.p[at] = value;
+	if (hashed)
+		blake3(b.p, b.len - BLAKE3_OUT_LEN, NULL, b.p + b.len - BLAKE3_OUT_LEN,
+		    BLAKE3_OUT_LEN);
+	put("escrow", name, 0, b.p, b.len);
+	buf_free(&b);
+}
+
+static void
+make_escrow(void)
+{
+	struct buf b = BUF_INIT(GOLDEN_MAX);
+
+	put_escrow("sealed", 0, 0, 0);
+	put_escrow("version", 6, '2', 1);
+	put_escrow("required", 24, 1, 1);
+	put_escrow("passes", 32, 200, 1);
+	put_escrow("memory", 39, 1, 1);
+	put_escrow("length", 80, 1, 1);
+	put_escrow("forged", 90, 1, 1);
+	put_escrow("damaged", 90, 1, 0);
+	golden_read("keys", &b);
+	put("escrow", "keys", 1, b.p, b.len);
+	golden_read("format", &b);
+	put("escrow", "format", 2, b.p, b.len);
+	put("escrow", "format_required", 2, FORMAT "required collect\nend\n",
+	    strlen(FORMAT "required collect\nend\n"));
+	put("escrow", "format_later", 2, FORMAT "required later\nend\n",
+	    strlen(FORMAT "required later\nend\n"));
+	put("escrow", "format_cut", 2, FORMAT "opti", strlen(FORMAT "opti"));
+	put("escrow", "format_version", 2, "holdfast store\nversion 2\n", 25);
+	buf_free(&b);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -423,5 +469,6 @@ main(int argc, char **argv)
 	make_blocks();
 	make_journal();
 	make_messages();
+	make_escrow();
 	return 0;
 }
