@@ -584,6 +584,15 @@ must_notice(struct here *h, const char *want, const char *what)
 	free(got);
 }
 
+/* With a sanitizer a column of each table, the next one in the next table; else all. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ALL_COLUMNS 0
+#define TRIED_LEAST 18u
+#else
+#define ALL_COLUMNS 1
+#define TRIED_LEAST 60u
+#endif
+
 static void
 test_a_row_changed_removed_or_of_another_time_is_noticed(void **state)
 {
@@ -601,15 +610,16 @@ test_a_row_changed_removed_or_of_another_time_is_noticed(void **state)
 	assert_int_equal(
 	    sqlite3_prepare_v2(schema,
 		"SELECT t.name,c.name FROM sqlite_schema t,pragma_table_xinfo(t.name) c"
-		" WHERE t.type='table' AND c.hidden=0",
+		" WHERE t.type='table' AND c.hidden=0 AND c.name<>'one' AND"
+		" (?1 OR c.cid=t.rowid%(SELECT count(*) FROM pragma_table_xinfo(t.name)"
+		" WHERE hidden=0 AND name<>'one'))",
 		-1, &names, NULL),
 	    SQLITE_OK);
+	assert_int_equal(sqlite3_bind_int(names, 1, ALL_COLUMNS), SQLITE_OK);
 	while (sqlite3_step(names) == SQLITE_ROW) {
 		(void)snprintf(table, sizeof(table), "%s", sqlite3_column_text(names, 0));
 		(void)snprintf(
 		    column, sizeof(column), "%s", sqlite3_column_text(names, 1));
-		if (strcmp(column, "one") == 0)
-			continue;
 		db = burglar(h);
 		(void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM %s", table);
 		if (number(db, sql) == 0) {
@@ -631,7 +641,7 @@ test_a_row_changed_removed_or_of_another_time_is_noticed(void **state)
 		must_notice(h, want, sql);
 		tried++;
 	}
-	assert_true(tried > 60);
+	assert_true(tried >= TRIED_LEAST);
 	sqlite3_finalize(names);
 	sqlite3_close(schema);
 	db = burglar(h);
