@@ -108,11 +108,15 @@ cli_forget(struct cli *c, int argc, char **argv)
 	return 0;
 }
 
-/* "2027-01-31", "2027-01-31T12:00", local time; or "30d" from now.  -1: none of these. */
+/*
+ * "2027-01-31", "2027-01-31T12:00", local time; or "30d" from now.  -1: none of these,
+ * or a day that there is not: it would be another one, for good.
+ */
 static int
 until_of(const char *text, int64_t *us)
 {
 	struct tm tm = { .tm_isdst = -1 };
+	int day, month;
 	uint64_t seconds;
 	int end = 0, n;
 
@@ -130,10 +134,11 @@ until_of(const char *text, int64_t *us)
 	if (n != 3 || end == 0 || text[end] != '\0' || tm.tm_mon < 1 || tm.tm_mon > 12 ||
 	    tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour > 23 || tm.tm_min > 59)
 		return -1;
+	day = tm.tm_mday;
+	month = tm.tm_mon -= 1;
 	tm.tm_year -= 1900;
-	tm.tm_mon -= 1;
 	*us = (int64_t)mktime(&tm) * 1000000;
-	return 0;
+	return tm.tm_mday == day && tm.tm_mon == month ? 0 : -1;
 }
 
 int

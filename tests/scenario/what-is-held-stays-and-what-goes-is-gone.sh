@@ -62,6 +62,7 @@ refuses 'held by admin already: case 4711' operator hold web01/1 --reason mine
 operator lock web01/2 --until 2d > /dev/null
 refuses 'never shortened' operator lock web01/2 --until 1d
 operator lock web01/2 --until 3d > /dev/null
+refuses "'2027-02-29'" operator lock web01/3 --until 2027-02-29
 refuses 'in the future' operator lock web01/3 --until 2020-01-01
 refuses 'may not send Forget' viewer forget web01/3
 
