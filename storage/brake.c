@@ -12,6 +12,7 @@
 #define RATIO_LEAST 0.85
 #define RATIO_SHARE 0.01
 #define RATIO_BYTES (1024.0 * 1024)
+#define LEFT_LEAST 0.5
 
 /* What a host says is new cannot be less than what came of it. */
 static double
@@ -21,11 +22,17 @@ fresh_of(const struct brake_backup *b)
 }
 
 static double
-change_of(const struct brake_backup *b)
+share_of(const struct brake_backup *b, double data)
 {
-	double share = b->logical > 0 ? fresh_of(b) / (double)b->logical : 0;
+	double share = data > 0 ? fresh_of(b) / data : 0;
 
 	return share < 1 ? share : 1;
+}
+
+static double
+change_of(const struct brake_backup *b)
+{
+	return share_of(b, (double)b->logical);
 }
 
 /* Enough that its ratio means something? */
@@ -81,27 +88,63 @@ larger(double a, double b)
 	return a > b ? a : b;
 }
 
+/*
+ * The change of `b`, of no more data than there used to be: a volume may name
+ * one chunk a thousand times.
+ */
+static double
+change_after(const struct brake_backup *b, const struct brake_backup *before, size_t n)
+{
+	double v[BRAKE_HISTORY], data;
+
+	for (size_t i = 0; i < n; i++)
+		v[i] = (double)before[i].logical;
+	data = median(v, n);
+	return share_of(
+	    b, data > 0 && data < (double)b->logical ? data : (double)b->logical);
+}
+
+static int
+judge_data(const struct brake_backup *b, const struct brake_backup *before, size_t n,
+    char text[BRAKE_TEXT_MAX])
+{
+	uint64_t least = UINT64_MAX;
+
+	if (n < BRAKE_NEEDS)
+		return 0;
+	for (size_t i = 0; i < n; i++)
+		if (before[i].logical < least)
+			least = before[i].logical;
+	if ((double)b->logical >= LEFT_LEAST * (double)least)
+		return 0;
+	(void)snprintf(text, BRAKE_TEXT_MAX,
+	    "point %llu has %.1f %% of the data that the smallest of the %zu before it "
+	    "has: was it emptied?",
+	    (unsigned long long)b->sequence, 100 * (double)b->logical / (double)least, n);
+	return 1;
+}
+
 static int
 judge_change(const struct brake_backup *b, const struct brake_backup *before, size_t n,
     char text[BRAKE_TEXT_MAX])
 {
-	double v[BRAKE_HISTORY], most;
+	double v[BRAKE_HISTORY], most, change;
 	struct usual u;
 
 	if (n < BRAKE_NEEDS)
 		return 0;
+	change = change_after(b, before, n);
 	for (size_t i = 0; i < n; i++)
 		v[i] = change_of(&before[i]);
 	u = usual_of(v, n);
 	most = larger(u.median + DEVIATIONS * u.deviation,
 	    larger(CHANGE_TIMES * u.median, CHANGE_LEAST));
-	if (change_of(b) <= most)
+	if (change <= most)
 		return 0;
 	(void)snprintf(text, BRAKE_TEXT_MAX,
 	    "point %llu is new by %.1f %% of its data; the %zu before it by %.1f %%, up "
 	    "to %.1f %% would be usual",
-	    (unsigned long long)b->sequence, 100 * change_of(b), n, 100 * u.median,
-	    100 * most);
+	    (unsigned long long)b->sequence, 100 * change, n, 100 * u.median, 100 * most);
 	return 1;
 }
 
@@ -116,7 +159,7 @@ judge_ratio(const struct brake_backup *b, const struct brake_backup *before, siz
 	for (size_t i = 0; i < n; i++)
 		if (has_ratio(&before[i]))
 			v[k++] = ratio_of(&before[i]);
-	if (k < BRAKE_NEEDS || !has_ratio(b) || change_of(b) < RATIO_SHARE)
+	if (k < BRAKE_NEEDS || !has_ratio(b) || change_after(b, before, n) < RATIO_SHARE)
 		return 0;
 	u = usual_of(v, k);
 	most = larger(u.median + DEVIATIONS * u.deviation,
@@ -140,7 +183,8 @@ brake_judge(
 		size_t first = i > BRAKE_HISTORY ? i - BRAKE_HISTORY : 0;
 
 		if (b[i].sequence > after &&
-		    (judge_change(&b[i], &b[first], i - first, text) ||
+		    (judge_data(&b[i], &b[first], i - first, text) ||
+			judge_change(&b[i], &b[first], i - first, text) ||
 			judge_ratio(&b[i], &b[first], i - first, text)))
 			return 1;
 	}

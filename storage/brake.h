@@ -2,10 +2,12 @@
  * brake.h - has a host begun to change as it never did?  A pure function.
  *
  * Malware that encrypts a host rewrites most of it, and what it writes does not
- * compress.  Both show in the counts of a backup, beside those of the backups
- * before:
+ * compress; who empties it leaves nothing that is new.  All show in the counts of
+ * a backup, beside those of the backups before:
  *
- *	change	new plain bytes against the volumes' data
+ *	data	bytes of data in the volumes
+ *	change	new plain bytes against the volumes' data, of which no more is
+ *		believed than the median of those before
  *	ratio	bytes stored against new plain bytes
  *
  * A backup is out of line if one of these is far above the median of the up to
@@ -16,6 +18,8 @@
  *	ratio	a quarter above the median and 0.85 at least; only where a
  *		hundredth of the data is new, and among backups with a mebibyte
  *		of new data, since little data says little
+ *
+ * or if its data is less than half of the least of theirs.
  *
  * With fewer than BRAKE_NEEDS backups before it nothing is judged.  The median
  * lets neither a first full backup nor one odd night spoil it.  Stored bytes are

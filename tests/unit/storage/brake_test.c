@@ -113,6 +113,58 @@ test_the_line_gives_the_numbers(void **state)
 	    "to 85 % would be usual: is it encrypted?");
 }
 
+/* Its volumes are empty, or one of two is not backed up any more: nothing is new. */
+static void
+test_a_host_that_was_emptied_is_braked(void **state)
+{
+	char text[BRAKE_TEXT_MAX];
+	struct series s;
+
+	(void)state;
+	for (unsigned round = 0; round < 200; round++) {
+		usual(&s, 5 + round % 50, 0.001 + 0.05 * rnd(), 0.2 + 0.4 * rnd());
+		add(&s, 0, 0);
+		assert_false(judge(&s, text));
+		s.b[s.n - 1].logical = (uint64_t)(rnd() * 0.49 * 100e9);
+		assert_true(judge(&s, text));
+		assert_non_null(strstr(text, "was it emptied?"));
+	}
+	usual(&s, 10, 0.01, 0.4);
+	add(&s, 0, 0);
+	s.b[s.n - 1].logical = 4 * GB;
+	assert_true(judge(&s, text));
+	assert_string_equal(text,
+	    "point 12 has 4.0 % of the data that the smallest of the 11 before it has: "
+	    "was it emptied?");
+	/* Two volumes by turns, and a host that was always empty. */
+	memset(&s, 0, sizeof(s));
+	for (unsigned i = 0; i < 40; i++) {
+		add(&s, 0.001, 0.4);
+		s.b[s.n - 1].logical = i % 2 == 0 ? 100 * GB : 10 * GB;
+		assert_false(judge(&s, text));
+	}
+	for (unsigned i = 0; i < s.n; i++)
+		s.b[i] = (struct brake_backup){ .sequence = i + 1 };
+	assert_false(judge(&s, text));
+}
+
+/* A thousand times the same chunk costs a host nothing, and makes its volume large. */
+static void
+test_nobody_hides_a_change_in_a_volume_that_was_made_large(void **state)
+{
+	char text[BRAKE_TEXT_MAX];
+	struct series s;
+
+	(void)state;
+	for (int encrypted = 0; encrypted < 2; encrypted++) {
+		usual(&s, 20, 0.01, 0.4);
+		add(&s, encrypted ? 0.05 : 0.8, encrypted ? 1.0 : 0.4);
+		s.b[s.n - 1].logical *= 1000;
+		assert_true(judge(&s, text));
+		assert_non_null(strstr(text, encrypted ? "encrypted" : "is new by"));
+	}
+}
+
 static void
 test_a_first_full_is_not_judged_and_spoils_nothing(void **state)
 {
@@ -218,6 +270,9 @@ main(void)
 		cmocka_unit_test(test_a_host_at_work_is_left_alone),
 		cmocka_unit_test(test_what_encrypts_a_host_brakes_it_the_same_night),
 		cmocka_unit_test(test_the_line_gives_the_numbers),
+		cmocka_unit_test(test_a_host_that_was_emptied_is_braked),
+		cmocka_unit_test(
+		    test_nobody_hides_a_change_in_a_volume_that_was_made_large),
 		cmocka_unit_test(test_a_first_full_is_not_judged_and_spoils_nothing),
 		cmocka_unit_test(
 		    test_a_large_change_that_was_cleared_is_not_held_against_it_again),
