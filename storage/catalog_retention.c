@@ -85,8 +85,8 @@ apply_mark(struct catalog *c, enum journal_type type, const struct journal_mark 
 	case JOURNAL_HURT:
 		if (CATALOG_RUN(c, CATALOG_VERIFIED_DROP, err, "ti", m->host, seq) != 0)
 			return -1;
-		return CATALOG_RUN(c, CATALOG_HURT_SET, err, "tiit", m->host, seq, time_us,
-		    m->text);
+		return CATALOG_RUN(
+		    c, CATALOG_HURT_SET, err, "tiit", m->host, seq, time_us, m->text);
 	default:
 		return CATALOG_RUN(c, CATALOG_BRAKE_SET, err, "titti", m->host, seq,
 		    m->who, m->text, time_us);
@@ -158,6 +158,7 @@ read_kept(sqlite3_stmt *st, struct store_kept *k)
 	k->locked_us = sqlite3_column_int64(st, 5);
 	catalog_text(st, 6, k->locked_by, sizeof(k->locked_by));
 	k->verified_us = sqlite3_column_int64(st, 7);
+	k->hurt = sqlite3_column_type(st, 8) != SQLITE_NULL;
 }
 
 int

@@ -178,9 +178,9 @@ const char *const catalog_wipe[] = {
 	"within_s,min_points,min_verified,verified_s FROM policies"
 #define KEPT                                                                       \
 	"SELECT p.sequence,p.time_us,h.who,h.reason,h.since_us,l.until_us,l.who,"  \
-	"v.when_us FROM points p LEFT JOIN holds h USING(host,sequence)"           \
+	"v.when_us,u.when_us FROM points p LEFT JOIN holds h USING(host,sequence)" \
 	" LEFT JOIN locks l USING(host,sequence) LEFT JOIN verified v USING(host," \
-	"sequence)"
+	"sequence) LEFT JOIN hurt u USING(host,sequence)"
 #define POINT "SELECT time_us,record,body FROM points WHERE "
 
 /*

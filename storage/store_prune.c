@@ -14,6 +14,7 @@
 #include "storage/store_time.h"
 
 #define HOSTS_AT_ONCE 64u
+#define LOOKS 4u
 #define SECOND_US 1000000
 
 /* One host being pruned. */
@@ -22,10 +23,12 @@ struct pruning {
 	const char *who;
 	int dry;
 	struct err *err;
-	uint64_t *bad; /* Sequences of points that are damaged, rising. */
-	size_t n_bad, bad_cap;
+	int looked;
+	uint64_t quarantines; /* Of the store when it was looked whether all is whole. */
 	struct store_lease *lease; /* For looking at trees; NULL: all is whole. */
 	struct store_nodes *checked;
+	uint64_t *bad; /* Sequences of points that are damaged, falling. */
+	size_t n_bad, bad_cap;
 
 	struct store_fate *fates;
 	size_t n, cap;
@@ -83,6 +86,41 @@ look_at_point(void *arg, const struct store_point *point)
 	return 0;
 }
 
+static void
+end_damage(struct pruning *p)
+{
+	store_lease_close(p->lease);
+	store_nodes_free(p->checked);
+	p->lease = NULL;
+	p->checked = NULL;
+}
+
+/* Is anything lost at all?  Asked again whenever more was found to be. */
+static int
+begin_damage(struct pruning *p)
+{
+	uint64_t quarantines = atomic_load(&p->s->quarantines);
+	struct chunk_id *bad = NULL;
+	size_t n = 0;
+
+	if (p->looked && p->quarantines == quarantines)
+		return 0;
+	end_damage(p);
+	p->looked = 0;
+	p->quarantines = quarantines;
+	if (store_bad_ids(p->s, &bad, &n, p->err) != 0)
+		return -1;
+	free(bad);
+	if (n > 0 || store_lost_unnamed(p->s)) {
+		if ((p->checked = store_nodes_new(1u << 16)) == NULL)
+			return err_set(p->err, ERR_NOMEM, "no memory to check trees");
+		if (store_lease_open(p->s, "", STORE_READ, &p->lease, p->err) != 0)
+			return -1;
+	}
+	p->looked = 1;
+	return 0;
+}
+
 /*
  * Which of the host's points rest on something that is lost?  Trees are walked
  * only if anything is.
@@ -91,35 +129,26 @@ static int
 find_damaged(struct pruning *p, const char *host)
 {
 	p->n_bad = 0;
+	if (begin_damage(p) != 0)
+		return -1;
 	if (p->lease == NULL)
 		return 0;
 	return store_points(p->s, host, INT64_MAX, look_at_point, p, p->err);
 }
 
-/* Is anything lost at all? */
 static int
-begin_damage(struct pruning *p)
+falling(const void *a, const void *b)
 {
-	struct chunk_id *bad = NULL;
-	size_t n = 0;
+	const uint64_t *x = a, *y = b;
 
-	if (store_bad_ids(p->s, &bad, &n, p->err) != 0)
-		return -1;
-	free(bad);
-	if (n == 0 && !store_lost_unnamed(p->s))
-		return 0;
-	if ((p->checked = store_nodes_new(1u << 16)) == NULL)
-		return err_set(p->err, ERR_NOMEM, "no memory to check trees");
-	return store_lease_open(p->s, "", STORE_READ, &p->lease, p->err);
+	return *x > *y ? -1 : *x < *y;
 }
 
 static int
 is_damaged(const struct pruning *p, uint64_t sequence)
 {
-	for (size_t i = 0; i < p->n_bad; i++)
-		if (p->bad[i] == sequence)
-			return 1;
-	return 0;
+	return p->n_bad > 0 &&
+	       bsearch(&sequence, p->bad, p->n_bad, sizeof(*p->bad), falling) != NULL;
 }
 
 /* ------------------------------------------------------------------ judging -- */
@@ -148,7 +177,7 @@ take_kept(void *arg, const struct store_kept *k)
 	}
 	memset(&p->fates[p->n], 0, sizeof(p->fates[0]));
 	p->fates[p->n].kept = *k;
-	p->fates[p->n].damaged = is_damaged(p, k->sequence);
+	p->fates[p->n].damaged = k->hurt || is_damaged(p, k->sequence);
 	p->points[p->n] = (struct retention_point){ .time_us = k->time_us,
 		.sequence = k->sequence,
 		.held = k->held,
@@ -263,27 +292,54 @@ let_go(struct pruning *p, struct store_pruned *out)
 	return 0;
 }
 
+/*
+ * Judge and let go, in one step for commits, holds and policies.  1 if something
+ * was found damaged since it was looked for: to be called again.
+ */
+static int
+judge_and_let_go(struct pruning *p, struct store_pruned *out)
+{
+	pthread_mutex_t *lock = store_host_lock(p->s, out->host);
+	int ret;
+
+	/* No group and no policy changes: what one keeps must not go after it was set. */
+	if (!p->dry)
+		pthread_mutex_lock(&p->s->people);
+	pthread_mutex_lock(lock);
+	ret = p->quarantines != atomic_load(&p->s->quarantines);
+	if (ret == 0)
+		ret = judge(p, out);
+	store_pause(p->s, STORE_PAUSE_PRUNE);
+	if (ret == 0 && !p->dry && out->go > 0 && out->stopped[0] == '\0')
+		ret = let_go(p, out);
+	pthread_mutex_unlock(lock);
+	if (!p->dry)
+		pthread_mutex_unlock(&p->s->people);
+	return ret;
+}
+
 static int
 prune_host(struct pruning *p, const char *host,
     int (*each)(void *arg, const struct store_pruned *p), void *arg)
 {
-	pthread_mutex_t *lock = store_host_lock(p->s, host);
 	struct store_pruned *out = calloc(1, sizeof(*out));
-	int ret;
+	int ret = 1;
 
 	if (out == NULL)
 		return err_set(p->err, ERR_NOMEM, "no memory to prune");
 	(void)snprintf(out->host, sizeof(out->host), "%s", host);
-	/* Takes long where something is lost: a backup need not wait for it. */
-	ret = find_damaged(p, host);
-	if (ret == 0) {
-		pthread_mutex_lock(lock);
-		ret = judge(p, out);
-		if (ret == 0 && !p->dry && out->go > 0 && out->stopped[0] == '\0')
-			ret = let_go(p, out);
-		pthread_mutex_unlock(lock);
+	for (unsigned i = 0; ret > 0 && i < LOOKS; i++) {
+		/* Takes long where something is lost: a backup need not wait for it. */
+		ret = find_damaged(p, host);
+		if (ret == 0)
+			ret = judge_and_let_go(p, out);
 	}
-	if (ret == 0 && p->n > 0) {
+	if (ret > 0)
+		ret = err_set(p->err, ERR_BUSY,
+		    "more and more is found damaged: nothing of it is pruned now");
+	if (ret < 0) {
+		(void)err_context(p->err, "%s", host);
+	} else if (p->n > 0) {
 		out->n = (uint32_t)p->n;
 		out->fates = p->fates;
 		ret = each(arg, out);
@@ -292,11 +348,13 @@ prune_host(struct pruning *p, const char *host,
 	return ret;
 }
 
+/* What fails at one host is told at the end: those behind it come to their turn. */
 static int
 prune_all(
     struct pruning *p, int (*each)(void *arg, const struct store_pruned *p), void *arg)
 {
 	char names[HOSTS_AT_ONCE][STORE_NAME_MAX], after[STORE_NAME_MAX] = "";
+	struct err first = ERR_INIT;
 	uint32_t n = HOSTS_AT_ONCE;
 	int ret = 0;
 
@@ -306,9 +364,18 @@ prune_all(
 		for (uint32_t i = 0; ret == 0 && i < n; i++) {
 			memcpy(after, names[i], sizeof(after));
 			ret = prune_host(p, names[i], each, arg);
+			if (ret == 0 || p->err->code == ERR_NONE)
+				continue;
+			if (first.code == ERR_NONE)
+				first = *p->err;
+			err_clear(p->err);
+			ret = 0;
 		}
 	}
-	return ret;
+	if (first.code == ERR_NONE)
+		return ret;
+	*p->err = first;
+	return -1;
 }
 
 int
@@ -320,12 +387,8 @@ store_prune(struct store *s, const char *who, const char *host, int dry,
 
 	if (!dry)
 		store_space_lend(s);
-	ret = begin_damage(&p);
-	if (ret == 0)
-		ret = host != NULL ? prune_host(&p, host, each, arg)
-				   : prune_all(&p, each, arg);
-	store_lease_close(p.lease);
-	store_nodes_free(p.checked);
+	ret = host != NULL ? prune_host(&p, host, each, arg) : prune_all(&p, each, arg);
+	end_damage(&p);
 	free(p.bad);
 	free(p.fates);
 	free(p.points);

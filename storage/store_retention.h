@@ -70,6 +70,7 @@ struct store_kept {
 	int64_t locked_us; /* Until when; 0: never locked. */
 	char locked_by[STORE_NAME_MAX];
 	int64_t verified_us; /* When it was last found whole; 0: never. */
+	int hurt;	     /* But since then something of it was found lost. */
 };
 
 /* The points of a host, oldest first, until `each` returns non-zero; as store_peers(). */

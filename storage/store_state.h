@@ -51,7 +51,8 @@ enum store_pause {
 	STORE_PAUSE_BEGIN,  /* A base was looked up, not held yet. */
 	STORE_PAUSE_POINT,  /* A point to read was looked up, not held yet. */
 	STORE_PAUSE_COMMIT, /* All is there, nothing recorded yet. */
-	STORE_PAUSE_RECORD  /* About to record, under the gate. */
+	STORE_PAUSE_RECORD, /* About to record, under the gate. */
+	STORE_PAUSE_PRUNE   /* A host was judged, nothing went yet. */
 };
 
 /*
@@ -94,12 +95,12 @@ struct store {
 
 	pthread_rwlock_t gate;
 	/* Changed by who has the gate alone: */
-	struct gc_marks *marks;	    /* Of the cycle that is on, or NULL. */
-	uint64_t epoch;		    /* Raised when a cycle begins and when one condemns. */
+	struct gc_marks *marks; /* Of the cycle that is on, or NULL. */
+	uint64_t epoch;		/* Raised when a cycle begins and when one condemns. */
 	atomic_uint_fast64_t condemnations;
 	struct store_condemned *condemned; /* The running cycle's own; else nobody's. */
 	atomic_int collecting;		   /* A cycle is on. */
-	atomic_uint_fast64_t quarantines; /* Groups and packs found bad so far. */
+	atomic_uint_fast64_t quarantines;  /* Groups and packs found bad so far. */
 	void (*pause)(void *arg, enum store_pause where);
 	void *pause_arg;
 
@@ -127,9 +128,9 @@ struct store_lease {
 	char host[STORE_NAME_MAX];
 	enum store_purpose purpose;
 	int64_t opened_us;
-	uint64_t born;	    /* The store's epoch when it was opened. */
-	atomic_int revoked; /* It holds nothing any more. */
-	int resumed;	    /* It took over an unfinished backup's chunks. */
+	uint64_t born;			/* The store's epoch when it was opened. */
+	atomic_int revoked;		/* It holds nothing any more. */
+	int resumed;			/* It took over an unfinished backup's chunks. */
 	atomic_uint_fast64_t put_bytes; /* Since its last commit. */
 	atomic_int has_put, committed;
 	/* Under store->leases_lock: */
@@ -224,7 +225,8 @@ void store_forget_bad(struct store *s, uint32_t no);
 int store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *err);
 
 /* Is that recorded already?  1, 0, -1. */
-int store_is_quarantined(struct store *s, uint32_t pack, uint32_t offset, struct err *err);
+int
+store_is_quarantined(struct store *s, uint32_t pack, uint32_t offset, struct err *err);
 
 /* It was read and is good after all: record it, its chunks count again. */
 int store_release_group(struct store *s, uint32_t pack, uint32_t offset, struct err *err);

@@ -1,0 +1,228 @@
+/* What is damaged, fails or is set anew while hosts are pruned. */
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "tests/unit/storage/store_retention_rig.h"
+
+/* Two points of 12 blocks each, a day apart. */
+static void
+add_two(struct here *h, const char *host, uint32_t blocks[2][12], uint32_t tag)
+{
+	for (uint32_t i = 0; i < 2; i++) {
+		struct rig_volume v = { blocks[i], 12 };
+
+		rig_fill(blocks[i], 12, tag + i);
+		OK(rig_backup(h->s, host, &v, &h->point, &h->err));
+		pass(DAY);
+	}
+}
+
+/* The group of a block rots. */
+static void
+rot(struct here *h, uint32_t block)
+{
+	struct store_lease *l;
+	struct store_place place;
+	struct chunk_id id;
+	uint8_t found, content[RIG_BLOCK];
+
+	rig_content(block, content);
+	chunk_id_of(store_keys(h->s), CHUNK_DATA, content, RIG_BLOCK, &id);
+	OK(store_lease_open(h->s, "", STORE_READ, &l, &h->err));
+	OK(store_locate(l, CHUNK_DATA, &id, 1, &place, &found, &h->err));
+	store_lease_close(l);
+	assert_int_equal(found, 1);
+	OK(store_quarantine(h->s, place.pack, place.offset, &h->err));
+}
+
+static void
+test_a_damaged_point_takes_no_whole_ones_place(void **state)
+{
+	struct here *h = *state;
+	uint32_t blocks[2][12], first[2][12];
+	struct said *s;
+
+	set_policy(h, STORE_POLICY_DEFAULT, "",
+	    (struct store_rules){ .last = 1, .min_points = 1 });
+	add_two(h, "alpha", first, 100);
+	OK(store_forget(h->s, "bob", "alpha", 1, "", &h->err));
+	add_two(h, "alpha", blocks, 200);
+	s = prune(h, NULL, 1);
+	assert_string_equal(s->text, "2- 3- 4+");
+	/* A group of the newest one rots. */
+	rot(h, blocks[1][5]);
+	s = prune(h, NULL, 0);
+	assert_string_equal(s->text, "2- 3+ 4+");
+	assert_non_null(strstr(s->why, "4: last 1 of 1 [damaged]"));
+	assert_string_equal(points(h, "alpha"), "3 4");
+	/* Sent again it is whole, and the older one may go. */
+	rig_ok(rig_backup(h->s, "alpha", &(struct rig_volume){ blocks[1], 12 }, &h->point,
+		   &h->err),
+	    &h->err);
+	s = prune(h, NULL, 0);
+	assert_string_equal(s->text, "3- 4- 5+");
+}
+
+/* Checking found something of it lost, and what it was is in no list of bad groups. */
+static void
+test_a_point_that_is_hurt_takes_no_whole_ones_place(void **state)
+{
+	struct here *h = *state;
+	struct journal_event *e = calloc(1, sizeof(*e));
+	struct said *s;
+
+	assert_non_null(e);
+	add_days(h, "alpha", 3);
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .last = 1 });
+	e->type = JOURNAL_HURT;
+	(void)snprintf(e->u.mark.host, STORE_NAME_MAX, "alpha");
+	e->u.mark.sequence = 3;
+	(void)snprintf(e->u.mark.text, STORE_TEXT_MAX, "volume C: a chunk is missing");
+	OK(store_record(h->s, e, NULL, &h->err));
+	free(e);
+	for (int anew = 0; anew < 2; anew++) {
+		s = prune(h, NULL, 1);
+		assert_string_equal(s->text, "1- 2+ 3+");
+		assert_non_null(strstr(s->why, "3: last 1 of 1 [damaged]"));
+		reopen(h, anew);
+	}
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "2 3");
+	verified(h, "alpha", 3);
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "3v");
+}
+
+struct rotting {
+	struct here *h;
+	uint32_t block;
+};
+
+static int
+rot_meanwhile(void *arg, const struct store_pruned *p)
+{
+	struct rotting *r = arg;
+
+	if (strcmp(p->host, "alpha") == 0)
+		rot(r->h, r->block);
+	return 0;
+}
+
+static void
+test_what_rots_while_all_hosts_are_pruned_is_noticed(void **state)
+{
+	struct here *h = *state;
+	uint32_t blocks[2][12];
+	struct rotting r = { .h = h };
+
+	add_days(h, "alpha", 2);
+	add_two(h, "beta", blocks, 100);
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .last = 1 });
+	r.block = blocks[1][3];
+	OK(store_prune(h->s, "alice", NULL, 0, rot_meanwhile, &r, &h->err));
+	assert_string_equal(points(h, "alpha"), "2");
+	assert_string_equal(points(h, "beta"), "1 2");
+}
+
+/* Whatever cannot be read of a host is that host's trouble. */
+static void
+test_what_fails_at_one_host_does_not_keep_the_others(void **state)
+{
+	struct here *h = *state;
+	uint32_t blocks[2][12];
+	struct said said;
+	unsigned failed = 0;
+	int fired = 1;
+
+	add_two(h, "alpha", blocks, 100);
+	rot(h, blocks[0][3]);
+	add_two(h, "beta", blocks, 200);
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .last = 1 });
+	fs_fault_count_reads(h->ff, 1);
+	for (uint64_t nth = 1; fired; nth++) {
+		reopen(h, 0);
+		memset(&said, 0, sizeof(said));
+		fs_fault_arm(h->ff, nth, FS_FAULT_EIO);
+		if (store_prune(h->s, "alice", NULL, 1, hear, &said, &h->err) != 0 &&
+		    strncmp(h->err.text, "alpha: ", 7) == 0) {
+			failed++;
+			assert_int_equal(said.hosts, 1);
+			assert_string_equal(said.text, "1- 2+");
+		}
+		err_clear(&h->err);
+		fired = fs_fault_fired(h->ff);
+	}
+	assert_true(failed > 0);
+}
+
+/* -------------------------------------------------------------------- policies -- */
+
+struct change {
+	struct here *h;
+	pthread_t thread;
+	int began;
+	atomic_int said;
+	char seen[2000]; /* The points there were when it had been said. */
+};
+
+static void *
+keep_all(void *arg)
+{
+	const struct store_policy p = { .set = 1, .who = "bob", .rules.last = 100 };
+	struct change *c = arg;
+	struct err err = ERR_INIT;
+	struct listing l = { .s = c->h->s };
+
+	if (store_policy_put(c->h->s, &p, &err) == 0 &&
+	    store_kept(c->h->s, "alpha", list_one, &l, &err) == 0)
+		(void)snprintf(c->seen, sizeof(c->seen), "%s", l.text);
+	atomic_store(&c->said, 1);
+	return NULL;
+}
+
+/* A policy is set when a host was judged by the one before: it may wait, or count. */
+static void
+change_between(void *arg, enum store_pause where)
+{
+	const struct timespec moment = { 0, 1000000 };
+	struct change *c = arg;
+
+	if (where != STORE_PAUSE_PRUNE || c->began)
+		return;
+	c->began = 1;
+	assert_int_equal(pthread_create(&c->thread, NULL, keep_all, c), 0);
+	for (int i = 0; i < 300 && !atomic_load(&c->said); i++)
+		(void)nanosleep(&moment, NULL);
+}
+
+static void
+test_what_a_policy_keeps_does_not_go_after_it_was_set(void **state)
+{
+	struct here *h = *state;
+	struct change c = { .h = h };
+
+	add_days(h, "alpha", 4);
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .last = 1 });
+	h->s->pause = change_between;
+	h->s->pause_arg = &c;
+	(void)prune(h, NULL, 0);
+	assert_int_equal(c.began, 1);
+	assert_int_equal(pthread_join(c.thread, NULL), 0);
+	assert_string_not_equal(c.seen, "");
+	assert_string_equal(points(h, "alpha"), c.seen);
+}
+
+int
+main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(test_a_damaged_point_takes_no_whole_ones_place),
+		T(test_a_point_that_is_hurt_takes_no_whole_ones_place),
+		T(test_what_rots_while_all_hosts_are_pruned_is_noticed),
+		T(test_what_fails_at_one_host_does_not_keep_the_others),
+		T(test_what_a_policy_keeps_does_not_go_after_it_was_set),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
