@@ -149,8 +149,13 @@ compare_memories(struct session_job *j, const Wire__Hello *hello,
 		session_log(j->s, LOG_WARN,
 		    "the agent saw %s that is not here: was the store rolled back?",
 		    what);
-		if (store_rollback_note(store, j->s->peer.cert.name, what, &j->err) != 0)
-			return -1;
+		if (store_rollback_note(store, j->s->peer.cert.name, what, &j->err) !=
+		    0) {
+			if (j->err.code != ERR_NOSPACE)
+				return -1;
+			/* It is in the log, and the agent will say it again. */
+			err_clear(&j->err);
+		}
 	}
 	store_seen_now(store, end);
 	m->journal.data = end;

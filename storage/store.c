@@ -626,9 +626,9 @@ store_record(struct store *s, const struct journal_event *e, struct journal_plac
     struct err *err)
 {
 	struct err later = ERR_INIT;
-	/* A backup's beginning is no reason to give the reserve up. */
+	/* What hosts begin or say is no reason to give the reserve up. */
 	int needed = e->type != JOURNAL_LEASE_OPEN && e->type != JOURNAL_SEEN &&
-		     e->type != JOURNAL_STORE_ALARM;
+		     e->type != JOURNAL_ALARM && e->type != JOURNAL_STORE_ALARM;
 
 	if (s->read_only && !may_pretend(e->type))
 		return err_set(err, ERR_DENIED, "the store is open read-only");

@@ -54,10 +54,14 @@ int
 store_rollback_note(struct store *s, const char *host, const char *what, struct err *err)
 {
 	char text[STORE_TEXT_MAX];
+	struct store_peer p;
 
+	if (store_peer_by_name(s, host, &p, err) != 0)
+		return -1;
 	(void)snprintf(text, sizeof(text),
 	    "it saw %s that is not here: was an older copy of the store put back?", what);
-	if (store_peer_alarm(s, host, text, err) != 0)
+	/* One that stands stays, and a host that says this and that adds nothing. */
+	if (p.alarm[0] == '\0' && store_peer_alarm(s, host, text, err) != 0)
 		return -1;
 	if (store_rollback_stands(s, text))
 		return 0;

@@ -26,7 +26,7 @@ store_seen_known(struct store *s, const uint8_t seen[STORE_SEEN_LEN], struct err
 
 /*
  * `host` saw what is not here (`what`: one word for it): raises its alarm and the
- * store's own, each once until it is cleared.
+ * store's own, each once until it is cleared; another alarm of the host stays.
  */
 int
 store_rollback_note(struct store *s, const char *host, const char *what, struct err *err);

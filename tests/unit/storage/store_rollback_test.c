@@ -114,6 +114,25 @@ test_what_an_older_copy_lacks_it_does_not_know_even_as_it_grows(void **state)
 	}
 }
 
+/* Who has a host's key can say anything, as often as it likes. */
+static void
+test_what_an_agent_says_fills_no_journal_and_hides_no_alarm(void **state)
+{
+	uint8_t seen[STORE_SEEN_LEN], again[STORE_SEEN_LEN];
+	struct here *h = *state;
+	struct store_peer p;
+
+	rig_ok(store_peer_alarm(h->s, "alpha", "a copied key", &h->err), &h->err);
+	rig_ok(store_rollback_note(h->s, "alpha", "a point", &h->err), &h->err);
+	store_seen_now(h->s, seen);
+	rig_ok(store_rollback_note(h->s, "alpha", "a record", &h->err), &h->err);
+	rig_ok(store_rollback_note(h->s, "alpha", "a point", &h->err), &h->err);
+	store_seen_now(h->s, again);
+	assert_memory_equal(seen, again, sizeof(seen));
+	rig_ok(store_peer_by_name(h->s, "alpha", &p, &h->err), &h->err);
+	assert_string_equal(p.alarm, "a copied key");
+}
+
 static void
 test_the_alarm_is_raised_once_and_stays_until_it_is_cleared(void **state)
 {
@@ -157,6 +176,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_every_end_that_was_told_is_known_for_ever),
 		TEST(test_what_an_older_copy_lacks_it_does_not_know_even_as_it_grows),
+		TEST(test_what_an_agent_says_fills_no_journal_and_hides_no_alarm),
 		TEST(test_the_alarm_is_raised_once_and_stays_until_it_is_cleared),
 	};
 

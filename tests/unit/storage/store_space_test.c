@@ -311,6 +311,7 @@ test_full_disk_lets_everybody_in(void **state)
 {
 	struct world *w = new_world();
 	struct store_peer p = { .name = "alice", .role = 4 /* Admin. */ };
+	struct err err = ERR_INIT;
 
 	(void)state;
 	rig_ok(store_peer_put(w->s, &p, &w->err), &w->err);
@@ -318,6 +319,9 @@ test_full_disk_lets_everybody_in(void **state)
 	fill_disk(w, 0);
 	/* Another program, or the next day: that is recorded, if there is room. */
 	rig_ok(store_peer_seen(w->s, "alice", "two", &w->err), &w->err);
+	/* Nor does what a host says of itself take the reserve. */
+	assert_int_equal(store_peer_alarm(w->s, "alice", "cries", &err), -1);
+	assert_int_equal(err.code, ERR_NOSPACE);
 	assert_int_equal(size_of(w, STORE_RESERVE_NAME), RESERVE);
 	empty_disk(w);
 	rig_ok(store_peer_seen(w->s, "alice", "two", &w->err), &w->err);
