@@ -373,6 +373,29 @@ enrolled_before(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
 	return 1;
 }
 
+/*
+ * The group that the token names; if it names none, the one the host is in, so that
+ * who comes back is kept by the same policy.  people is held.
+ */
+static int
+take_group(
+    struct store *s, const struct store_token *t, struct store_peer *p, struct err *err)
+{
+	struct store_peer known;
+	struct err none = ERR_INIT;
+
+	memcpy(p->group, t->group, sizeof(p->group));
+	if (p->group[0] != '\0')
+		return 0;
+	if (catalog_peer_by_name(s->catalog, p->name, &known, &none) == 0) {
+		memcpy(p->group, known.group, sizeof(p->group));
+	} else if (none.code != ERR_NOTFOUND) {
+		*err = none;
+		return -1;
+	}
+	return 0;
+}
+
 int
 store_enrol(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
     const struct store_peer *p, uint8_t cert[STORE_BLOB_MAX], size_t *cert_len,
@@ -397,10 +420,11 @@ store_enrol(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
 	if (ret == 0 && before == 0) {
 		memcpy(e->u.use.token, token_hash, STORE_HASH_LEN);
 		e->u.use.peer = *p;
-		memcpy(e->u.use.peer.group, t.group, sizeof(t.group));
 		e->u.use.cert_len = (uint32_t)*cert_len;
 		memcpy(e->u.use.cert, cert, *cert_len);
-		ret = store_record(s, e, NULL, err);
+		ret = take_group(s, &t, &e->u.use.peer, err);
+		if (ret == 0)
+			ret = store_record(s, e, NULL, err);
 	}
 	pthread_mutex_unlock(&s->people);
 	free(e);

@@ -399,6 +399,34 @@ test_a_key_is_one_machines_unless_the_token_may_replace_it(void **state)
 	rig_ok(enrol(h, 12, &quiet, "quiet", cert), &h->err);
 }
 
+/* A host's policy is its group's: the usual way back must not change it unsaid. */
+static void
+test_a_host_stays_in_its_group_unless_the_token_names_another(void **state)
+{
+	static const struct {
+		const char *group, *replaces, *is;
+	} steps[] = { { "db", "", "db" }, { "", "", "db" }, { "", "alpha", "db" },
+		{ "web", "alpha", "web" }, { "", "alpha", "web" } };
+	char cert[STORE_BLOB_MAX];
+	struct here *h = *state;
+	struct store_peer q;
+
+	for (uint8_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		uint8_t key = steps[i].replaces[0] != '\0' ? i + 1 : 1;
+		struct store_peer a = peer("alpha", key, (uint8_t)(i + 1));
+		struct store_token t = token(h->s, (uint8_t)(20 + i), 5);
+
+		(void)snprintf(t.group, sizeof(t.group), "%s", steps[i].group);
+		(void)snprintf(
+		    t.replace_host, sizeof(t.replace_host), "%s", steps[i].replaces);
+		rig_ok(store_token_put(h->s, &t, &h->err), &h->err);
+		rig_ok(enrol(h, (uint8_t)(20 + i), &a, "a", cert), &h->err);
+		rebuild(h);
+		rig_ok(store_peer_by_name(h->s, "alpha", &q, &h->err), &h->err);
+		assert_string_equal(q.group, steps[i].is);
+	}
+}
+
 static void
 test_limits_are_kept(void **state)
 {
@@ -439,6 +467,7 @@ main(void)
 		T(test_an_expired_token_is_refused),
 		T(test_a_name_is_its_keys_unless_the_token_may_replace_it),
 		T(test_a_key_is_one_machines_unless_the_token_may_replace_it),
+		T(test_a_host_stays_in_its_group_unless_the_token_names_another),
 		T(test_limits_are_kept),
 		T(test_audit_entries_and_time_outlive_the_process),
 	};
