@@ -265,7 +265,11 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	    "SELECT id,host,opened_us FROM leases WHERE id>?1 ORDER BY id LIMIT ?2",
 	[CATALOG_PACKS] = "SELECT no,kind,chunks,groups,plain,stored FROM packs"
 			  " WHERE no>?1 ORDER BY no LIMIT ?2",
-	[CATALOG_BAD_SET] = "INSERT OR REPLACE INTO main.bad_groups VALUES(?1,?2)",
+	/* Not of a pack that is removed: who found it bad was slower than the collector.
+	 * (Offset 0 is what recovery lost, which stays lost.) */
+	[CATALOG_BAD_SET] =
+	    "INSERT OR REPLACE INTO main.bad_groups SELECT ?1,?2 WHERE ?2=0 OR "
+	    "NOT EXISTS(SELECT 1 FROM removed WHERE no=?1)",
 	[CATALOG_BAD_DROP] = "DELETE FROM main.bad_groups WHERE pack=?1 AND offset=?2",
 	[CATALOG_BAD_LIST] =
 	    "SELECT pack,offset FROM bad_groups WHERE (pack,offset)>(?1,?2)"

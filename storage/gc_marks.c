@@ -61,22 +61,26 @@ cmp_place(const void *va, const void *vb)
 static int
 room(struct gc_marks *m, uint32_t groups, struct err *err)
 {
-	uint32_t cap;
+	uint64_t cap;
 	void *p;
 
 	if (m->n_packs == m->packs_cap) {
-		cap = m->packs_cap == 0 ? 64 : m->packs_cap + m->packs_cap / 2;
+		cap = m->packs_cap == 0 ? 64 : (uint64_t)m->packs_cap * 3 / 2;
 		if ((p = realloc(m->packs, cap * sizeof(*m->packs))) == NULL)
-			return err_set(err, ERR_NOMEM, "no memory for %u packs", cap);
+			return err_set(err, ERR_NOMEM, "no memory for %llu packs",
+			    (unsigned long long)cap);
 		m->packs = p;
-		m->packs_cap = cap;
+		m->packs_cap = (uint32_t)cap;
 	}
 	if (m->n_groups + groups > m->groups_cap) {
-		cap = m->groups_cap + m->groups_cap / 4 + groups;
+		cap = (uint64_t)m->n_groups + m->n_groups / 4 + groups;
+		if (cap > UINT32_MAX)
+			cap = UINT32_MAX;
 		if ((p = realloc(m->groups, cap * sizeof(*m->groups))) == NULL)
-			return err_set(err, ERR_NOMEM, "no memory for %u groups", cap);
+			return err_set(err, ERR_NOMEM, "no memory for %llu groups",
+			    (unsigned long long)cap);
 		m->groups = p;
-		m->groups_cap = cap;
+		m->groups_cap = (uint32_t)cap;
 	}
 	return 0;
 }
@@ -94,13 +98,14 @@ gc_marks_add(struct gc_marks *m, struct pack *p, struct err *err)
 		return -1;
 	if ((t.p = malloc(((size_t)stats.chunks + 1) * sizeof(*t.p))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a pack's chunks");
-	if (pack_each_entry(p, take_place, &t, NULL, err) != 0 ||
-	    room(m, stats.groups + 1, err) != 0)
-		goto done;
-	if (m->bits + stats.chunks > UINT32_MAX) {
+	/* A group has a chunk at least, and each pack one entry more than groups. */
+	if (m->bits + stats.chunks + m->n_packs + 1 > UINT32_MAX) {
 		(void)err_set(err, ERR_LIMIT, "more than 2^32 chunks");
 		goto done;
 	}
+	if (pack_each_entry(p, take_place, &t, NULL, err) != 0 ||
+	    room(m, stats.groups + 1, err) != 0)
+		goto done;
 	qsort(t.p, t.n, sizeof(*t.p), cmp_place);
 	to = &m->packs[m->n_packs];
 	memset(to, 0, sizeof(*to));

@@ -233,6 +233,21 @@ remove_pack(struct store_gc *gc, uint32_t no, struct err *err)
 	return pack_remove(s->fs, no, err);
 }
 
+/*
+ * Put a pack back into the index.  What is damaged comes back as far as it is whole,
+ * and what is gone does not: in neither case would it help to try again.
+ */
+static int
+recall(struct store_gc *gc, uint32_t no, struct err *err)
+{
+	if (index_remember_pack(gc->s->index, no, err) == 0)
+		return 0;
+	if (err->code != ERR_CORRUPT && err->code != ERR_NOTFOUND)
+		return -1;
+	err_clear(err);
+	return 0;
+}
+
 int
 gc_cycle_sweep(struct store_gc *gc, struct err *err)
 {
@@ -246,7 +261,7 @@ gc_cycle_sweep(struct store_gc *gc, struct err *err)
 			  GC_HOLDS(GC_QUARANTINE_KEEPS);
 		if (!changed && is_held(gc, c))
 			continue;
-		if (changed && index_remember_pack(s->index, c->no, err) != 0)
+		if (changed && recall(gc, c->no, err) != 0)
 			return -1;
 		gc->state = STORE_GC_SWEEPING;
 		*link = c->next;

@@ -91,6 +91,9 @@ store_lose_pack(struct store *s, uint32_t no, struct err *err)
 	if (index_forget_pack(s->index, no, err) != 0)
 		return -1;
 	atomic_fetch_add(&s->quarantines, 1);
+	/* Or it went meanwhile. */
+	if ((gone = catalog_removed(s->catalog, no, err)) != 0)
+		return gone < 0 ? -1 : 0;
 	pthread_mutex_lock(&s->bad_lock);
 	s->unnamed++;
 	pthread_mutex_unlock(&s->bad_lock);
@@ -103,7 +106,8 @@ store_lose_unnamed(struct store *s, uint32_t no, struct err *err)
 	struct journal_event *e;
 	int ret;
 
-	if ((ret = store_is_quarantined(s, no, 0, err)) != 0)
+	if ((ret = catalog_removed(s->catalog, no, err)) != 0 ||
+	    (ret = store_is_quarantined(s, no, 0, err)) != 0)
 		return ret < 0 ? -1 : 0;
 	if ((e = calloc(1, sizeof(*e))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a journal record");
@@ -248,6 +252,7 @@ store_bad_place(struct store *s, const struct chunk_id *id, struct pack_loc *out
 int
 store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *err)
 {
+	struct err ignored = ERR_INIT;
 	struct journal_event *e;
 	int ret;
 
@@ -270,7 +275,11 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 	e->u.group.offset = offset;
 	ret = store_record(s, e, NULL, err);
 	free(e);
-	note_bad(s, pack, offset);
+	/* The collector may have removed it meanwhile: then nothing is lost. */
+	if (catalog_removed(s->catalog, pack, &ignored) > 0)
+		(void)index_release(s->index, pack, offset, &ignored);
+	else
+		note_bad(s, pack, offset);
 	return ret;
 }
 

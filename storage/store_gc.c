@@ -222,6 +222,8 @@ store_gc_begin(struct store *s, const struct store_gc_config *config,
 	struct store_gc *gc;
 	int free_now = 0;
 
+	if (s->read_only && (config == NULL || !config->dry_run))
+		return err_set(err, ERR_DENIED, "the store is open read-only");
 	if (!atomic_compare_exchange_strong(&s->collecting, &free_now, 1))
 		return err_set(err, ERR_BUSY, "the store is being collected already");
 	if ((gc = calloc(1, sizeof(*gc))) == NULL) {

@@ -97,8 +97,9 @@ struct store_gc_report {
 
 /*
  * Begin a cycle: revokes leases as `config` says (NULL: all defaults), reads the
- * footers of all packs.  ERR_BUSY while another one is on, ERR_UNSUPPORTED for a
- * store with what this program does not know, ERR_IO.
+ * footers of all packs.  ERR_BUSY while another one is on, ERR_DENIED for a store that
+ * is open read-only (but for a dry run), ERR_UNSUPPORTED for one with what this program
+ * does not know, ERR_IO.
  */
 int store_gc_begin(struct store *s, const struct store_gc_config *config,
     struct store_gc **out, struct err *err);

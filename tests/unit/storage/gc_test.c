@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 
 #include "storage/gc_mutant.h"
+#include "storage/store_options.h"
 
 #define BLOCKS 24u
 
@@ -688,6 +689,99 @@ test_a_quarantine_ends_a_cycle_and_brings_condemned_packs_back(void **state)
 	gc_rig_end(&r);
 }
 
+/* It comes back as far as it can be read, and is in nobody's way from then on. */
+static void
+test_a_condemned_pack_that_rots_comes_back_as_far_as_it_is_whole(void **state)
+{
+	struct store_gc_report report;
+	uint32_t a[BLOCKS], b[BLOCKS];
+	struct store_lease *l;
+	struct gc_rig r;
+	uint8_t *bytes;
+	size_t len;
+
+	(void)state;
+	gc_rig_start(&r, 18);
+	rig_fill(a, BLOCKS, 1);
+	rig_fill(b, BLOCKS, 2);
+	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+	gc_rig_backup(&r, "beta", b, BLOCKS, 1);
+	gc_rig_prune(&r, "alpha", 1);
+	rig_ok(store_lease_open(r.s, "", STORE_READ, &l, &r.err), &r.err);
+	assert_int_equal(gc_rig_collect(&r, NULL, &report), STORE_GC_WAITING);
+	assert_int_equal(report.packs_condemned, 2);
+	store_lease_close(l);
+	bytes = fs_fault_bytes(r.ff, "packs/00000001.pack", &len);
+	assert_non_null(bytes);
+	bytes[len - 100] ^= 1;
+	rig_ok(store_quarantine(r.s, 3, 96, &r.err), &r.err);
+	assert_int_equal(gc_rig_collect(&r, NULL, &report), STORE_GC_DONE);
+	assert_int_equal(report.packs_recalled, 2);
+	assert_true(gc_rig_has(&r, a[0]));
+	/* What can be told of it goes, the rest is for repair. */
+	assert_int_equal(gc_rig_collect(&r, NULL, &report), STORE_GC_DONE);
+	assert_int_equal(report.packs_removed, 1);
+	assert_int_equal(report.packs_bad, 2);
+	gc_rig_end(&r);
+}
+
+/* Who found the group bad was just slower than the collector. */
+static void
+test_what_is_found_bad_in_a_removed_pack_is_no_loss(void **state)
+{
+	struct store_gc_report report;
+	struct journal_event *e = calloc(1, sizeof(*e));
+	uint32_t a[BLOCKS];
+	struct gc_rig r;
+
+	(void)state;
+	assert_non_null(e);
+	gc_rig_start(&r, 19);
+	rig_fill(a, BLOCKS, 1);
+	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+	gc_rig_prune(&r, "alpha", 1);
+	assert_int_equal(gc_rig_collect(&r, NULL, &report), STORE_GC_DONE);
+	assert_int_equal(report.packs_removed, 2);
+	e->type = JOURNAL_QUARANTINE;
+	e->u.group.pack = 1;
+	e->u.group.offset = 96;
+	rig_ok(store_record(r.s, e, NULL, &r.err), &r.err);
+	rig_ok(store_lose_unnamed(r.s, 1, &r.err), &r.err);
+	rig_ok(store_lose_pack(r.s, 1, &r.err), &r.err);
+	rig_ok(store_quarantine(r.s, 1, 200, &r.err), &r.err);
+	gc_rig_restart(&r, 1);
+	assert_false(store_lost_unnamed(r.s));
+	assert_int_equal(store_is_quarantined(r.s, 1, 96, &r.err), 0);
+	gc_rig_end(&r);
+	free(e);
+}
+
+static void
+test_a_store_that_may_be_read_only_is_looked_at_and_not_collected(void **state)
+{
+	const struct store_options o = { .read_only = 1 };
+	struct store_gc_config dry = { .dry_run = 1 };
+	struct store_gc_report report;
+	uint32_t a[BLOCKS];
+	struct gc_rig r;
+
+	(void)state;
+	gc_rig_start(&r, 20);
+	rig_fill(a, BLOCKS, 1);
+	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+	gc_rig_prune(&r, "alpha", 1);
+	store_close(r.s);
+	rig_ok(store_open_with_fs(fs_fault_fs(r.ff), NULL, &o, &r.s, &r.err), &r.err);
+	assert_int_equal(store_gc(r.s, NULL, NULL, NULL, &report, &r.err), -1);
+	assert_int_equal(r.err.code, ERR_DENIED);
+	assert_non_null(strstr(r.err.text, "read-only"));
+	err_clear(&r.err);
+	assert_true(gc_rig_has(&r, a[0]));
+	assert_int_equal(gc_rig_collect(&r, &dry, &report), STORE_GC_DONE);
+	assert_true(report.bytes_freed > 0);
+	gc_rig_end(&r);
+}
+
 #ifdef GC_MUTANTS
 /*
  * Lines that random steps seldom miss, each with the test that does at once.  The test
@@ -787,6 +881,11 @@ main(void)
 		    test_a_missing_node_ends_the_cycle_and_a_missing_chunk_does_not),
 		cmocka_unit_test(
 		    test_a_quarantine_ends_a_cycle_and_brings_condemned_packs_back),
+		cmocka_unit_test(
+		    test_a_condemned_pack_that_rots_comes_back_as_far_as_it_is_whole),
+		cmocka_unit_test(test_what_is_found_bad_in_a_removed_pack_is_no_loss),
+		cmocka_unit_test(
+		    test_a_store_that_may_be_read_only_is_looked_at_and_not_collected),
 	};
 
 #ifdef GC_MUTANTS
