@@ -24,6 +24,8 @@
 #include "storage/store_options.h"
 
 #define DISK_WORKERS 4u
+/* A copy that takes hours lets an admin verify and collect meanwhile. */
+#define SLOW_WORKERS 3
 
 struct server {
 	struct config config;
@@ -33,7 +35,7 @@ struct server {
 	struct registry *registry;
 	struct policy *policy;
 	struct scratch_pool *scratch;
-	struct workers *cpu, *disk, *slow;
+	struct workers *cpu, *disk, *slow, *count;
 	struct loop **loops;
 	unsigned loops_count;
 	struct tls_config *tls;
@@ -98,7 +100,8 @@ start_threads(struct server *s, struct err *err)
 
 	if (workers_start("cpu", cpu, &s->cpu, err) != 0 ||
 	    workers_start("disk", disk, &s->disk, err) != 0 ||
-	    workers_start("verify", 1, &s->slow, err) != 0)
+	    workers_start("verify", SLOW_WORKERS, &s->slow, err) != 0 ||
+	    workers_start("count", 1, &s->count, err) != 0)
 		return -1;
 	s->loops = calloc(loops, sizeof(*s->loops));
 	if (s->loops == NULL)
@@ -132,6 +135,7 @@ start_listening(struct server *s, struct err *err)
 		.cpu = s->cpu,
 		.disk = s->disk,
 		.slow = s->slow,
+		.count = s->count,
 		.upkeep = s->upkeep,
 		.advertise = s->advertise,
 		.copy_to = s->config.copy_to,
@@ -278,6 +282,8 @@ server_stop(struct server *s)
 	end_sessions(s);
 	if (s->slow != NULL)
 		workers_stop(s->slow);
+	if (s->count != NULL)
+		workers_stop(s->count);
 	if (s->cpu != NULL)
 		workers_stop(s->cpu);
 	if (s->disk != NULL)

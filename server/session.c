@@ -249,7 +249,7 @@ static void
 job_submit(struct session_job *j)
 {
 	const struct session_world *w = j->s->world;
-	struct workers *pools[] = { w->cpu, w->disk, w->slow };
+	struct workers *pools[] = { w->cpu, w->disk, w->slow, w->count };
 
 	workers_submit(pools[j->how->pool], job_run, j->s->loop, job_done, j);
 }

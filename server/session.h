@@ -44,7 +44,8 @@ struct session_world {
 	struct scratch_pool *scratch;
 	struct workers *cpu;   /* Decoding and hashing. */
 	struct workers *disk;  /* Store calls, signatures. */
-	struct workers *slow;  /* Verify: minutes. */
+	struct workers *slow;  /* Verify, collect, copy: minutes, and only for admins. */
+	struct workers *count; /* Usage: minutes, one at a time. */
 	const char *advertise; /* "host:port" for tokens. */
 	const char *copy_to;   /* Where the second copy goes; "": nowhere. */
 	uint64_t copy_rate;

@@ -87,7 +87,7 @@ struct session_out {
 	uint8_t bytes[];
 };
 
-enum session_pool { SESSION_CPU, SESSION_DISK, SESSION_SLOW };
+enum session_pool { SESSION_CPU, SESSION_DISK, SESSION_SLOW, SESSION_COUNT };
 
 /* How one kind of request is dealt with. */
 struct session_handler {

@@ -36,7 +36,7 @@ static const struct session_handler handlers[] = {
 
 	{ MSG_LIST_AUDIT, SESSION_IDLE, 0, SESSION_DISK, session_audit_run, NULL },
 	{ MSG_ACCEPT_CLOCK, SESSION_IDLE, 0, SESSION_DISK, session_clock_run, NULL },
-	{ MSG_GET_USAGE, SESSION_IDLE, 0, SESSION_SLOW, session_usage_run, NULL },
+	{ MSG_GET_USAGE, SESSION_IDLE, 0, SESSION_COUNT, session_usage_run, NULL },
 	{ MSG_COLLECT, SESSION_IDLE, 0, SESSION_SLOW, session_collect_run, NULL },
 	{ MSG_LIST_JOBS, SESSION_IDLE, 0, SESSION_DISK, session_jobs_run, NULL },
 

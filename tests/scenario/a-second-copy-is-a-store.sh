@@ -24,7 +24,20 @@ for i in 1 2 3; do operator store copy --max-rate 200M > /dev/null || fail "copy
 wait $busy || fail "the backup beside it"
 ntfs_change "$work/c.img" 1
 agent h1 backup c="$work/c.img" --quiet
-operator store copy | tee "$work/last"
+
+note "a copy that takes hours keeps nobody from what else takes long"
+"$bin/holdfast" --operator "$work/operator" --server "$server" store copy --max-rate 1K > /dev/null 2>&1 &
+slow=$!
+pids+=($slow)
+copying() { operator audit | tail -1 | grep -q 'began to copy'; }
+await 20 copying
+timeout 60 "$bin/holdfast" --operator "$work/operator" --server "$server" gc > /dev/null || fail "gc waits for the copy"
+timeout 60 "$bin/holdfast" --operator "$work/operator" --server "$server" stats --hosts > /dev/null || fail "stats waits for the copy"
+kill $slow
+wait $slow || true
+copied() { operator store copy > "$work/last" 2> /dev/null; }
+await 30 copied
+cat "$work/last"
 operator store verify-copy
 refuses 'in use' "$bin/holdfast" store copy "$work/store" "$work/third"
 
