@@ -326,7 +326,8 @@ rot(struct out *o)
 			t->rots--;
 			t->pack[p].bad |= (uint8_t)(1u << c);
 			for (unsigned h = 0; h < SESSIONS; h++)
-				if (t->session[h].pins & 1u << p)
+				if (t->session[h].pins & 1u << p ||
+				    t->session[h].mine & 1u << c)
 					t->session[h].rotted |= (uint8_t)(1u << c);
 			if (t->gc.phase != GC_IDLE)
 				t->gc.rotted = 1;
@@ -749,9 +750,10 @@ protocol_broken(const struct state *s)
 		for (unsigned h = 0; h < SESSIONS; h++)
 			if (s->session[h].state != SESSION_NONE &&
 			    !s->session[h].revoked &&
-			    ((s->session[h].have & ~s->session[h].rotted) |
-				s->session[h].mine | s->session[h].base) &
-				1u << c)
+			    ((((s->session[h].have | s->session[h].mine) &
+				  ~s->session[h].rotted) |
+				 s->session[h].base) &
+				1u << c))
 				return "a session has lost a chunk that it was told is "
 				       "there";
 	}
