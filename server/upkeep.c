@@ -21,6 +21,7 @@
 /* What is done every so often is first done so long after the start. */
 #define FIRST_AFTER_S 900u
 #define NICE 10
+#define TREES_EVERY_MIN_S 3600u
 
 struct job {
 	const char *name;
@@ -35,6 +36,7 @@ struct job {
 struct upkeep {
 	struct store *store;
 	uint64_t rate, verify_cycle_s;
+	int64_t trees_ms; /* When trees are to be walked again; the worker's. */
 	int64_t lease_keep_us;
 	int from,
 	    to; /* Minutes of the day between which collecting and checking begin. */
@@ -148,6 +150,15 @@ plan(struct job *j, int first)
 
 /* ---------------------------------------------------------------------- doing -- */
 
+/* Four times in a cycle: points are verified, and damage that was healed is over. */
+static int64_t
+trees_every_ms(const struct upkeep *u)
+{
+	uint64_t s = u->verify_cycle_s / 4;
+
+	return (int64_t)(s < TREES_EVERY_MIN_S ? TREES_EVERY_MIN_S : s) * 1000;
+}
+
 static void
 do_job(struct upkeep *u, struct job *j)
 {
@@ -159,6 +170,7 @@ do_job(struct upkeep *u, struct job *j)
 		.lease_keep_us = u->lease_keep_us,
 		.verify_cycle_s = u->verify_cycle_s,
 		.verify_every_s = u->jobs[UPKEEP_VERIFY].every_s,
+		.trees = now_ms() >= u->trees_ms,
 		.said = said,
 		.cap = sizeof(said) };
 
@@ -168,6 +180,8 @@ do_job(struct upkeep *u, struct job *j)
 	(void)pthread_mutex_unlock(&u->lock);
 	if (j->run(&run, &how) == 0)
 		(void)snprintf(how.text, sizeof(how.text), "%s", said);
+	if (how.code == ERR_NONE && j == &u->jobs[UPKEEP_VERIFY] && run.trees)
+		u->trees_ms = now_ms() + trees_every_ms(u);
 	if (how.code == ERR_NONE)
 		log_event(LOG_INFO, "%s: %s", j->name, how.text);
 	else if (how.code != ERR_CANCELED || !atomic_load(&u->stop))

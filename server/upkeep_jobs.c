@@ -113,12 +113,12 @@ checked(void *arg, const struct store_verify_report *report, const char *problem
 
 /*
  * A share of the packs, those first that were checked longest ago: such a one that
- * all have been read when the cycle is over.
+ * all have been read when the cycle is over.  Now and then with all points' trees.
  */
 int
 upkeep_verify(const struct upkeep_run *r, struct err *err)
 {
-	struct store_verify_options o = { .rate = r->rate };
+	struct store_verify_options o = { .rate = r->rate, .trees = r->trees };
 	struct store_verify_report report;
 	struct store_stats stats;
 
@@ -133,8 +133,11 @@ upkeep_verify(const struct upkeep_run *r, struct err *err)
 	if (store_verify_with(
 		r->store, &o, checked, (void *)(uintptr_t)r, &report, err) != 0)
 		return -1;
-	(void)snprintf(r->said, r->cap, "%llu groups, %llu MiB, %llu bad",
+	(void)snprintf(r->said, r->cap,
+	    "%llu groups, %llu MiB, %llu bad; %llu of %llu points verified",
 	    (unsigned long long)report.groups, (unsigned long long)(report.bytes >> 20),
-	    (unsigned long long)report.bad_groups);
+	    (unsigned long long)report.bad_groups,
+	    (unsigned long long)report.points_verified,
+	    (unsigned long long)report.points_checked);
 	return 0;
 }

@@ -20,6 +20,7 @@ struct upkeep_run {
 	uint64_t rate; /* Bytes a second; 0: no limit. */
 	int64_t lease_keep_us;
 	uint64_t verify_cycle_s, verify_every_s;
+	int trees; /* Points are looked at, too, and are verified then. */
 	char *said;
 	size_t cap;
 };

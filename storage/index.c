@@ -185,6 +185,32 @@ index_lookup(struct index *ix, const struct chunk_id *ids, size_t n,
 			    v, v->runs[r], ids + at, hits + at, misses, &n_misses, err);
 		index_view_unref(v);
 	}
+	if (bad) {
+		index_work_distrust(ix, err);
+		(void)err_context(err, "the index is damaged, a restart makes it anew");
+	}
+	return bad;
+}
+
+int
+index_check(struct index *ix, struct err *err)
+{
+	struct index_view *v = index_work_view(ix);
+	struct index_run_reader rd;
+	const uint8_t *entry;
+	int bad = 0;
+
+	for (uint32_t r = 0; !bad && r < v->n_runs; r++) {
+		if (index_run_reader_open(&rd, v->runs[r], err) != 0) {
+			bad = -1;
+			break;
+		}
+		do
+			bad = index_run_reader_next(&rd, &entry, err);
+		while (!bad && entry != NULL);
+		index_run_reader_close(&rd);
+	}
+	index_view_unref(v);
 	if (bad)
 		index_work_distrust(ix, err);
 	return bad;

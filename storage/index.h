@@ -86,6 +86,12 @@ struct index_hit {
 int index_lookup(struct index *ix, const struct chunk_id *ids, size_t n,
     struct index_hit *hits, struct err *err);
 
+/*
+ * Read every run.  ERR_CORRUPT or ERR_IO if one is damaged: look-ups that meet it fail,
+ * and the next index_open() makes all anew.
+ */
+int index_check(struct index *ix, struct err *err);
+
 /* Write out all chunks of packs that are done; durable when it returns. */
 int index_flush(struct index *ix, struct err *err);
 

@@ -235,6 +235,7 @@ recover_packs(struct store *s, struct found_packs *f, struct err *err)
 			f->no[kept++] = f->no[i];
 	}
 	f->n = kept;
+	store_heads_clear(s->heads);
 	if (recovered > 0)
 		remark(s, "%u packs were still open, %llu bytes of torn groups were cut",
 		    recovered, (unsigned long long)cut);

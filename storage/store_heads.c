@@ -77,6 +77,13 @@ store_heads_free(struct store_heads *h)
 	free(h);
 }
 
+void
+store_heads_clear(struct store_heads *h)
+{
+	memset(h->no, 0, sizeof(h->no));
+	memset(h->end, 0, sizeof(h->end));
+}
+
 uint64_t
 store_heads_durable(struct store_heads *h, uint32_t no)
 {

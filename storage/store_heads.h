@@ -18,6 +18,9 @@ struct store_heads;
 
 /* The hint for this store; NULL without memory. */
 struct store_heads *store_heads_new(struct fs *fs, const uint8_t store[16]);
+/* All open packs were recovered: what is said is used up, and may be of another time. */
+void store_heads_clear(struct store_heads *h);
+
 void store_heads_free(struct store_heads *h);
 
 /* Bytes known to be durable of open pack `no`; 0 if that is not known. */

@@ -8,6 +8,7 @@
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "storage/catalog.h"
+#include "storage/index.h"
 #include "storage/journal.h"
 #include "storage/store_gc.h"
 #include "storage/store_packs.h"
@@ -38,6 +39,9 @@ struct verify {
 	int64_t began_us; /* All packs up to `highest` were there. */
 	uint32_t highest;
 	int64_t oldest_us; /* Every one of them was checked since then. */
+	int sealed;   /* Nothing that points need lay in packs that are not listed. */
+	int no_index; /* It is damaged: trees cannot be walked. */
+	struct timespec heard; /* When trees last asked whether to go on. */
 	struct store_lease *lease;
 	struct store_nodes *nodes;
 	char hurt[STORE_TEXT_MAX]; /* What the point being walked lacks. */
@@ -151,9 +155,9 @@ walk_pack(struct verify *v, struct pack *p, const struct journal_pack *known,
 	if (pack_walk(p, &v->s->judge, count_entry, NULL, &r, v->err) != 0)
 		return -1;
 	/*
-	 * If one is not, nobody can say what was in it, and the index still gives it: then
-	 * the index gives nothing of this pack, until it is opened again, which reads
-	 * whole groups only, or the store is repaired.
+	 * If one is not, nobody can say what was in it, and the index still gives it:
+	 * then the index gives nothing of this pack, until it is opened again, which
+	 * reads whole groups only, or the store is repaired.
 	 */
 	if (r.groups < known->groups &&
 	    (store_lose_unnamed(v->s, known->no, v->err) != 0 ||
@@ -373,6 +377,23 @@ say_where(struct verify *v, const struct buf *data, const struct buf *meta, char
 		    loc.offset);
 }
 
+/* A large tree takes minutes: `tell` is asked five times a second. */
+static int
+go_on(void *arg, const struct chunk_id *id)
+{
+	struct verify *v = arg;
+	struct timespec now;
+
+	(void)id;
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	if ((now.tv_sec - v->heard.tv_sec) * 1000 +
+		(now.tv_nsec - v->heard.tv_nsec) / 1000000 <
+	    200)
+		return 0;
+	v->heard = now;
+	return tell(v, NULL);
+}
+
 static int
 verify_volume(
     struct verify *v, const struct store_point *p, const struct store_volume *vol)
@@ -380,6 +401,8 @@ verify_volume(
 	struct buf data = BUF_INIT(32 * 1024), meta = BUF_INIT(32 * 1024);
 	struct store_check check = { .lease = v->lease,
 		.checked = v->nodes,
+		.node = go_on,
+		.arg = v,
 		.data_ids = &data,
 		.meta_ids = &meta };
 	char what[ERR_TEXT_MAX + 100] = "", where[64], line[sizeof(what) + 200];
@@ -390,6 +413,8 @@ verify_volume(
 	if (store_check_tree(&check, &vol->root_id, &found, &why) != 0) {
 		if (why.code == ERR_CORRUPT) {
 			(void)snprintf(what, sizeof(what), "%s", why.text);
+		} else if (v->stopped) {
+			ret = 1;
 		} else {
 			*v->err = why;
 			ret = -1;
@@ -496,7 +521,7 @@ find_oldest(struct verify *v)
 	struct catalog_check k, after;
 	uint32_t n = 1;
 
-	v->oldest_us = v->unread > 0 ? INT64_MIN : v->began_us;
+	v->oldest_us = v->unread > 0 || !v->sealed ? INT64_MIN : v->began_us;
 	for (int first = 1; n == 1; first = 0) {
 		if (catalog_checks(v->s->catalog, INT64_MAX, first ? NULL : &after, &k, 1,
 			&n, v->err) != 0)
@@ -543,6 +568,25 @@ verify_catalog(struct verify *v)
 	return tell(v, line);
 }
 
+/* So is the index; look-ups fail until then. */
+static int
+verify_index(struct verify *v)
+{
+	char line[ERR_TEXT_MAX + 60];
+	struct err why = ERR_INIT;
+
+	if (index_check(v->s->index, &why) == 0)
+		return 0;
+	if (why.code != ERR_CORRUPT && why.code != ERR_IO) {
+		*v->err = why;
+		return -1;
+	}
+	v->no_index = 1;
+	(void)snprintf(
+	    line, sizeof(line), "%s: restart the server, that makes it anew", why.text);
+	return tell(v, line);
+}
+
 static int
 verify_all(struct verify *v)
 {
@@ -557,19 +601,23 @@ verify_all(struct verify *v)
 	/*
 	 * What is being filled is sealed first, so that it is checked as well.  Points
 	 * of before lie in packs that are listed then.  Not for a window, of which
-	 * there are many a day: they would leave as many small packs.
+	 * there are many a day: they would leave as many small packs.  If that finds
+	 * something bad no point is verified by it.
 	 */
 	v->began_us = store_now(v->s);
-	if ((!window && store_packs_seal(v->s->packs, v->err) != 0) ||
+	v->sealed = !window || o->trees;
+	if ((v->sealed && store_packs_seal(v->s->packs, v->err) != 0) ||
 	    catalog_stats(v->s->catalog, &stats, v->err) != 0)
 		return -1;
 	v->report->bytes_total = (uint64_t)((double)stats.stored_bytes * share);
 	if (o->bytes_max > 0 && v->report->bytes_total > o->bytes_max)
 		v->report->bytes_total = o->bytes_max;
 	ret = verify_catalog(v);
+	if (ret == 0 && !window)
+		ret = verify_index(v);
 	if (ret == 0)
 		ret = verify_packs(v, share);
-	if (ret == 0 && (o->trees || v->report->bad_groups > 0))
+	if (ret == 0 && !v->no_index && (o->trees || v->report->bad_groups > 0))
 		ret = verify_trees(v);
 	if (ret == 0 && o->trees && share == 1.0 && o->since_us == 0 &&
 	    v->problems == 0 && !v->stopped && !window_ends(v)) {

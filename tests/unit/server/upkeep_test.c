@@ -111,6 +111,15 @@ points(struct world *w)
 	return st.points;
 }
 
+static int64_t
+verified_us(struct world *w, uint64_t sequence)
+{
+	struct store_kept k;
+
+	rig_ok(store_kept_one(w->s, "alpha", sequence, &k, &w->err), &w->err);
+	return k.verified_us;
+}
+
 static void
 pruned_but_not_while_the_time_is_in_doubt(void **state)
 {
@@ -134,6 +143,13 @@ pruned_but_not_while_the_time_is_in_doubt(void **state)
 		fail_msg("%s", w->said);
 	rig_ok(upkeep_verify(&w->run, &w->err), &w->err);
 	assert_non_null(strstr(w->said, " 0 bad"));
+	/* All of it was read; once its trees are walked the point is verified. */
+	assert_int_equal(verified_us(w, 4), 0);
+	w->run.trees = 1;
+	rig_ok(upkeep_verify(&w->run, &w->err), &w->err);
+	if (strstr(w->said, "1 of 1 points verified") == NULL)
+		fail_msg("%s", w->said);
+	assert_true(verified_us(w, 4) > 0);
 	end_world(w);
 }
 

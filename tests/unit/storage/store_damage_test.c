@@ -1,4 +1,6 @@
 /* Groups, footers and packs that rot or get lost: found, told, never served, healed. */
+#include "proto/base/bytes.h"
+#include "proto/chunk/blake3.h"
 #include "tests/unit/storage/store_lease_rig.h"
 
 struct problems {
@@ -322,6 +324,41 @@ test_a_last_group_that_rotted_is_missing(void **state)
 	    "1 damaged groups in them were left out");
 }
 
+/* Nor does a packs.head of a later time, or of a copy's, keep it from being told. */
+static void
+test_a_packs_head_that_is_ahead_hides_no_loss(void **state)
+{
+	struct here *h = *state;
+	static const char *const names[] = { "C" };
+	struct store_base base;
+	uint8_t b[80];
+	struct fs_file *f;
+
+	store_lease_close(h->lease);
+	h->lease = NULL;
+	rig_agent_end(&h->a);
+	memset(b, 0, sizeof(b));
+	memcpy(b, "HFPHEAD1", 8);
+	memcpy(b + 8, h->s->of.store, 16);
+	for (unsigned i = 0; i < 2; i++) {
+		store_le32(b + 24 + 8 * i, 0x7000);
+		store_le32(b + 28 + 8 * i, 1 << 26);
+	}
+	blake3(b, 48, NULL, b + 48, 32);
+	rig_ok(
+	    fs_open(h->s->fs, "packs.head", FS_WRITE | FS_CREATE, &f, &h->err), &h->err);
+	rig_ok(fs_pwrite(f, b, sizeof(b), 0, &h->err), &h->err);
+	fs_close(f);
+	store_close(h->s);
+	rig_ok(store_open(h->dir, &h->s, &h->err), &h->err);
+	rig_ok(
+	    store_lease_open(h->s, "alpha", STORE_BACKUP, &h->lease, &h->err), &h->err);
+	rig_ok(store_backup_begin(h->lease, names, 1, &base, &h->bad, &h->err), &h->err);
+	assert_int_equal(rig_agent_start(&h->a, h->s, h->lease), 0);
+	left_out(h, 2 * GROUP_PLAIN_TARGET / RIG_BLOCK - 1, 5000,
+	    "1 damaged groups in them were left out");
+}
+
 static void
 test_what_recovery_had_to_set_aside_is_missing(void **state)
 {
@@ -388,6 +425,7 @@ main(void)
 		T(test_a_loss_that_cannot_be_named_is_still_one),
 		T(test_what_recovery_had_to_leave_out_is_missing),
 		T(test_a_last_group_that_rotted_is_missing),
+		T(test_a_packs_head_that_is_ahead_hides_no_loss),
 		T(test_what_recovery_had_to_set_aside_is_missing),
 		T(test_a_pack_that_verify_finds_lost_does_not_count),
 		T(test_a_pack_without_its_header_does_not_count),

@@ -232,6 +232,23 @@ test_a_point_is_not_verified_by_half_a_look(void **state)
 	begin_last(h);
 }
 
+static void
+test_nor_beside_packs_that_are_being_filled(void **state)
+{
+	struct here *h = *state;
+	struct store_verify_options o = { .packs_max = 1, .trees = 1 };
+	struct store_verify_report r;
+	enum store_commit_result result;
+
+	rig_ok(rig_volume_put(&h->a, &h->v, &h->p->volumes[0].root_id, &h->err), &h->err);
+	rig_ok(commit(h, &result), &h->err);
+	rig_ok(store_verify_with(h->s, &o, NULL, NULL, &r, &h->err), &h->err);
+	assert_int_equal(r.points_checked, 1);
+	assert_int_equal(r.points_verified, 0);
+	rig_ok(store_verify_with(h->s, &o, NULL, NULL, &r, &h->err), &h->err);
+	assert_int_equal(r.points_verified, 1);
+}
+
 /* The pack's file is there, and the disk gives nothing of it; or again. */
 static void
 lose_sight_of(struct here *h, uint32_t pack, int again)
@@ -333,6 +350,36 @@ test_a_bad_group_in_a_pack_with_a_bad_footer_is_missed(void **state)
 	begin_last(h);
 }
 
+static void
+test_an_index_that_rots_is_said_and_made_anew(void **state)
+{
+	struct here *h = *state;
+	struct problems problems = { 0 };
+	struct store_verify_report r;
+	struct fs_file *f;
+	uint8_t byte;
+
+	back_up(h);
+	rig_ok(index_flush(h->s->index, &h->err), &h->err);
+	rig_ok(fs_open(h->s->fs, "index/00000001.run", FS_READ | FS_WRITE, &f, &h->err),
+	    &h->err);
+	rig_ok(fs_read_all(f, &byte, 1, 100, &h->err), &h->err);
+	byte ^= 8;
+	rig_ok(fs_pwrite(f, &byte, 1, 100, &h->err), &h->err);
+	fs_close(f);
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &r, &h->err), &h->err);
+	assert_int_equal(problems.n, 1);
+	assert_non_null(strstr(problems.text[0], "index/00000001.run"));
+	assert_non_null(strstr(problems.text[0], "restart"));
+	assert_int_equal(r.points_verified, 0);
+	reopen(h);
+	problems.n = 0;
+	rig_ok(store_verify(h->s, 0, 1, hear, &problems, &r, &h->err), &h->err);
+	assert_int_equal(problems.n, 0);
+	assert_int_equal(r.points_verified, 1);
+	begin_last(h);
+}
+
 int
 main(void)
 {
@@ -342,8 +389,10 @@ main(void)
 		T(test_a_group_that_is_good_again_is_released),
 		T(test_a_window_takes_what_was_checked_longest_ago),
 		T(test_a_point_is_not_verified_by_half_a_look),
+		T(test_nor_beside_packs_that_are_being_filled),
 		T(test_what_a_disk_does_not_give_stops_nothing_and_proves_nothing),
 		T(test_a_bad_group_in_a_pack_with_a_bad_footer_is_missed),
+		T(test_an_index_that_rots_is_said_and_made_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
