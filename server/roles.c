@@ -60,6 +60,9 @@ static const struct {
 	{ MSG_NOTE_ESCROW, ADMIN },
 	{ MSG_CLEAR_ALARM, ADMIN },
 	{ MSG_COPY_STORE, ADMIN },
+	/* The whole store: nobody less. */
+	{ MSG_COPY_OPEN, ADMIN },
+	{ MSG_COPY_READ, ADMIN },
 };
 
 int

@@ -14,6 +14,7 @@
 #include "server/policy.h"
 #include "server/registry.h"
 #include "server/roles.h"
+#include "storage/store_copy_source.h"
 
 #define LINGER_MS 3000u
 
@@ -313,7 +314,9 @@ close_leases(void *arg)
 
 	session_view_close(s->view);
 	store_lease_close(s->backup);
+	store_copy_hold_close(s->pull);
 	s->view = NULL;
+	s->pull = NULL;
 	s->backup = NULL;
 }
 
@@ -345,7 +348,7 @@ step(struct session *s)
 		if (s->conn == NULL && s->lone == NULL && s->beside == 0) {
 			s->lone_running = 1; /* Never comes here again. */
 			s->beside = 1;
-			if (s->view != NULL || s->backup != NULL)
+			if (s->view != NULL || s->backup != NULL || s->pull != NULL)
 				workers_submit(
 				    s->world->disk, close_leases, s->loop, release, s);
 			else

@@ -3,10 +3,10 @@
  *
  * Whose what is:
  *	the loop	everything not said to be otherwise
- *	lone job	`backup`, `view`, `begun`: read and written by the job that runs
- *			alone; Have and Put read `backup`, never beside such a job
- *	any thread	`gone` (atomic); `world`, `address`, `peer`
- *			(constant once set); what is behind pointers that lock themselves
+ *	lone job	`backup`, `view`, `pull`, `begun`: read and written by the job that
+ *runs alone; Have and Put read `backup`, never beside such a job any thread	`gone`
+ *(atomic); `world`, `address`, `peer` (constant once set); what is behind pointers that
+ *lock themselves
  */
 #ifndef SERVER_SESSION_STATE_H
 #define SERVER_SESSION_STATE_H
@@ -26,6 +26,7 @@
 #include "storage/store_retention.h"
 
 struct session_job;
+struct store_copy_hold;
 struct timer;
 
 enum session_state {
@@ -75,6 +76,7 @@ struct session {
 	uint32_t begun_count;
 	char (*begun)[STORE_NAME_MAX]; /* Volumes of this backup. */
 	struct session_view *view;
+	struct store_copy_hold *pull; /* What a peer copies; or NULL. */
 
 	atomic_int gone; /* Its end has come: jobs may stop early. */
 };
@@ -198,6 +200,8 @@ void session_jobs_run(struct session_job *j);
 void session_escrow_run(struct session_job *j);
 void session_alarm_run(struct session_job *j);
 void session_copy_run(struct session_job *j);
+void session_pull_open_run(struct session_job *j);
+void session_pull_read_run(struct session_job *j);
 
 /* Answer with a point: fills `out`, which borrows from `p`; arrays in `room`. */
 struct session_point_room {

@@ -43,6 +43,8 @@ static const struct session_handler handlers[] = {
 	{ MSG_NOTE_ESCROW, SESSION_IDLE, 0, SESSION_DISK, session_escrow_run, NULL },
 	{ MSG_CLEAR_ALARM, SESSION_IDLE, 0, SESSION_DISK, session_alarm_run, NULL },
 	{ MSG_COPY_STORE, SESSION_IDLE, 0, SESSION_SLOW, session_copy_run, NULL },
+	{ MSG_COPY_OPEN, SESSION_IDLE, 0, SESSION_DISK, session_pull_open_run, NULL },
+	{ MSG_COPY_READ, SESSION_IDLE, 0, SESSION_DISK, session_pull_read_run, NULL },
 };
 
 const struct session_handler *

@@ -11,11 +11,11 @@
 #include "proto/base/err.h"
 #include "proto/chunk/blake3.h"
 #include "storage/fs.h"
+#include "storage/journal_parts.h"
 
 /* Bytes read at once when going through the file; holds any record. */
 #define WINDOW_LEN (1024u * 1024)
 #define PENDING_MAX (4u * 1024 * 1024)
-#define HEAD_LEN 104u
 
 static const uint8_t head_magic[8] = { 'H', 'F', 'J', 'H', 'E', 'A', 'D', '1' };
 
@@ -58,7 +58,8 @@ system_clock(void)
 
 /* Layout: magic 8, store id 16, offset 8, sequence 8, hash 32, MAC 32. */
 static void
-head_encode(const struct journal *j, const struct journal_place *at, uint8_t b[HEAD_LEN])
+head_encode(
+    const struct journal *j, const struct journal_place *at, uint8_t b[JOURNAL_HEAD_LEN])
 {
 	memcpy(b, head_magic, 8);
 	memcpy(b + 8, j->store, JOURNAL_STORE_LEN);
@@ -77,7 +78,7 @@ static void
 head_write(struct journal *j, const struct journal_place *at)
 {
 	struct err ignored = ERR_INIT;
-	uint8_t b[HEAD_LEN];
+	uint8_t b[JOURNAL_HEAD_LEN];
 
 	if (j->head == NULL)
 		return;
@@ -89,7 +90,7 @@ head_write(struct journal *j, const struct journal_place *at)
 static int
 head_read(struct journal *j, struct journal_place *at, struct err *err)
 {
-	uint8_t b[HEAD_LEN], mac[JOURNAL_MAC_LEN];
+	uint8_t b[JOURNAL_HEAD_LEN], mac[JOURNAL_MAC_LEN];
 	size_t got;
 
 	memset(at, 0, sizeof(*at));
@@ -197,7 +198,7 @@ int
 journal_create(struct fs *fs, const uint8_t store[JOURNAL_STORE_LEN],
     const uint8_t key[32], struct err *err)
 {
-	uint8_t header[JOURNAL_FILE_HEADER_LEN], b[HEAD_LEN];
+	uint8_t header[JOURNAL_FILE_HEADER_LEN], b[JOURNAL_HEAD_LEN];
 	struct journal of = { 0 };
 	struct journal_place at;
 
@@ -545,76 +546,113 @@ journal_knows(struct journal *j, const struct journal_place *place, struct err *
 	return failed ? -1 : what == JOURNAL_WHOLE;
 }
 
-/* All records up to `until`, checked, to the end of `f`, which has the header. */
+/* All records up to `until`, checked, to `take`, many at a time. */
 static int
-copy_records(struct journal *j, struct window *w, const struct journal_place *until,
-    struct fs_file *f, struct err *err)
+walk_records(struct journal *j, const struct journal_place *until,
+    int (*take)(void *arg, const uint8_t *p, size_t len, uint64_t at, struct err *err),
+    void *arg, struct err *err)
 {
+	struct window w = { .file = j->file, .limit = until->offset };
 	struct journal_place at;
 	enum journal_parse what;
 	struct journal_record r;
 	uint64_t from;
-
-	journal_start(j, &at);
-	while (at.offset < until->offset) {
-		from = at.offset;
-		/* As many as the window holds without moving, then written at once. */
-		do {
-			if (window_record(w, j->key, &at, &r, &what, err) != 0)
-				return -1;
-			if (what != JOURNAL_WHOLE)
-				return err_set(err, ERR_CORRUPT,
-				    "journal is damaged at %llu",
-				    (unsigned long long)at.offset);
-			at = r.end;
-		} while (at.offset < until->offset &&
-			 at.offset + JOURNAL_RECORD_MAX <= w->start + w->len);
-		if (fs_pwrite(f, w->p + (from - w->start), (size_t)(at.offset - from),
-			from, err) != 0)
-			return -1;
-	}
-	if (at.offset != until->offset || memcmp(at.hash, until->hash, JOURNAL_HASH_LEN))
-		return err_set(err, ERR_CORRUPT, "journal has no such end to copy");
-	return 0;
-}
-
-/* Bytes that are durable under the name `part` become the file `name`. */
-static int
-put_part(struct fs *fs, const char *part, const char *name, struct fs_file *f,
-    struct err *err)
-{
-	if (fs_sync(f, err) != 0 || fs_rename(fs, part, name, err) != 0)
-		return -1;
-	return fs_sync_dir(fs, ".", err);
-}
-
-int
-journal_copy(struct journal *j, const struct journal_place *until, struct fs *to,
-    struct err *err)
-{
-	uint8_t header[JOURNAL_FILE_HEADER_LEN], head[HEAD_LEN];
-	struct window w = { .file = j->file, .limit = until->offset };
-	struct fs_file *f = NULL, *g = NULL;
-	struct journal_place at;
-	int failed;
+	int ret = -1;
 
 	if ((w.p = malloc(WINDOW_LEN)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to copy the journal");
+	journal_start(j, &at);
+	while (at.offset < until->offset) {
+		from = at.offset;
+		/* As many as the window holds without moving, then taken at once. */
+		do {
+			if (window_record(&w, j->key, &at, &r, &what, err) != 0)
+				goto out;
+			if (what != JOURNAL_WHOLE) {
+				(void)err_set(err, ERR_CORRUPT,
+				    "journal is damaged at %llu",
+				    (unsigned long long)at.offset);
+				goto out;
+			}
+			at = r.end;
+		} while (at.offset < until->offset &&
+			 at.offset + JOURNAL_RECORD_MAX <= w.start + w.len);
+		if (take(arg, w.p + (from - w.start), (size_t)(at.offset - from), from,
+			err) != 0)
+			goto out;
+	}
+	if (at.offset != until->offset || memcmp(at.hash, until->hash, JOURNAL_HASH_LEN))
+		(void)err_set(err, ERR_CORRUPT, "journal has no such end to copy");
+	else
+		ret = 0;
+out:
+	free(w.p);
+	return ret;
+}
+
+static int
+take_to_file(void *arg, const uint8_t *p, size_t len, uint64_t at, struct err *err)
+{
+	return fs_pwrite(arg, p, len, at, err);
+}
+
+struct hashing {
+	struct journal_image *im;
+	struct blake3 h;
+};
+
+static int
+take_to_hash(void *arg, const uint8_t *p, size_t len, uint64_t at, struct err *err)
+{
+	struct hashing *h = arg;
+	uint64_t cut = h->im->past_len;
+	size_t first = cut > at && cut - at <= len ? (size_t)(cut - at) : 0;
+
+	(void)err;
+	blake3_update(&h->h, p, first);
+	if (first > 0)
+		blake3_final(&h->h, h->im->past, sizeof(h->im->past));
+	blake3_update(&h->h, p + first, len - first);
+	return 0;
+}
+
+int
+journal_image_of(struct journal *j, const struct journal_place *until, uint64_t past_len,
+    struct journal_image *out, struct err *err)
+{
+	uint8_t header[JOURNAL_FILE_HEADER_LEN];
+	struct hashing h = { .im = out };
+	struct journal_place at;
+
+	memset(out, 0, sizeof(*out));
+	out->len = until->offset;
+	out->past_len = past_len <= until->offset ? past_len : 0;
+	head_encode(j, until, out->head);
+	journal_file_header(j->store, j->optional, header, &at);
+	blake3_init(&h.h, NULL);
+	(void)take_to_hash(&h, header, sizeof(header), 0, err);
+	if (walk_records(j, until, take_to_hash, &h, err) != 0)
+		return -1;
+	blake3_final(&h.h, out->hash, sizeof(out->hash));
+	return 0;
+}
+
+int
+journal_copy(
+    struct journal *j, const struct journal_place *until, struct fs *to, struct err *err)
+{
+	uint8_t header[JOURNAL_FILE_HEADER_LEN], head[JOURNAL_HEAD_LEN];
+	struct journal_parts parts = { 0 };
+	struct journal_place at;
+	int failed;
+
 	journal_file_header(j->store, j->optional, header, &at);
 	head_encode(j, until, head);
-	failed = fs_open(to, JOURNAL_NAME ".part", FS_WRITE | FS_CREATE, &f, err) != 0 ||
-		 fs_open(to, JOURNAL_HEAD_NAME ".part", FS_WRITE | FS_CREATE, &g, err) !=
-		     0 ||
-		 fs_truncate(f, 0, err) != 0 || fs_truncate(g, 0, err) != 0 ||
-		 fs_pwrite(f, header, sizeof(header), 0, err) != 0 ||
-		 copy_records(j, &w, until, f, err) != 0 ||
-		 fs_pwrite(g, head, sizeof(head), 0, err) != 0 ||
-		 /* The head last: it must never say more than the journal has. */
-		 put_part(to, JOURNAL_NAME ".part", JOURNAL_NAME, f, err) != 0 ||
-		 put_part(to, JOURNAL_HEAD_NAME ".part", JOURNAL_HEAD_NAME, g, err) != 0;
-	fs_close(f);
-	fs_close(g);
-	free(w.p);
+	failed = journal_parts_begin(to, &parts, err) != 0 ||
+		 fs_pwrite(parts.journal, header, sizeof(header), 0, err) != 0 ||
+		 walk_records(j, until, take_to_file, parts.journal, err) != 0 ||
+		 journal_parts_put(&parts, head, err) != 0;
+	journal_parts_end(&parts);
 	return failed ? -1 : 0;
 }
 

@@ -25,6 +25,7 @@ struct fs; /* storage/fs.h */
 
 #define JOURNAL_NAME "journal"
 #define JOURNAL_HEAD_NAME "journal.head"
+#define JOURNAL_HEAD_LEN 104u /* Of that file. */
 
 struct journal;
 
@@ -75,8 +76,42 @@ int journal_knows(struct journal *j, const struct journal_place *place, struct e
  * copy in `to`, in one step: after a power cut its journal there is the old one or
  * this.  Every record is checked on the way.
  */
-int journal_copy(struct journal *j, const struct journal_place *until, struct fs *to,
-    struct err *err);
+int journal_copy(
+    struct journal *j, const struct journal_place *until, struct fs *to, struct err *err);
+
+/*
+ * What a journal up to some end is made of, for a copy that is made without the key:
+ * a hash in place of the records' own, and the bytes of its head.
+ */
+struct journal_image {
+	uint64_t len;			/* Bytes of the file. */
+	uint8_t hash[JOURNAL_HASH_LEN]; /* BLAKE3 of them. */
+	uint64_t past_len;		/* At most `len`, or 0. */
+	uint8_t past[JOURNAL_HASH_LEN]; /* BLAKE3 of so many at the start. */
+	uint8_t head[JOURNAL_HEAD_LEN];
+};
+
+/*
+ * The image of the journal up to `until`, a place that journal_end() gave; every
+ * record is checked on the way.  `past_len` beyond that end counts as 0.
+ */
+int journal_image_of(struct journal *j, const struct journal_place *until,
+    uint64_t past_len, struct journal_image *out, struct err *err);
+
+/* Give exactly `len` bytes of the image's file; called in order, from 0 on. */
+typedef int (*journal_bytes)(
+    void *arg, uint64_t at, uint8_t *p, size_t len, struct err *err);
+
+/*
+ * As journal_copy(), from bytes; ERR_CORRUPT, and nothing is changed, unless they have
+ * the image's hash as they come and as they are read back.
+ */
+int journal_image_put(struct fs *to, const struct journal_image *im, journal_bytes bytes,
+    void *arg, struct err *err);
+
+/* The hash of the first `len` bytes of the journal in `fs`, whoever wrote it. */
+int journal_image_hash(
+    struct fs *fs, uint64_t len, uint8_t hash[JOURNAL_HASH_LEN], struct err *err);
 
 /* The place before the first record. */
 void journal_start(const struct journal *j, struct journal_place *start);

@@ -152,8 +152,8 @@ int pack_copy_group(
 struct pack_stats {
 	uint32_t chunks;
 	uint32_t groups;
-	uint64_t plain;	 /* Plain bytes of all chunks. */
-	uint64_t stored; /* Bytes of the groups. */
+	uint64_t plain;	   /* Plain bytes of all chunks. */
+	uint64_t stored;   /* Bytes of the groups. */
 	uint32_t data_end; /* Offset where the groups end. */
 	uint32_t optional; /* Features of header or trailer. */
 };
@@ -245,13 +245,13 @@ int pack_walk(struct pack *p, const struct pack_judge *judge,
 typedef int (*pack_step)(void *arg, uint64_t bytes, struct err *err);
 struct pack_copying {
 	struct fs *from, *to;
+	int once;	      /* Read `from` only once, in order: it is far. */
 	const uint8_t *store; /* Its id. */
 	pack_step step;
 	pack_bad bad;
 	void *arg; /* Of both. */
 };
-int pack_copy(
-    const struct pack_copying *c, uint32_t no, uint64_t *len, struct err *err);
+int pack_copy(const struct pack_copying *c, uint32_t no, uint64_t *len, struct err *err);
 
 /* Remove what an interrupted pack_copy() left there. */
 int pack_copy_sweep(struct fs *to, struct err *err);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/base/err.h"
+#include "proto/chunk/blake3.h"
 #include "storage/pack_format.h"
 
 #define PIECE_LEN (1u << 20)
@@ -15,17 +16,47 @@ part_name(uint32_t no, char out[FS_NAME_MAX])
 
 static int
 copy_bytes(const struct pack_copying *c, struct fs_file *from, struct fs_file *to,
-    uint64_t len, uint8_t *room, struct err *err)
+    uint64_t len, uint8_t *room, uint8_t hash[BLAKE3_OUT_LEN], struct err *err)
 {
+	struct blake3 h;
+
+	blake3_init(&h, NULL);
 	for (uint64_t at = 0; at < len;) {
 		size_t n = len - at < PIECE_LEN ? (size_t)(len - at) : PIECE_LEN;
 
 		if (fs_read_all(from, room, n, at, err) != 0 ||
 		    fs_pwrite(to, room, n, at, err) != 0 || c->step(c->arg, n, err) != 0)
 			return -1;
+		if (c->once)
+			blake3_update(&h, room, n);
 		at += n;
 	}
+	blake3_final(&h, hash, BLAKE3_OUT_LEN);
 	return 0;
+}
+
+/* Read back what was written: it has the hash that it had when it came. */
+static int
+compare_hash(struct fs_file *to, uint64_t len, uint8_t *room,
+    const uint8_t hash[BLAKE3_OUT_LEN], struct err *err)
+{
+	uint8_t again[BLAKE3_OUT_LEN];
+	struct blake3 h;
+
+	blake3_init(&h, NULL);
+	for (uint64_t at = 0; at < len;) {
+		size_t n = len - at < PIECE_LEN ? (size_t)(len - at) : PIECE_LEN;
+
+		if (fs_read_all(to, room, n, at, err) != 0)
+			return -1;
+		blake3_update(&h, room, n);
+		at += n;
+	}
+	blake3_final(&h, again, sizeof(again));
+	return memcmp(hash, again, sizeof(again)) == 0
+		   ? 0
+		   : err_set(err, ERR_IO, "%s reads back other bytes than were written",
+			 to->name);
 }
 
 /* Read both again: what a disk gives back is what counts. */
@@ -79,7 +110,7 @@ pack_copy(const struct pack_copying *c, uint32_t no, uint64_t *len, struct err *
 {
 	char name[FS_NAME_MAX], part[FS_NAME_MAX];
 	struct fs_file *from = NULL, *to = NULL;
-	uint8_t *room = malloc(PIECE_LEN);
+	uint8_t *room = malloc(PIECE_LEN), hash[BLAKE3_OUT_LEN];
 	int failed;
 
 	pack_name(no, 1, name);
@@ -92,8 +123,10 @@ pack_copy(const struct pack_copying *c, uint32_t no, uint64_t *len, struct err *
 		failed = err_set(err, ERR_LIMIT, "%s is longer than any pack", name);
 	failed = failed || fs_open(c->to, part, FS_WRITE | FS_CREATE, &to, err) != 0 ||
 		 fs_truncate(to, 0, err) != 0 ||
-		 copy_bytes(c, from, to, *len, room, err) != 0 || fs_sync(to, err) != 0 ||
-		 compare_bytes(from, to, *len, room, err) != 0 ||
+		 copy_bytes(c, from, to, *len, room, hash, err) != 0 ||
+		 fs_sync(to, err) != 0 ||
+		 (c->once ? compare_hash(to, *len, room, hash, err)
+			  : compare_bytes(from, to, *len, room, err)) != 0 ||
 		 check_groups(c, no, to, err) != 0 ||
 		 fs_rename(c->to, part, name, err) != 0 ||
 		 fs_sync_dir(c->to, PACK_DIR, err) != 0;

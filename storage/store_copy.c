@@ -1,28 +1,18 @@
 #include "storage/store_copy.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <time.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
-#include "storage/catalog.h"
 #include "storage/fs.h"
-#include "storage/journal.h"
 #include "storage/pack.h"
 #include "storage/store_copy_state.h"
 #include "storage/store_keys.h"
-#include "storage/store_packs.h"
 #include "storage/store_state.h"
 
-#define FORMAT_MAX 4096u
 #define ROUNDS_MAX 8
-/* For packs that other threads are sealing just now. */
-#define SEAL_WAITS 1500
-#define SEAL_WAIT_NS 20000000
 
 /* ------------------------------------------------------------ where it goes -- */
 
@@ -50,10 +40,11 @@ look_one(void *arg, const char *name)
 
 /* The store's `format`, into the copy's, under the name that it has there. */
 static int
-put_format(struct store *s, struct store_copying *c, const char *name, struct err *err)
+put_format(struct store_copying *c, const char *name, struct err *err)
 {
-	struct buf ours = BUF_INIT(FORMAT_MAX), theirs = BUF_INIT(FORMAT_MAX);
-	int failed = fs_slurp(s->fs, STORE_COPY_FORMAT, &ours, err) != 0;
+	struct buf ours = BUF_INIT(STORE_COPY_FORMAT_MAX);
+	struct buf theirs = BUF_INIT(STORE_COPY_FORMAT_MAX);
+	int failed = c->from->ops->format(c->from, &ours, err) != 0;
 
 	if (!failed && fs_slurp(c->to, name, &theirs, err) != 0) {
 		failed = err->code != ERR_NOTFOUND;
@@ -70,7 +61,7 @@ put_format(struct store *s, struct store_copying *c, const char *name, struct er
 
 /* Is it empty, or a copy of this store?  Then it is one from now on. */
 static int
-prepare(struct store *s, struct store_copying *c, struct err *err)
+prepare(struct store_copying *c, struct err *err)
 {
 	struct looking l = { 0 };
 	uint8_t id[16];
@@ -83,7 +74,7 @@ prepare(struct store *s, struct store_copying *c, struct err *err)
 		    c->to, l.format ? STORE_COPY_FORMAT : STORE_COPY_BEGUN, id, err);
 		if (found != 0)
 			return -1;
-		if (memcmp(id, s->of.store, sizeof(id)) != 0)
+		if (memcmp(id, c->from->store, sizeof(id)) != 0)
 			return err_set(
 			    err, ERR_EXISTS, "there is another store in its place");
 	} else if (l.other) {
@@ -91,7 +82,7 @@ prepare(struct store *s, struct store_copying *c, struct err *err)
 		    err, ERR_EXISTS, "it is not empty and no copy: it has %s", l.name);
 	}
 	/* What the store needs to be understood comes before what needs it. */
-	if (put_format(s, c, l.format ? STORE_COPY_FORMAT : STORE_COPY_BEGUN, err) != 0 ||
+	if (put_format(c, l.format ? STORE_COPY_FORMAT : STORE_COPY_BEGUN, err) != 0 ||
 	    fs_mkdir(c->to, PACK_DIR, err) != 0 || fs_sync_dir(c->to, ".", err) != 0)
 		return -1;
 	return pack_copy_sweep(c->to, err);
@@ -99,81 +90,20 @@ prepare(struct store *s, struct store_copying *c, struct err *err)
 
 /* Is what lies there our past?  Whoever opened it gave it another future. */
 static int
-check_past(struct store *s, struct store_copying *c, struct err *err)
+check_past(struct store_copying *c, struct err *err)
 {
-	struct journal_place end;
-	struct journal *j = NULL;
-	int known;
+	int past = c->from->ops->is_past(c->from, c->to, err);
 
-	if (journal_open(c->to, s->of.store, s->of.journal, NULL, &j, NULL, err) != 0) {
-		if (err->code != ERR_NOTFOUND)
-			return err_context(err, "the copy");
-		err_clear(err);
-		return 0;
-	}
-	journal_end(j, &end);
-	journal_close(j);
-	known = journal_knows(s->journal, &end, err);
-	if (known == 0)
+	if (past == 0)
 		return err_set(err, ERR_DENIED,
 		    "the copy has records that the store has not: it was opened as a "
 		    "store, or this one is older than it was");
-	return known < 0 ? -1 : 0;
+	return past < 0 ? -1 : 0;
 }
 
 /* ------------------------------------------------------------------- a round -- */
 
-struct opened {
-	struct pack_set *set;
-	uint32_t n;
-	struct err *err;
-};
-
-static int
-note_open(void *arg, uint32_t no, int sealed)
-{
-	struct opened *o = arg;
-
-	if (sealed)
-		return 0;
-	o->n++;
-	return pack_set_add(o->set, no, o->err);
-}
-
-static int
-still_open(void *arg, uint32_t no, int sealed)
-{
-	struct opened *o = arg;
-
-	o->n += !sealed && pack_set_has(o->set, no);
-	return 0;
-}
-
-/* What was put so far is in sealed packs when it returns, whoever seals them. */
-static int
-seal_all(struct store *s, struct err *err)
-{
-	struct timespec pause = { 0, SEAL_WAIT_NS };
-	struct pack_set open = { 0 };
-	struct opened o = { &open, 0, err };
-	int failed = pack_list(s->fs, note_open, &o, err) != 0 ||
-		     store_packs_seal(s->packs, err) != 0;
-
-	for (int i = 0; !failed && o.n > 0; i++) {
-		o.n = 0;
-		failed = pack_list(s->fs, still_open, &o, err) != 0;
-		if (!failed && o.n > 0 && i == SEAL_WAITS)
-			failed =
-			    err_set(err, ERR_BUSY, "%u packs cannot be sealed now", o.n);
-		if (!failed && o.n > 0)
-			(void)nanosleep(&pause, NULL);
-	}
-	pack_set_clear(&open);
-	return failed ? -1 : 0;
-}
-
 struct round {
-	struct store *s;
 	struct store_copying *c;
 	uint32_t *no;
 	size_t n, cap;
@@ -188,7 +118,7 @@ want(void *arg, uint32_t no, int sealed)
 	uint32_t *more;
 	size_t cap = r->cap == 0 ? 256 : r->cap * 2;
 
-	if (!sealed || pack_set_has(&r->c->there, no) || pack_set_has(&r->c->gone, no))
+	if (!sealed || pack_set_has(&r->c->there, no) || pack_set_has(&r->c->m.gone, no))
 		return 0;
 	if (r->n == r->cap) {
 		if ((more = realloc(r->no, cap * sizeof(*more))) == NULL)
@@ -213,9 +143,10 @@ static int
 copy_packs(struct round *r, struct err *err)
 {
 	struct store_copying *c = r->c;
-	struct pack_copying p = { .from = r->s->fs,
+	struct pack_copying p = { .from = c->from->fs,
 		.to = c->to,
-		.store = r->s->of.store,
+		.once = c->from->far,
+		.store = c->from->store,
 		.step = store_copy_step,
 		.bad = store_copy_bad,
 		.arg = c };
@@ -247,7 +178,7 @@ is_missing(void *arg, uint32_t no, struct err *err)
 
 	if (pack_set_has(&r->c->there, no))
 		return 0;
-	if ((removed = catalog_removed(r->s->catalog, no, err)) < 0)
+	if ((removed = r->c->from->ops->removed(r->c->from, no, err)) < 0)
 		return -1;
 	if (removed)
 		return 1; /* Since we looked: look again. */
@@ -256,21 +187,21 @@ is_missing(void *arg, uint32_t no, struct err *err)
 }
 
 /*
- * Copy what the store is at one moment: `until`.  1 if the store moved on under it,
- * so that another round is needed.
+ * Copy what the store is at one moment.  1 if the store moved on under it, so that
+ * another round is needed.
  */
 static int
-copy_round(struct store *s, struct store_copying *c, struct journal_place *until,
-    struct err *err)
+copy_round(struct store_copying *c, struct err *err)
 {
-	struct round r = { .s = s, .c = c, .err = err };
+	struct round r = { .c = c, .err = err };
 	char text[STORE_TEXT_MAX];
 	int ret = -1;
 
-	/* All that a point up to here rests on is in packs that are there now. */
-	journal_end(s->journal, until);
-	if (seal_all(s, err) != 0 || store_copy_packs(c, s->journal, until, err) != 0 ||
-	    store_copy_list(c, err) != 0 || pack_list(s->fs, want, &r, err) != 0 ||
+	/* What is needed now stays from here on. */
+	if (c->from->ops->hold(c->from, &c->m, err) != 0)
+		return -1;
+	store_copy_begin(c);
+	if (store_copy_list(c, err) != 0 || pack_list(c->from->fs, want, &r, err) != 0 ||
 	    copy_packs(&r, err) != 0 || store_copy_list(c, err) != 0)
 		goto out;
 	ret = store_copy_each(c, is_missing, &r, err);
@@ -289,10 +220,10 @@ out:
 static int
 drop_gone(struct store_copying *c, struct err *err)
 {
-	uint32_t highest = c->gone.n * 4096u;
+	uint32_t highest = c->m.gone.n * 4096u;
 
 	for (uint32_t no = 1; no < highest; no++) {
-		if (!pack_set_has(&c->gone, no) || !pack_set_has(&c->there, no))
+		if (!pack_set_has(&c->m.gone, no) || !pack_set_has(&c->there, no))
 			continue;
 		if (pack_remove(c->to, no, err) != 0)
 			return -1;
@@ -302,15 +233,14 @@ drop_gone(struct store_copying *c, struct err *err)
 }
 
 static int
-finish(struct store *s, struct store_copying *c, const struct journal_place *until,
-    struct err *err)
+finish(struct store_copying *c, struct err *err)
 {
 	struct looking l = { 0 };
 
-	/* Again: what the store needs since we began may have records up to `until`. */
+	/* Again: what the store needs since we began may have records of the moment. */
 	if (fs_list(c->to, ".", look_one, &l, err) < 0 ||
-	    put_format(s, c, l.format ? STORE_COPY_FORMAT : STORE_COPY_BEGUN, err) != 0 ||
-	    journal_copy(s->journal, until, c->to, err) != 0)
+	    put_format(c, l.format ? STORE_COPY_FORMAT : STORE_COPY_BEGUN, err) != 0 ||
+	    c->from->ops->journal(c->from, c->to, err) != 0)
 		return -1;
 	if (!l.format &&
 	    (fs_rename(c->to, STORE_COPY_BEGUN, STORE_COPY_FORMAT, err) != 0 ||
@@ -320,53 +250,25 @@ finish(struct store *s, struct store_copying *c, const struct journal_place *unt
 }
 
 int
-store_copy(struct store *s, struct fs *to, const struct store_copy_config *config,
-    struct store_copy_report *out, struct err *err)
+store_copy_from(struct store_copy_source *src, struct fs *to,
+    const struct store_copy_config *config, struct store_copy_report *out,
+    struct err *err)
 {
-	struct store_copying c = { .to = to, .config = config };
-	struct store_lease *lease = NULL;
+	struct store_copying c = { .from = src, .to = to, .config = config };
 	struct fs_file *lock = NULL;
-	struct journal_place until;
 	int ret = -1;
 
-	if (store_take(to, &lock, err) != 0)
-		goto out;
-	if (prepare(s, &c, err) != 0 || check_past(s, &c, err) != 0)
-		goto out;
-	ret = 1;
-	for (int i = 0; ret == 1 && i < ROUNDS_MAX; i++) {
-		/* What is needed now stays as long as we hold this. */
-		store_lease_close(lease);
-		lease = NULL;
-		ret = store_lease_open(s, "copy", STORE_READ, &lease, err) != 0
-			  ? -1
-			  : copy_round(s, &c, &until, err);
-	}
+	if (store_take(to, &lock, err) == 0 && src->ops->begin(src, to, err) == 0 &&
+	    prepare(&c, err) == 0 && check_past(&c, err) == 0)
+		ret = 1;
+	for (int i = 0; ret == 1 && i < ROUNDS_MAX; i++)
+		ret = copy_round(&c, err);
 	if (ret == 1)
 		ret = err_set(err, ERR_BUSY, "packs are collected faster than copied");
 	if (ret == 0)
-		ret = finish(s, &c, &until, err);
-out:
-	store_lease_close(lease);
+		ret = finish(&c, err);
 	fs_close(lock);
 	*out = c.r;
 	store_copying_free(&c);
 	return ret;
-}
-
-int
-store_copy_to(struct store *s, const char *dest, const struct store_copy_config *config,
-    struct store_copy_report *out, struct err *err)
-{
-	struct fs *to;
-	int ret;
-
-	memset(out, 0, sizeof(*out));
-	if (mkdir(dest, 0700) != 0 && errno != EEXIST)
-		return err_os(err, errno, "cannot make %.150s", dest);
-	if (fs_open_dir(dest, &to, err) != 0)
-		return -1;
-	ret = store_copy(s, to, config, out, err);
-	fs_free(to);
-	return ret == 0 ? 0 : err_context(err, "copy to %.100s", dest);
 }

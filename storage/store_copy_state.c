@@ -78,14 +78,14 @@ store_copy_each(struct store_copying *c,
 {
 	int ret = 0;
 
-	for (uint32_t no = 1; ret == 0 && no <= c->highest; no++)
-		if (pack_set_has(&c->alive, no) && !pack_set_has(&c->gone, no))
+	for (uint32_t no = 1; ret == 0 && no <= c->m.highest && no != 0; no++)
+		if (pack_set_has(&c->m.alive, no) && !pack_set_has(&c->m.gone, no))
 			ret = each(arg, no, err);
 	return ret;
 }
 
 struct reading {
-	struct store_copying *c;
+	struct store_copy_moment *m;
 	uint64_t last; /* The sequence to end at. */
 	struct journal_event *e;
 	struct err *err;
@@ -95,22 +95,39 @@ static int
 take_record(void *arg, const struct journal_record *r)
 {
 	struct reading *rd = arg;
-	struct store_copying *c = rd->c;
+	struct store_copy_moment *m = rd->m;
 	struct journal_event *e = rd->e;
 
 	if (r->end.sequence > rd->last)
 		return 1;
-	c->r.sequence = r->end.sequence;
-	c->r.time_us = r->end.time_us;
+	m->sequence = r->end.sequence;
+	m->time_us = r->end.time_us;
 	if (r->type != JOURNAL_PACK && r->type != JOURNAL_REMOVED)
 		return 0;
 	if (journal_decode(r->type, r->payload, r->len, e, rd->err) != 0)
 		return -1;
 	if (r->type == JOURNAL_REMOVED)
-		return pack_set_add(&c->gone, e->u.removed, rd->err);
-	if (e->u.pack.no > c->highest)
-		c->highest = e->u.pack.no;
-	return pack_set_add(&c->alive, e->u.pack.no, rd->err);
+		return pack_set_add(&m->gone, e->u.removed, rd->err);
+	if (e->u.pack.no > m->highest)
+		m->highest = e->u.pack.no;
+	return pack_set_add(&m->alive, e->u.pack.no, rd->err);
+}
+
+int
+store_copy_packs(struct store_copy_moment *m, struct journal *j,
+    const struct journal_place *until, struct err *err)
+{
+	struct reading rd = { .m = m, .last = until->sequence, .err = err };
+	struct journal_place start;
+	int ret;
+
+	store_copy_moment_clear(m);
+	if ((rd.e = calloc(1, sizeof(*rd.e))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to read the journal");
+	journal_start(j, &start);
+	ret = journal_each(j, &start, take_record, &rd, err);
+	free(rd.e);
+	return ret < 0 ? -1 : 0;
 }
 
 static int
@@ -124,49 +141,50 @@ count_one(void *arg, uint32_t no, struct err *err)
 	return 0;
 }
 
-int
-store_copy_packs(struct store_copying *c, struct journal *j,
-    const struct journal_place *until, struct err *err)
+void
+store_copy_begin(struct store_copying *c)
 {
-	struct reading rd = { .c = c, .last = until->sequence, .err = err };
-	struct journal_place start;
-	int ret;
+	struct err ignored = ERR_INIT;
 
-	pack_set_clear(&c->alive);
-	pack_set_clear(&c->gone);
+	c->r.sequence = c->m.sequence;
+	c->r.time_us = c->m.time_us;
 	c->r.packs_total = 0;
-	c->highest = 0;
-	if ((rd.e = calloc(1, sizeof(*rd.e))) == NULL)
-		return err_set(err, ERR_NOMEM, "no memory to read the journal");
-	journal_start(j, &start);
-	ret = journal_each(j, &start, take_record, &rd, err);
-	free(rd.e);
-	if (ret < 0)
-		return -1;
-	return store_copy_each(c, count_one, c, err);
+	(void)store_copy_each(c, count_one, c, &ignored);
 }
+
+struct listing {
+	struct pack_set *there;
+	struct err *err;
+};
 
 static int
 list_one(void *arg, uint32_t no, int sealed)
 {
-	struct reading *rd = arg;
+	struct listing *l = arg;
 
-	return sealed ? pack_set_add(&rd->c->there, no, rd->err) : 0;
+	return sealed ? pack_set_add(l->there, no, l->err) : 0;
 }
 
 int
 store_copy_list(struct store_copying *c, struct err *err)
 {
-	struct reading rd = { .c = c, .err = err };
+	struct listing l = { &c->there, err };
 
 	pack_set_clear(&c->there);
-	return pack_list(c->to, list_one, &rd, err);
+	return pack_list(c->to, list_one, &l, err);
+}
+
+void
+store_copy_moment_clear(struct store_copy_moment *m)
+{
+	pack_set_clear(&m->alive);
+	pack_set_clear(&m->gone);
+	memset(m, 0, sizeof(*m));
 }
 
 void
 store_copying_free(struct store_copying *c)
 {
-	pack_set_clear(&c->alive);
-	pack_set_clear(&c->gone);
+	store_copy_moment_clear(&c->m);
 	pack_set_clear(&c->there);
 }

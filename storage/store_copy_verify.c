@@ -92,9 +92,12 @@ verify(struct store_copying *c, const struct store_keys_of *keys, struct store *
 	if (!failed) {
 		journal_end(j, &end);
 		failed = check_past(of, &end, err) != 0 ||
-			 store_copy_packs(c, j, &end, err) != 0 ||
-			 store_copy_list(c, err) != 0 ||
-			 store_copy_each(c, check_pack, &v, err) != 0;
+			 store_copy_packs(&c->m, j, &end, err) != 0 ||
+			 store_copy_list(c, err) != 0;
+	}
+	if (!failed) {
+		store_copy_begin(c);
+		failed = store_copy_each(c, check_pack, &v, err) != 0;
 	}
 	journal_close(j);
 	return failed ? -1 : 0;

@@ -72,6 +72,10 @@ static const struct kind kinds[] = {
 	{ MSG_CLEAR_ALARM, "ClearAlarm", &wire__clear_alarm__descriptor },
 	{ MSG_COPY_STORE, "CopyStore", &wire__copy_store__descriptor },
 	{ MSG_COPY_REPORT, "CopyReport", &wire__copy_report__descriptor },
+	{ MSG_COPY_OPEN, "CopyOpen", &wire__copy_open__descriptor },
+	{ MSG_COPY_PLAN, "CopyPlan", &wire__copy_plan__descriptor },
+	{ MSG_COPY_READ, "CopyRead", &wire__copy_read__descriptor },
+	{ MSG_COPY_BYTES, "CopyBytes", &wire__copy_bytes__descriptor },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

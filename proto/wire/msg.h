@@ -21,13 +21,15 @@ struct frame;
 #define MSG_NODE_LEVEL_ROOT 255u
 
 /* Limits both sides hold to. */
-#define MSG_LEN_MAX (1024u * 1024) /* Bytes of a protobuf message. */
-#define MSG_IDS_MAX 4096u	   /* Ids in one Have, GetGroups, Missing. */
-#define MSG_SPANS_MAX 64u	   /* Spans in one GetGroups. */
-#define MSG_NODES_MAX 1024u	   /* Nodes in one GetNodes. */
-#define MSG_VOLUMES_MAX 128u	   /* Volumes in one point. */
-#define MSG_TEXT_MAX 1024u	   /* Bytes of any string. */
-#define MSG_JOURNAL_LEN 48u	   /* A place in the store's journal. */
+#define MSG_LEN_MAX (1024u * 1024)	/* Bytes of a protobuf message. */
+#define MSG_IDS_MAX 4096u		/* Ids in one Have, GetGroups, Missing. */
+#define MSG_SPANS_MAX 64u		/* Spans in one GetGroups. */
+#define MSG_NODES_MAX 1024u		/* Nodes in one GetNodes. */
+#define MSG_VOLUMES_MAX 128u		/* Volumes in one point. */
+#define MSG_TEXT_MAX 1024u		/* Bytes of any string. */
+#define MSG_JOURNAL_LEN 48u		/* A place in the store's journal. */
+#define MSG_COPY_PACKS_MAX 65536u	/* Packs in one CopyPlan. */
+#define MSG_COPY_DATA_MAX (512u * 1024) /* Bytes in one CopyBytes. */
 
 /* Answers in HaveReply. */
 enum msg_have { MSG_NEED = 0, MSG_HAVE = 1, MSG_PENDING = 2 };
@@ -96,6 +98,10 @@ enum msg_kind {
 	MSG_CLEAR_ALARM = 133, /* answered by Done */
 	MSG_COPY_STORE = 135,
 	MSG_COPY_REPORT = 136,
+	MSG_COPY_OPEN = 137,
+	MSG_COPY_PLAN = 138,
+	MSG_COPY_READ = 139,
+	MSG_COPY_BYTES = 140,
 };
 
 /*

@@ -25,6 +25,9 @@
 #define SCOPE_MAX 2
 #define POLICIES_MAX 1024
 #define FATES_MAX 512
+#define STORE_ID_LEN 16
+#define COPY_FORMAT_MAX 4096
+#define COPY_HEAD_LEN 104
 
 enum what {
 	BYTES,	 /* Length min..max. */
@@ -115,6 +118,13 @@ static const struct rule rules[] = {
 	{ &wire__note_escrow__descriptor, "check", BYTES, HASH_LEN, HASH_LEN },
 	{ &wire__note_escrow__descriptor, "kind", NUMBER, 1, 2 },
 	{ &wire__copy_report__descriptor, "problems", COUNT, 0, PROBLEMS_MAX },
+	{ &wire__copy_plan__descriptor, "packs", BYTES, 0, 4 * MSG_COPY_PACKS_MAX },
+	{ &wire__copy_plan__descriptor, "store", MAYBE, 0, STORE_ID_LEN },
+	{ &wire__copy_plan__descriptor, "format", BYTES, 0, COPY_FORMAT_MAX },
+	{ &wire__copy_plan__descriptor, "journal_hash", MAYBE, 0, HASH_LEN },
+	{ &wire__copy_plan__descriptor, "journal_head", MAYBE, 0, COPY_HEAD_LEN },
+	{ &wire__copy_plan__descriptor, "past_hash", MAYBE, 0, HASH_LEN },
+	{ &wire__copy_bytes__descriptor, "data", BYTES, 0, MSG_COPY_DATA_MAX },
 };
 
 static const struct rule *

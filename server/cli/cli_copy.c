@@ -1,11 +1,13 @@
 #include "server/cli/cli.h"
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "server/cli/cli_pull.h"
 #include "storage/fs.h"
 #include "storage/store_copy.h"
 #include "storage/store_escrow.h"
@@ -166,6 +168,32 @@ ask_server(struct cli *c, struct plan *p, struct store_copy_report *r, struct er
 	return 0;
 }
 
+/* ---------------------------------------------------------------- from a server -- */
+
+static int
+pull(struct cli *c, struct plan *p, struct store_copy_report *r, struct err *err)
+{
+	const struct store_copy_config config = {
+		.max_rate = p->max_rate, .tell = tell, .arg = p
+	};
+	struct store_copy_source *src = NULL;
+	struct fs *to = NULL;
+	int rc;
+
+	if (cli_connect(c, err) != 0 || cli_can(c, MSG_COPY_OPEN, err) != 0 ||
+	    cli_pull_open(c, &src, err) != 0)
+		return -1;
+	if (mkdir(p->copy, 0700) != 0 && errno != EEXIST)
+		rc = err_os(err, errno, "cannot make %.150s", p->copy);
+	else
+		rc = fs_open_dir(p->copy, &to, err) != 0
+			 ? -1
+			 : store_copy_from(src, to, &config, r, err);
+	cli_pull_close(src);
+	fs_free(to);
+	return rc == 0 ? 0 : err_context(err, "copy to %.100s", p->copy);
+}
+
 int
 cli_store(struct cli *c, int argc, char **argv)
 {
@@ -198,16 +226,19 @@ cli_store(struct cli *c, int argc, char **argv)
 	p.verify = strcmp(argv[optind], "verify-copy") == 0;
 	if (!p.verify && strcmp(argv[optind], "copy") != 0)
 		return cli_usage("store", "'%s': copy or verify-copy", argv[optind]);
-	if (words > 1 && words != (p.verify ? 2 : 3))
-		return cli_usage(
-		    "store", p.verify ? "verify-copy COPY" : "copy DIR DEST");
+	if (p.verify ? words > 2 : p.with_keys && words != 3)
+		return cli_usage("store",
+		    p.verify ? "verify-copy COPY"
+			     : "--with-keys: only with DIR DEST, on the server itself");
 	(void)umask(077);
 	p.dir = argv[optind + (words > 1)];
 	p.copy = argv[argc - 1];
 	if (words == 1)
 		rc = ask_server(c, &p, &r, &err);
+	else if (p.verify)
+		rc = verify_offline(&p, &r, &err);
 	else
-		rc = p.verify ? verify_offline(&p, &r, &err) : copy_offline(&p, &r, &err);
+		rc = words == 2 ? pull(c, &p, &r, &err) : copy_offline(&p, &r, &err);
 	if (p.terminal && rc != 0)
 		(void)fprintf(stderr, "\r\033[K");
 	return rc == 0 ? done(&p, &r) : cli_fail("store", &err);

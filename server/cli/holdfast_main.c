@@ -69,14 +69,13 @@ static const struct cli_command commands[] = {
 	    "standard\ninput).\n",
 	    cli_keys },
 	{ "store",
-	    "copy [DIR DEST [--with-keys]] [--max-rate 50M]\n"
+	    "copy [[DIR] DEST [--with-keys]] [--max-rate 50M]\n"
 	    "           verify-copy [COPY [--keys FILE] [--passphrase-file FILE]]",
 	    "a second copy of the store, and whether it is good",
-	    "The server copies to its `copy-to` while it works; DIR DEST: on the server "
-	    "itself, while\n"
-	    "holdfastd is stopped.  What is there already is not copied again.  Exit 1 "
-	    "if "
-	    "anything is\nwrong.\n",
+	    "copy: the server copies to its `copy-to` while it works.  DEST: this "
+	    "program copies\nto that directory, from the server over the network.  DIR "
+	    "DEST: on the server itself,\nwhile holdfastd is stopped.  What is there "
+	    "already is not copied again.  Exit 1 if\nanything is wrong.\n",
 	    cli_store },
 	{ "alarm", "clear [HOST]",
 	    "an alarm of a host was seen to; without HOST the store's",

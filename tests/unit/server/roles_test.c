@@ -53,6 +53,8 @@ static const struct {
 	{ MSG_NOTE_ESCROW, "----y---" },
 	{ MSG_CLEAR_ALARM, "----y---" },
 	{ MSG_COPY_STORE, "----y---" },
+	{ MSG_COPY_OPEN, "----y---" },
+	{ MSG_COPY_READ, "----y---" },
 };
 
 static const char *

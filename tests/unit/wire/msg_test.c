@@ -22,7 +22,7 @@ static const uint16_t kinds[] = { MSG_HELLO, MSG_WELCOME, MSG_FAILED, MSG_DONE,
 	MSG_LOCK, MSG_FORGET, MSG_CLEAR_BRAKE, MSG_LIST_AUDIT, MSG_AUDIT,
 	MSG_ACCEPT_CLOCK, MSG_GET_USAGE, MSG_USAGE, MSG_COLLECT, MSG_COLLECT_REPORT,
 	MSG_LIST_JOBS, MSG_JOBS, MSG_NOTE_ESCROW, MSG_CLEAR_ALARM, MSG_COPY_STORE,
-	MSG_COPY_REPORT };
+	MSG_COPY_REPORT, MSG_COPY_OPEN, MSG_COPY_PLAN, MSG_COPY_READ, MSG_COPY_BYTES };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
@@ -38,7 +38,7 @@ unpack(uint16_t kind, const void *p, size_t len, ProtobufCMessage **m, struct er
 
 /* ------------------------------------------------- every field, once -- */
 
-static uint8_t ones[64];
+static uint8_t ones[128];
 static char word[] = "w\xc3\xb6rd";
 
 static void fill_value(const ProtobufCFieldDescriptor *f, void *p);
@@ -77,10 +77,12 @@ fill_value(const ProtobufCFieldDescriptor *f, void *p)
 		break;
 	case PROTOBUF_C_TYPE_BYTES:
 		b->data = ones;
-		b->len = strcmp(f->name, "journal") == 0 ? 48
+		b->len = strcmp(f->name, "journal") == 0	? 48
+			 : strcmp(f->name, "journal_head") == 0 ? 104
 			 : strcmp(f->name, "secret") == 0 ||
 				 strcmp(f->name, "serial") == 0 ||
-				 strcmp(f->name, "backup") == 0
+				 strcmp(f->name, "backup") == 0 ||
+				 strcmp(f->name, "store") == 0
 			     ? 16
 			     : 32;
 		break;
@@ -173,7 +175,11 @@ every_field_of_every_message_goes_round(void **state)
 				&wire__note_escrow__descriptor,
 				&wire__clear_alarm__descriptor,
 				&wire__copy_store__descriptor,
-				&wire__copy_report__descriptor, &wire__stats__descriptor,
+				&wire__copy_report__descriptor,
+				&wire__copy_open__descriptor,
+				&wire__copy_plan__descriptor,
+				&wire__copy_read__descriptor,
+				&wire__copy_bytes__descriptor, &wire__stats__descriptor,
 				&wire__verify__descriptor,
 				&wire__verify_report__descriptor
 			};
