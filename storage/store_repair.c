@@ -248,9 +248,18 @@ static int
 write_report(struct repair *r)
 {
 	struct store_repair_report *o = r->report;
+	long long second = (long long)(store_now(r->s) / 1000000);
+	struct err none = ERR_INIT;
+	struct fs_file *f;
 
-	(void)snprintf(o->file, sizeof(o->file), "repair-%lld.txt",
-	    (long long)(store_now(r->s) / 1000000));
+	/* What an earlier repair wrote stays, also if the clock stands still or goes
+	 * back. */
+	do {
+		(void)snprintf(o->file, sizeof(o->file), "repair-%lld.txt", second++);
+		if (fs_open(r->s->fs, o->file, FS_READ, &f, &none) != 0)
+			break;
+		fs_close(f);
+	} while (1);
 	return fs_replace(r->s->fs, ".", o->file, r->text.p, r->text.len, r->err);
 }
 
