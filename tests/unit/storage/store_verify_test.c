@@ -1,5 +1,6 @@
 /* What verify learns is kept: times, points found whole or hurt, groups good again. */
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "storage/catalog.h"
@@ -181,6 +182,7 @@ test_a_window_takes_what_was_checked_longest_ago(void **state)
 	struct store_verify_report r;
 	struct store_point *p = calloc(1, sizeof(*p));
 	uint64_t all;
+	struct timespec from, to;
 	int64_t began;
 
 	assert_non_null(p);
@@ -206,8 +208,13 @@ test_a_window_takes_what_was_checked_longest_ago(void **state)
 	assert_int_equal(r.bytes, all);
 	/* By bytes, and at a rate: so much takes so long. */
 	o = (struct store_verify_options){ .bytes_max = 1, .rate = 4 * all };
+	(void)clock_gettime(CLOCK_MONOTONIC, &from);
 	rig_ok(store_verify_with(h->s, &o, NULL, NULL, &r, &h->err), &h->err);
+	(void)clock_gettime(CLOCK_MONOTONIC, &to);
 	assert_int_equal(r.packs, 1);
+	assert_true((double)(to.tv_sec - from.tv_sec) +
+			(double)(to.tv_nsec - from.tv_nsec) / 1e9 >=
+		    (double)r.bytes / (double)o.rate);
 	free(p);
 	begin_last(h);
 }
