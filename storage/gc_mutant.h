@@ -30,6 +30,7 @@ enum gc_line {
 	GC_REVOKED_ASKS,     /* A revoked session's have and commit fail. */
 	GC_WALKED_APART,     /* A node marked by HAVE is still walked. */
 	GC_NUMBERS_STAY,     /* A removed pack's number is not used again. */
+	GC_NAMED_FIRST,	     /* What is bad is named before look-ups miss it. */
 	GC_LINES
 };
 

@@ -5,6 +5,7 @@
 #include "proto/base/err.h"
 #include "proto/chunk/group.h"
 #include "storage/catalog.h"
+#include "storage/gc_mutant.h"
 #include "storage/index.h"
 #include "storage/journal.h"
 #include "storage/store_state.h"
@@ -67,6 +68,10 @@ note_bad(struct store *s, uint32_t pack, uint32_t offset)
 	size_t before;
 
 	(void)pack_open(s->fs, pack, s->of.store, &p, &ignored);
+	/* Removed meanwhile.  What repair lost of a pack that it removed is at offset 0.
+	 */
+	if (p == NULL && offset != 0 && catalog_removed(s->catalog, pack, &ignored) > 0)
+		return;
 	pthread_mutex_lock(&s->bad_lock);
 	before = s->bad_count;
 	if (p == NULL || pack_each_entry(p, add_bad, &to, NULL, &ignored) != 0 ||
@@ -115,6 +120,8 @@ store_lose_unnamed(struct store *s, uint32_t no, struct err *err)
 	e->u.group.pack = no;
 	atomic_fetch_add(&s->quarantines, 1);
 	ret = store_record(s, e, NULL, err);
+	/* Who began in between has not seen the record. */
+	atomic_fetch_add(&s->quarantines, 1);
 	free(e);
 	pthread_mutex_lock(&s->bad_lock);
 	s->unnamed++;
@@ -260,6 +267,12 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 	    (ret = store_is_quarantined(s, pack, offset, err)) != 0)
 		return ret < 0 ? -1 : 0;
 	/*
+	 * Named before it is hidden: who collects and does not find the chunk must know
+	 * which pack has what is left of it.
+	 */
+	if (GC_HOLDS(GC_NAMED_FIRST))
+		note_bad(s, pack, offset);
+	/*
 	 * Counted before, so that no file is removed while this goes on, and after:
 	 * who begins to mark in between finds the group still good.
 	 */
@@ -268,6 +281,7 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 	if (index_quarantine(s->index, pack, offset, err) != 0)
 		return -1;
 	atomic_fetch_add(&s->quarantines, 1);
+	store_pause(s, STORE_PAUSE_QUARANTINE);
 	if ((e = calloc(1, sizeof(*e))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a journal record");
 	e->type = JOURNAL_QUARANTINE;
@@ -275,11 +289,11 @@ store_quarantine(struct store *s, uint32_t pack, uint32_t offset, struct err *er
 	e->u.group.offset = offset;
 	ret = store_record(s, e, NULL, err);
 	free(e);
+	if (!GC_HOLDS(GC_NAMED_FIRST))
+		note_bad(s, pack, offset);
 	/* The collector may have removed it meanwhile: then nothing is lost. */
 	if (catalog_removed(s->catalog, pack, &ignored) > 0)
-		(void)index_release(s->index, pack, offset, &ignored);
-	else
-		note_bad(s, pack, offset);
+		store_forget_bad(s, pack);
 	return ret;
 }
 

@@ -50,6 +50,7 @@ enum store_pause {
 	STORE_PAUSE_HAVE,   /* Looked up, not pinned yet. */
 	STORE_PAUSE_BEGIN,  /* A base was looked up, not held yet. */
 	STORE_PAUSE_POINT,  /* A point to read was looked up, not held yet. */
+	STORE_PAUSE_QUARANTINE, /* Hidden, not recorded yet. */
 	STORE_PAUSE_COMMIT, /* All is there, nothing recorded yet. */
 	STORE_PAUSE_RECORD, /* About to record, under the gate. */
 	STORE_PAUSE_PRUNE   /* A host was judged, nothing went yet. */

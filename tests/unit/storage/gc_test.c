@@ -2,9 +2,8 @@
  * What a cycle gives back and what it leaves: points, what sessions were told of,
  * what readers pinned, what is not committed yet.
  */
+#include "tests/unit/storage/gc_lines.h"
 #include "tests/unit/storage/gc_rig.h"
-
-#include <sys/wait.h>
 
 #include "storage/gc_mutant.h"
 #include "storage/store_options.h"
@@ -757,6 +756,42 @@ test_what_is_found_bad_in_a_removed_pack_is_no_loss(void **state)
 }
 
 static void
+collect_meanwhile(void *arg, enum store_pause where)
+{
+	struct store_gc_report report;
+
+	if (where == STORE_PAUSE_QUARANTINE)
+		(void)gc_rig_collect(arg, NULL, &report);
+}
+
+/* No copy of it is found, but it may be good after all, and is all there is. */
+static void
+test_a_cycle_while_something_is_quarantined_keeps_what_is_left_of_it(void **state)
+{
+	struct index_hit hit;
+	uint8_t content[RIG_BLOCK];
+	struct chunk_id id;
+	uint32_t a[BLOCKS];
+	struct gc_rig r;
+
+	(void)state;
+	gc_rig_start(&r, 21);
+	rig_fill(a, BLOCKS, 1);
+	gc_rig_backup(&r, "alpha", a, BLOCKS, 1);
+	rig_content(a[0], content);
+	chunk_id_of(store_keys(r.s), CHUNK_DATA, content, RIG_BLOCK, &id);
+	rig_ok(index_lookup(r.s->index, &id, 1, &hit, &r.err), &r.err);
+	r.s->pause = collect_meanwhile;
+	r.s->pause_arg = &r;
+	rig_ok(store_quarantine(r.s, hit.loc.pack, hit.loc.offset, &r.err), &r.err);
+	r.s->pause = NULL;
+	assert_int_equal(gc_rig_packs(&r), 2);
+	rig_ok(store_release_group(r.s, hit.loc.pack, hit.loc.offset, &r.err), &r.err);
+	gc_rig_check(&r, "alpha", 1, a, BLOCKS);
+	gc_rig_end(&r);
+}
+
+static void
 test_a_store_that_may_be_read_only_is_looked_at_and_not_collected(void **state)
 {
 	const struct store_options o = { .read_only = 1 };
@@ -781,76 +816,6 @@ test_a_store_that_may_be_read_only_is_looked_at_and_not_collected(void **state)
 	assert_true(report.bytes_freed > 0);
 	gc_rig_end(&r);
 }
-
-#ifdef GC_MUTANTS
-/*
- * Lines that random steps seldom miss, each with the test that does at once.  The test
- * must succeed with all lines, and fail without this one.
- */
-static const struct {
-	enum gc_line line;
-	const char *name, *test;
-} missed[] = {
-	{ GC_COMMIT_CHECKS, "COMMIT_CHECKS",
-	    "test_a_commit_checks_again_what_was_condemned_before_its_record" },
-	{ GC_COMMIT_FORGETS, "COMMIT_FORGETS",
-	    "test_a_commit_forgets_what_it_met_before_something_was_condemned" },
-	{ GC_PINS_MOVE, "PINS_MOVE",
-	    "test_what_a_session_was_told_of_is_kept_where_it_was_copied_to" },
-	{ GC_QUARANTINE_ENDS, "QUARANTINE_ENDS",
-	    "test_a_quarantine_ends_a_cycle_and_brings_condemned_packs_back" },
-	{ GC_QUARANTINE_KEEPS, "QUARANTINE_KEEPS",
-	    "test_a_quarantine_ends_a_cycle_and_brings_condemned_packs_back" },
-	{ GC_SWEEP_WAITS, "SWEEP_WAITS",
-	    "test_a_reader_left_open_delays_files_and_can_be_revoked" },
-	{ GC_RECORD_FIRST, "RECORD_FIRST",
-	    "test_a_removal_that_dies_half_way_is_no_loss" },
-	{ GC_WALKED_APART, "WALKED_APART",
-	    "test_a_node_marked_by_have_is_walked_all_the_same" },
-	{ GC_NUMBERS_STAY, "NUMBERS_STAY",
-	    "test_a_removed_packs_number_is_never_given_again" },
-};
-
-/* In a process of its own, since a test that fails leaves its store behind. */
-static int
-succeeds(const struct CMUnitTest *test, enum gc_line without)
-{
-	int status = 0;
-	pid_t child;
-
-	(void)fflush(stdout);
-	if ((child = fork()) == 0) {
-		gc_mutant = without;
-		(void)freopen("/dev/null", "w", stdout);
-		(void)freopen("/dev/null", "w", stderr);
-		_exit(_cmocka_run_group_tests(test->name, test, 1, NULL, NULL) != 0);
-	}
-	if (child < 0 || waitpid(child, &status, 0) != child)
-		return -1;
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-static int
-take_lines_away(const struct CMUnitTest *tests, size_t n)
-{
-	int unseen = 0;
-
-	for (size_t i = 0; i < sizeof(missed) / sizeof(missed[0]); i++) {
-		const struct CMUnitTest *t = tests;
-
-		while (t < tests + n && strcmp(t->name, missed[i].test) != 0)
-			t++;
-		if (t == tests + n || succeeds(t, GC_ALL_HOLD) != 1 ||
-		    succeeds(t, missed[i].line) != 0) {
-			unseen++;
-			(void)printf("without %s: NOT missed\n", missed[i].name);
-		} else {
-			(void)printf("without %s: missed\n", missed[i].name);
-		}
-	}
-	return unseen;
-}
-#endif
 
 int
 main(void)
@@ -884,6 +849,8 @@ main(void)
 		cmocka_unit_test(
 		    test_a_condemned_pack_that_rots_comes_back_as_far_as_it_is_whole),
 		cmocka_unit_test(test_what_is_found_bad_in_a_removed_pack_is_no_loss),
+		cmocka_unit_test(
+		    test_a_cycle_while_something_is_quarantined_keeps_what_is_left_of_it),
 		cmocka_unit_test(
 		    test_a_store_that_may_be_read_only_is_looked_at_and_not_collected),
 	};

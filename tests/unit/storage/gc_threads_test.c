@@ -338,7 +338,6 @@ test_cycles_beside_all_that_goes_on_lose_nothing(void **state)
 	/* All that was hidden was good: now it is found again. */
 	rig_ok(store_verify(w.s, 0, 0, NULL, NULL, &found, &err), &err);
 	assert_int_equal(found.bad_groups, 0);
-	assert_int_equal(store_lost_unnamed(w.s), 0);
 	check_all(&w);
 	rig_ok(store_gc(w.s, NULL, NULL, NULL, &report, &err), &err);
 	assert_int_equal(report.state, STORE_GC_DONE);
@@ -347,6 +346,7 @@ test_cycles_beside_all_that_goes_on_lose_nothing(void **state)
 	store_close(w.s);
 	rig_ok(store_open(dir, &w.s, &err), &err);
 	assert_string_equal(store_opened(w.s), "");
+	/* Before, a group of a pack that was not sealed yet may count so. */
 	assert_int_equal(store_lost_unnamed(w.s), 0);
 	check_all(&w);
 	store_close(w.s);

@@ -132,7 +132,7 @@ static const char *const lines[GC_LINES] = { "all", "HAVE_PINS", "HAVE_MARKS",
 	"HAVE_GATE", "BASE_ROOTS", "READER_ROOTS", "NEW_ROOTS", "COMMIT_CHECKS",
 	"COMMIT_FORGETS", "YOUNG_STAYS", "PINNED_STAYS", "GROWN_STAYS", "PINS_MOVE",
 	"COPIES_SYNCED", "QUARANTINE_ENDS", "QUARANTINE_KEEPS", "SWEEP_WAITS",
-	"RECORD_FIRST", "REVOKED_ASKS", "WALKED_APART", "NUMBERS_STAY" };
+	"RECORD_FIRST", "REVOKED_ASKS", "WALKED_APART", "NUMBERS_STAY", "NAMED_FIRST" };
 
 /*
  * The first worlds that went wrong when this was written: where CI looks first.  Lines
