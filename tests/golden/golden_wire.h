@@ -36,7 +36,9 @@ static const ProtobufCMessageDescriptor *const golden_messages[] = {
 	&wire__lock__descriptor, &wire__forget__descriptor,
 	&wire__clear_brake__descriptor, &wire__note_escrow__descriptor,
 	&wire__clear_alarm__descriptor, &wire__copy_store__descriptor,
-	&wire__copy_report__descriptor
+	&wire__copy_report__descriptor, &wire__copy_open__descriptor,
+	&wire__copy_plan__descriptor, &wire__copy_read__descriptor,
+	&wire__copy_bytes__descriptor
 };
 
 #define GOLDEN_MESSAGES (sizeof(golden_messages) / sizeof(golden_messages[0]))
@@ -83,7 +85,7 @@ static inline int
 golden_has_field(const char *name, enum golden_age age)
 {
 	static const char *const lists[] = { "fields", "fields-collect",
-		"fields-retention", "fields-copy", "fields-2" };
+		"fields-retention", "fields-copy", "fields-copy-net", "fields-2" };
 	const size_t n =
 	    sizeof(lists) / sizeof(lists[0]) - (age == GOLDEN_FIRST_FRAME ? 1 : 0);
 	struct buf list = BUF_INIT(GOLDEN_MAX);
@@ -118,9 +120,10 @@ golden_number(const char *field, uint32_t h)
 static inline size_t
 golden_bytes_len(const char *field)
 {
-	return strcmp(field, "journal") == 0 ? 48
+	return strcmp(field, "journal") == 0	    ? 48
+	       : strcmp(field, "journal_head") == 0 ? JOURNAL_HEAD_LEN
 	       : strcmp(field, "secret") == 0 || strcmp(field, "serial") == 0 ||
-		       strcmp(field, "backup") == 0
+		       strcmp(field, "backup") == 0 || strcmp(field, "store") == 0
 		   ? 16
 		   : 32;
 }
