@@ -81,6 +81,9 @@ static const struct key keys[] = {
 	{ "reserve", SIZE, AT(reserve), 0, 0, 1ull << 40, 0, "256M",
 	    "room kept so that a full disk can be pruned; 2 % of a smaller disk; 0: "
 	    "none" },
+	{ "pack-parity", NUMBER, AT(pack_parity), 0, 0, 30, 0, "0",
+	    "per cent of parity in packs sealed from now on, to mend them from; 0: "
+	    "none" },
 	{ "low-water", SHARE, AT(low_water), 0, 0, 1ull << 50, 0, "2%",
 	    "with less room left (10G, 2%) no new backup begins; 0: until it is full" },
 	{ "clock-jump", DURATION, AT(clock_jump_s), 0, 0, 315360000, 0, "7d",

@@ -46,6 +46,7 @@ struct config {
 	int agents_may_restore, read_only;
 	uint64_t certificate_s; /* Life of an agent's certificate. */
 
+	uint64_t pack_parity;	       /* Per cent. */
 	uint64_t reserve;	       /* Bytes kept for a full disk. */
 	struct config_share low_water; /* No new backup begins below. */
 	char prune_at[8];		/* "03:30", "off". */

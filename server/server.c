@@ -164,6 +164,7 @@ open_store(const struct config *c, struct store **out, struct err *err)
 		.reserve = c->read_only ? 0 : c->reserve,
 		.low_water = { c->low_water.bytes, (uint32_t)c->low_water.percent * 10 },
 		.clock_jump_us = (int64_t)c->clock_jump_s * 1000000,
+		.parity = (uint32_t)c->pack_parity,
 	};
 
 	return store_open_with(c->store, &o, out, err);

@@ -264,6 +264,26 @@ index_settle(struct index *ix, struct err *err)
 	return ret;
 }
 
+int
+index_next_bad(struct index *ix, struct index_bad_group *after)
+{
+	struct index_view *v;
+	int found = 0;
+
+	(void)pthread_mutex_lock(&ix->lock);
+	v = index_view_ref(ix->view);
+	(void)pthread_mutex_unlock(&ix->lock);
+	for (uint32_t i = 0; !found && i < v->n_bad; i++)
+		if (v->bad[i].pack > after->pack ||
+		    (v->bad[i].pack == after->pack && v->bad[i].offset > after->offset)) {
+			after->pack = v->bad[i].pack;
+			after->offset = v->bad[i].offset;
+			found = 1;
+		}
+	index_view_unref(v);
+	return found;
+}
+
 void
 index_stats(struct index *ix, struct index_stats *out)
 {

@@ -128,6 +128,15 @@ int index_remember_pack(struct index *ix, uint32_t no, struct err *err);
 int index_quarantine(struct index *ix, uint32_t no, uint32_t offset, struct err *err);
 int index_release(struct index *ix, uint32_t no, uint32_t offset, struct err *err);
 
+/*
+ * The first group in quarantine behind `after` (pack 0: of all): 1 and which it is, or
+ * 0.
+ */
+struct index_bad_group {
+	uint32_t pack, offset;
+};
+int index_next_bad(struct index *ix, struct index_bad_group *after);
+
 struct index_stats {
 	uint64_t entries;     /* In memory and runs; dead ones and copies count. */
 	uint64_t mem_entries; /* Of them not yet in a run. */

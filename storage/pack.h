@@ -48,6 +48,12 @@ struct group;
 /* Required features of headers and of trailers that this program knows. */
 #define PACK_FEATURES 0u
 
+/* Optional features of trailers: the parity is of the kind that pack_mend() knows. */
+#define PACK_OPTIONAL_PARITY 1u
+
+/* Parity that a pack may be given, in per cent of its blocks. */
+#define PACK_PARITY_PERCENT_MAX 30u
+
 /* Where a chunk lies.  `pack` is never 0 and never used twice in a store. */
 struct pack_loc {
 	uint32_t pack;
@@ -102,6 +108,12 @@ enum pack_append pack_writer_append(struct pack_writer *w, const struct group *g
  */
 int pack_writer_sync(struct pack_writer *w, uint64_t end, struct err *err);
 
+/*
+ * What is sealed gets so many per cent of parity (0: none, as at first), unless there is
+ * no room or memory for it.
+ */
+void pack_writer_parity(struct pack_writer *w, uint32_t percent);
+
 /* Bytes written so far; non-zero once append says PACK_FULL. */
 uint64_t pack_writer_len(struct pack_writer *w);
 int pack_writer_full(struct pack_writer *w);
@@ -155,7 +167,7 @@ struct pack_stats {
 	uint64_t plain;	   /* Plain bytes of all chunks. */
 	uint64_t stored;   /* Bytes of the groups. */
 	uint32_t data_end; /* Offset where the groups end. */
-	uint32_t optional; /* Features of header or trailer. */
+	uint32_t optional; /* Features of header or trailer that we do not know. */
 };
 
 /*
@@ -176,6 +188,35 @@ typedef int (*pack_bad)(void *arg, uint32_t offset, const struct err *why);
  * ends the scrub and is returned.  -1 with `err` only if the footer itself is bad.
  */
 int pack_scrub(struct pack *p, pack_bad bad, void *arg, struct err *err);
+
+/* ------------------------------------------------------------ mending -- */
+
+struct pack_mending {
+	enum {
+		PACK_NO_PARITY, /* Or none that is found. */
+		PACK_WHOLE,	/* All is as it was sealed: nothing was done. */
+		PACK_MENDED,	/* The file is, byte for byte, as it was sealed. */
+		PACK_BEYOND	/* More is lost than parity gives: nothing was done. */
+	} state;
+	uint32_t blocks, bad; /* Of groups, footer and parity. */
+};
+
+/*
+ * Put the sealed pack `no` right from its parity, whatever in it is damaged.  The new
+ * file is made next to it ("packs/<number>.new"), proven and synced, and then takes its
+ * name; who has the old one open goes on with that.  `known`, if not NULL, is what the
+ * pack is known to hold (chunks, groups, plain, stored): what is not that is refused.
+ * With `dry` it is only said what would be done.  -1 (nothing was changed): ERR_NOSPACE,
+ * ERR_NOTFOUND, ERR_IO, ERR_NOMEM, ERR_CORRUPT for what could not be proven.
+ */
+int pack_mend(struct fs *fs, uint32_t no, const uint8_t store[PACK_STORE_ID_LEN],
+    const struct pack_stats *known, int dry, struct pack_mending *out, struct err *err);
+
+/* Is the parity itself whole?  1, 0 if there is none, -1; the groups are not read. */
+int pack_check_parity(struct pack *p, struct err *err);
+
+/* Remove what an interrupted pack_mend() left. */
+int pack_mend_sweep(struct fs *fs, struct err *err);
 
 /* ------------------------------------------------------ all of a store's -- */
 
@@ -211,6 +252,7 @@ struct pack_judge {
 	int (*proven)(void *arg, const struct group *g);
 	void *arg;
 	uint64_t durable; /* So many bytes of the file were acknowledged. */
+	uint32_t parity;  /* Per cent that a pack gets which recovery seals. */
 };
 
 /*

@@ -8,6 +8,7 @@
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "proto/chunk/group.h"
+#include "storage/pack_parity.h"
 
 void
 pack_name(uint32_t no, int sealed, char out[FS_NAME_MAX])
@@ -105,9 +106,32 @@ pack_load_footer(struct fs_file *f, const struct pack_header *h, uint8_t **p,
 
 /* --------------------------------------------------------------- sealing -- */
 
+/* 0: written, and the footer is `*foot`; -1: there is no parity, for whatever reason. */
+static int
+write_parity(struct fs_file *f, const struct pack_header *own, uint32_t data_end,
+    struct pack_toc *toc, uint32_t percent, uint8_t **foot, size_t *len)
+{
+	struct parity_head h = { .no = own->no, .data_end = data_end };
+	struct pack_header with = *own;
+	struct err ignored = ERR_INIT;
+
+	h.foot_len = toc->count * PACK_FOOTER_ENTRY_LEN + PACK_TRAILER_LEN;
+	memcpy(h.store, own->store, PACK_STORE_ID_LEN);
+	if (percent == 0 || pack_parity_plan(&h, percent) != 0)
+		return -1;
+	with.optional = PACK_OPTIONAL_PARITY;
+	if ((*foot = pack_format_footer(&with, data_end, h.len, toc, len)) == NULL)
+		return -1;
+	if (pack_parity_write(f, &h, *foot, &ignored) == 0 &&
+	    fs_pwrite(f, *foot, *len, (uint64_t)data_end + h.len, &ignored) == 0)
+		return 0;
+	free(*foot);
+	return -1;
+}
+
 int
 pack_write_footer(struct fs_file *f, const struct pack_header *h, uint32_t data_end,
-    struct pack_toc *toc, struct err *err)
+    struct pack_toc *toc, uint32_t parity, struct err *err)
 {
 	struct pack_header own = *h;
 	uint8_t *foot;
@@ -117,9 +141,17 @@ pack_write_footer(struct fs_file *f, const struct pack_header *h, uint32_t data_
 	assert(toc->count > 0);
 	/* What a later program began has in its trailer only what we know. */
 	own.optional = 0;
+	/* Also where the last groups end: parity covers the padding behind them. */
+	if (fs_truncate(f, data_end, err) != 0)
+		return -1;
+	if (write_parity(f, &own, data_end, toc, parity, &foot, &len) == 0) {
+		free(foot);
+		return 0;
+	}
+	/* A full disk, say: better sealed without than not sealed. */
 	if ((foot = pack_format_footer(&own, data_end, 0, toc, &len)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for the footer of %s", f->name);
-	bad = fs_truncate(f, data_end, err) != 0 ||
+	bad = (parity > 0 && fs_truncate(f, data_end, err) != 0) ||
 	      fs_pwrite(f, foot, len, data_end, err) != 0;
 	free(foot);
 	return bad ? -1 : 0;

@@ -54,11 +54,12 @@ uint8_t *pack_format_footer(const struct pack_header *h, uint32_t data_end,
 
 /*
  * Turning an .open file whose groups end at `data_end` into a sealed pack, in two
- * steps: cut what is behind and write the footer (sorts `toc`); then make the
+ * steps: cut what is behind, write parity (per cent, if that can be had) and the footer
+ * (sorts `toc`); then make the
  * bytes durable, give the file its final name, and make that durable.
  */
 int pack_write_footer(struct fs_file *f, const struct pack_header *h, uint32_t data_end,
-    struct pack_toc *toc, struct err *err);
+    struct pack_toc *toc, uint32_t parity, struct err *err);
 int pack_publish(struct fs *fs, struct fs_file *f, uint32_t no, struct err *err);
 
 /*

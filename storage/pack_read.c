@@ -173,7 +173,8 @@ pack_each_entry(struct pack *p, int (*each)(void *arg, const struct pack_entry *
 	if (stats != NULL) {
 		*stats = t.stats;
 		stats->data_end = t.data_end;
-		stats->optional = t.of.optional | p->header.optional;
+		stats->optional =
+		    (t.of.optional & ~PACK_OPTIONAL_PARITY) | p->header.optional;
 	}
 	for (uint32_t i = 0; each != NULL && ret == 0 && i < t.stats.chunks; i++) {
 		pack_footer_entry(foot, &t, i, &e);

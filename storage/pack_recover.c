@@ -6,6 +6,7 @@
 #include "proto/base/err.h"
 #include "proto/chunk/group.h"
 #include "storage/pack_format.h"
+#include "storage/pack_parity.h"
 
 /* A walk over the groups of a file. */
 struct walk {
@@ -342,6 +343,13 @@ is_finished(struct fs_file *f, const struct pack_header *h, struct pack_toc *toc
 	       memcmp(ours, foot, (size_t)toc->count * PACK_FOOTER_ENTRY_LEN) == 0;
 	/* A footer that names more is of groups that are lost, or no footer. */
 	out->damaged += !same;
+	/* Its parity may not have come as far as the footer: then it is made again. */
+	if (same && (t.of.optional & PACK_OPTIONAL_PARITY) != 0 &&
+	    pack_parity_check(f, h, t.data_end, t.parity_len, &why) < 0) {
+		same = why.code == ERR_CORRUPT ? 0 : -1;
+		if (same < 0)
+			*err = why;
+	}
 	free(ours);
 	free(foot);
 	return same;
@@ -373,7 +381,8 @@ recover_file(struct fs *fs, struct fs_file *f, const struct pack_header *h, uint
 	if (toc.count == 0)
 		ret = remove_empty(fs, h->no, err);
 	else if (fs_rewrite(f, 0, end, err) == 0 &&
-		 pack_write_footer(f, h, (uint32_t)pack_align(end), &toc, err) == 0)
+		 pack_write_footer(f, h, (uint32_t)pack_align(end), &toc,
+		     l != NULL ? l->parity : 0, err) == 0)
 		ret = pack_publish(fs, f, h->no, err);
 done:
 	pack_toc_free(&toc);

@@ -15,6 +15,7 @@ struct pack_writer {
 	pthread_mutex_t lock; /* Guards all below; held over writes, not over syncs. */
 	pthread_cond_t synced_more;
 	struct pack_toc toc;
+	uint32_t parity; /* Per cent. */
 	uint64_t end;	 /* Where the last group ends. */
 	uint64_t synced; /* Bytes before this are durable. */
 	int syncing;	 /* A thread is in fdatasync. */
@@ -213,6 +214,14 @@ pack_writer_groups(struct pack_writer *w)
 	return n;
 }
 
+void
+pack_writer_parity(struct pack_writer *w, uint32_t percent)
+{
+	(void)pthread_mutex_lock(&w->lock);
+	w->parity = percent;
+	(void)pthread_mutex_unlock(&w->lock);
+}
+
 /* Nothing was ever appended: the file goes. */
 static int
 discard(struct pack_writer *w, struct err *err)
@@ -245,8 +254,8 @@ pack_writer_seal(struct pack_writer *w, struct err *err)
 	else if (w->toc.count == 0) {
 		if ((ret = discard(w, err)) != 0)
 			w->broken = 1;
-	} else if ((ret = pack_write_footer(
-			w->file, &w->header, (uint32_t)data_end, &w->toc, err)) == 0) {
+	} else if ((ret = pack_write_footer(w->file, &w->header, (uint32_t)data_end,
+			&w->toc, w->parity, err)) == 0) {
 		/* A failed sync may have lost what came before, too. */
 		if ((ret = pack_publish(w->fs, w->file, w->header.no, err)) != 0)
 			w->broken = 1;

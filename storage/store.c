@@ -211,11 +211,11 @@ finish_removals(
 
 /* Finish what a crash left open; packs that held nothing are gone afterwards. */
 static int
-recover_packs(struct store *s, struct found_packs *f, struct err *err)
+recover_packs(struct store *s, struct found_packs *f, uint32_t parity, struct err *err)
 {
 	uint32_t recovered = 0, damaged = 0;
 	struct recovering of = { .s = s };
-	struct pack_judge judge = { record_loss, is_proven, &of, 0 };
+	struct pack_judge judge = { record_loss, is_proven, &of, 0, parity };
 	struct pack_recovery r;
 	uint64_t cut = 0, aside = 0;
 	size_t kept = 0;
@@ -335,11 +335,11 @@ compare_packs(struct store *s, struct found_packs *f, uint32_t *highest, struct 
 }
 
 static int
-open_chunks(struct store *s, struct err *err)
+open_chunks(struct store *s, uint32_t parity, struct err *err)
 {
 	struct found_packs f = { .s = s, .err = err };
 	struct store_packs_config config = {
-		.fs = s->fs, .sealed = record_pack, .arg = s
+		.fs = s->fs, .sealed = record_pack, .arg = s, .parity = parity
 	};
 	struct index_config ix = { 0 };
 	struct index_opened found = { 0 };
@@ -353,9 +353,10 @@ open_chunks(struct store *s, struct err *err)
 	ix.judge = &s->judge;
 	if ((s->heads = store_heads_new(s->fs, s->of.store)) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for the store");
-	failed = pack_list(s->fs, find_pack, &f, err) != 0 ||
+	failed = pack_mend_sweep(s->fs, err) != 0 ||
+		 pack_list(s->fs, find_pack, &f, err) != 0 ||
 		 finish_removals(s, &f, &highest, err) != 0 ||
-		 recover_packs(s, &f, err) != 0 ||
+		 recover_packs(s, &f, parity, err) != 0 ||
 		 compare_packs(s, &f, &highest, err) != 0 ||
 		 index_open(s->fs, &ix, f.no, f.n, &s->index, &found, err) != 0;
 	free(f.no);
@@ -407,7 +408,7 @@ open_all(
 	if (len != sizeof(s->domain))
 		return err_set(err, ERR_CORRUPT, "the domain key has %zu bytes", len);
 	chunk_keys_init(&s->keys, s->domain);
-	if (open_chunks(s, err) != 0)
+	if (open_chunks(s, o->read_only ? 0 : o->parity, err) != 0)
 		return -1;
 	store_space_settle(s);
 	return 0;

@@ -343,6 +343,7 @@ struct store_verify_report {
 	uint64_t packs;		  /* Read. */
 	uint64_t healed_groups;	  /* Bad, but all they held is elsewhere, too. */
 	uint64_t released_groups; /* Bad once, good now. */
+	uint64_t mended_packs;	  /* Put right by their parity. */
 	uint64_t
 	    points_verified; /* Whole, with all packs checked since they were made. */
 };

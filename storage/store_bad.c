@@ -323,6 +323,49 @@ store_forget_bad(struct store *s, uint32_t no)
 	pthread_mutex_unlock(&s->bad_lock);
 }
 
+/* Is a group whole?  Not if its pack is not. */
+static int
+is_whole(struct store *s, const struct index_bad_group *b)
+{
+	struct buf bytes = BUF_INIT(GROUP_LEN_MAX);
+	struct err ignored = ERR_INIT;
+	struct pack *p = NULL;
+	struct group g;
+	int whole = pack_open(s->fs, b->pack, s->of.store, &p, &ignored) == 0 &&
+		    pack_copy_group(p, b->offset, &bytes, &g, &ignored) == 0;
+
+	pack_close(p);
+	buf_free(&bytes);
+	return whole;
+}
+
+/*
+ * Groups that only the index has in quarantine: a crash came between it and the record
+ * of their being bad, or good again.  Looking at them says which.
+ */
+static int
+settle_bad(struct store *s, struct err *err)
+{
+	struct index_bad_group b = { 0, 0 };
+	int is;
+
+	while (index_next_bad(s->index, &b)) {
+		if ((is = store_is_quarantined(s, b.pack, b.offset, err)) < 0)
+			return -1;
+		if (is)
+			continue;
+		if ((is = catalog_removed(s->catalog, b.pack, err)) < 0)
+			return -1;
+		/* No group is at 0: that was a loss without a name, which is released. */
+		if (is || b.offset == 0 || is_whole(s, &b)) {
+			if (index_release(s->index, b.pack, b.offset, err) != 0)
+				return -1;
+		} else if (store_quarantine(s, b.pack, b.offset, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
 int
 store_load_bad(struct store *s, struct err *err)
 {
@@ -357,7 +400,8 @@ store_load_bad(struct store *s, struct err *err)
 		if (all <= stats.quarantined)
 			break;
 	}
-	return 0;
+	/* More or as many: some may not be the catalog's. */
+	return stats.quarantined > 0 ? settle_bad(s, err) : 0;
 }
 
 static int

@@ -25,6 +25,7 @@ struct store_options {
 	/* Bytes kept for a full disk; 0 for none; STORE_RESERVE_KEEP: as it is. */
 	uint64_t reserve;
 	struct store_amount low_water; /* No new backup begins below; 0 for none. */
+	uint32_t parity; /* Per cent that packs sealed from now on get; 0: none. */
 	/* How far the clock may be ahead of the last record; 0: it is believed. */
 	int64_t clock_jump_us;
 

@@ -79,6 +79,7 @@ start_locked(struct store_packs *sp, enum chunk_kind kind, struct err *err)
 		free(f);
 		return NULL;
 	}
+	pack_writer_parity(f->w, sp->config.parity);
 	f->kind = kind;
 	pthread_mutex_init(&f->sync, NULL);
 	f->next = sp->all;

@@ -28,6 +28,7 @@ struct store_packs_config {
 	struct index *index;
 	struct lease_table *claims;
 	struct store_heads *heads; /* NULL: nobody is told what is durable. */
+	uint32_t parity;  /* Per cent that packs get. */
 	uint32_t next_no; /* No pack with this number or a higher one was ever made. */
 	/* A pack was sealed; called from within any of the functions below. */
 	void (*sealed)(void *arg, const struct journal_pack *p);

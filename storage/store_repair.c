@@ -168,6 +168,27 @@ retire_pack(struct repair *r, const struct journal_pack *k, uint32_t saved, int 
 	return 0;
 }
 
+/* Has the pack been put right by its parity?  Then all in it counts again. */
+static int
+mend_pack(struct repair *r, const struct journal_pack *k)
+{
+	char what[ERR_TEXT_MAX];
+	struct err why = ERR_INIT;
+	int mended = store_mend_pack(r->s, k, what, &why);
+
+	/* What stands in the way is said; all that is there is saved as it is. */
+	if (mended < 0)
+		(void)snprintf(what, sizeof(what), "%s", why.text);
+	if (what[0] != '\0' && say(r, "pack %08x: %s", k->no, what) != 0)
+		return -1;
+	if (mended <= 0)
+		return 0;
+	if (!r->s->read_only && store_remember_mended(r->s, k->no, r->err) != 0)
+		return -1;
+	r->report->packs_mended++;
+	return 1;
+}
+
 static int
 repair_pack(struct repair *r, const struct journal_pack *k)
 {
@@ -189,10 +210,14 @@ repair_pack(struct repair *r, const struct journal_pack *k)
 			return -1;
 		return r->s->read_only ? 0 : retire_pack(r, k, 0, 0);
 	}
+	if (why.code == ERR_CORRUPT && say(r, "pack %08x: %s", k->no, why.text) != 0)
+		return -1;
+	/* It may also be that the disk does not give the footer any more. */
+	if ((why.code == ERR_CORRUPT || why.code == ERR_IO) &&
+	    (ret = mend_pack(r, k)) != 0)
+		return ret < 0 ? -1 : 0;
 	if (why.code != ERR_CORRUPT)
 		return say(r, "pack %08x: left alone: %s", k->no, why.text);
-	if (say(r, "pack %08x: %s", k->no, why.text) != 0)
-		return -1;
 	if (pack_open_damaged(r->s->fs, k->no, (enum chunk_kind)k->kind, r->s->of.store,
 		&p, r->err) != 0)
 		return -1;

@@ -1,7 +1,8 @@
 /*
  * store_repair.h - making the best of a damaged store.
  *
- * Nothing is deleted.  Packs whose header or footer is bad give their whole groups to
+ * Nothing is deleted.  Packs whose header or footer is bad are mended from their parity,
+ * if they have it and it is enough; else they give their whole groups to
  * new packs, once each chunk in them was proven, and are set aside as they are
  * (packs/<number>.damaged), which nothing else reads.  Then all is verified: bad groups
  * are quarantined, points that lack something are recorded as hurt, what is good again
@@ -17,8 +18,10 @@
 #include "storage/store.h"
 
 struct store_repair_report {
-	uint64_t packs_rewritten;  /* Set aside, what was whole in them is in new packs. */
-	uint64_t packs_gone;	   /* Recorded, and no file of theirs is there. */
+	uint64_t packs_rewritten; /* Set aside, what was whole in them is in new packs. */
+	uint64_t
+	    packs_mended;    /* By their parity, as they were sealed; header or footer. */
+	uint64_t packs_gone; /* Recorded, and no file of theirs is there. */
 	uint64_t groups_rewritten; /* Whole and proven. */
 	uint64_t groups_lost;	   /* Of these packs, in no new one. */
 	uint64_t problems;	   /* Told by the verify behind it. */

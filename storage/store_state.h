@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "proto/base/err.h"
 #include "proto/chunk/tree.h"
 #include "storage/gc_marks.h"
 #include "storage/journal_record.h"
@@ -218,6 +219,17 @@ void store_unpin(struct store_lease *l); /* Frees; the lease is nobody's. */
 int store_finish_removal(struct store *s, uint32_t no, struct err *err);
 
 /* --------------------------------------------------------------- bad groups -- */
+
+/*
+ * Put a pack right from its own parity: 1 if it is as it was sealed again, 0 if that
+ * cannot be or there was nothing to do, -1.  `what` gets a line on it, or "".  What is
+ * quarantined in it stays so until it was read.  A read-only store: only said.
+ */
+int store_mend_pack(struct store *s, const struct journal_pack *k,
+    char what[ERR_TEXT_MAX], struct err *err);
+
+/* A pack that was mended may be in the index only in part: read its footer again. */
+int store_remember_mended(struct store *s, uint32_t no, struct err *err);
 
 /* Pack `no` is gone for good: forget what was bad in it. */
 void store_forget_bad(struct store *s, uint32_t no);

@@ -190,14 +190,68 @@ note_checked(struct verify *v, int64_t began_us)
 	return k->n == NOTED_AT_ONCE ? flush_checked(v) : 0;
 }
 
+/*
+ * Something in the pack is bad: has its parity put it right?  Told either way; what
+ * kept it from that is no reason to end here.
+ */
+static int
+mend_pack(struct verify *v, const struct journal_pack *known, const struct err *why,
+    int index_too)
+{
+	char what[ERR_TEXT_MAX], line[2 * ERR_TEXT_MAX + 80];
+	struct err failed = ERR_INIT;
+	int mended;
+
+	if (v->s->read_only)
+		return 0;
+	if ((mended = store_mend_pack(v->s, known, what, &failed)) < 0)
+		(void)snprintf(what, sizeof(what), "%s", failed.text);
+	/* That the disk does not give it is said once. */
+	if (mended < 0 && failed.code == ERR_IO && why->code == ERR_IO)
+		return 0;
+	if (mended > 0 && index_too &&
+	    store_remember_mended(v->s, known->no, v->err) != 0)
+		return -1;
+	v->report->mended_packs += mended > 0;
+	if (what[0] != '\0') {
+		(void)snprintf(line, sizeof(line), "pack %08x: %s%s%s", known->no,
+		    why->text, why->text[0] != '\0' ? "; " : "", what);
+		(void)tell(v, line);
+	}
+	return mended > 0;
+}
+
+/* Read the groups, and its parity: 2 if it was mended and is to be read again. */
+static int
+scrub_pack(struct verify *v, struct pack *p, const struct journal_pack *known,
+    int may_mend, struct err *why)
+{
+	struct err parity = ERR_INIT;
+	int ret = pack_scrub(p, bad_group, v, why), mended = 0;
+
+	if (ret > 0 || v->err->code != ERR_NONE)
+		return ret;
+	if (ret < 0 && why->code != ERR_CORRUPT && why->code != ERR_IO)
+		return -1;
+	if (may_mend && (ret < 0 || v->bad_count > 0))
+		mended = mend_pack(v, known, why, ret < 0);
+	else if (may_mend && pack_check_parity(p, &parity) < 0)
+		mended = mend_pack(v, known, &parity, 0);
+	if (mended != 0)
+		return mended < 0 ? -1 : 2;
+	return ret;
+}
+
 static int
 verify_pack(struct verify *v, const struct journal_pack *known)
 {
 	int64_t began_us = store_now(v->s);
 	struct err why = ERR_INIT;
 	struct pack *p = NULL;
-	int ret, read = 1;
+	int ret, read = 1, mended = 0;
 
+again:
+	err_clear(&why);
 	v->pack = known->no;
 	v->bad_count = 0;
 	ret = pack_open(v->s->fs, known->no, v->s->of.store, &p, &why);
@@ -207,8 +261,20 @@ verify_pack(struct verify *v, const struct journal_pack *known)
 		return ret < 0 ? -1 : 0;
 	if (why.code != ERR_NONE)
 		ret = -1;
+	/* Once: what is bad in it afterwards was sealed so. */
+	if (!mended && ret != 0 && (why.code == ERR_CORRUPT || why.code == ERR_IO) &&
+	    (mended = mend_pack(v, known, &why, 1)) > 0)
+		goto again;
+	if (mended < 0)
+		return -1;
 	if (ret == 0) {
-		ret = pack_scrub(p, bad_group, v, &why);
+		ret = scrub_pack(v, p, known, !mended, &why);
+		if (ret == 2) {
+			mended = 1;
+			pack_close(p);
+			p = NULL;
+			goto again;
+		}
 		if (ret == 0)
 			ret = release_good(v);
 		else if (ret < 0 && why.code == ERR_CORRUPT)

@@ -297,8 +297,8 @@ golden_slurp(struct fs *fs, const char *name, struct buf *out)
 
 /* Pack `no` of golden groups by name, in a file system of its own. */
 static inline struct fs_fault *
-golden_pack_fs(
-    uint32_t no, enum chunk_kind kind, const char *const groups[], unsigned n, int seal)
+golden_pack_of(const uint8_t store[PACK_STORE_ID_LEN], uint32_t no, enum chunk_kind kind,
+    const char *const groups[], unsigned n, int seal, uint32_t parity)
 {
 	struct fs_fault *ff = fs_fault_new(1);
 	struct buf b = BUF_INIT(GOLDEN_MAX);
@@ -309,7 +309,8 @@ golden_pack_fs(
 
 	assert(ff != NULL);
 	GOLDEN_MUST(fs_mkdir(fs_fault_fs(ff), PACK_DIR, &err));
-	GOLDEN_MUST(pack_writer_open(fs_fault_fs(ff), no, kind, golden_store, &w, &err));
+	GOLDEN_MUST(pack_writer_open(fs_fault_fs(ff), no, kind, store, &w, &err));
+	pack_writer_parity(w, parity);
 	for (unsigned i = 0; i < n; i++) {
 		struct group g;
 
@@ -323,6 +324,13 @@ golden_pack_fs(
 	pack_writer_free(w);
 	buf_free(&b);
 	return ff;
+}
+
+static inline struct fs_fault *
+golden_pack_fs(
+    uint32_t no, enum chunk_kind kind, const char *const groups[], unsigned n, int seal)
+{
+	return golden_pack_of(golden_store, no, kind, groups, n, seal, 0);
 }
 
 static const char *const golden_data_groups[] = { "group-raw", "group-zstd",
@@ -379,6 +387,17 @@ golden_pack_parity(struct buf *out)
 	store_le32(t + 76, parity);
 	store_le64(t + 40, out->len);
 	blake3(out->p + end + parity, foot - 32, NULL, t + 96, 32);
+}
+
+/* Sealed, with the parity of a tenth that it can be mended from. */
+static inline void
+golden_pack_mendable(struct buf *out)
+{
+	struct fs_fault *ff =
+	    golden_pack_of(golden_store, 1, CHUNK_DATA, golden_data_groups, 3, 1, 10);
+
+	golden_slurp(fs_fault_fs(ff), "packs/00000001.pack", out);
+	fs_fault_free(ff);
 }
 
 /* -------------------------------------------------------------------- index -- */
@@ -508,9 +527,8 @@ golden_retention(unsigned type, struct journal_event *e)
 		(void)snprintf(p->name, STORE_NAME_MAX, "web");
 		(void)snprintf(p->who, STORE_NAME_MAX, "alice");
 		p->set = 1;
-		p->rules = (struct store_rules){
-			21, 22, 23, 24, 25, 26, 27000, 28, 29, 30000
-		};
+		p->rules =
+		    (struct store_rules){ 21, 22, 23, 24, 25, 26, 27000, 28, 29, 30000 };
 		return 1;
 	case JOURNAL_HOLD:
 	case JOURNAL_UNHOLD:
@@ -622,7 +640,7 @@ golden_journal_key(uint8_t key[32])
 }
 
 /* The types in each golden journal, as they came to be. */
-#define GOLDEN_FIRST 0x1feffu	     /* 1 to 16 but for 8, as bits; 0 is set too. */
+#define GOLDEN_FIRST 0x1feffu	    /* 1 to 16 but for 8, as bits; 0 is set too. */
 #define GOLDEN_RETENTION 0x63e0100u /* 8, 17 to 21, 25, 26 */
 
 /* A record of each of these types, and one that a later program made and we may skip. */
@@ -810,6 +828,7 @@ static const struct golden_item golden_items[] = {
 	{ "pack-data.pack", golden_pack_data, 0 },
 	{ "pack-meta.pack", golden_pack_meta, 0 },
 	{ "pack-parity.pack", golden_pack_parity, 0 },
+	{ "pack-mendable.pack", golden_pack_mendable, 0 },
 	{ "pack-torn.open", golden_pack_open, 0 },
 	{ "MANIFEST", golden_manifest, 0 },
 	{ "run", golden_run, 0 },

@@ -176,6 +176,33 @@ pack_for_fuzz(const char *golden, struct buf *b)
 	blake3(b->p + foot, b->len - foot - 32, NULL, t + 96, 32);
 }
 
+/* Packs that are whole, damaged within their parity, and beyond it. */
+static void
+make_parity(void)
+{
+	struct fs_fault *ff =
+	    golden_pack_of(fuzz_store, 5, CHUNK_DATA, golden_data_groups, 3, 1, 30);
+	struct buf b = BUF_INIT(GOLDEN_MAX);
+	uint32_t end, parity;
+
+	golden_slurp(fs_fault_fs(ff), "packs/00000005.pack", &b);
+	fs_fault_free(ff);
+	put("parity", "whole", -1, b.p, b.len);
+	b.p[1] ^= 1;
+	put("parity", "header", -1, b.p, b.len);
+	end = load_le32(b.p + b.len - PACK_TRAILER_LEN + 20);
+	parity = load_le32(b.p + b.len - PACK_TRAILER_LEN + 76);
+	b.p[end] ^= 1;
+	put("parity", "header_head", -1, b.p, b.len);
+	put("parity", "header_cut", -1, b.p, end + parity);
+	b.p[end + 160 + 1] ^= 1;
+	b.p[end + parity / 2] ^= 1;
+	put("parity", "header_table", -1, b.p, b.len);
+	memset(b.p, 7, end + parity / 2);
+	put("parity", "beyond", -1, b.p, b.len);
+	buf_free(&b);
+}
+
 static void
 make_packs(void)
 {
@@ -190,6 +217,7 @@ make_packs(void)
 	put("pack", "parity_cut", 0, b.p, b.len - 1);
 	foot = load_le32(b.p + b.len - PACK_TRAILER_LEN + 20) + 64;
 	put("footer", "parity", 0, b.p + foot, b.len - foot);
+	make_parity();
 	pack_for_fuzz("pack-data.pack", &b);
 	put("pack", "sealed", 1, b.p, b.len);
 	put("pack", "finished", 0, b.p, b.len);

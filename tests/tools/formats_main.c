@@ -17,6 +17,7 @@
 #include "storage/index_run.h"
 #include "storage/index_view.h"
 #include "storage/escrow.h"
+#include "storage/pack_parity.h"
 #include "storage/store_keys.h"
 #include "tests/golden/golden_wire.h"
 
@@ -228,6 +229,42 @@ parse_pack_footer(uint8_t *p, size_t len, struct err *err)
 }
 
 static void
+tell_parity_head(void)
+{
+	struct parity_head h = {
+		.no = 0x010203, .data_end = 0x123458, .foot_len = 0x02b4
+	};
+	struct parity_head again;
+	struct err err = ERR_INIT;
+	uint8_t p[PARITY_HEAD_LEN];
+
+	memcpy(h.store, id16, sizeof(h.store));
+	memset(h.table, 0x51, sizeof(h.table));
+	memset(h.sum, 0x52, sizeof(h.sum));
+	assert(pack_parity_plan(&h, 10) == 0);
+	pack_parity_format_head(&h, p);
+	assert(pack_parity_parse_head(p, &again, &err) == 0);
+	begin("Parity head", PARITY_HEAD_LEN, p, sizeof(p));
+	value("version", 1);
+	value("data blocks", h.k);
+	value("parity blocks", h.m);
+	value("number", h.no);
+	value("bytes of a block", h.block);
+	value("stripes", h.stripes);
+	value("end of groups", h.data_end);
+	value("parity bytes", h.len);
+	value("bytes of entries", h.foot_len);
+	bytes("store's id", id16, 16);
+	bytes("table's hash", h.table, 32);
+	bytes("sum", h.sum, 32);
+	at("hash", PARITY_HEAD_LEN - 32, 32);
+	limit("bytes of a block", PARITY_BLOCK);
+	limit("parity bytes", PACK_PARITY_MAX);
+	limit("parity bytes", 2 * PARITY_HEAD_LEN);
+	limit("parity bytes", 2 * PARITY_HASH_LEN);
+}
+
+static void
 tell_pack_footer(const struct pack_header *h)
 {
 	struct pack_entry e = { .loc = { 0, 0x012340, 0x0102 }, .len = 0x030405 };
@@ -317,6 +354,7 @@ tell_packs(void)
 	value("optional", h.optional);
 	at("hash", PACK_HEADER_LEN - 32, 32);
 	tell_pack_footer(&h);
+	tell_parity_head();
 	text("FORMAT.md", PACK_TARGET_LEN, "a writer's end");
 	text("FORMAT.md", PACK_CHUNKS_MAX, "chunks of a pack");
 	text("FORMAT.md", PACK_LEN_MAX, "length of a pack");

@@ -205,6 +205,35 @@ read_pack(struct world *w, uint32_t no, enum chunk_kind kind, uint32_t chunks)
 	pack_close(p);
 }
 
+/* Its parity is read and made as it was: with a block spoiled, all of it comes back. */
+static void
+a_pack_is_mended(void **state)
+{
+	struct world *w = *state;
+	struct pack_mending m;
+	struct buf now = BUF_INIT(GOLDEN_MAX), was = BUF_INIT(GOLDEN_MAX);
+	struct pack *p;
+	struct fs_file *f;
+
+	ok(fs_mkdir(w->fs, PACK_DIR, &w->err));
+	put(w, "pack-mendable.pack", "packs/00000001.pack");
+	read_pack(w, 1, CHUNK_DATA, 9);
+	ok(fs_slurp(w->fs, "packs/00000001.pack", &was, &w->err));
+	ok(pack_open(w->fs, 1, golden_store, &p, &w->err));
+	assert_int_equal(pack_check_parity(p, &w->err), 1);
+	pack_close(p);
+	ok(fs_open(w->fs, "packs/00000001.pack", FS_WRITE, &f, &w->err));
+	ok(fs_pwrite(f, was.p + 1, 1000, 0, &w->err));
+	fs_close(f);
+	ok(pack_mend(w->fs, 1, golden_store, NULL, 0, &m, &w->err));
+	assert_int_equal(m.state, PACK_MENDED);
+	ok(fs_slurp(w->fs, "packs/00000001.pack", &now, &w->err));
+	assert_int_equal(now.len, was.len);
+	assert_memory_equal(now.p, was.p, was.len);
+	buf_free(&now);
+	buf_free(&was);
+}
+
 static void
 packs_are_read_and_recovered(void **state)
 {
@@ -521,6 +550,7 @@ main(void)
 		TEST(groups_hold_what_they_did),
 		TEST(nodes_say_what_they_did),
 		TEST(packs_are_read_and_recovered),
+		TEST(a_pack_is_mended),
 		TEST(the_index_finds_what_it_did),
 		TEST(format_and_keys_are_read),
 		TEST(an_escrow_file_is_read),
