@@ -94,7 +94,8 @@ static const struct key keys[] = {
 	{ "gc-every", DURATION, AT(gc_every_s), 0, 0, 31536000, 0, "1d",
 	    "how often to collect what no point needs; 0: only when asked to" },
 	{ "verify-cycle", DURATION, AT(verify_cycle_s), 0, 0, 315360000, 0, "30d",
-	    "every byte stored is read and checked once in it; 0: only when asked to" },
+	    "every byte stored is read and checked once in it, and points are verified "
+	    "four times; 0: only when asked to" },
 	{ "maintenance-window", HOURS, AT(maintenance_window), ROOM(maintenance_window),
 	    0, 0, 0, "00:00-24:00", "collecting and checking begin only then" },
 	{ "maintenance-rate", SIZE, AT(maintenance_rate), 0, 1 << 16, 1ull << 36, 0,
