@@ -226,6 +226,7 @@ remove_pack(struct store_gc *gc, uint32_t no, struct err *err)
 
 	if (!GC_HOLDS(GC_RECORD_FIRST) && pack_remove(s->fs, no, err) != 0)
 		return -1;
+	store_pause(s, STORE_PAUSE_REMOVE);
 	if (record_removed(s, no, err) != 0)
 		return -1;
 	store_reader_forget(s->reader, no);
@@ -248,8 +249,9 @@ recall(struct store_gc *gc, uint32_t no, struct err *err)
 	return 0;
 }
 
-int
-gc_cycle_sweep(struct store_gc *gc, struct err *err)
+/* One pack goes or comes back.  `leaving` is held. */
+static int
+sweep(struct store_gc *gc, struct err *err)
 {
 	struct store *s = gc->s;
 	struct store_condemned **link, *c;
@@ -281,4 +283,15 @@ gc_cycle_sweep(struct store_gc *gc, struct err *err)
 	}
 	gc->state = s->condemned != NULL ? STORE_GC_WAITING : STORE_GC_DONE;
 	return 0;
+}
+
+int
+gc_cycle_sweep(struct store_gc *gc, struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&gc->s->leaving);
+	ret = sweep(gc, err);
+	pthread_mutex_unlock(&gc->s->leaving);
+	return ret;
 }

@@ -433,6 +433,8 @@ store_new(struct fs *fs)
 	pthread_mutex_init(&s->people, NULL);
 	pthread_mutex_init(&s->leases_lock, NULL);
 	pthread_mutex_init(&s->bad_lock, NULL);
+	pthread_mutex_init(&s->leaving, NULL);
+	pthread_mutex_init(&s->mending, NULL);
 	pthread_mutex_init(&s->format_lock, NULL);
 	for (uint32_t i = 0; i < STORE_HOST_LOCKS; i++)
 		pthread_mutex_init(&s->hosts[i], NULL);
@@ -528,6 +530,8 @@ store_close(struct store *s)
 	for (uint32_t i = 0; i < STORE_HOST_LOCKS; i++)
 		pthread_mutex_destroy(&s->hosts[i]);
 	pthread_mutex_destroy(&s->format_lock);
+	pthread_mutex_destroy(&s->mending);
+	pthread_mutex_destroy(&s->leaving);
 	pthread_mutex_destroy(&s->bad_lock);
 	pthread_mutex_destroy(&s->leases_lock);
 	pthread_mutex_destroy(&s->people);

@@ -17,8 +17,9 @@ drop_if_removed(struct store *s, uint32_t no, struct err *err)
 	return gone;
 }
 
-int
-store_mend_pack(struct store *s, const struct journal_pack *k, char what[ERR_TEXT_MAX],
+/* `mending` is held. */
+static int
+mend(struct store *s, const struct journal_pack *k, char what[ERR_TEXT_MAX],
     struct err *err)
 {
 	const struct pack_stats known = { .chunks = k->chunks,
@@ -41,7 +42,7 @@ store_mend_pack(struct store *s, const struct journal_pack *k, char what[ERR_TEX
 		    "%u of %u blocks were bad",
 		    s->read_only ? "would be" : "is again", m.bad, m.blocks);
 	if (m.state != PACK_MENDED)
-		return 0;
+		return m.state == PACK_WHOLE ? 2 : 0;
 	if (s->read_only)
 		return 1;
 	store_reader_forget(s->reader, k->no);
@@ -50,7 +51,23 @@ store_mend_pack(struct store *s, const struct journal_pack *k, char what[ERR_TEX
 	return 1;
 }
 
-/* Has the collector taken it out of the index?  The gate is held. */
+/*
+ * Two would write into one new file, and who comes second into what the first has made
+ * the pack.
+ */
+int
+store_mend_pack(struct store *s, const struct journal_pack *k, char what[ERR_TEXT_MAX],
+    struct err *err)
+{
+	int ret;
+
+	pthread_mutex_lock(&s->mending);
+	ret = mend(s, k, what, err);
+	pthread_mutex_unlock(&s->mending);
+	return ret;
+}
+
+/* Has the collector taken it out of the index?  The gate and `leaving` are held. */
 static int
 is_condemned(const struct store *s, uint32_t no)
 {
@@ -68,9 +85,11 @@ store_remember_mended(struct store *s, uint32_t no, struct err *err)
 	/* Who marks meanwhile may find chunks gone that are not: its cycle ends. */
 	atomic_fetch_add(&s->quarantines, 1);
 	store_gate_enter(s);
+	pthread_mutex_lock(&s->leaving);
 	if (!is_condemned(s, no) && (ret = catalog_removed(s->catalog, no, err)) == 0 &&
 	    ((ret = index_forget_pack(s->index, no, err)) == 0))
 		ret = index_remember_pack(s->index, no, err);
+	pthread_mutex_unlock(&s->leaving);
 	store_gate_leave(s);
 	atomic_fetch_add(&s->quarantines, 1);
 	return ret < 0 ? -1 : 0;

@@ -181,7 +181,7 @@ mend_pack(struct repair *r, const struct journal_pack *k)
 		(void)snprintf(what, sizeof(what), "%s", why.text);
 	if (what[0] != '\0' && say(r, "pack %08x: %s", k->no, what) != 0)
 		return -1;
-	if (mended <= 0)
+	if (mended != 1)
 		return 0;
 	if (!r->s->read_only && store_remember_mended(r->s, k->no, r->err) != 0)
 		return -1;

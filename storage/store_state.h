@@ -48,18 +48,20 @@ struct store_condemned {
 
 /* Where tests come in between: see store_pause(). */
 enum store_pause {
-	STORE_PAUSE_HAVE,   /* Looked up, not pinned yet. */
-	STORE_PAUSE_BEGIN,  /* A base was looked up, not held yet. */
-	STORE_PAUSE_POINT,  /* A point to read was looked up, not held yet. */
+	STORE_PAUSE_HAVE,	/* Looked up, not pinned yet. */
+	STORE_PAUSE_BEGIN,	/* A base was looked up, not held yet. */
+	STORE_PAUSE_POINT,	/* A point to read was looked up, not held yet. */
 	STORE_PAUSE_QUARANTINE, /* Hidden, not recorded yet. */
-	STORE_PAUSE_COMMIT, /* All is there, nothing recorded yet. */
-	STORE_PAUSE_RECORD, /* About to record, under the gate. */
-	STORE_PAUSE_PRUNE   /* A host was judged, nothing went yet. */
+	STORE_PAUSE_COMMIT,	/* All is there, nothing recorded yet. */
+	STORE_PAUSE_RECORD,	/* About to record, under the gate. */
+	STORE_PAUSE_PRUNE,	/* A host was judged, nothing went yet. */
+	STORE_PAUSE_REMOVE	/* No longer condemned, not recorded as removed yet. */
 };
 
 /*
- * Locks, in the order in which they are taken: people, the gate, a host's, leases,
- * a lease's pins, bad, format; the parts' own locks come after all of these.
+ * Locks, in the order in which they are taken: people, mending, the gate, leaving, a
+ * host's, leases, a lease's pins, bad, format; the parts' own locks come after all of
+ * these.
  *
  * The gate is between those who are told that chunks are there and the moment at
  * which the collector takes chunks out of the index: shared by who looks up and
@@ -100,12 +102,19 @@ struct store {
 	struct gc_marks *marks; /* Of the cycle that is on, or NULL. */
 	uint64_t epoch;		/* Raised when a cycle begins and when one condemns. */
 	atomic_uint_fast64_t condemnations;
-	struct store_condemned *condemned; /* The running cycle's own; else nobody's. */
-	atomic_int collecting;		   /* A cycle is on. */
-	atomic_uint_fast64_t quarantines;  /* Groups and packs found bad so far. */
+	/*
+	 * The running cycle's own; else nobody's.  Who puts a pack back into the index
+	 * holds the gate and `leaving`, which is held from where a pack leaves this list
+	 * until it is recorded as removed, or in the index again.
+	 */
+	struct store_condemned *condemned;
+	pthread_mutex_t leaving;
+	atomic_int collecting;		  /* A cycle is on. */
+	atomic_uint_fast64_t quarantines; /* Groups and packs found bad so far. */
 	void (*pause)(void *arg, enum store_pause where);
 	void *pause_arg;
 
+	pthread_mutex_t mending;     /* One at a time writes a pack anew in place. */
 	pthread_mutex_t format_lock; /* One at a time writes `format`. */
 	unsigned required;	     /* Features that it has for sure, a bit each. */
 
@@ -221,9 +230,10 @@ int store_finish_removal(struct store *s, uint32_t no, struct err *err);
 /* --------------------------------------------------------------- bad groups -- */
 
 /*
- * Put a pack right from its own parity: 1 if it is as it was sealed again, 0 if that
- * cannot be or there was nothing to do, -1.  `what` gets a line on it, or "".  What is
- * quarantined in it stays so until it was read.  A read-only store: only said.
+ * Put a pack right from its own parity: 1 if it is as it was sealed again, 2 if it
+ * already is (another has mended it meanwhile, or the disk gives it after all), 0 if that
+ * cannot be, -1.  `what` gets a line on it, or "".  What is quarantined in it stays so
+ * until it was read.  A read-only store: only said.
  */
 int store_mend_pack(struct store *s, const struct journal_pack *k,
     char what[ERR_TEXT_MAX], struct err *err);

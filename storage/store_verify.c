@@ -191,8 +191,8 @@ note_checked(struct verify *v, int64_t began_us)
 }
 
 /*
- * Something in the pack is bad: has its parity put it right?  Told either way; what
- * kept it from that is no reason to end here.
+ * Something in the pack is bad: has its parity put it right, or is it by now?  Told
+ * either way; what kept it from that is no reason to end here.
  */
 static int
 mend_pack(struct verify *v, const struct journal_pack *known, const struct err *why,
@@ -209,10 +209,10 @@ mend_pack(struct verify *v, const struct journal_pack *known, const struct err *
 	/* That the disk does not give it is said once. */
 	if (mended < 0 && failed.code == ERR_IO && why->code == ERR_IO)
 		return 0;
-	if (mended > 0 && index_too &&
+	if (mended == 1 && index_too &&
 	    store_remember_mended(v->s, known->no, v->err) != 0)
 		return -1;
-	v->report->mended_packs += mended > 0;
+	v->report->mended_packs += mended == 1;
 	if (what[0] != '\0') {
 		(void)snprintf(line, sizeof(line), "pack %08x: %s%s%s", known->no,
 		    why->text, why->text[0] != '\0' ? "; " : "", what);

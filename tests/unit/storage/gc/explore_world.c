@@ -194,7 +194,8 @@ between(void *arg, enum store_pause where)
 	struct world *w = arg;
 	struct err outer = w->err;
 
-	if (w->nested || world_draw(w, 3) != 0)
+	/* In the middle of a step of the collection no other can be made. */
+	if (where == STORE_PAUSE_REMOVE || w->nested || world_draw(w, 3) != 0)
 		return;
 	err_clear(&w->err);
 	w->nested = 1;
