@@ -1,5 +1,8 @@
 #include "server/upkeep.h"
 
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -45,7 +48,7 @@ struct upkeep {
 	atomic_int stop;
 
 	pthread_mutex_t lock; /* Guards the jobs. */
-	pthread_cond_t stopped;
+	int ended[2]; /* A pipe; its writing end is closed when it is time to end. */
 	struct job jobs[UPKEEP_JOBS];
 };
 
@@ -75,20 +78,10 @@ tell(void *arg, int over, const char *line)
 static int
 rest(struct upkeep *u, int64_t ms)
 {
-	struct timespec until;
-	int rc = 0;
+	struct pollfd ended = { .fd = u->ended[0], .events = POLLIN };
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += (time_t)(ms / 1000);
-	until.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	(void)pthread_mutex_lock(&u->lock);
-	while (!atomic_load(&u->stop) && rc == 0)
-		rc = pthread_cond_timedwait(&u->stopped, &u->lock, &until);
-	(void)pthread_mutex_unlock(&u->lock);
+	/* Woken early it looks once more than it had to. */
+	(void)poll(&ended, 1, ms > INT_MAX ? INT_MAX : ms < 0 ? 0 : (int)ms);
 	return atomic_load(&u->stop);
 }
 
@@ -248,17 +241,16 @@ upkeep_start(struct store *store, const struct config *config, struct upkeep **o
     struct err *err)
 {
 	struct upkeep *u = calloc(1, sizeof(*u));
-	pthread_condattr_t attr;
 	int rc;
 
 	if (u == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for upkeep");
+	if (pipe(u->ended) != 0) {
+		free(u);
+		return err_os(err, errno, "cannot make a pipe");
+	}
 	u->store = store;
 	(void)pthread_mutex_init(&u->lock, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&u->stopped, &attr);
-	(void)pthread_condattr_destroy(&attr);
 	configure(u, config);
 	rc = pthread_create(&u->watcher, NULL, watch, u);
 	u->watching = rc == 0;
@@ -279,15 +271,13 @@ upkeep_stop(struct upkeep *u)
 {
 	if (u == NULL)
 		return;
-	(void)pthread_mutex_lock(&u->lock);
 	atomic_store(&u->stop, 1);
-	(void)pthread_cond_broadcast(&u->stopped);
-	(void)pthread_mutex_unlock(&u->lock);
+	(void)close(u->ended[1]);
 	if (u->working)
 		(void)pthread_join(u->worker, NULL);
 	if (u->watching)
 		(void)pthread_join(u->watcher, NULL);
-	(void)pthread_cond_destroy(&u->stopped);
+	(void)close(u->ended[0]);
 	(void)pthread_mutex_destroy(&u->lock);
 	free(u);
 }
