@@ -93,8 +93,11 @@ catalog_bind(
 int
 catalog_step(struct catalog *c, sqlite3_stmt *st, struct err *err)
 {
-	int rc = sqlite3_step(st);
+	int rc;
 
+	if (st == NULL)
+		return -1;
+	rc = sqlite3_step(st);
 	if (rc == SQLITE_ROW)
 		return 1;
 	if (rc == SQLITE_DONE)

@@ -150,7 +150,7 @@ void catalog_leave(struct catalog *c);
 sqlite3_stmt *catalog_bind(
     struct catalog *c, enum catalog_op op, struct err *err, const char *types, ...);
 
-/* 1 for a row, 0 at the end, -1. */
+/* 1 for a row, 0 at the end, -1, also where `st` is NULL because binding it failed. */
 int catalog_step(struct catalog *c, sqlite3_stmt *st, struct err *err);
 void catalog_done(sqlite3_stmt *st);
 

@@ -5,12 +5,6 @@
 #include "proto/base/err.h"
 #include "storage/catalog_db.h"
 
-static int
-next_row(struct catalog *c, sqlite3_stmt *st, struct err *err)
-{
-	return st == NULL ? -1 : catalog_step(c, st, err);
-}
-
 int
 catalog_leases_all(struct catalog *c, uint64_t after, struct catalog_lease *out,
     uint32_t cap, uint32_t *n, struct err *err)
@@ -22,7 +16,7 @@ catalog_leases_all(struct catalog *c, uint64_t after, struct catalog_lease *out,
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_LEASES_ALL, err, "ii", (int64_t)after, (int64_t)cap);
-	while (*n < cap && (row = next_row(c, st, err)) > 0) {
+	while (*n < cap && (row = catalog_step(c, st, err)) > 0) {
 		struct catalog_lease *l = &out[(*n)++];
 
 		memset(l, 0, sizeof(*l));
@@ -47,7 +41,7 @@ catalog_packs_sealed(struct catalog *c, uint32_t after, struct catalog_sealed *o
 		return -1;
 	st = catalog_bind(
 	    c, CATALOG_PACKS_SEALED, err, "ii", (int64_t)after, (int64_t)cap);
-	while (*n < cap && (row = next_row(c, st, err)) > 0) {
+	while (*n < cap && (row = catalog_step(c, st, err)) > 0) {
 		out[*n].no = (uint32_t)sqlite3_column_int64(st, 0);
 		out[(*n)++].sequence = (uint64_t)sqlite3_column_int64(st, 1);
 	}
@@ -65,7 +59,7 @@ catalog_removed(struct catalog *c, uint32_t no, struct err *err)
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_REMOVED_GET, err, "i", (int64_t)no);
-	row = next_row(c, st, err);
+	row = catalog_step(c, st, err);
 	catalog_done(st);
 	catalog_leave(c);
 	return row;
@@ -81,7 +75,7 @@ catalog_removed_last(struct catalog *c, uint32_t *no, struct err *err)
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_REMOVED_LAST, err, "");
-	if ((row = next_row(c, st, err)) > 0)
+	if ((row = catalog_step(c, st, err)) > 0)
 		*no = (uint32_t)sqlite3_column_int64(st, 0);
 	catalog_done(st);
 	catalog_leave(c);

@@ -7,13 +7,6 @@
 #include "proto/base/err.h"
 #include "storage/catalog_db.h"
 
-/* Run what was bound for its first row: 1 with the row current, 0 none, -1. */
-static int
-first_row(struct catalog *c, sqlite3_stmt *st, struct err *err)
-{
-	return st == NULL ? -1 : catalog_step(c, st, err);
-}
-
 /* ------------------------------------------------------------------ people -- */
 
 static void
@@ -46,7 +39,7 @@ catalog_peer_by_name(
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_PEER_BY_NAME, err, "t", name);
-	if ((row = first_row(c, st, err)) > 0)
+	if ((row = catalog_step(c, st, err)) > 0)
 		read_peer(st, out);
 	catalog_done(st);
 	catalog_leave(c);
@@ -67,7 +60,7 @@ catalog_peer_by_serial(struct catalog *c, const uint8_t serial[STORE_SERIAL_LEN]
 		return -1;
 	st = catalog_bind(c, CATALOG_PEER_BY_SERIAL, err, "b", (const void *)serial,
 	    (size_t)STORE_SERIAL_LEN);
-	if ((row = first_row(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		read_peer(st, out);
 		/* A certificate can be over while its name lives on with a new key. */
 		out->revoked |= sqlite3_column_int(st, 14);
@@ -90,7 +83,7 @@ catalog_peer_by_key(struct catalog *c, const uint8_t key_hash[STORE_HASH_LEN],
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_PEER_BY_KEY, err, "ht", key_hash, except);
-	if ((row = first_row(c, st, err)) > 0)
+	if ((row = catalog_step(c, st, err)) > 0)
 		read_peer(st, out);
 	catalog_done(st);
 	catalog_leave(c);
@@ -108,7 +101,7 @@ catalog_peers(struct catalog *c, const char *after, struct store_peer *out, uint
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_PEERS, err, "ti", after, (int64_t)cap);
-	while ((row = first_row(c, st, err)) > 0 && *n < cap)
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap)
 		read_peer(st, &out[(*n)++]);
 	catalog_done(st);
 	catalog_leave(c);
@@ -128,7 +121,7 @@ catalog_seen(struct catalog *c, const char *name, const char *program, int64_t n
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_LIVE_DUE, err, "t", name);
-	if ((row = first_row(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		catalog_text(st, 1, known, sizeof(known));
 		*due = now_us - sqlite3_column_int64(st, 0) >= day_us ||
 		       strncmp(known, program, sizeof(known) - 1) != 0;
@@ -155,7 +148,7 @@ catalog_secret(
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_SECRET_GET, err, "t", name);
-	if ((row = first_row(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		n = sqlite3_column_bytes(st, 0);
 		if (n >= 0 && (size_t)n <= sizeof(out->wrapped)) {
 			out->len = (uint32_t)n;
@@ -181,7 +174,7 @@ catalog_token(struct catalog *c, const uint8_t hash[STORE_HASH_LEN],
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_TOKEN_GET, err, "h", hash);
-	if ((row = first_row(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		memcpy(out->hash, hash, STORE_HASH_LEN);
 		out->uses_left = (uint32_t)sqlite3_column_int64(st, 0);
 		out->ends_us = sqlite3_column_int64(st, 1);
@@ -208,7 +201,7 @@ catalog_enrolment(struct catalog *c, const uint8_t token[STORE_HASH_LEN],
 		return -1;
 	st = catalog_bind(c, CATALOG_ENROLMENT_GET, err, "hth", token, p->name,
 	    (const uint8_t *)p->key_hash);
-	if ((row = first_row(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		n = sqlite3_column_bytes(st, 0);
 		if (n >= 0 && n <= STORE_BLOB_MAX) {
 			*len = (size_t)n;
@@ -260,7 +253,7 @@ catalog_point(struct catalog *c, const char *host, uint64_t sequence,
 	else
 		st = catalog_bind(
 		    c, CATALOG_POINT_GET, err, "ti", host, (int64_t)sequence);
-	if ((row = first_row(c, st, err)) > 0 && read_point(st, out, err) != 0)
+	if ((row = catalog_step(c, st, err)) > 0 && read_point(st, out, err) != 0)
 		row = -1;
 	catalog_done(st);
 	catalog_leave(c);
@@ -283,7 +276,7 @@ catalog_point_of_backup(struct catalog *c, const char *host,
 		return -1;
 	st = catalog_bind(c, CATALOG_POINT_OF_BACKUP, err, "tb", host,
 	    (const void *)backup, (size_t)STORE_BACKUP_LEN);
-	if ((row = first_row(c, st, err)) > 0 && read_point(st, out, err) != 0)
+	if ((row = catalog_step(c, st, err)) > 0 && read_point(st, out, err) != 0)
 		row = -1;
 	catalog_done(st);
 	catalog_leave(c);
@@ -306,7 +299,7 @@ catalog_points(struct catalog *c, const char *host, int64_t before_us,
 	else
 		st = catalog_bind(
 		    c, CATALOG_POINTS_ALL, err, "ii", before_us, (int64_t)cap);
-	while ((row = first_row(c, st, err)) > 0 && *n < cap) {
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap) {
 		if (read_point(st, &out[*n], err) != 0) {
 			row = -1;
 			break;
@@ -328,7 +321,7 @@ catalog_record_known(struct catalog *c, const char *host,
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_RECORD_GET, err, "ht", record, host);
-	row = first_row(c, st, err);
+	row = catalog_step(c, st, err);
 	catalog_done(st);
 	catalog_leave(c);
 	return row;
@@ -345,7 +338,7 @@ catalog_head(
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_HEAD_GET, err, "t", host);
-	if ((row = first_row(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		out->sequence = (uint64_t)sqlite3_column_int64(st, 0);
 		catalog_blob(st, 1, out->record, sizeof(out->record));
 	}
@@ -365,7 +358,7 @@ catalog_base(struct catalog *c, const char *host, const char *volume,
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_BASE_GET, err, "tt", host, volume);
-	if ((row = first_row(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		out->known = 1;
 		out->sequence = (uint64_t)sqlite3_column_int64(st, 0);
 		catalog_blob(st, 1, out->root_id.b, sizeof(out->root_id.b));
@@ -389,7 +382,7 @@ catalog_leases(struct catalog *c, const char *host, uint64_t except, uint64_t *i
 		return -1;
 	st = catalog_bind(
 	    c, CATALOG_LEASES, err, "tii", host, (int64_t)except, (int64_t)cap);
-	while ((row = first_row(c, st, err)) > 0 && *n < cap)
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap)
 		ids[(*n)++] = (uint64_t)sqlite3_column_int64(st, 0);
 	catalog_done(st);
 	catalog_leave(c);
@@ -407,7 +400,7 @@ catalog_packs(struct catalog *c, uint32_t after, struct journal_pack *out, uint3
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_PACKS, err, "ii", (int64_t)after, (int64_t)cap);
-	while ((row = first_row(c, st, err)) > 0 && *n < cap) {
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap) {
 		struct journal_pack *p = &out[(*n)++];
 
 		p->no = (uint32_t)sqlite3_column_int64(st, 0);
@@ -435,7 +428,7 @@ catalog_quarantined(struct catalog *c, const struct journal_group *after,
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_BAD_LIST, err, "iii", pack, offset, (int64_t)cap);
-	while ((row = first_row(c, st, err)) > 0 && *n < cap) {
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap) {
 		out[*n].pack = (uint32_t)sqlite3_column_int64(st, 0);
 		out[(*n)++].offset = (uint32_t)sqlite3_column_int64(st, 1);
 	}
@@ -453,7 +446,7 @@ catalog_stats(struct catalog *c, struct store_stats *out, struct err *err)
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_STATS, err, "");
-	if ((row = first_row(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		out->hosts = (uint64_t)sqlite3_column_int64(st, 0);
 		out->points = (uint64_t)sqlite3_column_int64(st, 1);
 		out->logical_bytes = (uint64_t)sqlite3_column_int64(st, 2);
@@ -478,7 +471,7 @@ catalog_notice(
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_NOTICE_GET, err, "i", (int64_t)kind);
-	if ((row = first_row(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		catalog_text(st, 0, out->text, sizeof(out->text));
 		out->time_us = sqlite3_column_int64(st, 1);
 		out->trusted_us = sqlite3_column_int64(st, 2);

@@ -172,7 +172,7 @@ catalog_policy(struct catalog *c, int scope, const char *name, struct store_poli
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_POLICY_GET, err, "it", (int64_t)scope, name);
-	if (st != NULL && (row = catalog_step(c, st, err)) > 0)
+	if ((row = catalog_step(c, st, err)) > 0)
 		read_policy(st, out);
 	catalog_done(st);
 	catalog_leave(c);
@@ -191,7 +191,7 @@ catalog_policies(struct catalog *c, int scope, const char *name, struct store_po
 		return -1;
 	st = catalog_bind(
 	    c, CATALOG_POLICIES, err, "iti", (int64_t)scope, name, (int64_t)cap);
-	while (st != NULL && (row = catalog_step(c, st, err)) > 0 && *n < cap)
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap)
 		read_policy(st, &out[(*n)++]);
 	catalog_done(st);
 	catalog_leave(c);
@@ -210,7 +210,7 @@ catalog_kept(struct catalog *c, const char *host, uint64_t after, struct store_k
 		return -1;
 	st =
 	    catalog_bind(c, CATALOG_KEPT, err, "tii", host, (int64_t)after, (int64_t)cap);
-	while (st != NULL && (row = catalog_step(c, st, err)) > 0 && *n < cap)
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap)
 		read_kept(st, &out[(*n)++]);
 	catalog_done(st);
 	catalog_leave(c);
@@ -227,7 +227,7 @@ catalog_kept_one(struct catalog *c, const char *host, uint64_t sequence,
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_KEPT_ONE, err, "ti", host, (int64_t)sequence);
-	if (st != NULL && (row = catalog_step(c, st, err)) > 0)
+	if ((row = catalog_step(c, st, err)) > 0)
 		read_kept(st, out);
 	catalog_done(st);
 	catalog_leave(c);
@@ -248,7 +248,7 @@ catalog_brake(
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_BRAKE_GET, err, "t", host);
-	if (st != NULL && (row = catalog_step(c, st, err)) > 0) {
+	if ((row = catalog_step(c, st, err)) > 0) {
 		out->sequence = (uint64_t)sqlite3_column_int64(st, 0);
 		catalog_text(st, 1, out->who, sizeof(out->who));
 		catalog_text(st, 2, out->text, sizeof(out->text));
@@ -271,8 +271,7 @@ catalog_history(struct catalog *c, const char *host, struct brake_backup *out,
 		return -1;
 	st = catalog_bind(
 	    c, CATALOG_HISTORY, err, "ti", host, (int64_t)CATALOG_HISTORY_MAX);
-	while (st != NULL && (row = catalog_step(c, st, err)) > 0 &&
-	       *n < CATALOG_HISTORY_MAX) {
+	while ((row = catalog_step(c, st, err)) > 0 && *n < CATALOG_HISTORY_MAX) {
 		struct brake_backup *h = &out[(*n)++];
 
 		h->sequence = (uint64_t)sqlite3_column_int64(st, 0);
@@ -296,7 +295,7 @@ catalog_hosts(struct catalog *c, const char *after, char (*out)[STORE_NAME_MAX],
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_HOSTS, err, "ti", after, (int64_t)cap);
-	while (st != NULL && (row = catalog_step(c, st, err)) > 0 && *n < cap)
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap)
 		catalog_text(st, 0, out[(*n)++], STORE_NAME_MAX);
 	catalog_done(st);
 	catalog_leave(c);

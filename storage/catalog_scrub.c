@@ -28,7 +28,7 @@ catalog_checks(struct catalog *c, int64_t since_us, const struct catalog_check *
 		return -1;
 	st = catalog_bind(
 	    c, CATALOG_CHECKS, err, "iiii", since_us, when, no, (int64_t)cap);
-	while (st != NULL && (row = catalog_step(c, st, err)) > 0 && *n < cap) {
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap) {
 		out[*n].pack = (uint32_t)sqlite3_column_int64(st, 0);
 		out[(*n)++].when_us = sqlite3_column_int64(st, 1);
 	}
@@ -48,7 +48,7 @@ catalog_hurt(struct catalog *c, const char *host, uint64_t sequence,
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_HURT_GET, err, "ti", host, (int64_t)sequence);
-	if (st != NULL && (row = catalog_step(c, st, err)) > 0)
+	if ((row = catalog_step(c, st, err)) > 0)
 		catalog_text(st, 0, why, STORE_TEXT_MAX);
 	catalog_done(st);
 	catalog_leave(c);
@@ -65,7 +65,7 @@ catalog_hurt_count(struct catalog *c, const char *host, uint64_t *n, struct err 
 	if (catalog_enter(c, err) != 0)
 		return -1;
 	st = catalog_bind(c, CATALOG_HURT_COUNT, err, "t", host);
-	if (st != NULL && (row = catalog_step(c, st, err)) > 0)
+	if ((row = catalog_step(c, st, err)) > 0)
 		*n = (uint64_t)sqlite3_column_int64(st, 0);
 	catalog_done(st);
 	catalog_leave(c);
