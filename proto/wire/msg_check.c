@@ -28,6 +28,7 @@
 #define STORE_ID_LEN 16
 #define COPY_FORMAT_MAX 4096
 #define COPY_HEAD_LEN 104
+#define LAYOUT_MAX 15360 /* What proto/layout calls LAYOUT_LEN_MAX. */
 
 enum what {
 	BYTES,	 /* Length min..max. */
@@ -82,6 +83,7 @@ static const struct rule rules[] = {
 	{ &wire__commit_volume__descriptor, "root_id", BYTES, CHUNK_ID_LEN,
 	    CHUNK_ID_LEN },
 	{ &wire__commit__descriptor, "backup", MAYBE, 0, BACKUP_LEN },
+	{ &wire__commit__descriptor, "layout", BYTES, 0, LAYOUT_MAX },
 	{ &wire__excluded__descriptor, "reason", NUMBER, 0, EXTENT_REASON_MAX },
 	{ &wire__counts__descriptor, "excluded", COUNT, 0, REASONS_MAX },
 	{ &wire__missing__descriptor, "data_ids", IDS, 0, MSG_IDS_MAX },
@@ -92,6 +94,7 @@ static const struct rule rules[] = {
 	{ &wire__point__descriptor, "volumes", COUNT, 0, MSG_VOLUMES_MAX },
 	{ &wire__point__descriptor, "record", MAYBE, 0, HASH_LEN },
 	{ &wire__point__descriptor, "previous", MAYBE, 0, HASH_LEN },
+	{ &wire__point__descriptor, "layout", BYTES, 0, LAYOUT_MAX },
 	{ &wire__get_nodes__descriptor, "volume", NUMBER, 0, MSG_VOLUMES_MAX - 1 },
 	{ &wire__get_nodes__descriptor, "level", LEVEL, 0, 0 },
 	{ &wire__get_nodes__descriptor, "count", NUMBER, 1, MSG_NODES_MAX },
