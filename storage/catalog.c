@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "proto/base/err.h"
+#include "proto/chunk/blake3.h"
 #include "storage/catalog_db.h"
 #include "storage/catalog_vfs.h"
 #include "storage/fs.h"
@@ -320,6 +321,59 @@ read_applied(struct catalog *c, struct err *err)
 	return row < 0 ? -1 : 0;
 }
 
+/* BLAKE3 of the schema's text: tables and triggers as they will be obeyed. */
+static int
+hash_schema(struct catalog *c, uint8_t out[CATALOG_MAC_LEN], struct err *err)
+{
+	static const char sql[] = "SELECT type,name,tbl_name,coalesce(sql,'')"
+				  " FROM main.sqlite_schema ORDER BY type,name";
+	sqlite3_stmt *st = NULL;
+	struct blake3 h;
+	int row = -1;
+
+	blake3_init(&h, NULL);
+	if (sqlite3_prepare_v2(c->db, sql, -1, &st, NULL) != SQLITE_OK)
+		(void)err_set(err, ERR_CORRUPT, "catalog: %s", sqlite3_errmsg(c->db));
+	else
+		while ((row = catalog_step(c, st, err)) > 0)
+			for (int i = 0; i < 4; i++)
+				blake3_update(&h, sqlite3_column_text(st, i),
+				    (size_t)sqlite3_column_bytes(st, i) + 1);
+	sqlite3_finalize(st);
+	blake3_final(&h, out, CATALOG_MAC_LEN);
+	return row;
+}
+
+static int
+make_schema(struct catalog *c, struct err *err)
+{
+	return catalog_exec(c, "ATTACH ':memory:' AS live;", err) != 0 ||
+		       catalog_exec_all(c, catalog_schema, err) != 0
+		   ? -1
+		   : 0;
+}
+
+/* The file says what its tables and triggers are; is it what this program would make? */
+static int
+check_schema(struct catalog *c, struct err *err)
+{
+	struct catalog fresh = { .vfs = NULL };
+	uint8_t is[CATALOG_MAC_LEN], want[CATALOG_MAC_LEN];
+	int rc = sqlite3_open(":memory:", &fresh.db);
+
+	rc = rc != SQLITE_OK ? fail(&fresh, rc, err)
+			     : catalog_guard_functions(&fresh, err) != 0 ||
+				   make_schema(&fresh, err) != 0 ||
+				   hash_schema(&fresh, want, err) != 0 ||
+				   hash_schema(c, is, err) != 0;
+	(void)sqlite3_close(fresh.db);
+	if (rc != 0)
+		return -1;
+	if (memcmp(is, want, sizeof(is)) != 0)
+		return err_set(err, ERR_CORRUPT, "catalog: its tables are not as made");
+	return 0;
+}
+
 static int
 open_db(struct catalog *c, struct err *err)
 {
@@ -333,11 +387,12 @@ open_db(struct catalog *c, struct err *err)
 	if (catalog_exec(c,
 		"PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL;"
 		"PRAGMA synchronous=FULL; PRAGMA temp_store=MEMORY;"
-		"PRAGMA recursive_triggers=ON; ATTACH ':memory:' AS live;",
+		"PRAGMA recursive_triggers=ON;",
 		err) != 0 ||
 	    catalog_guard_functions(c, err) != 0 || check_file(c, err) != 0 ||
-	    catalog_exec_all(c, catalog_schema, err) != 0 || read_applied(c, err) != 0 ||
-	    catalog_guard_tables(c, err) != 0 || catalog_guard_check(c, err) != 0)
+	    make_schema(c, err) != 0 || check_schema(c, err) != 0 ||
+	    read_applied(c, err) != 0 || catalog_guard_tables(c, err) != 0 ||
+	    catalog_guard_check(c, err) != 0)
 		return -1;
 	c->damaged = 0;
 	return 0;

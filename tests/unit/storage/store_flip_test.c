@@ -2,10 +2,11 @@
  * A byte of a store rots: it is noticed and said, or it means nothing; what is listed
  * and what is restored is the truth, or a named error.
  *
- * Without an argument every nth byte of a small store is flipped; "every" flips each
- * byte with three masks, which takes hours, or as many as [SECONDS] of CPU allow
- * (./dev soak flip).
+ * Without an argument every nth byte of a small store is flipped; "once" flips each
+ * byte once, its three masks taking turns; "every" flips each with all three, or as many
+ * as [SECONDS] of CPU allow (./dev soak flip).
  */
+#define _GNU_SOURCE /* memmem */
 #include "storage/catalog.h"
 #include "storage/fs.h"
 #include "storage/fs_fault.h"
@@ -15,8 +16,9 @@
 #define FILES_MAX 32
 #define POINTS 3
 
-static int every;      /* The long form. */
-static double seconds; /* Of each of its two parts; 0: all bytes. */
+static int every;      /* The long form: each byte, */
+static unsigned times; /* with this many masks, */
+static double seconds; /* of each of its two parts; 0: all bytes. */
 
 struct file {
 	char name[FS_NAME_MAX];
@@ -358,8 +360,8 @@ flip_all(struct here *h, const char *state)
 			    (double)(clock() - began) / CLOCKS_PER_SEC >
 				2 + seconds * (double)f.len / (double)total)
 				break;
-			for (unsigned m = 0; m < (every ? 3u : 1u); m++)
-				flip(h, &f, at, masks[every ? m : at / step % 3], &t);
+			for (unsigned m = 0; m < times; m++)
+				flip(h, &f, at, masks[(at / step + m) % 3], &t);
 		}
 		if (f.len > 0)
 			printf(
@@ -412,6 +414,32 @@ test_a_flip_in_a_store_whose_process_was_killed(void **state)
 	flip_all(h, "killed");
 }
 
+/* The names of functions in the catalog's own text of its tables. */
+static void
+test_a_flip_in_what_the_catalog_says_of_its_tables(void **state)
+{
+	struct here *h = *state;
+	struct tally t = { .flips = 0 };
+	struct store *s;
+
+	rig_ok(store_open_fs(h->fs, CATALOG_NAME, NULL, &s, &h->err), &h->err);
+	fill_store(h, s);
+	store_close(s);
+	take_picture(h);
+	for (size_t i = 0; i < h->n; i++) {
+		struct file f = h->files[i];
+		const uint8_t *at = f.p;
+
+		if (strcmp(f.name, CATALOG_NAME) != 0)
+			continue;
+		while (t.flips < 5 && (at = memmem(at, f.len - (size_t)(at - f.p),
+					   "row_mac(", 8)) != NULL)
+			flip(h, &f, (size_t)(at++ - f.p), 0x01, &t);
+	}
+	assert_int_equal(t.flips, 5);
+	assert_int_equal(t.opened_aloud, 5);
+}
+
 static int
 setup(void **state)
 {
@@ -451,10 +479,13 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(
 		    test_a_flip_in_a_closed_store, setup, teardown),
 		cmocka_unit_test_setup_teardown(
+		    test_a_flip_in_what_the_catalog_says_of_its_tables, setup, teardown),
+		cmocka_unit_test_setup_teardown(
 		    test_a_flip_in_a_store_whose_process_was_killed, setup, teardown),
 	};
 
-	every = argc > 1 && strcmp(argv[1], "every") == 0;
+	times = argc > 1 && strcmp(argv[1], "every") == 0 ? 3 : 1;
+	every = times == 3 || (argc > 1 && strcmp(argv[1], "once") == 0);
 	seconds = argc > 2 ? strtod(argv[2], NULL) / 2 : 0;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
