@@ -162,7 +162,8 @@ dial_close(struct dial *d)
 	struct err ignored = ERR_INIT;
 	size_t len;
 
-	if (d->ch != NULL && (len = channel_ticket(d->ch, ticket, sizeof(ticket))) > 0)
+	if (d->ch != NULL && d->st != NULL &&
+	    (len = channel_ticket(d->ch, ticket, sizeof(ticket))) > 0)
 		state_write(d->st, "ticket", ticket, len, 0600, &ignored);
 	channel_close(d->ch);
 	tls_config_free(d->tls);

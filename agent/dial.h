@@ -37,7 +37,7 @@ struct dial_welcome {
 struct dial {
 	struct channel *ch;
 	struct tls_config *tls;
-	const struct state *st;
+	const struct state *st; /* NULL: somebody else's session, nothing is kept. */
 	struct chunk_keys keys;
 	struct dial_welcome welcome;
 };
@@ -54,7 +54,7 @@ int dial_open(const struct state *st, const uint8_t machine[STATE_HASH_LEN],
 /* A channel_watch's `begun`: `arg`, a struct stop, cancels the channel if asked. */
 void dial_stoppable(void *arg, struct channel *ch);
 
-/* Keep the session ticket and hang up. */
+/* Keep the session ticket, if there is a state, and hang up. */
 void dial_close(struct dial *d);
 
 /* Have the certificate renewed for the same key and keep it. */
