@@ -1,7 +1,7 @@
 #!/bin/sh
 # foo.c (or foo_bar.c) may only export names that start with foo_ (foo itself too).
 # usage: check_exports.sh BUILD_DIR
-find "$1/proto" "$1/storage" "$1/agent" "$1/server" -path '*/CMakeFiles/*' -name '*.c.o' ! -path '*/generated/*' |
+find "$1/proto" "$1/storage" "$1/agent" "$1/rescue" "$1/server" -path '*/CMakeFiles/*' -name '*.c.o' ! -path '*/generated/*' |
 sort | while read -r o; do
 	base=$(basename "$o" .c.o)
 	case $base in *_main) continue ;; esac

@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.." || exit 2
 mbed=$(sed -n 's/^MBEDTLS_ROOT:PATH=//p' "$1/CMakeCache.txt")
 flags=$(pkg-config --cflags libuv libzstd libprotobuf-c libsodium sqlite3 jansson inih)
 bad=0
-for header in $(find agent server proto storage driver -name '*.h' 2>/dev/null | sort); do
+for header in $(find agent rescue server proto storage driver -name '*.h' 2>/dev/null | sort); do
 	case $header in proto/tls/chachapoly_alt.h | proto/tls/mbedtls_config_holdfast.h) continue ;; esac
 	for cc in gcc clang; do
 		# shellcheck disable=SC2086
