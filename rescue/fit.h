@@ -1,0 +1,60 @@
+/*
+ * fit.h - a disk of a point fits another disk, and its Windows another machine: what
+ * a plan and a restore of disks (agent/disk_plan.h, disk_restore.h) need for it.
+ *
+ *	fit_new -> fit_wish -> disk_plan_make -> fit_attach -> disk_restore_run ->
+ *	    fit_report, fit_free
+ *
+ * Used by the rescue program and by `holdfast restore --disk`.
+ */
+#ifndef RESCUE_FIT_H
+#define RESCUE_FIT_H
+
+#include <stdint.h>
+
+struct disk_plan;
+struct disk_plan_wish;
+struct disk_restore_job;
+struct err;
+struct fit;
+struct layout;
+struct layout_device;
+struct stop;
+struct tree_point;
+
+/* Flags. */
+#define FIT_EXTEND 1u /* A file system grows with its partition. */
+#define FIT_SHRINK 2u
+#define FIT_ADAPT 4u  /* Enable drivers. */
+#define FIT_REPORT 8u /* Say which drivers there are. */
+
+struct fit_config {
+	struct tree_point *point; /* Opened; used by fit_wish() and while restoring. */
+	const struct layout *layout;
+	unsigned disk; /* Index in the layout. */
+	unsigned flags;
+	const struct layout_device *devices; /* Of the new machine. */
+	unsigned devices_count;
+	void (*say)(void *arg, const char *line); /* For people; may be NULL. */
+	void *say_arg;
+	struct stop *stop; /* May be NULL. */
+};
+
+/* `config` is copied, what it points to borrowed. */
+int fit_new(const struct fit_config *config, struct fit **out, struct err *err);
+
+/*
+ * Set flags and `smallest` of the wish, whose size is set.  With FIT_SHRINK and a disk
+ * that is smaller than the old one, it looks into the NTFS volumes: of those that
+ * cannot be shrunk `smallest` stays 0, and the reason is said.
+ */
+int fit_wish(struct fit *f, struct disk_plan_wish *wish, struct err *err);
+
+/* Have the restore call us; `plan` and `job` must live as long as it. */
+void
+fit_attach(struct fit *f, const struct disk_plan *plan, struct disk_restore_job *job);
+
+/* NULL is allowed. */
+void fit_free(struct fit *f);
+
+#endif /* RESCUE_FIT_H */
