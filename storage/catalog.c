@@ -276,7 +276,10 @@ check_file(struct catalog *c, struct err *err)
 		ok = strcmp((const char *)sqlite3_column_text(st, 0), "ok") == 0;
 	if (ok) {
 		sqlite3_finalize(st);
-		return 0;
+		/* A version in its header that may be read and not written. */
+		return sqlite3_db_readonly(c->db, "main") == 0
+			   ? 0
+			   : err_set(err, ERR_CORRUPT, "catalog: not to be written");
 	}
 	if (rc == SQLITE_ROW)
 		(void)err_set(err, ERR_CORRUPT, "catalog: %s",

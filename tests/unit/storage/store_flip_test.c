@@ -414,9 +414,12 @@ test_a_flip_in_a_store_whose_process_was_killed(void **state)
 	flip_all(h, "killed");
 }
 
-/* The names of functions in the catalog's own text of its tables. */
+/*
+ * What the long form found: names of functions in the catalog's own text of its tables,
+ * and SQLite's header, whose byte 18 says who may write.
+ */
 static void
-test_a_flip_in_what_the_catalog_says_of_its_tables(void **state)
+test_a_flip_in_what_the_catalog_says_of_itself(void **state)
 {
 	struct here *h = *state;
 	struct tally t = { .flips = 0 };
@@ -435,9 +438,13 @@ test_a_flip_in_what_the_catalog_says_of_its_tables(void **state)
 		while (t.flips < 5 && (at = memmem(at, f.len - (size_t)(at - f.p),
 					   "row_mac(", 8)) != NULL)
 			flip(h, &f, (size_t)(at++ - f.p), 0x01, &t);
+		assert_int_equal(t.flips, 5);
+		flip(h, &f, 18, 0x80, &t);
+		assert_int_equal(t.opened_aloud, 6);
+		for (size_t k = 0; k < 100; k++)
+			flip(h, &f, k, 0xff, &t);
 	}
-	assert_int_equal(t.flips, 5);
-	assert_int_equal(t.opened_aloud, 5);
+	assert_int_equal(t.flips, 106);
 }
 
 static int
@@ -479,7 +486,7 @@ main(int argc, char **argv)
 		cmocka_unit_test_setup_teardown(
 		    test_a_flip_in_a_closed_store, setup, teardown),
 		cmocka_unit_test_setup_teardown(
-		    test_a_flip_in_what_the_catalog_says_of_its_tables, setup, teardown),
+		    test_a_flip_in_what_the_catalog_says_of_itself, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_a_flip_in_a_store_whose_process_was_killed, setup, teardown),
 	};
