@@ -78,6 +78,11 @@ static const struct key keys[] = {
 	    "directory for a second copy of the store (`holdfast store copy`)" },
 	{ "copy-rate", SIZE, AT(copy_rate), 0, 0, 1ull << 40, 0, "0",
 	    "bytes a second that copying may take; 0: no limit" },
+	{ "rescue-dir", TEXT, AT(rescue_dir), ROOM(rescue_dir), 0, 0, 0, "",
+	    "directory that `./dev rescue --out` made: what hosts are restored with" },
+	{ "rescue-listen", ADDRESS, AT(rescue_listen), ROOM(rescue_listen), 0, 0, 0, "",
+	    "HOST:PORT to serve it on, over plain HTTP, to machines that boot by "
+	    "network; empty: not served" },
 	{ "reserve", SIZE, AT(reserve), 0, 0, 1ull << 40, 0, "256M",
 	    "room kept so that a full disk can be pruned; 2 % of a smaller disk; 0: "
 	    "none" },
@@ -415,6 +420,9 @@ config_parse(
 	}
 	if (err->code != ERR_NONE)
 		return err_context(err, "%s:%d", file, p.bad_line);
+	if (out->rescue_listen[0] != '\0' && out->rescue_dir[0] == '\0')
+		return err_set(err, ERR_CORRUPT,
+		    "%s: rescue-listen: there is no rescue-dir to serve", file);
 	return 0;
 }
 

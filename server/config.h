@@ -43,18 +43,21 @@ struct config {
 	char copy_to[CONFIG_PATH_MAX]; /* Directory of the second copy; "": none. */
 	uint64_t copy_rate;	       /* Bytes a second; 0: no limit. */
 
+	char rescue_dir[CONFIG_PATH_MAX];	/* Of the rescue image; "": none. */
+	char rescue_listen[CONFIG_ADDRESS_MAX]; /* Its HTTP; "": none. */
+
 	int agents_may_restore, read_only;
 	uint64_t certificate_s; /* Life of an agent's certificate. */
 
-	uint64_t pack_parity;	       /* Per cent. */
-	uint64_t reserve;	       /* Bytes kept for a full disk. */
-	struct config_share low_water; /* No new backup begins below. */
-	char prune_at[8];		/* "03:30", "off". */
-	char maintenance_window[16];	/* "22:00-06:00" */
+	uint64_t pack_parity;		     /* Per cent. */
+	uint64_t reserve;		     /* Bytes kept for a full disk. */
+	struct config_share low_water;	     /* No new backup begins below. */
+	char prune_at[8];		     /* "03:30", "off". */
+	char maintenance_window[16];	     /* "22:00-06:00" */
 	uint64_t gc_every_s, verify_cycle_s; /* 0: off. */
 	uint64_t unfinished_keep_s;
 	uint64_t maintenance_rate; /* Bytes a second. */
-	uint64_t clock_jump_s;	       /* What a clock may be ahead after a rest. */
+	uint64_t clock_jump_s;	   /* What a clock may be ahead after a rest. */
 
 	enum log_level log_level;
 	enum log_format log_format;

@@ -15,6 +15,7 @@
 #include "proto/tls/tls.h"
 #include "server/authority.h"
 #include "server/config.h"
+#include "server/netboot.h"
 #include "server/policy.h"
 #include "server/registry.h"
 #include "server/scratch.h"
@@ -41,6 +42,7 @@ struct server {
 	struct tls_config *tls;
 	struct listener *listener;
 	struct upkeep *upkeep;
+	struct netboot *netboot; /* NULL: not asked for. */
 	pthread_mutex_t people;
 	pthread_mutex_t starting; /* Held until the addresses below are known. */
 	atomic_size_t ingest;
@@ -170,6 +172,20 @@ open_store(const struct config *c, struct store **out, struct err *err)
 	return store_open_with(c->store, &o, out, err);
 }
 
+static int
+start_netboot(struct server *s, struct err *err)
+{
+	const struct config *c = &s->config;
+
+	if (c->rescue_listen[0] == '\0')
+		return 0;
+	if (netboot_start(c->rescue_dir, c->rescue_listen, &s->netboot, err) != 0)
+		return -1;
+	log_event(LOG_INFO, "netboot: serving %s on http://%s/boot.ipxe", c->rescue_dir,
+	    netboot_address(s->netboot));
+	return 0;
+}
+
 int
 server_start(const struct config *config, struct server **out, struct err *err)
 {
@@ -188,7 +204,8 @@ server_start(const struct config *config, struct server **out, struct err *err)
 	} else if (open_store(config, &s->store, err) == 0 &&
 		   upkeep_start(s->store, config, &s->upkeep, err) == 0 &&
 		   authority_open(s->store, &s->authority, err) == 0 &&
-		   start_threads(s, err) == 0 && start_listening(s, err) == 0) {
+		   start_threads(s, err) == 0 && start_netboot(s, err) == 0 &&
+		   start_listening(s, err) == 0) {
 		*out = s;
 		return 0;
 	}
@@ -278,6 +295,7 @@ server_stop(struct server *s)
 {
 	if (s == NULL)
 		return;
+	netboot_stop(s->netboot);
 	if (s->listener != NULL)
 		listener_stop(s->listener);
 	end_sessions(s);

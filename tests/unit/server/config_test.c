@@ -42,6 +42,7 @@ every_key_can_be_set(void **state)
 		  "prune-at = 4:05\ngc-every = 2h\nverify-cycle = 10d\n"
 		  "maintenance-window = 22:00-06:30\nmaintenance-rate = 5M\n"
 		  "unfinished-keep = 3d\n"
+		  "rescue-dir = /srv/rescue\nrescue-listen = 0.0.0.0:8080\n"
 		  "read-only = yes\nreserve = 1G\nlow-water = 5%\nclock-jump = 3d\n"
 		  "log-level = debug\nlog-format = json",
 		&err),
@@ -50,6 +51,8 @@ every_key_can_be_set(void **state)
 	assert_string_equal(config.listen, "[::1]:0");
 	assert_string_equal(config.advertise, "backup.example.org:7437");
 	assert_string_equal(config.ready_file, "/run/ready");
+	assert_string_equal(config.rescue_dir, "/srv/rescue");
+	assert_string_equal(config.rescue_listen, "0.0.0.0:8080");
 	assert_int_equal(config.threads, 3);
 	assert_int_equal(config.workers, 4);
 	assert_int_equal(config.disk_workers, 5);
@@ -110,6 +113,7 @@ what_is_wrong_is_named_with_its_line(void **state)
 		{ "listen = a b:1\n", "f.conf:1: ", "HOST:PORT" },
 		{ "listen = [::1:1\n", "f.conf:1: ", "HOST:PORT" },
 		{ "listen =\n", "f.conf:1: ", "no value" },
+		{ "rescue-listen = a:1\n", "f.conf: rescue-listen", "rescue-dir" },
 		{ "threads = many\n", "f.conf:1: ", "number" },
 		{ "threads = 9999\n", "f.conf:1: ", "0..256" },
 		{ "threads = -1\n", "f.conf:1: ", "number" },
