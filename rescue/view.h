@@ -11,8 +11,9 @@
  *	view_open -> programs run on view_path() -> view_quiet -> view_skip ... ->
  *	    view_close
  *
- * The mount is detached at once: it has no name in any directory, and is gone when
- * this process is, however it ends.  Needs the right to mount, and /dev/fuse.
+ * The mount is detached at once (if it need not be named): it has no name in any
+ * directory, and is gone when this process is, however it ends.  Needs the right to
+ *mount, and /dev/fuse.
  */
 #ifndef RESCUE_VIEW_H
 #define RESCUE_VIEW_H
@@ -40,6 +41,7 @@ struct view_config {
 	struct target *below; /* Borrowed.  NULL: nothing may be written. */
 	uint64_t keep;	      /* Bytes of `below`, a multiple of 512. */
 	size_t memory;	      /* Bytes for what lies behind; 0: VIEW_MEMORY. */
+	int named;	      /* It keeps its name until view_nameless(). */
 };
 
 /* ERR_UNSUPPORTED: FUSE cannot be had here; ERR_NOMEM, ERR_IO. */
@@ -47,6 +49,12 @@ int view_open(const struct view_config *config, struct view **out, struct err *e
 
 /* Its name for child programs of this process, as long as it serves. */
 const char *view_path(const struct view *v);
+
+/*
+ * A named view's name goes; programs that have it open go on.  For those that look up
+ * their device's real path, as ntfs-3g does.
+ */
+void view_nameless(struct view *v);
 
 /* Why the first read or write that failed did so: -1 with that, or 0: none did. */
 int view_failure(struct view *v, struct err *err);

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/ntfs_usage.h"
 #include "proto/base/bytes.h"
 #include "tests/unit/agent/ntfs_image.h"
 #include "tests/unit/agent/volmap_cover.h"
@@ -62,6 +63,25 @@ sparse_decode(const uint8_t *in, size_t len, uint64_t *size)
 	return p;
 }
 
+/* What ntfs_usage() makes of it keeps to itself. */
+static inline void
+sparse_usage(const struct cover_disk *disk)
+{
+	struct cover_disk again = { .p = disk->p, .size = disk->size };
+	struct volmap_source src = {
+		.read = cover_read, .arg = &again, .size = disk->size, .sector_size = 512
+	};
+	struct ntfs_usage usage;
+	struct err err = ERR_INIT;
+	int got = ntfs_usage(&src, &usage, &err);
+
+	if (got == 1 && (usage.used > usage.clusters || usage.last > usage.clusters ||
+			    usage.last < usage.used))
+		abort();
+	if (got == -1 && err.code != ERR_CORRUPT)
+		abort();
+}
+
 /* Map the volume; every rule of the map is asserted on the way. */
 static inline void
 sparse_run(const uint8_t *in, size_t len)
@@ -74,6 +94,7 @@ sparse_run(const uint8_t *in, size_t len)
 	if (p == NULL)
 		return;
 	disk.p = p;
+	sparse_usage(&disk);
 	c = cover_new(
 	    &disk, (in[0] & 2) != 0, (in[0] & 4) != 0 ? VOLMAP_KEEP_ALL : 0, &err);
 	if (c != NULL)
