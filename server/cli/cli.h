@@ -27,6 +27,7 @@
 #include "storage/escrow.h"
 
 struct authority; /* server/authority.h */
+struct dial;	  /* agent/dial.h */
 struct store;
 struct tls_config;
 
@@ -34,7 +35,7 @@ struct cli {
 	const char *operator_dir; /* --operator, or NULL. */
 	const char *server;	  /* --server, or NULL. */
 	char **argv;		  /* The command and its arguments. */
-	struct stop *stop;	  /* Ends cli_connect(); NULL: a signal ends the program. */
+	struct stop *stop; /* Ends cli_connect(); NULL: a signal ends the program. */
 
 	struct cert_identity me;
 	struct cert_key *key;
@@ -57,6 +58,12 @@ struct cli_command {
 /* Read the operator directory, connect, greet.  Renews the certificate if it is time. */
 int cli_connect(struct cli *c, struct err *err);
 void cli_close(struct cli *c);
+
+/*
+ * A session apart from all others, as who `arg` (a struct cli) says: the `dial` of
+ * agent/tree_reader.h and agent/disk_restore.h.  dial_close() ends it.
+ */
+int cli_dial(void *arg, struct dial *out, struct err *err);
 
 /* Does the server know this kind?  0, or -1: it is older than this program. */
 int cli_can(const struct cli *c, uint16_t kind, struct err *err);
@@ -155,6 +162,7 @@ int cli_revoke(struct cli *c, int argc, char **argv);
 int cli_points(struct cli *c, int argc, char **argv);
 int cli_show(struct cli *c, int argc, char **argv);
 int cli_restore(struct cli *c, int argc, char **argv);
+int cli_nbd(struct cli *c, int argc, char **argv);
 int cli_verify(struct cli *c, int argc, char **argv);
 int cli_stats(struct cli *c, int argc, char **argv);
 int cli_policy(struct cli *c, int argc, char **argv);
@@ -193,16 +201,16 @@ void cli_local_server(const char *listen, char out[CLI_ADDRESS_MAX]);
 /* --------------------------------------------------------------- cli_keys.c -- */
 
 /* The line in `file` ("-": standard input), or asked for, twice if wished. */
-int cli_passphrase(const char *file, int twice, char out[ESCROW_PASSPHRASE_MAX + 2],
-    struct err *err);
+int cli_passphrase(
+    const char *file, int twice, char out[ESCROW_PASSPHRASE_MAX + 2], struct err *err);
 
 /* The master key in an escrow file or a copy of a `keys` file. */
 int cli_keys_read(const char *path, const char *passphrase_file,
     struct store_keys_of *out, struct err *err);
 
 /* Read them from `from` and make them those of the store in `dir`, if they are. */
-int cli_keys_import(const char *dir, const char *from, const char *passphrase_file,
-    struct err *err);
+int cli_keys_import(
+    const char *dir, const char *from, const char *passphrase_file, struct err *err);
 int cli_store_info(struct cli *c, int argc, char **argv);
 int cli_audit(struct cli *c, int argc, char **argv);
 int cli_gc(struct cli *c, int argc, char **argv);

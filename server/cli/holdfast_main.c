@@ -48,6 +48,20 @@ static const struct cli_command commands[] = {
 	    "--zero-holes makes free space zeros, --discard tells a device what is "
 	    "free.\n",
 	    cli_restore },
+	{ "nbd",
+	    "HOST[/NUMBER][:VOLUME] [--disk NAME] [--socket PATH | --listen HOST:PORT\n"
+	    "           --tls-psk FILE|--tls-certificates DIR] [--retry-for 5m] [--cache "
+	    "128M]",
+	    "serve volumes or a disk of a point to NBD clients, read-only",
+	    "Until Ctrl-C, by nbdkit; without VOLUME and --disk clients choose by the "
+	    "export's\n"
+	    "name: that of a volume, or disk/NAME.  A local socket unless --listen, "
+	    "which "
+	    "is TLS\n"
+	    "only: --tls-psk FILE holds a key that clients have too (made if it is "
+	    "missing),\n"
+	    "--tls-certificates DIR is as nbdkit takes it and clients must show one.\n",
+	    cli_nbd },
 	{ "verify", "[--all|--sample SHARE] [--since WHEN] [--trees]",
 	    "read the store and check it",
 	    "Every group of every pack, or a SHARE of them (0.05), or of those not "
