@@ -89,5 +89,8 @@ chmod 644 "$cache"/out/*
 for f in "$cache"/out/*; do
 	cp "$f" "$out/.new" && mv "$out/.new" "$out/${f##*/}"
 done
+# Where GRUB looks when TFTP brought it.
+mkdir -p "$out/grub"
+cp "$out/grub.cfg" "$out/grub/.new" && mv "$out/grub/.new" "$out/grub/grub.cfg"
 rm -rf "$cache/out" "$cache/site"
 say "$out: for rescue-dir; rescue.iso boots CDs and USB sticks, BIOS and UEFI"
