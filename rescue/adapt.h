@@ -88,12 +88,14 @@ int adapt_starts(const struct adapt_report *r);
 int adapt_hive_header(const uint8_t *p, size_t len, const char **why);
 
 /*
- * Names under which Windows knows a PCI device, best first: "VEN_8086&DEV_2922&...",
- * "CC_0106".  How many (0: no PCI modalias).
+ * Does a name under which Windows knows PCI devices ("VEN_8086&DEV_2922&SUBSYS_...",
+ * "CC_0106") mean the device of this modalias ("pci:v00008086d00002922...")?  0: no;
+ * else the larger the closer it says.  A revision is not in a modalias: any will do.
  */
-#define ADAPT_IDS_MAX 6u
-#define ADAPT_ID_MAX 64u
-unsigned adapt_pci_ids(const char *modalias, char out[ADAPT_IDS_MAX][ADAPT_ID_MAX]);
+int adapt_pci_match(const char *name, const char *modalias);
+
+/* The modalias is of a PCI controller of mass storage. */
+int adapt_pci_storage(const char *modalias);
 
 /*
  * An ImagePath as a path below the Windows directory with '/': of
