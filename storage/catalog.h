@@ -20,6 +20,7 @@
 #include <stdint.h>
 
 #include "storage/store.h"
+#include "storage/store_restores.h"
 #include "storage/store_retention.h"
 
 struct brake_backup; /* storage/brake.h */
@@ -161,8 +162,7 @@ int catalog_hurt(struct catalog *c, const char *host, uint64_t sequence,
     char why[STORE_TEXT_MAX], struct err *err);
 
 /* How many points of a host are hurt. */
-int catalog_hurt_count(
-    struct catalog *c, const char *host, uint64_t *n, struct err *err);
+int catalog_hurt_count(struct catalog *c, const char *host, uint64_t *n, struct err *err);
 
 /* Groups recorded as bad, behind `after` (NULL for the first). */
 int catalog_quarantined(struct catalog *c, const struct journal_group *after,
@@ -203,6 +203,26 @@ int catalog_history(struct catalog *c, const char *host, struct brake_backup *ou
 /* Up to `cap` hosts that have or had points, by name behind `after` ("" first). */
 int catalog_hosts(struct catalog *c, const char *after, char (*out)[STORE_NAME_MAX],
     uint32_t cap, uint32_t *n, struct err *err);
+
+/* Restores, by what is shown or by their number: 1, 0 if there is none. */
+int catalog_restore_by_id(
+    struct catalog *c, uint64_t id, struct store_restore *out, struct err *err);
+int catalog_restore_by_token(struct catalog *c, const uint8_t token[STORE_HASH_LEN],
+    struct store_restore *out, struct err *err);
+int catalog_restore_by_serial(struct catalog *c, const uint8_t serial[STORE_SERIAL_LEN],
+    struct store_restore *out, struct err *err);
+int catalog_restore_by_key(struct catalog *c, const uint8_t key_hash[STORE_HASH_LEN],
+    struct store_restore *out, struct err *err);
+int catalog_restore_by_mac(struct catalog *c, const uint8_t mac[STORE_MAC_LEN],
+    int64_t now_us, struct store_restore *out, struct err *err);
+
+/* Up to `cap` of them behind number `after`. */
+int catalog_restores(struct catalog *c, uint64_t after, struct store_restore *out,
+    uint32_t cap, uint32_t *n, struct err *err);
+
+/* How many are open at `now_us`, in all and of `host`. */
+int catalog_restores_count(struct catalog *c, const char *host, int64_t now_us,
+    uint64_t *all, uint64_t *of_host, struct err *err);
 
 /* Fills in hosts, points, logical_bytes, unique_bytes, stored_bytes, chunks, packs. */
 int catalog_stats(struct catalog *c, struct store_stats *out, struct err *err);

@@ -169,6 +169,10 @@ apply_event(struct catalog *c, const struct journal_event *e,
 	case JOURNAL_HURT:
 	case JOURNAL_BRAKE:
 		return catalog_apply_retention(c, e, r, err);
+	case JOURNAL_RESTORE:
+	case JOURNAL_REDEEMED:
+	case JOURNAL_RESTORED:
+		return catalog_apply_restores(c, e, r, err);
 	}
 	return 0;
 }

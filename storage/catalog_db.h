@@ -99,6 +99,16 @@ enum catalog_op {
 	CATALOG_HURT_DROP,
 	CATALOG_HURT_GET,
 	CATALOG_HURT_COUNT,
+	CATALOG_RESTORE_SET,
+	CATALOG_RESTORE_REDEEMED,
+	CATALOG_RESTORE_OVER,
+	CATALOG_RESTORE_BY_ID,
+	CATALOG_RESTORE_BY_TOKEN,
+	CATALOG_RESTORE_BY_SERIAL,
+	CATALOG_RESTORE_BY_KEY,
+	CATALOG_RESTORE_BY_MAC,
+	CATALOG_RESTORES,
+	CATALOG_RESTORES_COUNT,
 	CATALOG_OPS
 };
 
@@ -132,7 +142,7 @@ extern const char *const catalog_wipe[];
  * it: a further optional type of record, a field.  A catalog that an older program
  * went on with has skipped these; only its number tells, and it is made anew.
  */
-#define CATALOG_SCHEMA_VERSION 7
+#define CATALOG_SCHEMA_VERSION 8
 
 /*
  * Lock and catch up with the journal; on failure it is not locked.  Where damage is
@@ -172,6 +182,14 @@ void catalog_blob(sqlite3_stmt *st, int column, uint8_t *out, size_t len);
  * row comes with each of these, so that nothing happens without one.
  */
 int catalog_apply_retention(struct catalog *c, const struct journal_event *e,
+    const struct journal_record *r, struct err *err);
+
+/* The part that is of restores (catalog_restores.c), with its row of audit, too. */
+int catalog_apply_restores(struct catalog *c, const struct journal_event *e,
+    const struct journal_record *r, struct err *err);
+
+/* The row of audit that such an event comes with, if it is somebody's act. */
+int catalog_apply_audit(struct catalog *c, const struct journal_event *e,
     const struct journal_record *r, struct err *err);
 
 /* What a point adds to its host's history. */

@@ -7,10 +7,9 @@
 
 /* ----------------------------------------------------------------- applying -- */
 
-/* The row of audit that comes with each of these. */
-static int
-audit(struct catalog *c, const struct journal_event *e, const struct journal_record *r,
-    struct err *err)
+int
+catalog_apply_audit(struct catalog *c, const struct journal_event *e,
+    const struct journal_record *r, struct err *err)
 {
 	char who[STORE_NAME_MAX], what[JOURNAL_WHAT_MAX];
 
@@ -105,7 +104,7 @@ catalog_apply_retention(struct catalog *c, const struct journal_event *e,
 		ret = apply_policy(c, &e->u.policy, r->end.time_us, err);
 	else
 		ret = apply_mark(c, e->type, &e->u.mark, r->end.time_us, err);
-	return ret == 0 ? audit(c, e, r, err) : -1;
+	return ret == 0 ? catalog_apply_audit(c, e, r, err) : -1;
 }
 
 int
@@ -159,6 +158,7 @@ read_kept(sqlite3_stmt *st, struct store_kept *k)
 	catalog_text(st, 6, k->locked_by, sizeof(k->locked_by));
 	k->verified_us = sqlite3_column_int64(st, 7);
 	k->hurt = sqlite3_column_type(st, 8) != SQLITE_NULL;
+	k->restoring_us = sqlite3_column_int64(st, 9);
 }
 
 int

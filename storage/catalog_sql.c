@@ -127,6 +127,17 @@ const char *const catalog_schema[] = {
 	"host,sequence,when_us,text",
 	"host TEXT,sequence INTEGER,when_us INTEGER,text TEXT",
 	ONLY_KEY("host,sequence")),
+    TABLE("restores",
+	"id,host,who,by_mac,mac,token,lone,sequence,ends_us,made_us,state,machine,key_hash,"
+	"serial,cert_ends_us,redeems,begun_us,ended_us,text",
+	"id INTEGER PRIMARY KEY,host TEXT,who TEXT,by_mac INTEGER,mac BLOB,token BLOB,"
+	"lone INTEGER,sequence INTEGER,ends_us INTEGER,made_us INTEGER,state INTEGER,"
+	"machine BLOB,key_hash BLOB,serial BLOB,cert_ends_us INTEGER,redeems INTEGER,"
+	"begun_us INTEGER,ended_us INTEGER,text TEXT",
+	")"),
+    INDEX("restores_host", "restores(host,sequence)"),
+    INDEX("restores_token", "restores(token)"),
+    INDEX("restores_serial", "restores(serial)"),
     "CREATE TABLE IF NOT EXISTS live.seen(name TEXT PRIMARY KEY, seen_us INTEGER,"
     " program TEXT) WITHOUT ROWID;",
     NULL
@@ -161,6 +172,7 @@ const char *const catalog_wipe[] = {
     WIPE("escrows"),
     WIPE("checks"),
     WIPE("hurt"),
+    WIPE("restores"),
     NULL
 };
 /* clang-format on */
@@ -178,10 +190,17 @@ const char *const catalog_wipe[] = {
 	"within_s,min_points,min_verified,verified_s FROM policies"
 #define KEPT                                                                       \
 	"SELECT p.sequence,p.time_us,h.who,h.reason,h.since_us,l.until_us,l.who,"  \
-	"v.when_us,u.when_us FROM points p LEFT JOIN holds h USING(host,sequence)" \
+	"v.when_us,u.when_us,(SELECT max(iif(r.state=1,9223372036854775807,"       \
+	"r.ends_us)) FROM restores r WHERE r.host=p.host AND r.sequence="          \
+	"p.sequence AND r.state<2)"                                                \
+	" FROM points p LEFT JOIN holds h USING(host,sequence)"                    \
 	" LEFT JOIN locks l USING(host,sequence) LEFT JOIN verified v USING(host," \
 	"sequence) LEFT JOIN hurt u USING(host,sequence)"
 #define POINT "SELECT time_us,record,body FROM points WHERE "
+#define RESTORE                                                                    \
+	"SELECT id,host,who,by_mac,mac,token,lone,sequence,ends_us,made_us,state," \
+	"machine,key_hash,serial,cert_ends_us,redeems,begun_us,ended_us,text"      \
+	" FROM restores WHERE "
 
 /*
  * A table is written by its full name, main.TABLE, and read by its short one, which is
@@ -335,4 +354,28 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	[CATALOG_HURT_DROP] = "DELETE FROM main.hurt WHERE host=?1 AND sequence=?2",
 	[CATALOG_HURT_GET] = "SELECT text FROM hurt WHERE host=?1 AND sequence=?2",
 	[CATALOG_HURT_COUNT] = "SELECT count(*) FROM hurt WHERE host=?1",
+	[CATALOG_RESTORE_SET] =
+	    "INSERT OR REPLACE INTO main.restores VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,"
+	    "0,zeroblob(32),zeroblob(32),zeroblob(16),0,0,0,0,'')",
+	/* However records came to be in the journal: what is over stays over. */
+	[CATALOG_RESTORE_REDEEMED] =
+	    "UPDATE main.restores SET state=1,machine=?2,key_hash=?3,serial=?4,"
+	    "cert_ends_us=?5,sequence=?6,redeems=redeems+(?4<>zeroblob(16)),"
+	    "begun_us=iif(begun_us=0,?7,begun_us) WHERE id=?1 AND state<2",
+	[CATALOG_RESTORE_OVER] =
+	    "UPDATE main.restores SET state=?2,ended_us=?3,text=?4 WHERE id=?1 AND "
+	    "state<2",
+	[CATALOG_RESTORE_BY_ID] = RESTORE "id=?1",
+	[CATALOG_RESTORE_BY_TOKEN] = RESTORE "token=?1 AND by_mac=0",
+	[CATALOG_RESTORE_BY_SERIAL] = RESTORE "serial=?1 AND serial<>zeroblob(16)",
+	[CATALOG_RESTORE_BY_KEY] =
+	    RESTORE "state=1 AND by_mac=1 AND key_hash=?1 ORDER BY id DESC LIMIT 1",
+	/* What may still begin, or has begun. */
+	[CATALOG_RESTORE_BY_MAC] =
+	    RESTORE "by_mac=1 AND mac=?1 AND (state=1 OR "
+		    "(state=0 AND ends_us>?2)) ORDER BY id LIMIT 1",
+	[CATALOG_RESTORES] = RESTORE "id>?1 ORDER BY id LIMIT ?2",
+	[CATALOG_RESTORES_COUNT] =
+	    "SELECT count(*),coalesce(sum(host=?1),0) FROM restores WHERE state=1 OR "
+	    "(state=0 AND ends_us>?2)",
 };

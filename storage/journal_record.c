@@ -400,6 +400,49 @@ f_checked(struct fields *f, struct journal_checked *k)
 		f_u32(f, &k->packs[i]);
 }
 
+/* What is recorded of restores; non-zero if `type` is one of these. */
+static int
+f_restores(struct fields *f, unsigned type, struct journal_event *e)
+{
+	struct store_restore *r = &e->u.restore;
+	struct journal_redeemed *d = &e->u.redeemed;
+	struct journal_restored *o = &e->u.restored;
+
+	switch (type) {
+	case JOURNAL_RESTORE:
+		f_text(f, r->host, sizeof(r->host));
+		f_text(f, r->who, sizeof(r->who));
+		f_bytes(f, r->token, sizeof(r->token));
+		f_bytes(f, r->mac, sizeof(r->mac));
+		f_small(f, &r->by_mac);
+		f_small(f, &r->only);
+		f_u64(f, &r->sequence);
+		f_i64(f, &r->ends_us);
+		f->bad |= r->by_mac > 1 || r->only > 1;
+		return 1;
+	case JOURNAL_REDEEMED:
+		f_u64(f, &d->id);
+		f_text(f, d->host, sizeof(d->host));
+		f_text(f, d->who, sizeof(d->who));
+		f_u64(f, &d->sequence);
+		f_bytes(f, d->machine, sizeof(d->machine));
+		f_bytes(f, d->key_hash, sizeof(d->key_hash));
+		f_bytes(f, d->serial, sizeof(d->serial));
+		f_i64(f, &d->cert_ends_us);
+		return 1;
+	case JOURNAL_RESTORED:
+		f_u64(f, &o->id);
+		f_text(f, o->host, sizeof(o->host));
+		f_text(f, o->who, sizeof(o->who));
+		f_u8(f, &o->how);
+		f_text(f, o->text, sizeof(o->text));
+		f->bad |= o->how != STORE_RESTORE_DONE && o->how != STORE_RESTORE_ENDED;
+		return 1;
+	default:
+		return f_retention(f, type, e);
+	}
+}
+
 /* Non-zero if `type` is one of ours. */
 static int
 f_event(struct fields *f, unsigned type, struct journal_event *e)
@@ -469,7 +512,7 @@ f_event(struct fields *f, unsigned type, struct journal_event *e)
 		f_u32(f, &e->u.removed);
 		return 1;
 	default:
-		return f_retention(f, type, e);
+		return f_restores(f, type, e);
 	}
 }
 

@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "storage/store.h"
+#include "storage/store_restores.h"
 #include "storage/store_retention.h"
 
 struct buf;
@@ -67,13 +68,16 @@ enum journal_type {
 	JOURNAL_FORGET = 21,	 /* One point was forgotten by somebody. */
 	JOURNAL_REMOVED = 22,	 /* A pack nobody needs: its file may be gone. */
 	JOURNAL_LEASE_REVOKED = 24,
-	JOURNAL_VERIFIED = 25,	 /* A point was found whole. */
-	JOURNAL_BRAKE = 26,	 /* A host is not to be pruned; or again. */
+	JOURNAL_VERIFIED = 25, /* A point was found whole. */
+	JOURNAL_BRAKE = 26,    /* A host is not to be pruned; or again. */
+	JOURNAL_RESTORE = 33,  /* A restore was allowed. */
+	JOURNAL_REDEEMED = 34, /* ... a machine may do it now. */
+	JOURNAL_RESTORED = 35, /* ... it ended. */
 	/* What the store itself has to say, or its end; optional. */
 	JOURNAL_STORE_ALARM = 28 | 0x8000,
 	JOURNAL_CHECKED = 27 | 0x8000, /* Packs were read whole; optional. */
 	JOURNAL_HURT = 29 | 0x8000,    /* Something of a point is lost; optional. */
-	JOURNAL_KEY = 23 | 0x8000 /* The master key was exported; optional. */
+	JOURNAL_KEY = 23 | 0x8000      /* The master key was exported; optional. */
 };
 
 struct journal_secret {
@@ -145,9 +149,29 @@ struct journal_checked {
 };
 
 struct journal_key {
-	uint8_t what; /* enum store_escrow_kind */
+	uint8_t what;		       /* enum store_escrow_kind */
 	uint8_t check[STORE_HASH_LEN]; /* Stands for the key; does not give it away. */
 	char who[STORE_NAME_MAX];
+};
+
+/* REDEEMED: what the machine is and may read; without a certificate a zero serial. */
+struct journal_redeemed {
+	uint64_t id; /* The sequence of the restore's record 33. */
+	char host[STORE_NAME_MAX];
+	char who[STORE_NAME_MAX]; /* The operator who confirmed it; "": by token. */
+	uint64_t sequence;
+	uint8_t machine[STORE_HASH_LEN];
+	uint8_t key_hash[STORE_HASH_LEN];
+	uint8_t serial[STORE_SERIAL_LEN];
+	int64_t cert_ends_us;
+};
+
+struct journal_restored {
+	uint64_t id;
+	char host[STORE_NAME_MAX];
+	char who[STORE_NAME_MAX]; /* Ended it; "": the machine, which is done. */
+	uint8_t how;		  /* enum store_restore_state: done or ended. */
+	char text[STORE_TEXT_MAX];
 };
 
 /* What happened; `type` says which member counts. */
@@ -170,7 +194,10 @@ struct journal_event {
 		struct journal_mark mark;
 		struct journal_checked checked;
 		struct journal_key key;
-		uint32_t removed;	    /* The pack's number. */
+		struct store_restore restore; /* RESTORE: what was allowed. */
+		struct journal_redeemed redeemed;
+		struct journal_restored restored;
+		uint32_t removed; /* The pack's number. */
 	} u;
 };
 
@@ -186,12 +213,12 @@ int journal_decode(uint16_t type, const uint8_t *p, size_t len, struct journal_e
     struct err *err);
 
 /*
- * Who did what by an event of retention, in words; 0 if it is none of these or
- * nobody's act.  Cut between characters where it does not fit.
+ * Who did what by an event of retention or of a restore, in words; 0 if it is none of
+ * these or nobody's act.  Cut between characters where it does not fit.
  */
 #define JOURNAL_WHAT_MAX (STORE_TEXT_MAX + 128)
-int journal_say(const struct journal_event *e, char who[STORE_NAME_MAX],
-    char what[JOURNAL_WHAT_MAX]);
+int journal_say(
+    const struct journal_event *e, char who[STORE_NAME_MAX], char what[JOURNAL_WHAT_MAX]);
 
 /* Where a record ends, and the chain there: what the next one continues. */
 struct journal_place {

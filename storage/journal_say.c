@@ -4,6 +4,7 @@
 
 #include "proto/base/err.h"
 #include "storage/journal_record.h"
+#include "storage/store_restores.h"
 
 static int say(char out[JOURNAL_WHAT_MAX], const char *fmt, ...) ERR_PRINTF(2, 3);
 
@@ -88,6 +89,55 @@ say_mark(
 	}
 }
 
+/* The first bytes of a machine's hash: enough to tell two apart. */
+static void
+say_machine(const uint8_t machine[STORE_HASH_LEN], char out[9])
+{
+	(void)snprintf(
+	    out, 9, "%02x%02x%02x%02x", machine[0], machine[1], machine[2], machine[3]);
+}
+
+static int
+say_restore(const struct store_restore *r, char what[JOURNAL_WHAT_MAX])
+{
+	const uint8_t *m = r->mac;
+	char point[40], by[40] = "a token";
+
+	(void)snprintf(point, sizeof(point),
+	    r->sequence != 0 ? "point %llu" : "the latest point",
+	    (unsigned long long)r->sequence);
+	if (r->by_mac)
+		(void)snprintf(by, sizeof(by), "MAC %02x:%02x:%02x:%02x:%02x:%02x", m[0],
+		    m[1], m[2], m[3], m[4], m[5]);
+	return say(what,
+	    "allowed one restore of '%s', %s%s, by %s, to begin until %lld s", r->host,
+	    point, r->only ? " and no other" : "", by, (long long)(r->ends_us / 1000000));
+}
+
+static int
+say_redeemed(const struct journal_redeemed *d, char what[JOURNAL_WHAT_MAX])
+{
+	static const uint8_t none[STORE_SERIAL_LEN];
+	char machine[9];
+
+	say_machine(d->machine, machine);
+	if (memcmp(d->serial, none, sizeof(none)) == 0)
+		return say(what,
+		    "restore %llu: machine %s may restore %s/%llu, confirmed by its code",
+		    (unsigned long long)d->id, machine, d->host,
+		    (unsigned long long)d->sequence);
+	return say(what, "restore %llu: machine %s was let in to restore %s/%llu",
+	    (unsigned long long)d->id, machine, d->host, (unsigned long long)d->sequence);
+}
+
+static int
+say_restored(const struct journal_restored *o, char what[JOURNAL_WHAT_MAX])
+{
+	return say(what, "restore %llu of '%s' %s%s%s", (unsigned long long)o->id,
+	    o->host, o->how == STORE_RESTORE_DONE ? "is done" : "was ended",
+	    o->text[0] != '\0' ? ": " : "", o->text);
+}
+
 int
 journal_say(
     const struct journal_event *e, char who[STORE_NAME_MAX], char what[JOURNAL_WHAT_MAX])
@@ -101,6 +151,17 @@ journal_say(
 	} else if (e->type == JOURNAL_POLICY) {
 		name = e->u.policy.who;
 		said = say_policy(&e->u.policy, what);
+	} else if (e->type == JOURNAL_RESTORE) {
+		name = e->u.restore.who;
+		said = say_restore(&e->u.restore, what);
+	} else if (e->type == JOURNAL_REDEEMED) {
+		name =
+		    e->u.redeemed.who[0] != '\0' ? e->u.redeemed.who : e->u.redeemed.host;
+		said = say_redeemed(&e->u.redeemed, what);
+	} else if (e->type == JOURNAL_RESTORED) {
+		name =
+		    e->u.restored.who[0] != '\0' ? e->u.restored.who : e->u.restored.host;
+		said = say_restored(&e->u.restored, what);
 	} else {
 		said = say_mark(e->type, &e->u.mark, what);
 	}

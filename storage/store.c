@@ -593,6 +593,10 @@ feature_of(enum journal_type type)
 	case JOURNAL_REMOVED:
 	case JOURNAL_LEASE_REVOKED:
 		return 1;
+	case JOURNAL_RESTORE:
+	case JOURNAL_REDEEMED:
+	case JOURNAL_RESTORED:
+		return 2;
 	default:
 		return -1;
 	}
@@ -601,7 +605,7 @@ feature_of(enum journal_type type)
 static int
 require_for(struct store *s, enum journal_type type, struct err *err)
 {
-	static const char *const names[] = { "retention", "collect" };
+	static const char *const names[] = { "retention", "collect", "restore" };
 	int feature = feature_of(type), failed = 0;
 
 	/* What is read-only has such records in memory alone. */

@@ -152,7 +152,7 @@ static int
 check_features(const char *p, struct err *err)
 {
 	static const char name_chars[] = "abcdefghijklmnopqrstuvwxyz0123456789-";
-	static const char *const known[] = { "collect", "retention" };
+	static const char *const known[] = { "collect", "restore", "retention" };
 	const char *name;
 	int required;
 	size_t n, k;

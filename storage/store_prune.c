@@ -180,7 +180,7 @@ take_kept(void *arg, const struct store_kept *k)
 	p->fates[p->n].damaged = k->hurt || is_damaged(p, k->sequence);
 	p->points[p->n] = (struct retention_point){ .time_us = k->time_us,
 		.sequence = k->sequence,
-		.held = k->held,
+		.held = k->held || store_is_restoring(p->s, k),
 		.locked = store_is_locked(p->s, k),
 		.verified = k->verified_us != 0,
 		.damaged = p->fates[p->n].damaged };
@@ -218,6 +218,8 @@ say_why(struct pruning *p, size_t i, const struct store_rules *rules)
 			(void)strftime(day, sizeof(day), "%Y-%m-%d %H:%M", &tm);
 		append(f, " [locked until %s by %s]", day, f->kept.locked_by);
 	}
+	if (store_is_restoring(p->s, &f->kept))
+		append(f, " [a restore of it is open]");
 	if (f->damaged)
 		append(f, " [damaged]");
 }

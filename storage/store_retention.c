@@ -136,6 +136,12 @@ store_is_locked(struct store *s, const struct store_kept *k)
 	       (store_time_paused(s, NULL) || k->locked_us > store_time_trusted(s));
 }
 
+int
+store_is_restoring(struct store *s, const struct store_kept *k)
+{
+	return k->restoring_us > store_now(s);
+}
+
 /* May this point go at all?  Its host's lock is held. */
 static int
 may_go(struct store *s, const char *host, const struct store_kept *k, struct err *err)
@@ -152,6 +158,10 @@ may_go(struct store *s, const char *host, const struct store_kept *k, struct err
 		    "%s/%llu is locked for another %lld minutes: nobody can remove it",
 		    host, (unsigned long long)k->sequence,
 		    (long long)((k->locked_us - store_time_trusted(s)) / 60000000 + 1));
+	if (store_is_restoring(s, k))
+		return err_set(err, ERR_DENIED,
+		    "a restore of %s/%llu is open: it stays until that is done or ended",
+		    host, (unsigned long long)k->sequence);
 	return 0;
 }
 

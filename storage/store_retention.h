@@ -69,8 +69,9 @@ struct store_kept {
 	int64_t held_us;   /* Since when. */
 	int64_t locked_us; /* Until when; 0: never locked. */
 	char locked_by[STORE_NAME_MAX];
-	int64_t verified_us; /* When it was last found whole; 0: never. */
-	int hurt;	     /* But since then something of it was found lost. */
+	int64_t verified_us;  /* When it was last found whole; 0: never. */
+	int hurt;	      /* But since then something of it was found lost. */
+	int64_t restoring_us; /* A restore of it is open until then; 0: none. */
 };
 
 /* The points of a host, oldest first, until `each` returns non-zero; as store_peers(). */
@@ -82,6 +83,9 @@ int store_kept_one(struct store *s, const char *host, uint64_t sequence,
 
 /* Is it locked now?  A lock does not open while the time is in doubt. */
 int store_is_locked(struct store *s, const struct store_kept *k);
+
+/* Is a restore of it open (store_restores.h)?  Then it does not go. */
+int store_is_restoring(struct store *s, const struct store_kept *k);
 
 /* Keep a point until it is released.  ERR_NOTFOUND, ERR_EXISTS (held already). */
 int store_hold(struct store *s, const char *who, const char *host, uint64_t sequence,
