@@ -18,6 +18,7 @@
 #include "server/netboot.h"
 #include "server/policy.h"
 #include "server/registry.h"
+#include "server/rescues.h"
 #include "server/scratch.h"
 #include "server/session.h"
 #include "server/upkeep.h"
@@ -34,6 +35,7 @@ struct server {
 	struct store *store;
 	struct authority *authority;
 	struct registry *registry;
+	struct rescues *rescues;
 	struct policy *policy;
 	struct scratch_pool *scratch;
 	struct workers *cpu, *disk, *slow, *count;
@@ -132,6 +134,7 @@ start_listening(struct server *s, struct err *err)
 		.store = s->store,
 		.authority = s->authority,
 		.registry = s->registry,
+		.rescues = s->rescues,
 		.policy = s->policy,
 		.scratch = s->scratch,
 		.cpu = s->cpu,
@@ -197,9 +200,11 @@ server_start(const struct config *config, struct server **out, struct err *err)
 	(void)pthread_mutex_init(&s->people, NULL);
 	(void)pthread_mutex_init(&s->starting, NULL);
 	s->registry = registry_new();
+	s->rescues = rescues_new();
 	s->policy = policy_new(config);
 	s->scratch = scratch_pool_new();
-	if (s->registry == NULL || s->policy == NULL || s->scratch == NULL) {
+	if (s->registry == NULL || s->rescues == NULL || s->policy == NULL ||
+	    s->scratch == NULL) {
 		(void)err_set(err, ERR_NOMEM, "no memory for a server");
 	} else if (open_store(config, &s->store, err) == 0 &&
 		   upkeep_start(s->store, config, &s->upkeep, err) == 0 &&
@@ -316,6 +321,7 @@ server_stop(struct server *s)
 	store_close(s->store);
 	scratch_pool_free(s->scratch);
 	policy_free(s->policy);
+	rescues_free(s->rescues);
 	registry_free(s->registry);
 	(void)pthread_mutex_destroy(&s->people);
 	(void)pthread_mutex_destroy(&s->starting);

@@ -516,7 +516,11 @@ on_open(struct conn *c, const struct tls_peer *peer, void *arg)
 	s->moved_ms = now_ms();
 	if (peer->trust == TLS_TRUSTED) {
 		/* Known by name before the store is asked, so that a Revoke finds it. */
-		registry_name(s->world->registry, s->id, peer->cert.name);
+		char rescue[SESSION_RESCUE_NAME_MAX];
+
+		session_rescue_name(peer->cert.name, rescue);
+		registry_name(s->world->registry, s->id,
+		    peer->cert.role == CERT_RESCUE ? rescue : peer->cert.name);
 		conn_frame_max(c, FRAME_PAYLOAD_MAX);
 	}
 }

@@ -29,6 +29,7 @@ struct err;
 struct loop;
 struct policy;
 struct registry;
+struct rescues;
 struct scratch_pool;
 struct session;
 struct store;
@@ -40,6 +41,7 @@ struct session_world {
 	struct store *store;
 	struct authority *authority;
 	struct registry *registry;
+	struct rescues *rescues;
 	struct policy *policy;
 	struct scratch_pool *scratch;
 	struct workers *cpu;   /* Decoding and hashing. */

@@ -14,6 +14,7 @@ struct greeting {
 	char name[CERT_NAME_MAX];
 	char program[STORE_NAME_MAX];
 	uint64_t window;
+	struct session_rescue rescue;
 };
 
 void
@@ -223,6 +224,12 @@ session_hello_run(struct session_job *j)
 		session_refuse(j, ERR_DENIED, "%s", peer->why);
 	} else if (peer->trust == TLS_NOBODY) {
 		welcome(j, hello, g);
+	} else if (peer->cert.role == CERT_RESCUE) {
+		if (session_rescue_check(j, hello, &g->rescue) == 0) {
+			g->role = CERT_RESCUE;
+			(void)snprintf(g->name, sizeof(g->name), "%s", peer->cert.name);
+			welcome(j, hello, g);
+		}
 	} else if (check_peer(j, hello, p) == 0) {
 		g->role = (enum cert_role)p->role;
 		(void)snprintf(g->name, sizeof(g->name), "%s", p->name);
@@ -244,6 +251,7 @@ session_hello_done(struct session_job *j)
 	s->state = SESSION_IDLE;
 	s->role = g->role;
 	s->window = g->window;
+	s->rescue = g->rescue;
 	(void)snprintf(s->name, sizeof(s->name), "%s", g->name);
 	session_log(s, LOG_INFO, "%s, %s%s", cert_role_name(g->role), g->program,
 	    s->peer.resumed ? ", resumed" : "");

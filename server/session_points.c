@@ -183,8 +183,14 @@ session_points_run(struct session_job *j)
 	struct listing *l;
 	struct store_peer peer;
 	const char *host = m->host;
+	uint64_t sequence = m->sequence;
 
 	if (session_may_see(j->s, &host, 0, &j->err) != 0)
+		return;
+	/* A rescue that may read one point is shown that one. */
+	if (j->s->role == CERT_RESCUE &&
+	    (sequence != 0 || j->s->rescue.only || j->s->rescue.over) &&
+	    session_may_read(j->s, &sequence, &j->err) != 0)
 		return;
 	if (host[0] != '\0' && store_peer_by_name(store, host, &peer, &j->err) != 0)
 		return;
@@ -192,12 +198,12 @@ session_points_run(struct session_job *j)
 		return;
 	l->j = j;
 	l->full = 0;
-	if (m->sequence != 0) {
+	if (sequence != 0) {
 		if (host[0] == '\0')
 			(void)err_set(
 			    &j->err, ERR_PROTOCOL, "a point's number without its host");
-		else if (store_point_get(
-			     store, host, m->sequence, &l->points[0], &j->err) == 0)
+		else if (store_point_get(store, host, sequence, &l->points[0], &j->err) ==
+			 0)
 			l->count = 1;
 	} else {
 		(void)store_points(store, host[0] != '\0' ? host : NULL, l->before_us,

@@ -3,10 +3,10 @@
  *
  * Whose what is:
  *	the loop	everything not said to be otherwise
- *	lone job	`backup`, `view`, `pull`, `begun`: read and written by the job that
- *runs alone; Have and Put read `backup`, never beside such a job any thread	`gone`
- *(atomic); `world`, `address`, `peer` (constant once set); what is behind pointers that
- *lock themselves
+ *	lone job	`backup`, `view`, `rescue`, `pull`, `begun`: read and written by the
+ *job that runs alone; Have and Put read `backup`, never beside such a job any thread
+ *`gone` (atomic); `world`, `address`, `peer` (constant once set); what is behind pointers
+ *that lock themselves
  */
 #ifndef SERVER_SESSION_STATE_H
 #define SERVER_SESSION_STATE_H
@@ -50,6 +50,14 @@ struct session_view {
 	struct tree_walk *walk;
 };
 
+/* What a rescue may read. */
+struct session_rescue {
+	uint64_t restore;  /* Its number; 0: this is no rescue. */
+	uint64_t sequence; /* The point that counts as the newest. */
+	int only;	   /* And is the only one. */
+	int over;	   /* It said that it is done. */
+};
+
 struct session {
 	const struct session_world *world;
 	struct loop *loop;
@@ -76,6 +84,7 @@ struct session {
 	uint32_t begun_count;
 	char (*begun)[STORE_NAME_MAX]; /* Volumes of this backup. */
 	struct session_view *view;
+	struct session_rescue rescue;
 	struct store_copy_hold *pull; /* What a peer copies; or NULL. */
 
 	atomic_int gone; /* Its end has come: jobs may stop early. */
@@ -159,6 +168,27 @@ void session_view_close(struct session_view *v);
 int
 session_may_see(const struct session *s, const char **host, int content, struct err *err);
 
+/*
+ * The point that `sequence` (0: the newest) means to this session, which may be a
+ * rescue that is to read one only.
+ */
+int session_may_read(const struct session *s, uint64_t *sequence, struct err *err);
+
+/*
+ * By what name the registry knows the sessions of a restore of `host`: not by the
+ * host's, which is its agent's.
+ */
+#define SESSION_RESCUE_NAME_MAX (CERT_NAME_MAX + 1)
+void session_rescue_name(const char *host, char out[SESSION_RESCUE_NAME_MAX]);
+
+/* At Hello: does the restore of this certificate stand?  0, or the job has failed. */
+int session_rescue_check(
+    struct session_job *j, const Wire__Hello *hello, struct session_rescue *out);
+
+/* End the open restores of `host`, or only number `id`, and their sessions; how many. */
+int session_rescues_end(
+    struct session_job *j, const char *host, uint64_t id, const char *text);
+
 /* A key that also lives on another machine is not this host's alone: raise the alarm. */
 void session_copied_key(struct session *s, const char *host);
 
@@ -202,6 +232,13 @@ void session_alarm_run(struct session_job *j);
 void session_copy_run(struct session_job *j);
 void session_pull_open_run(struct session_job *j);
 void session_pull_read_run(struct session_job *j);
+void session_redeem_run(struct session_job *j);
+void session_announce_run(struct session_job *j);
+void session_report_run(struct session_job *j);
+void session_ticket_run(struct session_job *j);
+void session_restores_run(struct session_job *j);
+void session_confirm_run(struct session_job *j);
+void session_unrestore_run(struct session_job *j);
 
 /* Answer with a point: fills `out`, which borrows from `p`; arrays in `room`. */
 struct session_point_room {

@@ -45,6 +45,15 @@ static const struct session_handler handlers[] = {
 	{ MSG_COPY_STORE, SESSION_IDLE, 0, SESSION_SLOW, session_copy_run, NULL },
 	{ MSG_COPY_OPEN, SESSION_IDLE, 0, SESSION_DISK, session_pull_open_run, NULL },
 	{ MSG_COPY_READ, SESSION_IDLE, 0, SESSION_DISK, session_pull_read_run, NULL },
+
+	{ MSG_REDEEM, SESSION_IDLE, 0, SESSION_DISK, session_redeem_run, NULL },
+	{ MSG_ANNOUNCE, SESSION_IDLE, 0, SESSION_DISK, session_announce_run, NULL },
+	{ MSG_REPORT_RESTORE, SESSION_IDLE, 0, SESSION_DISK, session_report_run, NULL },
+	{ MSG_NEW_RESTORE_TOKEN, SESSION_IDLE, 0, SESSION_DISK, session_ticket_run,
+	    NULL },
+	{ MSG_LIST_RESTORES, SESSION_IDLE, 0, SESSION_DISK, session_restores_run, NULL },
+	{ MSG_CONFIRM_RESCUE, SESSION_IDLE, 0, SESSION_DISK, session_confirm_run, NULL },
+	{ MSG_END_RESTORE, SESSION_IDLE, 0, SESSION_DISK, session_unrestore_run, NULL },
 };
 
 const struct session_handler *

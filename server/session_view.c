@@ -27,6 +27,24 @@ session_may_see(const struct session *s, const char **host, int content, struct 
 	return 0;
 }
 
+int
+session_may_read(const struct session *s, uint64_t *sequence, struct err *err)
+{
+	const struct session_rescue *r = &s->rescue;
+
+	if (s->role != CERT_RESCUE)
+		return 0;
+	if (r->over)
+		return err_set(err, ERR_DENIED, "this restore is done");
+	if (*sequence == 0)
+		*sequence = r->sequence;
+	if (r->only && *sequence != r->sequence)
+		return err_set(err, ERR_DENIED,
+		    "this restore is of point %llu of '%s' and of no other",
+		    (unsigned long long)r->sequence, s->name);
+	return 0;
+}
+
 void
 session_view_close(struct session_view *v)
 {
@@ -59,7 +77,8 @@ session_view_open(struct session *s, const char *host, uint64_t sequence, uint32
 {
 	struct session_view *v;
 
-	if (session_may_see(s, &host, 1, err) != 0)
+	if (session_may_see(s, &host, 1, err) != 0 ||
+	    session_may_read(s, &sequence, err) != 0)
 		return -1;
 	v = s->view;
 	if (v == NULL || sequence == 0 || v->point.sequence != sequence ||

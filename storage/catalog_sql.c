@@ -128,9 +128,9 @@ const char *const catalog_schema[] = {
 	"host TEXT,sequence INTEGER,when_us INTEGER,text TEXT",
 	ONLY_KEY("host,sequence")),
     TABLE("restores",
-	"id,host,who,by_mac,mac,token,lone,sequence,ends_us,made_us,state,machine,key_hash,"
+	"id,host,who,by_mac,ether,token,lone,sequence,ends_us,made_us,state,machine,key_hash,"
 	"serial,cert_ends_us,redeems,begun_us,ended_us,text",
-	"id INTEGER PRIMARY KEY,host TEXT,who TEXT,by_mac INTEGER,mac BLOB,token BLOB,"
+	"id INTEGER PRIMARY KEY,host TEXT,who TEXT,by_mac INTEGER,ether BLOB,token BLOB,"
 	"lone INTEGER,sequence INTEGER,ends_us INTEGER,made_us INTEGER,state INTEGER,"
 	"machine BLOB,key_hash BLOB,serial BLOB,cert_ends_us INTEGER,redeems INTEGER,"
 	"begun_us INTEGER,ended_us INTEGER,text TEXT",
@@ -198,7 +198,7 @@ const char *const catalog_wipe[] = {
 	"sequence) LEFT JOIN hurt u USING(host,sequence)"
 #define POINT "SELECT time_us,record,body FROM points WHERE "
 #define RESTORE                                                                    \
-	"SELECT id,host,who,by_mac,mac,token,lone,sequence,ends_us,made_us,state," \
+	"SELECT id,host,who,by_mac,ether,token,lone,sequence,ends_us,made_us,state," \
 	"machine,key_hash,serial,cert_ends_us,redeems,begun_us,ended_us,text"      \
 	" FROM restores WHERE "
 
@@ -372,7 +372,7 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	    RESTORE "state=1 AND by_mac=1 AND key_hash=?1 ORDER BY id DESC LIMIT 1",
 	/* What may still begin, or has begun. */
 	[CATALOG_RESTORE_BY_MAC] =
-	    RESTORE "by_mac=1 AND mac=?1 AND (state=1 OR "
+	    RESTORE "by_mac=1 AND ether=?1 AND (state=1 OR "
 		    "(state=0 AND ends_us>?2)) ORDER BY id LIMIT 1",
 	[CATALOG_RESTORES] = RESTORE "id>?1 ORDER BY id LIMIT ?2",
 	[CATALOG_RESTORES_COUNT] =

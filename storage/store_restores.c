@@ -7,7 +7,10 @@
 #include "proto/base/err.h"
 #include "storage/catalog.h"
 #include "storage/journal.h"
+#include "storage/store_retention.h"
+#include "storage/store_space.h"
 #include "storage/store_state.h"
+#include "storage/store_time.h"
 
 #define PAGE 32u
 
@@ -380,4 +383,53 @@ store_restore_end(struct store *s, uint64_t id, enum store_restore_state how,
 	pthread_mutex_unlock(&s->people);
 	free(e);
 	return ret;
+}
+
+/* ------------------------------------------------------------------ guesses -- */
+
+static int
+note(struct store *s, const char *text, struct err *err)
+{
+	struct journal_event *e = event_new(JOURNAL_STORE_ALARM, err);
+	int ret;
+
+	if (e == NULL)
+		return -1;
+	e->u.notice.kind = STORE_NOTICE_GUESSES;
+	e->u.notice.trusted_us = store_time_trusted(s);
+	(void)snprintf(e->u.notice.text, sizeof(e->u.notice.text), "%s", text);
+	ret = store_record(s, e, NULL, err);
+	free(e);
+	return ret;
+}
+
+int
+store_restores_alarmed(struct store *s, char text[STORE_TEXT_MAX])
+{
+	struct err ignored = ERR_INIT;
+	struct catalog_notice n;
+
+	if (catalog_notice(s->catalog, STORE_NOTICE_GUESSES, &n, &ignored) != 0 ||
+	    n.text[0] == '\0')
+		return 0;
+	memcpy(text, n.text, sizeof(n.text));
+	return 1;
+}
+
+int
+store_restores_alarm(struct store *s, const char *address, struct err *err)
+{
+	char text[STORE_TEXT_MAX];
+
+	if (store_restores_alarmed(s, text))
+		return 0;
+	(void)snprintf(text, sizeof(text),
+	    "many wrong restore tokens were tried, the last from %.80s", address);
+	return note(s, text, err);
+}
+
+int
+store_restores_calm(struct store *s, struct err *err)
+{
+	return note(s, "", err);
 }

@@ -128,4 +128,16 @@ int store_restore_point(struct store *s, uint64_t id,
 int store_restore_end(struct store *s, uint64_t id, enum store_restore_state how,
     const uint8_t *serial, const char *who, const char *text, struct err *err);
 
+/*
+ * Many wrong tokens were tried, the last from `address`: raise the store's own alarm,
+ * unless it stands.  Ended by store_alarm_clear() (store_rollback.h).
+ */
+int store_restores_alarm(struct store *s, const char *address, struct err *err);
+
+/* Does that alarm stand?  Then `text` says so in a line. */
+int store_restores_alarmed(struct store *s, char text[STORE_TEXT_MAX]);
+
+/* It is over: record that. */
+int store_restores_calm(struct store *s, struct err *err);
+
 #endif /* STORAGE_STORE_RESTORES_H */

@@ -8,6 +8,7 @@
 #include "proto/base/err.h"
 #include "storage/catalog.h"
 #include "storage/journal.h"
+#include "storage/store_restores.h"
 #include "storage/store_space.h"
 #include "storage/store_state.h"
 #include "storage/store_time.h"
@@ -84,21 +85,42 @@ store_rollback_stands(struct store *s, char text[STORE_TEXT_MAX])
 	return 1;
 }
 
+static int
+note_own_end(struct store *s, struct err *err)
+{
+	return note_own(s, "", err);
+}
+
+/* If an alarm of the store's own stands: an operator has seen to it. */
+static int
+clear_own(struct store *s, const char *who, int stands, const char *text,
+    int (*end)(struct store *s, struct err *err), int *cleared, struct err *err)
+{
+	char what[STORE_TEXT_MAX];
+
+	if (!stands)
+		return 0;
+	*cleared = 1;
+	(void)snprintf(what, sizeof(what), "cleared: %.200s", text);
+	return store_audit(s, who, what, err) != 0 || end(s, err) != 0 ? -1 : 0;
+}
+
 int
 store_alarm_clear(struct store *s, const char *name, const char *who, struct err *err)
 {
 	char text[STORE_TEXT_MAX], what[STORE_TEXT_MAX];
 	struct store_peer p;
+	int cleared = 0;
 
 	if (s->read_only)
 		return err_set(err, ERR_DENIED, "the store is open read-only");
 	if (name[0] == '\0') {
-		if (!store_rollback_stands(s, text))
-			return err_set(err, ERR_NOTFOUND, "no alarm to clear");
-		(void)snprintf(what, sizeof(what), "cleared: %.200s", text);
-		return store_audit(s, who, what, err) != 0 || note_own(s, "", err) != 0
-			   ? -1
-			   : 0;
+		if (clear_own(s, who, store_rollback_stands(s, text), text, note_own_end,
+			&cleared, err) != 0 ||
+		    clear_own(s, who, store_restores_alarmed(s, text), text,
+			store_restores_calm, &cleared, err) != 0)
+			return -1;
+		return cleared ? 0 : err_set(err, ERR_NOTFOUND, "no alarm to clear");
 	}
 	if (store_peer_by_name(s, name, &p, err) != 0)
 		return -1;

@@ -11,6 +11,7 @@
 #include "storage/journal.h"
 #include "storage/store_options.h"
 #include "storage/store_packs.h"
+#include "storage/store_restores.h"
 #include "storage/store_rollback.h"
 #include "storage/store_state.h"
 #include "storage/store_time.h"
@@ -319,6 +320,8 @@ store_alarms(struct store *s, struct store_alarm out[STORE_NOTICES_MAX])
 		out[n++].kind = STORE_NOTICE_SPACE;
 	if (store_rollback_stands(s, out[n].text))
 		out[n++].kind = STORE_NOTICE_ROLLBACK;
+	if (store_restores_alarmed(s, out[n].text))
+		out[n++].kind = STORE_NOTICE_GUESSES;
 	return n;
 }
 

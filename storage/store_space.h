@@ -29,7 +29,8 @@ struct store_space;
 enum store_notice {
 	STORE_NOTICE_CLOCK = 1,
 	STORE_NOTICE_SPACE = 2,
-	STORE_NOTICE_ROLLBACK = 3 /* storage/store_rollback.h */
+	STORE_NOTICE_ROLLBACK = 3, /* storage/store_rollback.h */
+	STORE_NOTICE_GUESSES = 4   /* storage/store_restores.h */
 };
 #define STORE_NOTICES_MAX 4u
 

@@ -76,17 +76,29 @@ static const struct kind kinds[] = {
 	{ MSG_COPY_PLAN, "CopyPlan", &wire__copy_plan__descriptor },
 	{ MSG_COPY_READ, "CopyRead", &wire__copy_read__descriptor },
 	{ MSG_COPY_BYTES, "CopyBytes", &wire__copy_bytes__descriptor },
+	{ MSG_REDEEM, "Redeem", &wire__redeem__descriptor },
+	{ MSG_REDEEMED, "Redeemed", &wire__redeemed__descriptor },
+	{ MSG_ANNOUNCE, "Announce", &wire__announce__descriptor },
+	{ MSG_WAITING, "Waiting", &wire__waiting__descriptor },
+	{ MSG_REPORT_RESTORE, "ReportRestore", &wire__report_restore__descriptor },
+	{ MSG_NEW_RESTORE_TOKEN, "NewRestoreToken",
+	    &wire__new_restore_token__descriptor },
+	{ MSG_LIST_RESTORES, "ListRestores", &wire__list_restores__descriptor },
+	{ MSG_RESTORES, "Restores", &wire__restores__descriptor },
+	{ MSG_CONFIRM_RESCUE, "ConfirmRescue", &wire__confirm_rescue__descriptor },
+	{ MSG_END_RESTORE, "EndRestore", &wire__end_restore__descriptor },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 const char *const msg_features[MSG_FEATURES] = { "retention", "collect", "repair",
-	"copy" };
+	"copy", "rescue" };
 
 /* Each has a range of kinds. */
 static const struct {
 	uint16_t first, last;
-} feature_kinds[MSG_FEATURES] = { { 81, 100 }, { 101, 120 }, { 121, 130 }, { 131, 140 } };
+} feature_kinds[MSG_FEATURES] = { { 81, 100 }, { 101, 120 }, { 121, 130 }, { 131, 140 },
+	{ 141, 160 } };
 
 const char *
 msg_feature_of(uint16_t kind)

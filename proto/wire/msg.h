@@ -29,6 +29,8 @@ struct frame;
 #define MSG_TEXT_MAX 1024u		/* Bytes of any string. */
 #define MSG_JOURNAL_LEN 48u		/* A place in the store's journal. */
 #define MSG_COPY_PACKS_MAX 65536u	/* Packs in one CopyPlan. */
+#define MSG_MACS_MAX 16u		/* MAC addresses in one Announce. */
+#define MSG_MAC_LEN 6u
 #define MSG_COPY_DATA_MAX (512u * 1024) /* Bytes in one CopyBytes. */
 
 /* Answers in HaveReply. */
@@ -102,6 +104,17 @@ enum msg_kind {
 	MSG_COPY_PLAN = 138,
 	MSG_COPY_READ = 139,
 	MSG_COPY_BYTES = 140,
+
+	MSG_REDEEM = 141,
+	MSG_REDEEMED = 142,
+	MSG_ANNOUNCE = 143, /* answered by Redeemed, too */
+	MSG_WAITING = 144,
+	MSG_REPORT_RESTORE = 145,    /* answered by Done */
+	MSG_NEW_RESTORE_TOKEN = 147, /* answered by TokenText */
+	MSG_LIST_RESTORES = 149,
+	MSG_RESTORES = 150,
+	MSG_CONFIRM_RESCUE = 151, /* answered by Done */
+	MSG_END_RESTORE = 153,	  /* answered by Done */
 };
 
 /*
@@ -109,7 +122,7 @@ enum msg_kind {
  * and for msg_welcome_ok(); and the one that a kind came with, or NULL: such a kind
  * is sent only where its feature is in force.
  */
-#define MSG_FEATURES 4u
+#define MSG_FEATURES 5u
 extern const char *const msg_features[MSG_FEATURES];
 const char *msg_feature_of(uint16_t kind);
 

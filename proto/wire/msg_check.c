@@ -12,6 +12,7 @@
 #define DER_MAX 4096
 #define HASH_LEN 32
 #define SECRET_LEN 16
+#define RESTORE_SECRET_LEN 15
 #define SERIAL_LEN 16
 #define BACKUP_LEN 16
 #define ROLE_MAX 7
@@ -34,6 +35,7 @@ enum what {
 	BYTES,	 /* Length min..max. */
 	MAYBE,	 /* Bytes: none, or exactly max. */
 	IDS,	 /* Chunk ids, min..max of them. */
+	MACS,	 /* MAC addresses, min..max of them. */
 	ANSWERS, /* Bytes of enum msg_have, at most max. */
 	COUNT,	 /* Repeated min..max times. */
 	NUMBER,	 /* uint32 min..max. */
@@ -128,6 +130,23 @@ static const struct rule rules[] = {
 	{ &wire__copy_plan__descriptor, "journal_head", MAYBE, 0, COPY_HEAD_LEN },
 	{ &wire__copy_plan__descriptor, "past_hash", MAYBE, 0, HASH_LEN },
 	{ &wire__copy_bytes__descriptor, "data", BYTES, 0, MSG_COPY_DATA_MAX },
+
+	{ &wire__redeem__descriptor, "secret", BYTES, RESTORE_SECRET_LEN,
+	    RESTORE_SECRET_LEN },
+	{ &wire__redeem__descriptor, "csr", BYTES, 1, DER_MAX },
+	{ &wire__redeem__descriptor, "machine", BYTES, HASH_LEN, HASH_LEN },
+	{ &wire__redeemed__descriptor, "cert", BYTES, 1, DER_MAX },
+	{ &wire__announce__descriptor, "macs", MACS, 1, MSG_MACS_MAX },
+	{ &wire__announce__descriptor, "machine", BYTES, HASH_LEN, HASH_LEN },
+	{ &wire__announce__descriptor, "csr", BYTES, 1, DER_MAX },
+	{ &wire__report_restore__descriptor, "state", NUMBER, 1, 4 },
+	{ &wire__new_restore_token__descriptor, "mac", MAYBE, 0, MSG_MAC_LEN },
+	{ &wire__restore__descriptor, "mac", MAYBE, 0, MSG_MAC_LEN },
+	{ &wire__restore__descriptor, "state", NUMBER, 0, 4 },
+	{ &wire__restore__descriptor, "machine", MAYBE, 0, HASH_LEN },
+	{ &wire__restore__descriptor, "reported", NUMBER, 0, 4 },
+	{ &wire__waiting_rescue__descriptor, "macs", MACS, 1, MSG_MACS_MAX },
+	{ &wire__waiting_rescue__descriptor, "machine", MAYBE, 0, HASH_LEN },
 };
 
 static const struct rule *
@@ -227,6 +246,12 @@ check_bytes(const ProtobufCBinaryData *b, const struct rule *r)
 		if (b->len % CHUNK_ID_LEN != 0)
 			return "is cut inside an id";
 		return b->len / CHUNK_ID_LEN > r->max ? "holds too many ids" : NULL;
+	case MACS:
+		if (b->len % MSG_MAC_LEN != 0)
+			return "holds half an address";
+		if (b->len / MSG_MAC_LEN < r->min || b->len / MSG_MAC_LEN > r->max)
+			return "has a wrong number of addresses";
+		return NULL;
 	case ANSWERS:
 		if (b->len > r->max)
 			return "holds too many answers";

@@ -157,6 +157,8 @@ int cli_option(struct cli *c, const char *command, int opt);
 int cli_init(struct cli *c, int argc, char **argv);
 int cli_enroll_token(struct cli *c, int argc, char **argv);
 int cli_operator(struct cli *c, int argc, char **argv);
+int cli_restore_token(struct cli *c, int argc, char **argv);
+int cli_rescue(struct cli *c, int argc, char **argv);
 int cli_hosts(struct cli *c, int argc, char **argv);
 int cli_revoke(struct cli *c, int argc, char **argv);
 int cli_points(struct cli *c, int argc, char **argv);

@@ -62,6 +62,27 @@ static const struct cli_command commands[] = {
 	    "missing),\n"
 	    "--tls-certificates DIR is as nbdkit takes it and clients must show one.\n",
 	    cli_nbd },
+	{ "restore-token", "HOST [--point NUMBER|latest] [--ttl 24h]",
+	    "print a token that lets one machine restore HOST, once",
+	    "The first machine that shows it is the one.  It is good until that machine "
+	    "is\n"
+	    "done, whatever happens in between; --ttl is the time to begin.  --point: "
+	    "no other\n"
+	    "point may be read; latest is fixed when it begins.\n",
+	    cli_restore_token },
+	{ "rescue",
+	    "arm HOST --mac MAC [--point NUMBER|latest] [--ttl 24h]\n"
+	    "       holdfast rescue waiting [--json] | confirm CODE\n"
+	    "       holdfast rescue list [--all] [--json] | end HOST [--number N]",
+	    "machines that boot to be restored",
+	    "arm: expect a machine with this MAC address to restore HOST, without a "
+	    "token.\n"
+	    "waiting: machines that ask; confirm: the one that shows CODE on its screen "
+	    "is\n"
+	    "the one that was armed.  list: restores that are open and how far they "
+	    "are;\n"
+	    "end: nothing is let in by them any more.\n",
+	    cli_rescue },
 	{ "verify", "[--all|--sample SHARE] [--since WHEN] [--trees]",
 	    "read the store and check it",
 	    "Every group of every pack, or a SHARE of them (0.05), or of those not "

@@ -55,6 +55,13 @@ static const struct {
 	{ MSG_COPY_STORE, "----y---" },
 	{ MSG_COPY_OPEN, "----y---" },
 	{ MSG_COPY_READ, "----y---" },
+	{ MSG_REDEEM, "y-------" },
+	{ MSG_ANNOUNCE, "y-------" },
+	{ MSG_REPORT_RESTORE, "-----y--" },
+	{ MSG_NEW_RESTORE_TOKEN, "---yy---" },
+	{ MSG_LIST_RESTORES, "--yyy---" },
+	{ MSG_CONFIRM_RESCUE, "---yy---" },
+	{ MSG_END_RESTORE, "---yy---" },
 };
 
 static const char *
