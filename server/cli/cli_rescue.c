@@ -350,26 +350,36 @@ end(struct cli *c, int argc, char **argv)
 int
 cli_rescue(struct cli *c, int argc, char **argv)
 {
-	const char *verb = argc > 1 ? argv[1] : "";
+	static const struct option options[] = { CLI_OPT_COMMON, { NULL, 0, NULL, 0 } };
+	const char *verb;
+	int opt, rc, at;
 
-	/* Its words are commands with options of their own. */
-	c->argv++;
-	if (strcmp(verb, "arm") == 0)
-		return allow(c, "rescue arm", 1, argc - 1, argv + 1);
-	if (strcmp(verb, "waiting") == 0)
-		return list(c, "rescue waiting", 1, argc - 1, argv + 1);
-	if (strcmp(verb, "confirm") == 0)
-		return confirm(c, argc - 1, argv + 1);
-	if (strcmp(verb, "list") == 0)
-		return list(c, "rescue list", 0, argc - 1, argv + 1);
-	if (strcmp(verb, "end") == 0)
-		return end(c, argc - 1, argv + 1);
-	if (strcmp(verb, "--help") == 0) {
-		c->argv--;
-		return cli_option(c, "rescue", 3) - 1;
+	while ((opt = getopt_long(argc, argv, "+", options, NULL)) != -1) {
+		if ((rc = cli_option(c, "rescue", opt)) != 0)
+			return rc - 1;
 	}
-	return cli_usage("rescue",
-	    verb[0] == '\0' ? "%sarm, waiting, confirm, list or end is missing"
-			    : "'%s': arm, waiting, confirm, list and end are known",
-	    verb);
+	if ((rc = cli_words("rescue", argc, argv, 1, argc,
+		 "arm, waiting, confirm, list or end")) != 0)
+		return rc;
+	/* Its words are commands with options of their own. */
+	at = optind;
+	verb = argv[at];
+	argv += at;
+	argc -= at;
+	c->argv += at;
+	optind = 0; /* glibc: start over. */
+	if (strcmp(verb, "arm") == 0)
+		return allow(c, "rescue arm", 1, argc, argv);
+	if (strcmp(verb, "waiting") == 0)
+		return list(c, "rescue waiting", 1, argc, argv);
+	if (strcmp(verb, "confirm") == 0)
+		return confirm(c, argc, argv);
+	if (strcmp(verb, "list") == 0)
+		return list(c, "rescue list", 0, argc, argv);
+	if (strcmp(verb, "end") == 0)
+		return end(c, argc, argv);
+	if ((rc = cli_words("rescue", argc, argv, 0, 2, "")) != 0)
+		return rc;
+	return cli_usage(
+	    "rescue", "'%s': arm, waiting, confirm, list and end are known", verb);
 }
