@@ -75,11 +75,16 @@ read_all(const struct child_job *job, int fd, pid_t pid)
 	struct reading r = { .job = job };
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	char buf[4096];
+	int killed = 0;
 	ssize_t n;
 
 	for (;;) {
-		if (stop_asked(job->stop))
+		if (!killed && stop_asked(job->stop)) {
 			kill(pid, SIGKILL);
+			if (job->stopped != NULL)
+				job->stopped(job->stopped_arg);
+			killed = 1;
+		}
 		if (poll(&p, 1, TICK_MS) == 0)
 			continue;
 		n = read(fd, buf, sizeof(buf));

@@ -14,6 +14,9 @@ struct child_job {
 	void (*line)(void *arg, const char *line);
 	void *arg;
 	struct stop *stop; /* Ends it; may be NULL. */
+	/* Called then, with `stopped_arg`: what it waits for in this process; or NULL. */
+	void (*stopped)(void *arg);
+	void *stopped_arg;
 };
 
 /*

@@ -3,15 +3,18 @@
  * a plan and a restore of disks (agent/disk_plan.h, disk_restore.h) need for it.
  *
  *	fit_new -> fit_wish -> disk_plan_make -> fit_attach -> disk_restore_run ->
- *	    fit_report, fit_free
+ *	    fit_free
  *
- * Used by the rescue program and by `holdfast restore --disk`.
+ * Used by the rescue program and by `holdfast restore --disk`.  A file system that
+ * cannot be made to grow, or a Windows that cannot be adapted, is said and does not
+ * fail the restore: what was restored is whole.  Shrinking that fails, fails it.
  */
 #ifndef RESCUE_FIT_H
 #define RESCUE_FIT_H
 
 #include <stdint.h>
 
+struct dial;
 struct disk_plan;
 struct disk_plan_wish;
 struct disk_restore_job;
@@ -20,7 +23,6 @@ struct fit;
 struct layout;
 struct layout_device;
 struct stop;
-struct tree_point;
 
 /* Flags. */
 #define FIT_EXTEND 1u /* A file system grows with its partition. */
@@ -29,11 +31,15 @@ struct tree_point;
 #define FIT_REPORT 8u /* Say which drivers there are. */
 
 struct fit_config {
-	struct tree_point *point; /* Opened; used by fit_wish() and while restoring. */
+	/* A session that may read the point, as disk_restore.h wants it. */
+	int (*dial)(void *arg, struct dial *out, struct err *err);
+	void *dial_arg;
+	const char *host; /* And `sequence`: the point. */
+	uint64_t sequence;
 	const struct layout *layout;
 	unsigned disk; /* Index in the layout. */
 	unsigned flags;
-	const struct layout_device *devices; /* Of the new machine. */
+	const struct layout_device *devices; /* Of the new machine, for its drivers. */
 	unsigned devices_count;
 	void (*say)(void *arg, const char *line); /* For people; may be NULL. */
 	void *say_arg;
@@ -44,13 +50,15 @@ struct fit_config {
 int fit_new(const struct fit_config *config, struct fit **out, struct err *err);
 
 /*
- * Set flags and `smallest` of the wish, whose size is set.  With FIT_SHRINK and a disk
- * that is smaller than the old one, it looks into the NTFS volumes: of those that
- * cannot be shrunk `smallest` stays 0, and the reason is said.
+ * Set flags and `smallest` of the wish, whose size and sector_size are set.  With
+ * FIT_SHRINK and a disk that is too small for what there is, it looks into the NTFS
+ * volumes.  ERR_LIMIT with the number of bytes missing: at once if no file system
+ * could be that small, else when ntfsresize has been asked.  Volumes that cannot be
+ * shrunk keep their size, and the reason is said.
  */
 int fit_wish(struct fit *f, struct disk_plan_wish *wish, struct err *err);
 
-/* Have the restore call us; `plan` and `job` must live as long as it. */
+/* Have the restore call us; `plan` is borrowed until it has ended. */
 void
 fit_attach(struct fit *f, const struct disk_plan *plan, struct disk_restore_job *job);
 

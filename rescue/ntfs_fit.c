@@ -47,7 +47,7 @@ run(const struct ntfs_fit *f, struct view *v, const char *const *options, struct
     struct err *err)
 {
 	const char *argv[10] = { "ntfsresize" };
-	struct child_job job = { argv, on_line, t, f->stop };
+	struct child_job job = { argv, on_line, t, f->stop, f->cancel, f->cancel_arg };
 	unsigned n = 1;
 
 	memset(t, 0, sizeof(*t));

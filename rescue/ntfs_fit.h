@@ -28,6 +28,9 @@ struct ntfs_fit {
 	void (*percent)(void *arg, double done);
 	void *percent_arg;
 	struct stop *stop; /* May be NULL. */
+	/* Called once that was asked: a read that waits is to fail.  May be NULL. */
+	void (*cancel)(void *arg);
+	void *cancel_arg;
 };
 
 /*

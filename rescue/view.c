@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/target.h"
@@ -30,6 +31,8 @@ struct view {
 	unsigned running;
 
 	pthread_mutex_t lock; /* All below. */
+	pthread_cond_t closed;
+	unsigned opens; /* Ours is one of them. */
 	struct view_marks marks;
 	struct view_kept *kept;
 	struct view_counts counts;
@@ -204,9 +207,28 @@ on_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 static void
 on_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
+	struct view *v = fuse_req_userdata(req);
+
 	(void)ino;
+	pthread_mutex_lock(&v->lock);
+	v->opens++;
+	pthread_mutex_unlock(&v->lock);
 	fi->keep_cache = 1;
 	fuse_reply_open(req, fi);
+}
+
+static void
+on_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct view *v = fuse_req_userdata(req);
+
+	(void)ino;
+	(void)fi;
+	pthread_mutex_lock(&v->lock);
+	v->opens--;
+	pthread_cond_broadcast(&v->closed);
+	pthread_mutex_unlock(&v->lock);
+	fuse_reply_err(req, 0);
 }
 
 static void
@@ -269,6 +291,7 @@ on_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi
 static const struct fuse_lowlevel_ops ops = {
 	.getattr = on_getattr,
 	.open = on_open,
+	.release = on_release,
 	.read = on_read,
 	.write = on_write,
 	.fsync = on_fsync,
@@ -405,6 +428,7 @@ view_open(const struct view_config *config, struct view **out, struct err *err)
 		v->config.keep = 0;
 	v->fd = -1;
 	pthread_mutex_init(&v->lock, NULL);
+	pthread_cond_init(&v->closed, NULL);
 	blocks = v->config.keep / VIEW_BLOCK + 1;
 	v->kept = view_kept_new(v->config.memory);
 	v->stop = eventfd(0, EFD_CLOEXEC);
@@ -434,6 +458,27 @@ view_failure(struct view *v, struct err *err)
 		*err = v->why;
 		rc = -1;
 	}
+	pthread_mutex_unlock(&v->lock);
+	return rc;
+}
+
+int
+view_settle(struct view *v, uint32_t ms)
+{
+	struct timespec until;
+	int rc = 0;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += (long)(ms % 1000) * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_sec++;
+		until.tv_nsec -= 1000000000;
+	}
+	pthread_mutex_lock(&v->lock);
+	while (v->opens > 1 && rc == 0)
+		rc = pthread_cond_timedwait(&v->closed, &v->lock, &until);
+	rc = v->opens > 1;
 	pthread_mutex_unlock(&v->lock);
 	return rc;
 }
@@ -502,6 +547,7 @@ view_close(struct view *v)
 		close(v->stop);
 	view_marks_free(&v->marks);
 	view_kept_free(v->kept);
+	pthread_cond_destroy(&v->closed);
 	pthread_mutex_destroy(&v->lock);
 	free(v);
 }

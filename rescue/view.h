@@ -59,6 +59,12 @@ void view_nameless(struct view *v);
 /* Why the first read or write that failed did so: -1 with that, or 0: none did. */
 int view_failure(struct view *v, struct err *err);
 
+/*
+ * Wait until no program has it open any more: one that goes on after its mount has
+ * ended (ntfs-3g) may still be writing.  Non-zero: they have, after `ms`.
+ */
+int view_settle(struct view *v, uint32_t ms);
+
 /* No program uses it any more: stop serving.  What was written stays noted. */
 void view_quiet(struct view *v);
 

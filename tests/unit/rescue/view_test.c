@@ -285,6 +285,31 @@ many_read_while_one_writes(void **state)
 	everything_is_as_the_model(w);
 }
 
+static void *
+close_later(void *arg)
+{
+	struct world *w = arg;
+
+	usleep(100000);
+	close(w->fd);
+	w->fd = -1;
+	return NULL;
+}
+
+static void
+one_can_wait_until_nobody_has_it_open(void **state)
+{
+	struct world *w = *state;
+	pthread_t thread;
+
+	show(w, KEEP, 0);
+	assert_int_not_equal(view_settle(w->v, 50), 0);
+	assert_int_equal(pthread_create(&thread, NULL, close_later, w), 0);
+	assert_int_equal(view_settle(w->v, 60000), 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(view_settle(w->v, 0), 0);
+}
+
 static void
 it_has_no_name_in_any_directory(void **state)
 {
@@ -329,6 +354,8 @@ main(void)
 		    the_first_failure_is_kept_and_no_byte_is_invented, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    many_read_while_one_writes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    one_can_wait_until_nobody_has_it_open, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    it_has_no_name_in_any_directory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
