@@ -89,8 +89,5 @@ for f in $(cd "$cache/out" && find . -type f | sort); do
 	command install -m 644 "$cache/out/$f" "$out/.new"
 	mv "$out/.new" "$out/$f"
 done
-# Where GRUB looks when TFTP brought it.
-mkdir -p "$out/grub"
-cp "$out/grub.cfg" "$out/grub/.new" && mv "$out/grub/.new" "$out/grub/grub.cfg"
 rm -rf "$cache/out" "$cache/site"
 say "$out: for rescue-dir; rescue.iso boots CDs and USB sticks, BIOS and UEFI"
