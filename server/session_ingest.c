@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/chunk/group.h"
+#include "proto/layout/layout.h"
 #include "server/scratch.h"
 #include "storage/store_space.h"
 
@@ -210,6 +211,29 @@ draft_excluded(const Wire__Counts *c, struct store_point *p, struct err *err)
 	return n > 0 ? store_facts_set_excluded(p, e, n, err) : 0;
 }
 
+/* The machine's layout: fields that make sense, and nothing else. */
+static int
+draft_layout(const Wire__Commit *m, struct store_point *p, struct err *err)
+{
+	struct layout *l;
+	int rc;
+
+	if (m->layout.len == 0)
+		return 0;
+	if ((l = malloc(sizeof(*l))) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a layout");
+	rc = layout_parse(m->layout.data, m->layout.len, p->volumes_count, l, err);
+	free(l);
+	if (rc == 0)
+		rc = layout_only(m->layout.data, m->layout.len, err);
+	if (rc == 0)
+		rc = store_facts_add(p, m->layout.data, m->layout.len, err);
+	if (rc == 0 || err->code == ERR_NOMEM)
+		return rc;
+	err->code = ERR_PROTOCOL;
+	return err_context(err, "Commit");
+}
+
 static int
 draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct err *err)
 {
@@ -241,7 +265,7 @@ draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct er
 	if (m->backup.len == sizeof(p->backup))
 		memcpy(p->backup, m->backup.data, sizeof(p->backup));
 	if (c == NULL)
-		return 0;
+		return draft_layout(m, p, err);
 	p->counts.read_bytes = c->read_bytes;
 	p->counts.sent_bytes = c->sent_bytes;
 	p->counts.new_bytes = c->new_bytes;
@@ -252,7 +276,7 @@ draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct er
 	p->counts.chunks = c->chunks;
 	p->counts.new_chunks = c->new_chunks;
 	p->counts.duration_us = c->duration_us;
-	return draft_excluded(c, p, err);
+	return draft_excluded(c, p, err) != 0 ? -1 : draft_layout(m, p, err);
 }
 
 static void

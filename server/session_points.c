@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "proto/layout/layout.h"
 #include "proto/wire/frame.h"
 #include "storage/store_retention.h"
 #include "storage/store_verify.h"
@@ -124,6 +125,16 @@ add_verdict(struct session_job *j, const struct store_point *p, Wire__Point *out
 		out->damage = damage;
 }
 
+/* As the host gave it, for those who asked. */
+static void
+add_layout(const struct store_point *p, Wire__Point *out)
+{
+	const uint8_t *at;
+
+	out->layout.len = layout_find(p->facts, p->facts_len, &at);
+	out->layout.data = (uint8_t *)(uintptr_t)at;
+}
+
 static void
 flush(struct listing *l, uint16_t flags)
 {
@@ -136,6 +147,9 @@ flush(struct listing *l, uint16_t flags)
 		    l->j, &l->points[i], &items[i], &l->room[i].kept, l->damage[i]);
 		pointers[i] = &items[i];
 	}
+	if (((const Wire__ListPoints *)l->j->msg)->layout)
+		for (uint32_t i = 0; i < l->count; i++)
+			add_layout(&l->points[i], &items[i]);
 	m.n_points = l->count;
 	m.points = pointers;
 	session_reply(l->j, &m.base, flags);

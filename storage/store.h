@@ -208,6 +208,13 @@ struct store_point {
 	uint8_t facts[STORE_FACTS_MAX];
 };
 
+/*
+ * Append typed fields to a draft's facts, whose types must rise.  What they say is the
+ * server's to know.  ERR_CORRUPT, ERR_LIMIT.
+ */
+int store_facts_add(
+    struct store_point *p, const uint8_t *fields, size_t len, struct err *err);
+
 /* Put `n` sums, by reason, into a draft's facts, which must be empty.  ERR_LIMIT. */
 int store_facts_set_excluded(
     struct store_point *p, const struct store_excluded *e, size_t n, struct err *err);

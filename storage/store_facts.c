@@ -41,6 +41,20 @@ store_facts_check(const uint8_t *p, size_t len, struct err *err)
 }
 
 int
+store_facts_add(struct store_point *p, const uint8_t *fields, size_t len, struct err *err)
+{
+	if (len > STORE_FACTS_MAX - p->facts_len)
+		return err_set(err, ERR_LIMIT, "a point has too many bytes of facts");
+	if (len == 0)
+		return 0;
+	memcpy(p->facts + p->facts_len, fields, len);
+	if (store_facts_check(p->facts, p->facts_len + len, err) != 0)
+		return -1;
+	p->facts_len += (uint32_t)len;
+	return 0;
+}
+
+int
 store_facts_set_excluded(
     struct store_point *p, const struct store_excluded *e, size_t n, struct err *err)
 {

@@ -305,6 +305,50 @@ layout_parse(
 	return 0;
 }
 
+static int
+is_ours(const struct feature_field *f)
+{
+	return f->type == LAYOUT_FIELD_DISKS || f->type == LAYOUT_FIELD_HOST;
+}
+
+int
+layout_only(const uint8_t *p, size_t len, struct err *err)
+{
+	struct feature_field f;
+	uint16_t last = 0;
+	size_t at = 0;
+	int rc;
+
+	while ((rc = feature_next(p, len, &at, &f)) == 1) {
+		if (!is_ours(&f) || f.type <= last)
+			rc = -1;
+		if (rc < 0)
+			break;
+		last = f.type;
+	}
+	if (rc < 0)
+		return err_set(err, ERR_CORRUPT, "the machine's layout has other fields");
+	return 0;
+}
+
+size_t
+layout_find(const uint8_t *p, size_t len, const uint8_t **out)
+{
+	struct feature_field f;
+	size_t at = 0, before = 0, n = 0;
+
+	*out = p;
+	while (feature_next(p, len, &at, &f) == 1) {
+		if (is_ours(&f)) {
+			if (n == 0)
+				*out = p + before;
+			n += at - before;
+		}
+		before = at;
+	}
+	return n;
+}
+
 const struct layout_disk *
 layout_disk_find(const struct layout *l, const char *name)
 {

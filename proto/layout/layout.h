@@ -117,6 +117,15 @@ int layout_pack(const struct layout *l, struct buf *out, struct err *err);
 int layout_parse(
     const uint8_t *p, size_t len, unsigned volumes, struct layout *out, struct err *err);
 
+/* Are the two fields all that is there, each once, in order?  0, or ERR_CORRUPT. */
+int layout_only(const uint8_t *p, size_t len, struct err *err);
+
+/*
+ * The two fields among `len` bytes of others: where they are and how long together,
+ * since they stand side by side; 0 bytes if there are none.
+ */
+size_t layout_find(const uint8_t *p, size_t len, const uint8_t **out);
+
 /* Disk called `name`, or with "" the only one.  NULL. */
 const struct layout_disk *layout_disk_find(const struct layout *l, const char *name);
 

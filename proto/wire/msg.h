@@ -122,7 +122,7 @@ enum msg_kind {
  * and for msg_welcome_ok(); and the one that a kind came with, or NULL: such a kind
  * is sent only where its feature is in force.
  */
-#define MSG_FEATURES 5u
+#define MSG_FEATURES 6u
 extern const char *const msg_features[MSG_FEATURES];
 const char *msg_feature_of(uint16_t kind);
 
