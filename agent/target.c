@@ -26,6 +26,11 @@ struct target {
 	uint64_t size;
 	atomic_uint_fast64_t written;
 	char *path, *partial; /* `partial` NULL: in place. */
+
+	/* Of a view, which shares fd and path: where its bytes go, in order. */
+	struct target *whole;
+	struct target_piece *pieces;
+	unsigned count;
 };
 
 /* ---------------------------------------------------------------- opening -- */
@@ -202,8 +207,18 @@ target_written(const struct target *t)
 
 /* ---------------------------------------------------------------- writing -- */
 
-int
-target_read(struct target *t, uint64_t offset, uint8_t *out, size_t len, struct err *err)
+/* What is written through a view counts for the whole, too. */
+static void
+wrote(struct target *t, uint64_t n)
+{
+	atomic_fetch_add(&t->written, n);
+	if (t->whole != NULL)
+		atomic_fetch_add(&t->whole->written, n);
+}
+
+static int
+read_at(
+    const struct target *t, uint64_t offset, uint8_t *out, size_t len, struct err *err)
 {
 	ssize_t n;
 
@@ -222,13 +237,13 @@ target_read(struct target *t, uint64_t offset, uint8_t *out, size_t len, struct 
 	return 0;
 }
 
-int
-target_write(
-    struct target *t, uint64_t offset, const uint8_t *p, size_t len, struct err *err)
+static int
+write_at(struct target *t, uint64_t offset, const uint8_t *p, size_t len, struct err *err)
 {
+	const struct target *whole = t->whole != NULL ? t->whole : t;
 	ssize_t n;
 
-	if (offset > t->size || len > t->size - offset)
+	if (offset > whole->size || len > whole->size - offset)
 		return err_set(err, ERR_LIMIT, "%s: past the end of the volume", t->path);
 	while (len > 0) {
 		n = pwrite(t->fd, p, len, (off_t)offset);
@@ -237,7 +252,7 @@ target_write(
 		if (n < 0)
 			return err_os(err, errno, "%s: writing at byte %llu", t->path,
 			    (unsigned long long)offset);
-		atomic_fetch_add(&t->written, (uint64_t)n);
+		wrote(t, (uint64_t)n);
 		p += n;
 		offset += (uint64_t)n;
 		len -= (size_t)n;
@@ -245,7 +260,7 @@ target_write(
 	return 0;
 }
 
-/* Write runs of blocks of `p` (zeros if NULL) that differ from `there`. */
+/* Write runs of blocks of `p` that differ from `there`. */
 static int
 write_differing(struct target *t, uint64_t offset, const uint8_t *p, const uint8_t *there,
     size_t len, uint64_t *same, struct err *err)
@@ -263,28 +278,28 @@ write_differing(struct target *t, uint64_t offset, const uint8_t *p, const uint8
 		if (end == at) {
 			*same += n;
 			end += n;
-		} else if (target_write(t, offset + at, p + at, end - at, err) != 0) {
+		} else if (write_at(t, offset + at, p + at, end - at, err) != 0) {
 			return -1;
 		}
 	}
 	return 0;
 }
 
-int
-target_update(struct target *t, uint64_t offset, const uint8_t *p, size_t len,
-    uint64_t *same, struct err *err)
+static int
+update_at(struct target *t, uint64_t offset, const uint8_t *p, size_t len, uint64_t *same,
+    struct err *err)
 {
 	uint8_t *there;
 	size_t n;
 	int rc = 0;
 
 	if ((t->flags & TARGET_KEEP) == 0)
-		return target_write(t, offset, p, len, err);
+		return write_at(t, offset, p, len, err);
 	if ((there = malloc(WINDOW)) == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	for (; len > 0 && rc == 0; offset += n, p += n, len -= n) {
 		n = len < WINDOW ? len : WINDOW;
-		rc = target_read(t, offset, there, n, err);
+		rc = read_at(t, offset, there, n, err);
 		if (rc == 0)
 			rc = write_differing(t, offset, p, there, n, same, err);
 	}
@@ -313,41 +328,41 @@ zero_by_writing(struct target *t, uint64_t offset, uint64_t len, struct err *err
 
 	for (; len > 0; offset += n, len -= n) {
 		n = len < WINDOW ? (size_t)len : WINDOW;
-		if (target_update(t, offset, zeros, n, &same, err) != 0)
+		if (update_at(t, offset, zeros, n, &same, err) != 0)
 			return -1;
 	}
 	return 0;
 }
 
-int
-target_zero(struct target *t, uint64_t offset, uint64_t len, struct err *err)
+static int
+zero_at(struct target *t, uint64_t offset, uint64_t len, struct err *err)
 {
 	uint64_t head, middle;
 
-	if (t->fresh)
-		return 0;
 	/* To look first is cheaper than to write what is zero already. */
 	if ((t->flags & TARGET_KEEP) != 0)
 		return zero_by_writing(t, offset, len, err);
+	if (t->fresh)
+		return 0;
 	head = (BLOCK - offset % BLOCK) % BLOCK;
 	if (head > len)
 		head = len;
 	middle = (len - head) / BLOCK * BLOCK;
 	if (middle > 0 && !zero_blocks(t, offset + head, middle))
 		return zero_by_writing(t, offset, len, err);
-	atomic_fetch_add(&t->written, middle);
+	wrote(t, middle);
 	if (zero_by_writing(t, offset, head, err) != 0)
 		return -1;
 	return zero_by_writing(t, offset + head + middle, len - head - middle, err);
 }
 
-int
-target_hole(struct target *t, uint64_t offset, uint64_t len, struct err *err)
+static int
+hole_at(struct target *t, uint64_t offset, uint64_t len, struct err *err)
 {
 	uint64_t head, range[2];
 
 	if ((t->flags & TARGET_CLEAR) != 0)
-		return target_zero(t, offset, len, err);
+		return zero_at(t, offset, len, err);
 	head = (BLOCK - offset % BLOCK) % BLOCK;
 	if ((t->flags & TARGET_DISCARD) == 0 || !t->is_device || head >= len)
 		return 0;
@@ -357,6 +372,152 @@ target_hole(struct target *t, uint64_t offset, uint64_t len, struct err *err)
 	if (range[1] > 0 && ioctl(t->fd, BLKDISCARD, range) != 0 && errno != EOPNOTSUPP)
 		return err_os(err, errno, "%s: discarding at byte %llu", t->path,
 		    (unsigned long long)offset);
+	return 0;
+}
+
+/* ------------------------------------------------------------------- views -- */
+
+/* Where a run of bytes of a target really is: in `held`, else there, or nowhere. */
+struct place {
+	uint64_t offset, len;
+	uint8_t *held;
+	int nowhere;
+};
+
+/* The first of `len` bytes from `offset` that lie together. */
+static struct place
+place_of(const struct target *t, uint64_t offset, uint64_t len)
+{
+	struct place p = { offset, len, NULL, 0 };
+	unsigned i = 0;
+
+	if (t->whole == NULL)
+		return p;
+	while (i < t->count && t->pieces[i].from + t->pieces[i].len <= offset)
+		i++;
+	if (i == t->count || t->pieces[i].from > offset) {
+		p.nowhere = 1;
+		if (i < t->count && t->pieces[i].from - offset < len)
+			p.len = t->pieces[i].from - offset;
+		return p;
+	}
+	p.offset = t->pieces[i].to + (offset - t->pieces[i].from);
+	if (t->pieces[i].held != NULL)
+		p.held = t->pieces[i].held + (offset - t->pieces[i].from);
+	if (t->pieces[i].from + t->pieces[i].len - offset < len)
+		p.len = t->pieces[i].from + t->pieces[i].len - offset;
+	return p;
+}
+
+int
+target_view(struct target *whole, const struct target_piece *pieces, unsigned n,
+    uint64_t size, unsigned flags, struct target **out, struct err *err)
+{
+	struct target *t = calloc(1, sizeof(*t));
+
+	if (t == NULL || (t->pieces = calloc(n + 1, sizeof(*pieces))) == NULL) {
+		free(t);
+		return err_set(err, ERR_NOMEM, "out of memory");
+	}
+	for (unsigned i = 0; i < n; i++)
+		t->pieces[i] = pieces[i];
+	t->count = n;
+	t->whole = whole;
+	t->fd = whole->fd;
+	t->path = whole->path;
+	t->fresh = whole->fresh;
+	t->is_device = whole->is_device;
+	t->flags = flags;
+	t->size = size;
+	*out = t;
+	return 0;
+}
+
+int
+target_read(struct target *t, uint64_t offset, uint8_t *out, size_t len, struct err *err)
+{
+	struct place p;
+
+	for (; len > 0; offset += p.len, out += p.len, len -= p.len) {
+		p = place_of(t, offset, len);
+		if (p.nowhere)
+			memset(out, 0, p.len);
+		else if (p.held != NULL)
+			memcpy(out, p.held, p.len);
+		else if (read_at(t, p.offset, out, p.len, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+target_write(
+    struct target *t, uint64_t offset, const uint8_t *p, size_t len, struct err *err)
+{
+	struct place at;
+
+	for (; len > 0; offset += at.len, p += at.len, len -= at.len) {
+		at = place_of(t, offset, len);
+		if (at.held != NULL)
+			memcpy(at.held, p, at.len);
+		else if (!at.nowhere && write_at(t, at.offset, p, at.len, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+target_update(struct target *t, uint64_t offset, const uint8_t *p, size_t len,
+    uint64_t *same, struct err *err)
+{
+	struct place at;
+
+	for (; len > 0; offset += at.len, p += at.len, len -= at.len) {
+		at = place_of(t, offset, len);
+		if (at.held != NULL)
+			memcpy(at.held, p, at.len);
+		else if (!at.nowhere &&
+			 update_at(t, at.offset, p, at.len, same, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+target_zero(struct target *t, uint64_t offset, uint64_t len, struct err *err)
+{
+	struct place p;
+
+	for (; len > 0; offset += p.len, len -= p.len) {
+		p = place_of(t, offset, len);
+		if (p.held != NULL)
+			memset(p.held, 0, p.len);
+		else if (!p.nowhere && zero_at(t, p.offset, p.len, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+target_hole(struct target *t, uint64_t offset, uint64_t len, struct err *err)
+{
+	struct place p;
+
+	for (; len > 0; offset += p.len, len -= p.len) {
+		p = place_of(t, offset, len);
+		if (p.held == NULL && !p.nowhere && hole_at(t, p.offset, p.len, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+int
+target_settle(struct target *t, struct err *err)
+{
+	if (fdatasync(t->fd) != 0)
+		return err_os(err, errno, "%s", t->path);
+	/* What is read from here on comes from the medium. */
+	(void)posix_fadvise(t->fd, 0, 0, POSIX_FADV_DONTNEED);
 	return 0;
 }
 
@@ -406,6 +567,11 @@ target_abandon(struct target *t)
 {
 	if (t == NULL)
 		return;
+	free(t->pieces);
+	if (t->whole != NULL) {
+		free(t);
+		return;
+	}
 	if (t->partial != NULL)
 		unlink(t->partial);
 	if (t->fd >= 0)

@@ -56,6 +56,23 @@ int target_zero(struct target *t, uint64_t offset, uint64_t len, struct err *err
 /* A range whose content is free: discard or clear it as the flags say. */
 int target_hole(struct target *t, uint64_t offset, uint64_t len, struct err *err);
 
+/*
+ * A view: another target of `size` bytes whose bytes go where its pieces say, which
+ * stand in order and do not overlap: to the whole's bytes from `to`, or to memory that
+ * is the caller's.  Bytes in no piece go nowhere and read as zeros.  `flags` are its
+ * own.  Ends by target_abandon(), before the whole does; never by target_finish().
+ */
+struct target_piece {
+	uint64_t from, len; /* Bytes of the view. */
+	uint64_t to;	    /* Byte of the whole. */
+	uint8_t *held;	    /* Or memory. */
+};
+int target_view(struct target *whole, const struct target_piece *pieces, unsigned n,
+    uint64_t size, unsigned flags, struct target **out, struct err *err);
+
+/* What was written is on the medium, and is read from there from now on. */
+int target_settle(struct target *t, struct err *err);
+
 /* Bytes written so far, zeros included. */
 uint64_t target_written(const struct target *t);
 
