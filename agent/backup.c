@@ -9,7 +9,9 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "agent/capture.h"
 #include "agent/dial.h"
+#include "agent/host_facts.h"
 #include "agent/snapshot.h"
 #include "agent/sources.h"
 #include "agent/spill.h"
@@ -30,8 +32,9 @@
 struct backup {
 	const struct state *st;
 	const struct backup_options *o;
-	struct snapshot *snapshot;
-	struct snapshot_volume *volumes[SETTINGS_VOLUMES_MAX];
+	struct capture *capture;
+	struct buf layout; /* As Commit has it. */
+	uint64_t walked;   /* Bytes of all volumes, holes of disks too. */
 	struct progress *progress;
 	uint64_t started_us;
 	int64_t frozen_at;
@@ -65,35 +68,40 @@ say(const struct backup *b, const char *line)
 
 /* -------------------------------------------------------------- the frozen -- */
 
+/* The machine's layout, if a disk or a device tells of a machine. */
 static int
-freeze(struct backup *b, struct err *err)
+take_layout(struct backup *b, struct err *err)
 {
-	const struct snapshot_provider *provider = snapshot_provider_find("offline");
-	const struct settings *s = b->o->settings;
-	const struct snapshot_info *info;
-	unsigned i;
+	const struct backup_options *o = b->o;
+	struct layout *l = &b->capture->layout;
 
-	if (snapshot_open(provider, &b->snapshot, err) != 0)
-		return -1;
-	for (i = 0; i < s->count; i++)
-		if (snapshot_add(b->snapshot, s->volumes[i].path, &b->volumes[i], err) !=
-		    0)
-			return err_context(err, "volume %s", s->volumes[i].name);
-	if (snapshot_freeze(b->snapshot, FREEZE_MS, err) != 0)
-		return -1;
-	b->out->volumes_bytes = 0;
-	for (i = 0; i < s->count; i++) {
-		info = snapshot_info(b->volumes[i]);
-		b->out->volumes_bytes += info->size;
-		b->frozen_at = info->frozen_at;
-	}
-	return 0;
+	if (b->capture->devices || o->host_facts != NULL)
+		host_facts_read(o->host_facts, l);
+	else if (l->disks_count == 0)
+		return 0;
+	return host_facts_pack(l, &b->layout, err);
 }
 
 static int
-read_volume(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
+freeze(struct backup *b, struct err *err)
 {
-	return snapshot_read(arg, offset, buf, len, err);
+	const struct settings *s = b->o->settings;
+
+	if (capture_new(s, &b->capture, err) != 0 ||
+	    capture_freeze(b->capture, s, FREEZE_MS, err) != 0)
+		return -1;
+	b->walked = b->out->volumes_bytes = 0;
+	b->out->volumes = b->capture->count;
+	for (unsigned i = 0; i < b->capture->count; i++) {
+		const struct capture_volume *v = &b->capture->volumes[i];
+
+		b->walked += v->size;
+		b->out->volumes_bytes += v->size;
+		for (unsigned k = 0; k < v->holes_count; k++)
+			b->out->volumes_bytes -= v->holes[k].len;
+		b->frozen_at = snapshot_info(v->view)->frozen_at;
+	}
+	return take_layout(b, err);
 }
 
 /* ----------------------------------------------------------------- volumes -- */
@@ -108,7 +116,7 @@ static int
 cache_paths(const struct backup *b, unsigned i, struct paths *out, struct err *err)
 {
 	char name[SETTINGS_NAME_MAX + 16];
-	const char *volume = b->o->settings->volumes[i].name;
+	const char *volume = b->capture->volumes[i].name;
 
 	snprintf(name, sizeof(name), "cache/%s", volume);
 	if (state_path(b->st, name, out->old, err) != 0)
@@ -137,16 +145,20 @@ make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
     struct err *err)
 {
 	const struct backup *b = s->b;
-	const struct snapshot_info *info = snapshot_info(b->volumes[i]);
+	struct capture_volume *v = &b->capture->volumes[i];
+	const struct snapshot_info *info = snapshot_info(v->view);
 
 	memset(job, 0, sizeof(*job));
-	job->source = (struct volmap_source){ .read = read_volume,
-		.arg = b->volumes[i],
-		.size = info->size,
-		.sector_size = info->sector_size,
-		.flushed = info->flushed };
-	job->root.size = info->size;
-	job->root.sector_size = info->sector_size;
+	job->source = (struct volmap_source){ .read = capture_read,
+		.arg = v,
+		.size = v->size,
+		.sector_size = v->sector_size,
+		.flushed = info->flushed,
+		.is_disk = v->is_disk,
+		.holes = v->holes,
+		.holes_count = v->holes_count };
+	job->root.size = v->size;
+	job->root.sector_size = v->sector_size;
 	job->root.grade = (enum tree_grade)info->grade;
 	job->root.generation = info->generation;
 	memcpy(job->root.nonce, info->nonce, sizeof(job->root.nonce));
@@ -219,8 +231,8 @@ run_volumes(struct session *s, struct err *err)
 	unsigned i, k;
 	int rc = 0;
 
-	out->note[0] = '\0';
-	for (i = 0; i < b->o->settings->count && rc == 0; i++) {
+	(void)snprintf(out->note, sizeof(out->note), "%s", b->capture->note);
+	for (i = 0; i < b->capture->count && rc == 0; i++) {
 		if (make_job(s, i, from, &job, err) != 0)
 			return -1;
 		rc = pipeline_run(&job, &r, err);
@@ -230,10 +242,10 @@ run_volumes(struct session *s, struct err *err)
 		for (k = 0; k < PIPELINE_STAGES; k++)
 			out->cpu_us[k] += r.cpu_us[k];
 		b->roots[i] = r.root_id;
-		add_note(out->note, b->o->settings->volumes[i].name, r.note);
+		add_note(out->note, b->capture->volumes[i].name, r.note);
 		from += job.source.size;
 		if (rc != 0 && !r.uplink_failed && err->code != ERR_CANCELED)
-			err_context(err, "volume %s", b->o->settings->volumes[i].name);
+			err_context(err, "volume %s", b->capture->volumes[i].name);
 	}
 	while (rc != 0 && i-- > 0)
 		if (cache_paths(b, i, &s->paths, &ignored) == 0)
@@ -252,7 +264,7 @@ send_missing(
 	struct pipeline_job job;
 	unsigned i;
 
-	for (i = 0; i < s->b->o->settings->count; i++) {
+	for (i = 0; i < s->b->capture->count; i++) {
 		if (make_job(s, i, 0, &job, err) != 0 ||
 		    pipeline_resend(&job, (struct chunk_id *)data_ids->p,
 			data_ids->len / CHUNK_ID_LEN, (struct chunk_id *)meta_ids->p,
@@ -271,21 +283,22 @@ static int
 commit(struct session *s, struct err *err)
 {
 	struct backup *b = s->b;
-	const struct settings *set = b->o->settings;
 	const char *names[SETTINGS_VOLUMES_MAX];
-	struct uplink_commit c = { .count = set->count,
+	struct uplink_commit c = { .count = b->capture->count,
 		.names = names,
 		.roots = b->roots,
 		.frozen_at_us = b->frozen_at,
-		.note = b->out->note };
+		.note = b->out->note,
+		.layout = b->layout.p,
+		.layout_len = s->dial.welcome.layout ? b->layout.len : 0 };
 	struct buf data = BUF_INIT(MISSING_MAX), meta = BUF_INIT(MISSING_MAX);
 	enum uplink_commit_result result = UPLINK_MISSING;
 	unsigned i, tries = 0, pages = 0;
 	int rc = 0;
 
 	memcpy(c.backup, b->id, sizeof(c.backup));
-	for (i = 0; i < set->count; i++)
-		names[i] = set->volumes[i].name;
+	for (i = 0; i < c.count; i++)
+		names[i] = b->capture->volumes[i].name;
 	while (rc == 0 && result == UPLINK_MISSING && tries < COMMIT_TRIES &&
 	       pages < COMMIT_PAGES) {
 		buf_clear(&data);
@@ -320,15 +333,15 @@ write_last(const struct backup *b)
 {
 	const struct backup_result *r = b->out;
 	struct err ignored = ERR_INIT;
+	const struct settings_volume *v;
 	json_t *volumes = json_array();
 	json_t *j;
 	char *text;
 	unsigned i;
 
-	for (i = 0; i < b->o->settings->count; i++)
-		json_array_append_new(volumes,
-		    json_pack("{s:s, s:s}", "name", b->o->settings->volumes[i].name,
-			"path", b->o->settings->volumes[i].path));
+	for (i = 0; (v = settings_source(b->o->settings, i)) != NULL; i++)
+		json_array_append_new(
+		    volumes, json_pack("{s:s, s:s}", "name", v->name, "path", v->path));
 	j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "sequence",
 	    (json_int_t)r->point.sequence, "time_us", (json_int_t)r->point.time_us,
 	    "read_bytes", (json_int_t)r->counts.read_bytes, "sent_bytes",
@@ -352,7 +365,7 @@ remember(struct backup *b)
 	struct paths p;
 	unsigned i;
 
-	for (i = 0; i < b->o->settings->count; i++)
+	for (i = 0; i < b->capture->count; i++)
 		if (cache_paths(b, i, &p, &err) == 0) {
 			rename(p.new, p.old);
 			remove(p.done);
@@ -374,7 +387,7 @@ forget(struct backup *b)
 	struct paths p;
 	unsigned i;
 
-	for (i = 0; i < b->o->settings->count; i++)
+	for (i = 0; i < b->capture->count; i++)
 		if (cache_paths(b, i, &p, &ignored) == 0) {
 			remove(p.new);
 			remove(p.done);
@@ -386,20 +399,22 @@ forget(struct backup *b)
 static int
 begin(struct session *s, struct err *err)
 {
-	const struct settings *set = s->b->o->settings;
+	const struct capture *c = s->b->capture;
 	struct uplink_volume volumes[SETTINGS_VOLUMES_MAX];
 	int resumed;
 	unsigned i;
 
-	for (i = 0; i < set->count; i++) {
-		const struct snapshot_info *info = snapshot_info(s->b->volumes[i]);
-
-		volumes[i].name = set->volumes[i].name;
-		volumes[i].size = info->size;
-		volumes[i].sector_size = info->sector_size;
+	if (c->layout.disks_count > 0 && !s->dial.welcome.layout)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "the server is older than this program: it keeps no disks "
+		    "('layout')");
+	for (i = 0; i < c->count; i++) {
+		volumes[i].name = c->volumes[i].name;
+		volumes[i].size = c->volumes[i].size;
+		volumes[i].sector_size = c->volumes[i].sector_size;
 	}
 	return s->up.ops->begin(
-	    s->up.arg, volumes, set->count, s->bases, &s->bad, &resumed, err);
+	    s->up.arg, volumes, c->count, s->bases, &s->bad, &resumed, err);
 }
 
 static void
@@ -458,7 +473,7 @@ drop_done(struct backup *b)
 	unsigned i;
 	int any = 0;
 
-	for (i = 0; i < b->o->settings->count; i++) {
+	for (i = 0; i < b->capture->count; i++) {
 		any |= b->done[i] > 0;
 		b->done[i] = 0;
 	}
@@ -496,7 +511,7 @@ attempt(struct backup *b, struct err *err)
 			goto out;
 		rc = -1;
 		b->uplink_failed = 0;
-		if (snapshot_confirm(b->snapshot, err) != 0)
+		if (snapshot_confirm(b->capture->snapshot, err) != 0)
 			goto out;
 		stop_attach(b->o->stop, on_stop, s->dial.ch);
 	}
@@ -572,6 +587,7 @@ backup_run(const struct state *st, const struct backup_options *options,
 	b->st = st;
 	b->o = options;
 	b->out = out;
+	b->layout.max = LAYOUT_LEN_MAX;
 	b->started_us = now_us(CLOCK_MONOTONIC);
 	if (getrandom(b->id, sizeof(b->id), 0) != (ssize_t)sizeof(b->id)) {
 		err_os(err, errno, "no random bytes");
@@ -584,8 +600,8 @@ backup_run(const struct state *st, const struct backup_options *options,
 		goto out;
 	}
 	spill_dir(&b->spill, b->cache_dir);
-	if (freeze(b, err) != 0 || progress_start(options->mode, "backup",
-				       out->volumes_bytes, &b->progress, err) != 0)
+	if (freeze(b, err) != 0 ||
+	    progress_start(options->mode, "backup", b->walked, &b->progress, err) != 0)
 		goto out;
 	rc = attempts(b, err);
 	progress_stop(b->progress);
@@ -594,7 +610,8 @@ backup_run(const struct state *st, const struct backup_options *options,
 	else
 		forget(b);
 out:
-	snapshot_close(b->snapshot, rc == 0);
+	capture_free(b->capture, rc == 0);
+	buf_free(&b->layout);
 	free(b);
 	return rc;
 }

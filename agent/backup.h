@@ -22,8 +22,9 @@ struct stop;
 struct backup_options {
 	const struct settings *settings; /* Volumes, level, retry. */
 	uint8_t machine[STATE_HASH_LEN];
-	int no_cache;	   /* Ask for every chunk. */
-	size_t map_memory; /* Of a volume's map; 0: VOLMAP_MEMORY. */
+	const char *host_facts; /* A directory in place of /sys; NULL. */
+	int no_cache;		/* Ask for every chunk. */
+	size_t map_memory;	/* Of a volume's map; 0: VOLMAP_MEMORY. */
 	enum progress_mode mode;
 	struct stop *stop; /* May be NULL. */
 	/* Something people should read now: one line. */
@@ -34,7 +35,8 @@ struct backup_options {
 struct backup_result {
 	struct uplink_point point;
 	struct uplink_counts counts;
-	uint64_t volumes_bytes;
+	unsigned volumes;
+	uint64_t volumes_bytes;		   /* Of a disk's image without its volumes. */
 	unsigned attempts;		   /* Sessions that it took. */
 	uint64_t wire_sent, wire_received; /* Bytes of TLS in all of them. */
 	uint64_t cpu_us[PIPELINE_STAGES];

@@ -20,7 +20,9 @@ command_help(void)
 	       "  backup [NAME=PATH | PATH]...  one recovery point of devices or image "
 	       "files\n"
 	       "                                (none: those of agent.conf)\n"
-	       "  restore POINT --volume NAME --to FILE|DEVICE\n"
+	       "                                --disk NAME=PATH: a whole disk with its "
+	       "table\n"
+	       "  restore POINT --volume NAME | --disk NAME  --to FILE|DEVICE\n"
 	       "                                POINT is a number or latest\n"
 	       "  points                        this host's recovery points\n"
 	       "  status                        enrolment, certificate, last backup, "
@@ -38,10 +40,15 @@ command_help(void)
 	       "server\n"
 	       "         --no-cache ask for every chunk  --profile        CPU time of "
 	       "each stage\n"
+	       "         --host-facts DIR  read in place of /sys\n"
 	       "restore: --delta    rewrite only what differs\n"
 	       "         --force    replace an existing file\n"
 	       "         --zero-holes | --discard   what is free becomes zeros | is "
 	       "discarded\n"
+	       "         --extend --size 500G --verify   of a disk: the last data "
+	       "partition takes\n"
+	       "                    the room, length of a new image file, read all "
+	       "back\n"
 	       "         --overwrite-source         allow a volume that was backed up "
 	       "from here\n";
 }
@@ -102,6 +109,16 @@ take_verb(struct command *c, const char *word, struct err *err)
 }
 
 static int
+take_disk(struct command *c, const char *disk, struct err *err)
+{
+	if (c->disks_count == SETTINGS_DISKS_MAX)
+		return err_set(
+		    err, ERR_UNSUPPORTED, "more than %d disks", SETTINGS_DISKS_MAX);
+	c->disks[c->disks_count++] = disk;
+	return 0;
+}
+
+static int
 take_word(struct command *c, const char *word, struct err *err)
 {
 	switch (c->verb) {
@@ -137,19 +154,46 @@ check(const struct command *c, struct err *err)
 	if (c->point == NULL)
 		return err_set(
 		    err, ERR_UNSUPPORTED, "restore: which point? a number, or latest");
-	if (c->volume == NULL || c->to == NULL)
+	if (c->disks_count > 1 || (c->disks_count == 1 && c->volume != NULL))
+		return err_set(
+		    err, ERR_UNSUPPORTED, "restore: one --volume or one --disk");
+	if ((c->volume == NULL && c->disks_count == 0) || c->to == NULL)
 		return err_set(err, ERR_UNSUPPORTED, "restore: %s is missing",
-		    c->volume == NULL ? "--volume NAME" : "--to FILE|DEVICE");
+		    c->to == NULL ? "--to FILE|DEVICE" : "--volume NAME or --disk NAME");
+	if (c->disks_count == 0 && (c->extend || c->verify || c->size > 0))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "restore: --extend, --size and --verify belong to --disk");
 	if (c->delta && c->force)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "restore: --delta keeps the target, --force replaces it: say one");
 	return 0;
 }
 
+/* "8589934592", "512M", "500G", "2T". */
+static int
+take_size(const char *text, uint64_t *out, struct err *err)
+{
+	static const char units[] = "KMGT";
+	const char *unit;
+	char *end;
+
+	if (text[0] >= '0' && text[0] <= '9') {
+		*out = strtoull(text, &end, 10);
+		unit = *end != '\0' ? strchr(units, *end) : NULL;
+		if (*out > 0 && *out < 1u << 31 && unit != NULL && end[1] == '\0') {
+			*out <<= 10 * (unit - units + 1);
+			return 0;
+		}
+		if (*out > 0 && *out < INT64_MAX && *end == '\0')
+			return 0;
+	}
+	return err_set(err, ERR_UNSUPPORTED, "'%s' is no size; say 500G", text);
+}
+
 int
 command_parse(int argc, char **argv, struct command *out, struct err *err)
 {
-	const char *level = NULL, *retry = NULL;
+	const char *level = NULL, *retry = NULL, *size = NULL, *disk = NULL;
 	int help = 0, version = 0, has_verb = 0, only_words = 0, rc, i;
 	const struct option options[] = { { "--state", &out->state_dir, NULL },
 		{ "--server", &out->server, NULL },
@@ -163,8 +207,10 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 		{ "--force", NULL, &out->force }, { "--discard", NULL, &out->discard },
 		{ "--zero-holes", NULL, &out->zero_holes },
 		{ "--overwrite-source", NULL, &out->over_source },
-		{ "--help", NULL, &help }, { "--version", NULL, &version },
-		{ NULL, NULL, NULL } };
+		{ "--disk", &disk, NULL }, { "--host-facts", &out->host_facts, NULL },
+		{ "--extend", NULL, &out->extend }, { "--verify", NULL, &out->verify },
+		{ "--size", &size, NULL }, { "--help", NULL, &help },
+		{ "--version", NULL, &version }, { NULL, NULL, NULL } };
 
 	memset(out, 0, sizeof(*out));
 	for (i = 1; i < argc; i++) {
@@ -180,6 +226,9 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 			rc = take_verb(out, argv[i], err), has_verb = 1;
 		else
 			rc = take_word(out, argv[i], err);
+		if (rc == 0 && disk != NULL)
+			rc = take_disk(out, disk, err);
+		disk = NULL;
 		if (rc != 0)
 			return -1;
 	}
@@ -190,6 +239,8 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 	if (!has_verb)
 		return err_set(err, ERR_UNSUPPORTED, "what is to be done? try --help");
 	if (level != NULL && settings_level(level, &out->level, err) != 0)
+		return -1;
+	if (size != NULL && take_size(size, &out->size, err) != 0)
 		return -1;
 	out->has_retry = retry != NULL;
 	if (retry != NULL && settings_duration(retry, &out->retry_s, err) != 0)

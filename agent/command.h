@@ -37,13 +37,18 @@ struct command {
 
 	const char *volumes[SETTINGS_VOLUMES_MAX]; /* backup */
 	unsigned volumes_count;
-	int level; /* 0: as configured. */
+	const char *disks[SETTINGS_DISKS_MAX];
+	unsigned disks_count;
+	const char *host_facts; /* NULL: the system's. */
+	int level;		/* 0: as configured. */
 	int has_retry;
 	uint32_t retry_s;
 	int no_cache, profile;
 
-	const char *point, *volume, *to; /* restore */
+	const char *point, *volume, *to; /* restore; or disks[0] */
 	int delta, force, discard, zero_holes, over_source;
+	int extend, verify;
+	uint64_t size; /* Of a new image file; 0: the disk's. */
 };
 
 /* Read the command line.  ERR_UNSUPPORTED with one line for what cannot be meant. */

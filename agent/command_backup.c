@@ -29,7 +29,7 @@ print_json(const struct backup_result *r)
 }
 
 static void
-print_text(const struct command_context *c, const struct backup_result *r)
+print_text(const struct backup_result *r)
 {
 	const struct uplink_counts *n = &r->counts;
 	double s = (double)n->duration_us / 1e6;
@@ -44,8 +44,8 @@ print_text(const struct command_context *c, const struct backup_result *r)
 	printf("point %" PRIu64
 	       ": %u volume%s of %s; read %s, known %s, new %s, sent %s; "
 	       "%.1f s, %s/s\n",
-	    r->point.sequence, c->settings.count, c->settings.count == 1 ? "" : "s",
-	    volumes, read, known, fresh, sent, s, rate);
+	    r->point.sequence, r->volumes, r->volumes == 1 ? "" : "s", volumes, read,
+	    known, fresh, sent, s, rate);
 	if (r->note[0] != '\0')
 		printf("  %s\n", r->note);
 }
@@ -73,13 +73,14 @@ command_backup(const struct command_context *c, struct err *err)
 {
 	struct backup_options o = { .settings = &c->settings,
 		.no_cache = c->cmd->no_cache,
+		.host_facts = c->cmd->host_facts,
 		.mode = command_progress(c->cmd),
 		.stop = c->stop,
 		.say = command_say };
 	struct backup_result r;
 
 	memcpy(o.machine, c->machine, sizeof(o.machine));
-	if (c->settings.count == 0)
+	if (c->settings.count + c->settings.disks_count == 0)
 		return err_set(err, ERR_NOTFOUND,
 		    "backup: no volumes: name them, or in %s/agent.conf",
 		    state_dir(c->st));
@@ -88,7 +89,7 @@ command_backup(const struct command_context *c, struct err *err)
 	if (c->cmd->json)
 		print_json(&r);
 	else if (!c->cmd->quiet)
-		print_text(c, &r);
+		print_text(&r);
 	if (c->cmd->profile)
 		print_profile(&r);
 	return 0;

@@ -6,6 +6,7 @@
 
 #include "agent/command.h"
 #include "agent/dial.h"
+#include "agent/disk_order.h"
 #include "agent/restore.h"
 #include "agent/sources.h"
 #include "proto/base/err.h"
@@ -75,6 +76,44 @@ check_state(const struct command_context *c, struct err *err)
 	return rc;
 }
 
+static int
+dial(void *arg, struct dial *out, struct err *err)
+{
+	const struct command_context *c = arg;
+
+	/* What stops the restore cancels all its sessions. */
+	return dial_open(c->st, c->machine, NULL, out, err);
+}
+
+static int
+restore_disk(const struct command_context *c, struct err *err)
+{
+	struct disk_order o = { .dial = dial,
+		.dial_arg = (void *)(uintptr_t)c,
+		.host = "",
+		.disk = c->cmd->disks[0],
+		.target = c->cmd->to,
+		.extend = c->cmd->extend,
+		.size = c->cmd->size,
+		.retry_s = c->settings.retry_s,
+		.mode = command_progress(c->cmd),
+		.say = command_say,
+		.stop = c->stop };
+	struct disk_order_result r;
+
+	o.flags = (c->cmd->delta ? DISK_RESTORE_DELTA : 0) |
+		  (c->cmd->force ? DISK_RESTORE_FORCE : 0) |
+		  (c->cmd->zero_holes ? DISK_RESTORE_ZERO_HOLES : 0) |
+		  (c->cmd->discard ? DISK_RESTORE_DISCARD : 0) |
+		  (c->cmd->verify ? DISK_RESTORE_VERIFY : 0);
+	if (restore_point(c->cmd->point, NULL, &o.sequence, err) != 0 ||
+	    disk_order_run(&o, &r, err) != 0)
+		return -1;
+	if (c->cmd->json || !c->cmd->quiet)
+		disk_order_print(&o, &r, c->cmd->json);
+	return 0;
+}
+
 int
 command_restore(const struct command_context *c, struct err *err)
 {
@@ -90,6 +129,8 @@ command_restore(const struct command_context *c, struct err *err)
 	if (restore_point(c->cmd->point, NULL, &job.sequence, err) != 0 ||
 	    check_source(c, err) != 0 || check_state(c, err) != 0)
 		return err_context(err, "restore");
+	if (c->cmd->disks_count > 0)
+		return restore_disk(c, err) == 0 ? 0 : err_context(err, "restore");
 	job.flags = (c->cmd->delta ? RESTORE_DELTA : 0) |
 		    (c->cmd->force ? RESTORE_FORCE : 0) |
 		    (c->cmd->zero_holes ? RESTORE_ZERO_HOLES : 0) |

@@ -60,14 +60,14 @@ command_run(const struct command_context *c, struct err *err)
 	uint32_t wait;
 	int fine;
 
-	if (c->settings.count == 0)
+	if (c->settings.count + c->settings.disks_count == 0)
 		return err_set(err, ERR_NOTFOUND, "run: no volumes in %s/agent.conf",
 		    state_dir(c->st));
 	if (state_lock(c->st, err) != 0)
 		return err_context(err, "run");
 	log_setup(LOG_INFO, c->cmd->json ? LOG_JSON : LOG_TEXT);
-	log_event(LOG_INFO, "backing up %u volumes every %u s", c->settings.count,
-	    c->settings.interval_s);
+	log_event(LOG_INFO, "backing up %u volumes and %u disks every %u s",
+	    c->settings.count, c->settings.disks_count, c->settings.interval_s);
 	while (!stop_asked(c->stop)) {
 		one(c, &fine);
 		wait = c->settings.interval_s;

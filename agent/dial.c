@@ -52,11 +52,17 @@ reach(struct dial *d, const struct state_identity *id, struct stop *stop, struct
 	return rc == 0 ? 0 : err_context(err, "server %s", id->address);
 }
 
+/* Features that an agent has a use for. */
+static const char *const offers[] = { "layout" };
+#define OFFERS (sizeof(offers) / sizeof(offers[0]))
+
 static int
 understand(struct dial *d, const Wire__Welcome *w, struct err *err)
 {
-	if (msg_welcome_ok(w, NULL, 0, err) != 0)
+	if (msg_welcome_ok(w, offers, OFFERS, err) != 0)
 		return -1;
+	for (size_t i = 0; i < w->n_features; i++)
+		d->welcome.layout |= strcmp(w->features[i], "layout") == 0;
 	if (w->domain_key.len != CHUNK_KEY_LEN)
 		return err_set(err, ERR_PROTOCOL, "the server gave no dedup key");
 	if (strlen(w->name) >= sizeof(d->welcome.name))
@@ -102,6 +108,8 @@ greet(struct dial *d, const uint8_t machine[STATE_HASH_LEN], struct err *err)
 
 	hello.version = MSG_VERSION;
 	hello.program = "holdfast-agent " HOLDFAST_VERSION;
+	hello.offers = (char **)(uintptr_t)offers;
+	hello.n_offers = OFFERS;
 	hello.machine.data = (uint8_t *)machine;
 	hello.machine.len = STATE_HASH_LEN;
 	if ((found = state_head(d->st, head, err)) < 0 ||

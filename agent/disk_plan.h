@@ -37,6 +37,8 @@ struct disk_plan_wish {
 /* A partition; an extended one too, which has no volume. */
 struct disk_plan_part {
 	unsigned partition;	    /* Index in the layout. */
+	uint8_t role;		    /* enum layout_role */
+	uint8_t volume;		    /* Index in the point, or LAYOUT_NO_VOLUME. */
 	uint64_t from, from_length; /* Bytes, on the old disk. */
 	uint64_t to, length;	    /* Bytes, on the new one. */
 };
@@ -51,6 +53,7 @@ struct disk_plan {
 	struct disk_plan_part parts[LAYOUT_PARTITIONS_MAX]; /* As in the layout. */
 	/* Bytes at both ends of the old disk that are table: written last. */
 	uint64_t head, tail;
+	uint64_t end; /* On the new disk: where the last partition must end. */
 };
 
 /*

@@ -15,6 +15,7 @@
 
 #include "agent/disk_plan.h"
 #include "agent/restore.h"
+#include "proto/chunk/chunk_id.h"
 #include "proto/layout/layout.h"
 
 struct channel;
@@ -33,15 +34,21 @@ struct target;
 #define DISK_RESTORE_SESSIONS 3u
 #define DISK_RESTORE_RETRY_S (24u * 3600)
 
-/* A point that has disks. */
+#define DISK_RESTORE_VOLUMES_MAX 128u
+
+/* A point that has disks; large (220 KB): on the heap. */
 struct disk_restore_point {
 	char host[RESTORE_NAME_MAX];
 	uint64_t sequence;
 	int64_t time_us;
-	struct layout layout;		   /* 200 KB: on the heap. */
-	uint64_t data_bytes[256];	   /* By volume: what its tree holds. */
-	char names[256][RESTORE_NAME_MAX]; /* Of the volumes. */
+	struct layout layout;
 	unsigned volumes;
+	struct disk_restore_volume {
+		char name[RESTORE_NAME_MAX];
+		char fs[16];
+		uint64_t size, data_bytes; /* As the list of points tells. */
+		struct chunk_id root_id;
+	} volume[DISK_RESTORE_VOLUMES_MAX];
 };
 
 /*

@@ -6,20 +6,17 @@
 #include "proto/net/channel.h"
 #include "proto/wire/frame.h"
 
-int
-reading_points(struct channel *ch, const char *host, uint64_t sequence,
+static int
+points(struct channel *ch, Wire__ListPoints *ask,
     int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err)
 {
-	Wire__ListPoints ask = WIRE__LIST_POINTS__INIT;
 	struct channel_frame f;
 	ProtobufCMessage *m;
 	uint64_t request;
 	size_t i;
 	int rc = 0, more = 1;
 
-	ask.host = (char *)host;
-	ask.sequence = sequence;
-	if (channel_send(ch, &ask.base, &request, err) != 0)
+	if (channel_send(ch, &ask->base, &request, err) != 0)
 		return -1;
 	/* What was not asked for must be read past, or it would wait in the channel. */
 	while (more) {
@@ -44,4 +41,27 @@ reading_points(struct channel *ch, const char *host, uint64_t sequence,
 		free(f.payload);
 	}
 	return rc;
+}
+
+int
+reading_points(struct channel *ch, const char *host, uint64_t sequence,
+    int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err)
+{
+	Wire__ListPoints ask = WIRE__LIST_POINTS__INIT;
+
+	ask.host = (char *)(uintptr_t)host;
+	ask.sequence = sequence;
+	return points(ch, &ask, each, arg, err);
+}
+
+int
+reading_layouts(struct channel *ch, const char *host, uint64_t sequence,
+    int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err)
+{
+	Wire__ListPoints ask = WIRE__LIST_POINTS__INIT;
+
+	ask.host = (char *)(uintptr_t)host;
+	ask.sequence = sequence;
+	ask.layout = 1;
+	return points(ch, &ask, each, arg, err);
 }

@@ -32,47 +32,68 @@ name_ok(const char *name, size_t len)
 	return len > 0 && len < SETTINGS_NAME_MAX;
 }
 
-/* The volume of this name, or NULL. */
-static struct settings_volume *
-find(struct settings *s, const char *name, size_t len)
-{
-	unsigned i;
+/* Volumes or disks. */
+struct list {
+	struct settings_volume *items;
+	unsigned *count;
+	unsigned max;
+	size_t name_max;
+	const char *what;
+};
 
-	for (i = 0; i < s->count; i++)
-		if (strlen(s->volumes[i].name) == len &&
-		    memcmp(s->volumes[i].name, name, len) == 0)
-			return &s->volumes[i];
-	return NULL;
+static struct list
+volumes_of(struct settings *s)
+{
+	return (struct list){ s->volumes, &s->count, SETTINGS_VOLUMES_MAX,
+		SETTINGS_NAME_MAX, "volume" };
+}
+
+static struct list
+disks_of(struct settings *s)
+{
+	return (struct list){ s->disks, &s->disks_count, SETTINGS_DISKS_MAX,
+		SETTINGS_DISK_NAME_MAX, "disk" };
 }
 
 static int
-add(struct settings *s, const char *name, size_t len, const char *path, struct err *err)
+is_in(const struct list *l, const char *name, size_t len)
 {
+	for (unsigned i = 0; i < *l->count; i++)
+		if (strlen(l->items[i].name) == len &&
+		    memcmp(l->items[i].name, name, len) == 0)
+			return 1;
+	return 0;
+}
+
+static int
+add(struct settings *s, const struct list *l, const char *name, size_t len,
+    const char *path, struct err *err)
+{
+	const struct list volumes = volumes_of(s), disks = disks_of(s);
 	struct settings_volume *v;
 
-	if (!name_ok(name, len))
+	if (!name_ok(name, len) || len >= l->name_max)
 		return err_set(err, ERR_LIMIT,
-		    "volume name '%.*s': letters, digits, '.', '_' "
+		    "%s name '%.*s': letters, digits, '.', '_' "
 		    "and '-' only, at most %d; say NAME=PATH",
-		    (int)len, name, SETTINGS_NAME_MAX - 1);
-	if (find(s, name, len) != NULL)
+		    l->what, (int)len, name, (int)l->name_max - 1);
+	if (is_in(&volumes, name, len) || is_in(&disks, name, len))
 		return err_set(
-		    err, ERR_EXISTS, "volume %.*s: named twice", (int)len, name);
-	if (s->count == SETTINGS_VOLUMES_MAX)
-		return err_set(
-		    err, ERR_LIMIT, "more than %d volumes", SETTINGS_VOLUMES_MAX);
+		    err, ERR_EXISTS, "%s %.*s: named twice", l->what, (int)len, name);
+	if (*l->count == l->max)
+		return err_set(err, ERR_LIMIT, "more than %u %ss", l->max, l->what);
 	if (strlen(path) >= SETTINGS_PATH_MAX)
 		return err_set(
-		    err, ERR_LIMIT, "volume %.*s: path too long", (int)len, name);
-	v = &s->volumes[s->count++];
+		    err, ERR_LIMIT, "%s %.*s: path too long", l->what, (int)len, name);
+	v = &l->items[(*l->count)++];
 	memcpy(v->name, name, len);
 	v->name[len] = '\0';
 	strcpy(v->path, path);
 	return 0;
 }
 
-int
-settings_add(struct settings *s, const char *spec, struct err *err)
+static int
+add_spec(struct settings *s, const struct list *l, const char *spec, struct err *err)
 {
 	const char *eq = strchr(spec, '='), *slash = strrchr(spec, '/'), *name;
 	size_t len;
@@ -80,8 +101,9 @@ settings_add(struct settings *s, const char *spec, struct err *err)
 	if (eq != NULL &&
 	    (slash == NULL || memchr(spec, '/', (size_t)(eq - spec)) == NULL)) {
 		if (eq[1] == '\0')
-			return err_set(err, ERR_NOTFOUND, "volume %s: no path", spec);
-		return add(s, spec, (size_t)(eq - spec), eq + 1, err);
+			return err_set(
+			    err, ERR_NOTFOUND, "%s %s: no path", l->what, spec);
+		return add(s, l, spec, (size_t)(eq - spec), eq + 1, err);
 	}
 	name = slash != NULL ? slash + 1 : spec;
 	len = strlen(name);
@@ -89,7 +111,31 @@ settings_add(struct settings *s, const char *spec, struct err *err)
 	if (len > 4 &&
 	    (strcmp(name + len - 4, ".img") == 0 || strcmp(name + len - 4, ".raw") == 0))
 		len -= 4;
-	return add(s, name, len, spec, err);
+	return add(s, l, name, len, spec, err);
+}
+
+int
+settings_add(struct settings *s, const char *spec, struct err *err)
+{
+	const struct list l = volumes_of(s);
+
+	return add_spec(s, &l, spec, err);
+}
+
+int
+settings_add_disk(struct settings *s, const char *spec, struct err *err)
+{
+	const struct list l = disks_of(s);
+
+	return add_spec(s, &l, spec, err);
+}
+
+const struct settings_volume *
+settings_source(const struct settings *s, unsigned i)
+{
+	if (i < s->count)
+		return &s->volumes[i];
+	return i - s->count < s->disks_count ? &s->disks[i - s->count] : NULL;
 }
 
 int
@@ -168,18 +214,25 @@ static int
 on_line(void *user, const char *section, const char *name, const char *value)
 {
 	struct reading *r = user;
+	const char *of = NULL;
+	struct list l;
 
 	if (r->err->code != ERR_NONE)
 		return 0;
 	if (strcmp(section, "agent") == 0)
 		return agent_key(r, name, value) == 0;
 	if (strncmp(section, "volume ", 7) == 0) {
-		if (strcmp(name, "path") != 0) {
-			err_set(r->err, ERR_CORRUPT, "unknown key '%s' in [%s]", name,
-			    section);
-			return 0;
-		}
-		return add(r->s, section + 7, strlen(section + 7), value, r->err) == 0;
+		l = volumes_of(r->s);
+		of = section + 7;
+	} else if (strncmp(section, "disk ", 5) == 0) {
+		l = disks_of(r->s);
+		of = section + 5;
+	}
+	if (of != NULL && strcmp(name, "path") == 0)
+		return add(r->s, &l, of, strlen(of), value, r->err) == 0;
+	if (of != NULL) {
+		err_set(r->err, ERR_CORRUPT, "unknown key '%s' in [%s]", name, section);
+		return 0;
 	}
 	err_set(r->err, ERR_CORRUPT, "unknown section [%s]", section);
 	return 0;

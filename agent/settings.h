@@ -7,6 +7,8 @@
  *	retry-for = 10m		; how long one backup outlasts a lost server
  *	[volume C]
  *	path = /dev/sda2
+ *	[disk disk0]		; whole: its table, its gaps, each of its partitions
+ *	path = /dev/sda
  *
  * An unknown section or key, a bad value or a volume named twice is an error
  * that names the line: a misspelt setting must not pass as the default.
@@ -19,7 +21,9 @@
 struct err;
 
 #define SETTINGS_VOLUMES_MAX 128 /* MSG_VOLUMES_MAX */
+#define SETTINGS_DISKS_MAX 32	 /* LAYOUT_DISKS_MAX */
 #define SETTINGS_NAME_MAX 64
+#define SETTINGS_DISK_NAME_MAX 58 /* Its volumes are called NAME and NAME.1 ... */
 #define SETTINGS_PATH_MAX 1024
 #define SETTINGS_LEVEL 3
 #define SETTINGS_INTERVAL_S (24u * 3600)
@@ -38,6 +42,8 @@ struct settings {
 	int socket_buffer; /* Bytes, each way; 0: the system's. */
 	unsigned count;	   /* Volumes. */
 	struct settings_volume volumes[SETTINGS_VOLUMES_MAX];
+	unsigned disks_count;
+	struct settings_volume disks[SETTINGS_DISKS_MAX];
 };
 
 /* The defaults, without volumes. */
@@ -51,6 +57,12 @@ int settings_load(struct settings *s, const char *path, struct err *err);
  * hold letters, digits, '.', '_' and '-'.  ERR_EXISTS, ERR_LIMIT.
  */
 int settings_add(struct settings *s, const char *spec, struct err *err);
+
+/* Add a disk likewise. */
+int settings_add_disk(struct settings *s, const char *spec, struct err *err);
+
+/* Number `i` of all that is read: volumes, then disks; NULL behind the last. */
+const struct settings_volume *settings_source(const struct settings *s, unsigned i);
 
 /* "90", "90s", "15m", "6h", "2d" as seconds. */
 int settings_duration(const char *text, uint32_t *seconds, struct err *err);

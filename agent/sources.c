@@ -68,10 +68,10 @@ add_line(struct buf *out, const char *name, const char *path, struct err *err)
 static int
 named(const struct settings *s, const char *name)
 {
-	unsigned i;
+	const struct settings_volume *v;
 
-	for (i = 0; i < s->count; i++)
-		if (strcmp(s->volumes[i].name, name) == 0)
+	for (unsigned i = 0; (v = settings_source(s, i)) != NULL; i++)
+		if (strcmp(v->name, name) == 0)
 			return 1;
 	return 0;
 }
@@ -81,7 +81,7 @@ sources_note(const struct state *st, const struct settings *settings, struct err
 {
 	struct buf old = BUF_INIT(STATE_FILE_MAX), new = BUF_INIT(STATE_FILE_MAX);
 	char real[STATE_PATH_MAX], *at, *name, *path;
-	unsigned i;
+	const struct settings_volume *v;
 	int rc = -1;
 
 	if (load(st, &old, err) != 0)
@@ -90,10 +90,9 @@ sources_note(const struct state *st, const struct settings *settings, struct err
 	while (next_line(&at, &name, &path))
 		if (!named(settings, name) && add_line(&new, name, path, err) != 0)
 			goto out;
-	for (i = 0; i < settings->count; i++) {
-		path = realpath(settings->volumes[i].path, real);
-		if (path != NULL &&
-		    add_line(&new, settings->volumes[i].name, path, err) != 0)
+	for (unsigned i = 0; (v = settings_source(settings, i)) != NULL; i++) {
+		path = realpath(v->path, real);
+		if (path != NULL && add_line(&new, v->name, path, err) != 0)
 			goto out;
 	}
 	rc = state_write(st, "sources", new.p, new.len, 0600, err);
@@ -108,13 +107,13 @@ sources_has(const struct state *st, const struct settings *settings, const char 
     char name[SETTINGS_NAME_MAX], struct err *err)
 {
 	struct buf old = BUF_INIT(STATE_FILE_MAX);
+	const struct settings_volume *v;
 	char *at, *which, *source;
-	unsigned i;
 	int found = 0;
 
-	for (i = 0; i < settings->count && !found; i++)
-		if (same_file(settings->volumes[i].path, path)) {
-			strcpy(name, settings->volumes[i].name);
+	for (unsigned i = 0; !found && (v = settings_source(settings, i)) != NULL; i++)
+		if (same_file(v->path, path)) {
+			strcpy(name, v->name);
 			found = 1;
 		}
 	if (!found && load(st, &old, err) != 0)

@@ -56,6 +56,8 @@ struct uplink_commit {
 	int64_t frozen_at_us;
 	struct uplink_counts counts;
 	const char *note;
+	const uint8_t *layout; /* proto/layout's fields, or none. */
+	size_t layout_len;
 	uint8_t backup[UPLINK_BACKUP_LEN]; /* Its id: the same one is one point. */
 };
 

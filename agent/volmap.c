@@ -14,6 +14,8 @@ struct volmap {
 	struct volmap_source source;
 	struct volmap_plan plan;
 	struct volmap_walk *walk;
+	uint64_t at; /* Of a disk: where its walk stands. */
+	unsigned hole;
 };
 
 void
@@ -73,12 +75,15 @@ plan(struct volmap *m, unsigned flags, struct err *err)
 	    struct volmap_plan *, struct err *) = { ntfs_plan, fat_plan };
 	int got;
 
-	for (size_t i = 0; i < 2 && (flags & VOLMAP_WHOLE) == 0; i++) {
+	for (size_t i = 0; i < 2 && (flags & VOLMAP_WHOLE) == 0 && !m->source.is_disk;
+	     i++) {
 		if ((got = parsers[i](&m->source, flags, &m->plan, err)) != 0)
 			return got;
 		assert(m->plan.state_arg == NULL && m->plan.runs.count == 0);
 	}
 	plan_raw(&m->plan);
+	if (m->source.is_disk)
+		m->plan.fs = "disk";
 	return 0;
 }
 
@@ -105,9 +110,34 @@ volmap_open(const struct volmap_source *source, const struct volmap_limits *limi
 	return 0;
 }
 
+/* What lies between the holes, and these. */
+static int
+disk_next(struct volmap *m, struct volmap_cut *out)
+{
+	const struct volmap_range *hole = m->source.holes + m->hole;
+	int left = m->hole < m->source.holes_count;
+
+	if (m->at == m->source.size)
+		return 0;
+	memset(out, 0, sizeof(*out));
+	out->offset = m->at;
+	if (left && hole->offset == m->at) {
+		out->kind = VOLMAP_HOLE;
+		out->len = hole->len;
+		m->hole++;
+	} else {
+		out->kind = VOLMAP_STREAM;
+		out->len = (left ? hole->offset : m->source.size) - m->at;
+	}
+	m->at += out->len;
+	return 1;
+}
+
 int
 volmap_next(struct volmap *m, struct volmap_cut *out, struct err *err)
 {
+	if (m->source.is_disk)
+		return disk_next(m, out);
 	return volmap_walk_next(m->walk, out, err);
 }
 

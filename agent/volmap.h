@@ -84,6 +84,11 @@ struct volmap_cut {
 #define VOLMAP_WHOLE 1u	   /* Do not look inside: one STREAM of everything. */
 #define VOLMAP_KEEP_ALL 2u /* Exclude nothing: page files are data too. */
 
+/* Bytes that are elsewhere: a partition, in its disk's image. */
+struct volmap_range {
+	uint64_t offset, len;
+};
+
 /* A frozen volume; `read` is as snapshot_read(). */
 struct volmap_source {
 	int (*read)(void *arg, uint64_t offset, void *buf, size_t len, struct err *err);
@@ -91,6 +96,13 @@ struct volmap_source {
 	uint64_t size;	      /* Bytes, > 0. */
 	uint32_t sector_size; /* Bytes. */
 	int flushed;	      /* As in struct snapshot_info. */
+	/*
+	 * A disk with a table: STREAMs, and HOLEs where these lie, in order and apart;
+	 * used until volmap_close().
+	 */
+	int is_disk;
+	const struct volmap_range *holes;
+	unsigned holes_count;
 };
 
 /* Memory for who owns what (bytes); while the volume is walked it is two thirds. */
@@ -125,7 +137,7 @@ int volmap_next(struct volmap *m, struct volmap_cut *out, struct err *err);
 /* Extents that a piece of `len` bytes may become, which lies ahead. */
 uint32_t volmap_ahead(enum volmap_kind kind, uint32_t len);
 
-/* "ntfs", "fat12", "fat16", "fat32" or "raw"; static. */
+/* "ntfs", "fat12", "fat16", "fat32", "disk" or "raw"; static. */
 const char *volmap_fs(const struct volmap *m);
 
 /*

@@ -459,7 +459,9 @@ cut_list_make(
     struct cut_list *l, const struct cut_way *way, const uint8_t *image, uint64_t size)
 {
 	struct maker m = { l, way, image, size, .parts = 0 };
-	struct volmap_source src = { read_image, &m, size, 512, 0 };
+	struct volmap_source src = {
+		.read = read_image, .arg = &m, .size = size, .sector_size = 512
+	};
 	struct err err = ERR_INIT;
 	struct volmap *map;
 
