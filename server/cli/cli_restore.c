@@ -3,9 +3,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/dial.h"
+#include "agent/disk_order.h"
 #include "agent/restore.h"
 #include "agent/stop.h"
 #include "proto/chunk/chunk_id.h"
+
+/* How long a disk's restore outlasts a lost server. */
+#define RETRY_S (10u * 60)
+
+/* The flags stand together, from DELTA to VERIFY. */
+enum {
+	VOLUME = CLI_OPT_FIRST,
+	TO,
+	DELTA,
+	FORCE,
+	ZERO_HOLES,
+	DISCARD,
+	VERIFY,
+	QUIET,
+	DISK,
+	EXTEND,
+	SIZE,
+	JSON
+};
 
 /* What the point has, as far as choosing a volume needs it. */
 struct choice {
@@ -82,10 +103,162 @@ restore(struct cli *c, struct restore_job *job, struct choice *choice,
 	return restore_run(job, out, err);
 }
 
+/* --------------------------------------------------------------------- disks -- */
+
+/* A session of its own for each that is asked for. */
+static int
+dial(void *arg, struct dial *out, struct err *err)
+{
+	const struct cli *c = arg;
+	struct cli *again = calloc(1, sizeof(*again));
+	int rc = -1;
+
+	memset(out, 0, sizeof(*out));
+	if (again == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a session");
+	again->operator_dir = c->operator_dir;
+	again->server = c->server;
+	if (cli_connect(again, err) == 0) {
+		chunk_keys_init(&out->keys, again->domain_key);
+		out->ch = again->ch;
+		out->tls = again->tls;
+		again->ch = NULL;
+		again->tls = NULL;
+		rc = 0;
+	}
+	cli_close(again);
+	free(again);
+	return rc;
+}
+
+static void
+say(void *arg, const char *line)
+{
+	(void)arg;
+	(void)fprintf(stderr, "holdfast: %s\n", line);
+}
+
+static int
+restore_disk(
+    struct cli *c, const struct restore_job *job, struct disk_order *o, struct err *err)
+{
+	struct disk_order_result r;
+
+	if ((c->stop = stop_new()) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory to restore");
+	o->dial = dial;
+	o->dial_arg = c;
+	o->host = job->host;
+	o->sequence = job->sequence;
+	o->target = job->target;
+	o->mode = job->mode;
+	o->retry_s = RETRY_S;
+	o->say = say;
+	o->stop = c->stop;
+	o->flags |=
+	    ((job->flags & RESTORE_DELTA) != 0 ? DISK_RESTORE_DELTA : 0) |
+	    ((job->flags & RESTORE_FORCE) != 0 ? DISK_RESTORE_FORCE : 0) |
+	    ((job->flags & RESTORE_ZERO_HOLES) != 0 ? DISK_RESTORE_ZERO_HOLES : 0) |
+	    ((job->flags & RESTORE_DISCARD) != 0 ? DISK_RESTORE_DISCARD : 0);
+	if (stop_on_signals(c->stop, err) != 0 || disk_order_run(o, &r, err) != 0)
+		return -1;
+	if (job->mode != PROGRESS_QUIET)
+		disk_order_print(o, &r, job->mode == PROGRESS_JSON);
+	return 0;
+}
+
+/* ---------------------------------------------------------------- the command -- */
+
+struct words {
+	struct restore_job job;
+	struct choice choice;
+	struct disk_order order;
+};
+
+/* An option that only sets a flag; 0 if it is none. */
+static int
+take_flag(int opt, struct words *w)
+{
+	static const struct {
+		unsigned volume, disk;
+	} flags[] = { { RESTORE_DELTA, 0 }, { RESTORE_FORCE, 0 },
+		{ RESTORE_ZERO_HOLES, 0 }, { RESTORE_DISCARD, 0 },
+		{ 0, DISK_RESTORE_VERIFY } };
+
+	if (opt < DELTA || opt > VERIFY)
+		return 0;
+	w->job.flags |= flags[opt - DELTA].volume;
+	w->order.flags |= flags[opt - DELTA].disk;
+	return 1;
+}
+
+/* 0, or the exit status + 1. */
+static int
+take_option(struct cli *c, int opt, struct words *w)
+{
+	switch (opt) {
+	case VOLUME:
+		w->choice.wanted = optarg;
+		return 0;
+	case TO:
+		w->job.target = optarg;
+		return 0;
+	case QUIET:
+	case JSON:
+		w->job.mode = opt == JSON ? PROGRESS_JSON : PROGRESS_QUIET;
+		return 0;
+	case DISK:
+		w->order.disk = optarg;
+		return 0;
+	case EXTEND:
+		w->order.extend = 1;
+		return 0;
+	case SIZE:
+		if (cli_rate(optarg, &w->order.size) == 0)
+			return 0;
+		return cli_usage("restore", "'%.40s' is no size; say 500G", optarg) + 1;
+	default:
+		return take_flag(opt, w) ? 0 : cli_option(c, "restore", opt);
+	}
+}
+
+static int
+check(const struct words *w)
+{
+	if (w->job.target == NULL)
+		return cli_usage("restore", "--to FILE|DEVICE is missing");
+	if (w->order.disk == NULL &&
+	    (w->order.extend || w->order.size > 0 || w->order.flags != 0))
+		return cli_usage(
+		    "restore", "--extend, --size and --verify belong to --disk");
+	if (w->order.disk != NULL && w->choice.wanted != NULL)
+		return cli_usage("restore", "one --volume or one --disk");
+	if ((w->job.flags & RESTORE_DELTA) != 0 && (w->job.flags & RESTORE_FORCE) != 0)
+		return cli_usage(
+		    "restore", "--delta keeps the target, --force replaces it: say one");
+	return 0;
+}
+
+static int
+restore_volume(struct cli *c, struct words *w, struct err *err)
+{
+	struct restore_result r = { .size = 0 };
+
+	if (restore(c, &w->job, &w->choice, &r, err) != 0)
+		return -1;
+	(void)printf("restored %s/%llu %s to %s: %s received, %s written in %s", r.host,
+	    (unsigned long long)r.sequence, w->job.volume, w->job.target,
+	    cli_size(r.received_bytes), cli_size(r.written_bytes),
+	    cli_span(r.duration_us));
+	if ((w->job.flags & RESTORE_DELTA) != 0)
+		(void)printf(", %s was right already", cli_size(r.same_bytes));
+	(void)putchar('\n');
+	return 0;
+}
+
 int
 cli_restore(struct cli *c, int argc, char **argv)
 {
-	enum { VOLUME = CLI_OPT_FIRST, TO, DELTA, FORCE, ZERO_HOLES, DISCARD, QUIET };
 	static const struct option options[] = { CLI_OPT_COMMON,
 		{ "volume", required_argument, NULL, VOLUME },
 		{ "to", required_argument, NULL, TO },
@@ -93,56 +266,27 @@ cli_restore(struct cli *c, int argc, char **argv)
 		{ "force", no_argument, NULL, FORCE },
 		{ "zero-holes", no_argument, NULL, ZERO_HOLES },
 		{ "discard", no_argument, NULL, DISCARD },
-		{ "quiet", no_argument, NULL, QUIET }, { NULL, 0, NULL, 0 } };
-	struct restore_job job = { .mode = PROGRESS_AUTO };
-	struct restore_result r = { .size = 0 };
-	struct choice choice = { .wanted = NULL };
+		{ "quiet", no_argument, NULL, QUIET },
+		{ "disk", required_argument, NULL, DISK },
+		{ "extend", no_argument, NULL, EXTEND },
+		{ "size", required_argument, NULL, SIZE },
+		{ "verify", no_argument, NULL, VERIFY },
+		{ "json", no_argument, NULL, JSON }, { NULL, 0, NULL, 0 } };
+	struct words w = { .job = { .mode = PROGRESS_AUTO } };
 	char host[CERT_NAME_MAX];
 	struct err err = ERR_INIT;
 	int opt, rc;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (opt) {
-		case VOLUME:
-			choice.wanted = optarg;
-			break;
-		case TO:
-			job.target = optarg;
-			break;
-		case DELTA:
-			job.flags |= RESTORE_DELTA;
-			break;
-		case FORCE:
-			job.flags |= RESTORE_FORCE;
-			break;
-		case ZERO_HOLES:
-			job.flags |= RESTORE_ZERO_HOLES;
-			break;
-		case DISCARD:
-			job.flags |= RESTORE_DISCARD;
-			break;
-		case QUIET:
-			job.mode = PROGRESS_QUIET;
-			break;
-		default:
-			if ((rc = cli_option(c, "restore", opt)) != 0)
-				return rc - 1;
-		}
-	}
-	if ((rc = cli_words("restore", argc, argv, 1, 1, "HOST[/NUMBER]")) != 0)
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1)
+		if ((rc = take_option(c, opt, &w)) != 0)
+			return rc - 1;
+	if ((rc = cli_words("restore", argc, argv, 1, 1, "HOST[/NUMBER]")) != 0 ||
+	    (rc = check(&w)) != 0)
 		return rc;
-	if (job.target == NULL)
-		return cli_usage("restore", "--to FILE|DEVICE is missing");
-	job.host = host;
-	if (cli_point_name(argv[optind], host, &job.sequence, &err) != 0 ||
-	    restore(c, &job, &choice, &r, &err) != 0)
-		return cli_fail("restore", &err);
-	(void)printf("restored %s/%llu %s to %s: %s received, %s written in %s", r.host,
-	    (unsigned long long)r.sequence, job.volume, job.target,
-	    cli_size(r.received_bytes), cli_size(r.written_bytes),
-	    cli_span(r.duration_us));
-	if ((job.flags & RESTORE_DELTA) != 0)
-		(void)printf(", %s was right already", cli_size(r.same_bytes));
-	(void)putchar('\n');
-	return 0;
+	w.job.host = host;
+	rc = cli_point_name(argv[optind], host, &w.job.sequence, &err);
+	if (rc == 0)
+		rc = w.order.disk != NULL ? restore_disk(c, &w.job, &w.order, &err)
+					  : restore_volume(c, &w, &err);
+	return rc == 0 ? 0 : cli_fail("restore", &err);
 }

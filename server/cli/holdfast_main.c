@@ -38,15 +38,20 @@ static const struct cli_command commands[] = {
 	{ "show", "HOST[/NUMBER] [--json]",
 	    "one point in full; the newest without NUMBER", "", cli_show },
 	{ "restore",
-	    "HOST[/NUMBER] [--volume NAME] --to FILE|DEVICE [--delta] [--force]\n"
-	    "           [--zero-holes] [--discard] [--quiet]",
-	    "write a volume of a point to a file or device",
+	    "HOST[/NUMBER] [--volume NAME | --disk NAME] --to FILE|DEVICE [--delta]\n"
+	    "           [--force] [--zero-holes] [--discard] [--quiet]\n"
+	    "           [--extend] [--size 500G] [--verify] [--json]",
+	    "write a volume or a whole disk of a point to a file or device",
 	    "The newest point without NUMBER; the only volume without --volume.  --delta "
 	    "keeps\n"
 	    "the target and rewrites only what differs; --force replaces an existing "
 	    "file;\n"
 	    "--zero-holes makes free space zeros, --discard tells a device what is "
-	    "free.\n",
+	    "free.  With --disk: the table last, until then the disk does not boot; a "
+	    "larger\n"
+	    "target is as long as it is (a new file: --size), --extend gives the last "
+	    "data\n"
+	    "partition the room (not yet its file system), --verify reads all back.\n",
 	    cli_restore },
 	{ "nbd",
 	    "HOST[/NUMBER][:VOLUME] [--disk NAME] [--socket PATH | --listen HOST:PORT\n"
