@@ -47,7 +47,7 @@ static const struct file {
 	{ "/snponly.efi", "snponly.efi", "application/efi", 0 },
 	{ "/shimx64.efi", "shimx64.efi", "application/efi", 0 },
 	{ "/grubx64.efi", "grubx64.efi", "application/efi", 0 },
-	{ "/grub/grub.cfg", "grub.cfg", "text/plain", 0 },
+	{ "/grub/grub.cfg", "grub/grub.cfg", "text/plain", 0 },
 };
 #define FILES (sizeof(files) / sizeof(files[0]))
 

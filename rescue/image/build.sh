@@ -4,6 +4,7 @@
 # "The image".  Nothing is installed; the same packages and the same program give
 # the same bytes.
 set -euo pipefail
+called_from=${HOLDFAST_CALLED_FROM:-$PWD}
 cd "$(dirname "$0")/../.."
 build=$1 program=$2
 shift 2
@@ -43,6 +44,8 @@ done
 if [ -n "$server$ca$out" ]; then
 	[ -n "$server" ] && [ -n "$ca" ] && [ -n "$out" ] || die "rescue: --server, --ca and --out go together"
 	[[ $server =~ ^([A-Za-z0-9._-]+|\[[0-9a-fA-F:.]+\]):[0-9]{1,5}$ ]] || die "rescue: --server $server: not HOST:PORT"
+	case $ca in /*) ;; *) ca=$called_from/$ca ;; esac
+	case $out in /*) ;; *) out=$called_from/$out ;; esac
 	grep -q -e '-----BEGIN CERTIFICATE-----' "$ca" 2>/dev/null || die "rescue: --ca $ca: no certificate (PEM) is in it"
 	! grep -q 'PRIVATE KEY' "$ca" || die "rescue: --ca $ca: holds a private key, which no image may"
 	out=$(realpath -m "$out")

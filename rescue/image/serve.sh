@@ -2,7 +2,7 @@
 # serves, with the CA inside, and the ISO.  Each file comes by a rename, so that a
 # running server has the old one or the new one.
 rm -rf "$cache/site" "$cache/out"
-mkdir -p "$cache/site/etc/holdfast" "$cache/out" "$out"
+mkdir -p "$cache/site/etc/holdfast" "$cache/out/grub" "$out/grub"
 # Only certificates: whatever else is in the file stays out.
 sed -n '/-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/p' "$ca" > "$cache/site/etc/holdfast/ca.pem"
 printf '%s\n' "$server" > "$cache/site/etc/holdfast/server"
@@ -83,14 +83,11 @@ done
 cp "$fetched/boot/ipxe.efi" "$cache/out/ipxe.efi"
 cp "$shim/usr/lib/shim/shimx64.efi.signed" "$cache/out/shimx64.efi"
 cp "$signed/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed" "$cache/out/grubx64.efi"
-menu "" > "$cache/out/grub.cfg"
+menu "" > "$cache/out/grub/grub.cfg"
 
-chmod 644 "$cache"/out/*
-for f in "$cache"/out/*; do
-	cp "$f" "$out/.new" && mv "$out/.new" "$out/${f##*/}"
+for f in $(cd "$cache/out" && find . -type f | sort); do
+	command install -m 644 "$cache/out/$f" "$out/.new"
+	mv "$out/.new" "$out/$f"
 done
-# Where GRUB looks when TFTP brought it.
-mkdir -p "$out/grub"
-cp "$out/grub.cfg" "$out/grub/.new" && mv "$out/grub/.new" "$out/grub/grub.cfg"
 rm -rf "$cache/out" "$cache/site"
 say "$out: for rescue-dir; rescue.iso boots CDs and USB sticks, BIOS and UEFI"

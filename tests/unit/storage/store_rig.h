@@ -214,10 +214,13 @@ rig_volume_put(struct rig_agent *a, const struct rig_volume *v, struct chunk_id 
 	return ret != 0 ? -1 : 0;
 }
 
-/* Back up one volume called "C" as `host` and commit; -1 with err if anything fails. */
+/*
+ * Back up one volume called "C" as `host` and commit the point with these facts; -1
+ * with err if anything fails.
+ */
 static inline int
-rig_backup(struct store *s, const char *host, const struct rig_volume *v,
-    struct store_point *point, struct err *err)
+rig_backup_facts(struct store *s, const char *host, const struct rig_volume *v,
+    const struct buf *facts, struct store_point *point, struct err *err)
 {
 	struct buf bad = BUF_INIT(64 * 1024), data = BUF_INIT(64 * 1024),
 		   meta = BUF_INIT(64 * 1024);
@@ -231,6 +234,10 @@ rig_backup(struct store *s, const char *host, const struct rig_volume *v,
 	memset(point, 0, sizeof(*point));
 	point->volumes_count = 1;
 	memcpy(point->volumes[0].name, "C", 2);
+	point->facts_len = (uint32_t)facts->len;
+	assert_true(facts->len <= sizeof(point->facts));
+	if (facts->len > 0)
+		memcpy(point->facts, facts->p, facts->len);
 	if (store_lease_open(s, host, STORE_BACKUP, &lease, err) != 0)
 		return -1;
 	ret = rig_agent_start(&a, s, lease);
@@ -249,6 +256,16 @@ rig_backup(struct store *s, const char *host, const struct rig_volume *v,
 	buf_free(&data);
 	buf_free(&meta);
 	return ret;
+}
+
+/* The same without facts. */
+static inline int
+rig_backup(struct store *s, const char *host, const struct rig_volume *v,
+    struct store_point *point, struct err *err)
+{
+	const struct buf none = BUF_INIT(0);
+
+	return rig_backup_facts(s, host, v, &none, point, err);
 }
 
 /* ------------------------------------------------------------- reading back -- */
