@@ -40,7 +40,7 @@ cli_part_parse(const char *text, struct cli_part *out, struct err *err)
 		return -1;
 	if (colon == NULL)
 		return 0;
-	slash = strchr(colon, '/');
+	slash = strpbrk(colon, "/\\");
 	n = slash != NULL ? (size_t)(slash - colon - 1) : strlen(colon + 1);
 	if (n >= sizeof(out->volume))
 		return err_set(

@@ -53,6 +53,30 @@ static const struct cli_command commands[] = {
 	    "data\n"
 	    "partition the room (not yet its file system), --verify reads all back.\n",
 	    cli_restore },
+	{ "ls",
+	    "HOST[/NUMBER][:VOLUME[/PATH]] [-l] [-R] [--streams] [--json] [--retry-for "
+	    "5m]",
+	    "list files of an NTFS volume in a point",
+	    "The newest point without NUMBER, the only volume without VOLUME.  -l: kind, "
+	    "flags\n"
+	    "(r read-only, h hidden, s system, c compressed, p sparse, e encrypted), "
+	    "names, bytes,\n"
+	    "time; -R: all below; --streams: named streams, too.\n",
+	    cli_ls },
+	{ "cp",
+	    "[-r] HOST[/NUMBER][:VOLUME]/PATH DESTINATION [--force] [--streams] "
+	    "[--quiet]\n"
+	    "           [--retry-for 5m]",
+	    "copy files out of an NTFS volume in a point",
+	    "DESTINATION is a directory, a new name, or - for standard output.  A file "
+	    "that is\n"
+	    "there with the same size and time stays, so the same command goes on where "
+	    "it was\n"
+	    "interrupted; another is left alone unless --force.  Links are not made; "
+	    "what\n"
+	    "cannot be read is named.  PATH may end in NAME:STREAM.  Exit 1 if anything "
+	    "was\nnot copied.\n",
+	    cli_cp },
 	{ "nbd",
 	    "HOST[/NUMBER][:VOLUME] [--disk NAME] [--socket PATH | --listen HOST:PORT\n"
 	    "           --tls-psk FILE|--tls-certificates DIR] [--retry-for 5m] [--cache "

@@ -1,0 +1,106 @@
+#!/bin/bash
+# Goal: `holdfast ls` and `holdfast cp` show and copy the files of an NTFS volume as
+# ntfs-3g sees them on the source: content, names, times, streams, hard links; without
+# root and FUSE.  What a hostile volume holds stays inside the destination.
+. "$(dirname "$0")/lib/scenario.bash"
+server_init
+server_start
+enrol h1
+
+more() { # MOUNT: what fill.py does not make
+	local m=$1
+	mkdir -p "$m/Users/Анна/Мои документы" "$m/deep/a/b/c"
+	echo "привет" > "$m/Users/Анна/Мои документы/письмо.txt"
+	echo "stream" > "$m/Users/Анна/Мои документы/письмо.txt:zone"
+	printf 'x%.0s' {1..700} > "$m/deep/a/b/c/small"
+	ln "$m/deep/a/b/c/small" "$m/deep/second-name"
+	truncate -s 40M "$m/sparse"
+	printf 'end' >> "$m/sparse"
+	mkdir "$m/packed"
+	python3 -c 'import os, sys; os.setxattr(sys.argv[1], "system.ntfs_attrib", b"\x00\x08\x00\x00")' "$m/packed"
+	python3 -c 'print("all the same line\n" * 60000)' > "$m/packed/text"
+	touch -d '2019-03-04 05:06:07.123456700' "$m/deep/a/b/c/small"
+}
+truncate -s 192M "$work/c.img"
+mkntfs -q -Q -F -s 512 -p 0 -H 255 -S 63 "$work/c.img" > /dev/null 2>&1
+mounted_ntfs "$work/c.img" rw,noatime,compression fill_make 1 40
+mounted_ntfs "$work/c.img" rw,noatime,compression more
+noise 2 "$work/noise.img"
+agent h1 backup c="$work/c.img" noise="$work/noise.img"
+sums() { (cd "$1" && find . -type f -print0 | sort -z | xargs -0 sha256sum); }
+stats() { (cd "$1" && find . -printf '%P %y %s %T@ %n\n' | grep -v '^ d' | sed 's/ d [0-9]*/ d/' | sort); }
+
+note "everything, compared with what ntfs-3g reads on the source"
+operator cp -r h1/1:c "$work/out" --quiet
+same() { sums "$1" > "$work/sums.a"; stats "$1" > "$work/stats.a"; }
+mounted_ntfs "$work/c.img" ro same
+sums "$work/out" > "$work/sums.b"
+diff "$work/sums.a" "$work/sums.b" || fail "contents differ"
+stats "$work/out" > "$work/stats.b"
+diff <(sed 's/ d .*/ d/' "$work/stats.a") <(sed 's/ d .*/ d/' "$work/stats.b") || fail "sizes, times or links differ"
+[ "$(wc -l < "$work/sums.a")" -gt 20 ] || fail "hardly any files"
+[ "$(stat -c %b "$work/out/sparse")" -lt 1000 ] || fail "holes were written"
+
+note "once more: all is there; a changed one is refused, then replaced"
+operator cp -r h1/1:c "$work/out" --quiet > "$work/again"
+grep -q "copied 0 files" "$work/again" || fail "copied again: $(cat "$work/again")"
+echo mine > "$work/out/deep/a/b/c/small"
+if operator cp -r h1:c/deep "$work/out" --quiet > "$work/again" 2> "$work/again.err"; then fail "a file was replaced"; fi
+grep -q "deep/a/b/c/small: it is here already" "$work/again.err" || fail "said: $(cat "$work/again.err")"
+[ "$(cat "$work/out/deep/a/b/c/small")" = mine ] || fail "it was written over"
+operator cp -r h1:c/deep "$work/out" --quiet --force > "$work/again"
+sums "$work/out" > "$work/sums.b"
+diff "$work/sums.a" "$work/sums.b" || fail "contents differ after --force"
+
+note "names: in any case, with backslashes, a stream, to standard output"
+operator cp 'h1:c\users\АННА\Мои документы\письмо.txt' - > "$work/letter"
+[ "$(cat "$work/letter")" = привет ] || fail "another letter"
+operator cp 'h1:c/Users/Анна/Мои документы/письмо.txt:zone' - > "$work/letter"
+[ "$(cat "$work/letter")" = stream ] || fail "another stream"
+operator cp 'h1:c/Users/Анна/Мои документы/письмо.txt' "$work/new-name" --streams --quiet
+[ "$(cat "$work/new-name")" = привет ] && [ "$(cat "$work/new-name:zone")" = stream ] || fail "no new name with its stream"
+operator ls h1:c > "$work/ls"
+for n in Users/ deep/ sparse packed/; do grep -qx "$n" "$work/ls" || fail "ls has no $n: $(cat "$work/ls")"; done
+if grep -q MFT "$work/ls"; then fail "the volume's own files are listed"; fi
+operator ls -l h1:c/deep > "$work/ls"
+grep -Eq -- '^-------    2            700 20.* second-name$' "$work/ls" || fail "ls -l: $(cat "$work/ls")"
+operator ls -R --json --streams h1:c | python3 -c '
+import json, sys
+all = {e["path"]: e for e in json.load(sys.stdin)}
+e = all["Users/Анна/Мои документы/письмо.txt"]
+assert e["bytes"] == 13 and e["streams"] == [{"name": "zone", "bytes": 7}], e
+assert all["deep"]["kind"] == "directory" and all["packed/text"]["flags"][3] == "c", all["packed/text"]
+assert all["deep/a/b/c/small"]["modified"] == "2019-03-04T05:06:07.123456Z", all["deep/a/b/c/small"]
+'
+
+note "what cannot be is said in one line"
+refuses "no 'nothing' there" operator cp h1:c/nothing "$work/x"
+refuses "say -r" operator cp h1:c/deep "$work/x"
+refuses "not an NTFS volume" operator ls h1:noise
+refuses "has no volume 'd'" operator ls h1:d
+refuses "no such|cannot|No such" operator cp h1:c/sparse "$work/no/such/dir"
+refuses "DESTINATION|missing" operator cp h1:c/sparse
+
+note "a hostile volume writes nothing outside, and a link in the way is not followed"
+mkdir -p "$work/trap/in/deep/a/b" "$work/away"
+ln -s "$work/away" "$work/trap/in/deep/a/b/c"
+if operator cp -r h1:c/deep "$work/trap/in" --quiet --force > "$work/o" 2> "$work/e"; then fail "it followed a link"; fi
+[ -z "$(ls -A "$work/away")" ] || fail "written outside: $(ls "$work/away")"
+ln -s "$work/away/target" "$work/trap/small"
+operator cp h1:c/deep/a/b/c/small "$work/trap" --quiet --force
+[ -z "$(ls -A "$work/away")" ] && [ ! -L "$work/trap/small" ] || fail "a link was written through"
+cp --sparse=always "$work/c.img" "$work/evil.img"
+# Names of the same length that lead out: "second-name" -> "../../../xx", and "a" -> ".".
+python3 - "$work/evil.img" <<'PY'
+import sys
+data = bytearray(open(sys.argv[1], "rb").read())
+old, new = "second-name".encode("utf-16-le"), "../../../xx".encode("utf-16-le")
+assert data.count(old) > 0
+open(sys.argv[1], "wb").write(data.replace(old, new))
+PY
+agent h1 backup c="$work/evil.img"
+mkdir -p "$work/jail/1/2/3"
+operator cp -r h1:c/deep "$work/jail/1/2/3" --quiet > "$work/o" 2> "$work/e" && fail "it was all copied"
+grep -q "its name cannot be used here" "$work/e" || fail "said: $(cat "$work/e")"
+[ "$(cd "$work/jail" && find . -name '*xx*' | wc -l)" = 0 ] || fail "written outside"
+server_stop
