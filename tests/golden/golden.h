@@ -550,6 +550,47 @@ golden_retention(unsigned type, struct journal_event *e)
 	}
 }
 
+/* What is recorded of restores. */
+static inline int
+golden_restores(unsigned type, struct journal_event *e)
+{
+	struct store_restore *r = &e->u.restore;
+	struct journal_redeemed *d = &e->u.redeemed;
+	struct journal_restored *o = &e->u.restored;
+
+	switch (type) {
+	case JOURNAL_RESTORE:
+		(void)snprintf(r->host, STORE_NAME_MAX, "web01");
+		(void)snprintf(r->who, STORE_NAME_MAX, "alice");
+		memset(r->token, 0x21, sizeof(r->token));
+		memcpy(r->mac, "\x52\x54\x00\x12\x34\x56", sizeof(r->mac));
+		r->by_mac = 1;
+		r->only = 1;
+		r->sequence = 7;
+		r->ends_us = 1700000000000006;
+		return 1;
+	case JOURNAL_REDEEMED:
+		d->id = 33;
+		(void)snprintf(d->host, STORE_NAME_MAX, "web01");
+		(void)snprintf(d->who, STORE_NAME_MAX, "alice");
+		d->sequence = 7;
+		memset(d->machine, 0x22, sizeof(d->machine));
+		memset(d->key_hash, 0x23, sizeof(d->key_hash));
+		memset(d->serial, 0x24, sizeof(d->serial));
+		d->cert_ends_us = 1700000000000007;
+		return 1;
+	case JOURNAL_RESTORED:
+		o->id = 33;
+		(void)snprintf(o->host, STORE_NAME_MAX, "web01");
+		(void)snprintf(o->who, STORE_NAME_MAX, "alice");
+		o->how = STORE_RESTORE_ENDED;
+		(void)snprintf(o->text, STORE_TEXT_MAX, "the machine is lost");
+		return 1;
+	default:
+		return 0;
+	}
+}
+
 /* The event of a type, every field set; 0 if there is none. */
 static inline int
 golden_event(unsigned type, struct journal_event *e)
@@ -622,7 +663,7 @@ golden_event(unsigned type, struct journal_event *e)
 		(void)snprintf(e->u.lease.host, STORE_NAME_MAX, "web01");
 		return 1;
 	default:
-		return golden_retention(type, e);
+		return golden_restores(type, e) || golden_retention(type, e);
 	}
 }
 
@@ -689,6 +730,14 @@ static inline void
 golden_journal_head(struct buf *out)
 {
 	golden_journal_file(GOLDEN_FIRST, JOURNAL_HEAD_NAME, out);
+}
+
+#define GOLDEN_RESTORE 0xe00000000u /* 33 to 35 */
+
+static inline void
+golden_journal_restore(struct buf *out)
+{
+	golden_journal_file(GOLDEN_RESTORE, JOURNAL_NAME, out);
 }
 
 #define GOLDEN_COLLECT 0x1400000u /* 22, 24 */
@@ -838,6 +887,7 @@ static const struct golden_item golden_items[] = {
 	{ "journal.head", golden_journal_head, 0 },
 	{ "journal-retention", golden_journal_retention, 0 },
 	{ "journal-collect", golden_journal_collect, 0 },
+	{ "journal-restore", golden_journal_restore, 0 },
 	{ "escrow", golden_escrow, 1 },
 	{ "record-23", golden_record_key, 0 },
 	{ "record-28", golden_record_alarm, 0 },

@@ -38,7 +38,12 @@ static const ProtobufCMessageDescriptor *const golden_messages[] = {
 	&wire__clear_alarm__descriptor, &wire__copy_store__descriptor,
 	&wire__copy_report__descriptor, &wire__copy_open__descriptor,
 	&wire__copy_plan__descriptor, &wire__copy_read__descriptor,
-	&wire__copy_bytes__descriptor
+	&wire__copy_bytes__descriptor, &wire__redeem__descriptor,
+	&wire__redeemed__descriptor, &wire__announce__descriptor,
+	&wire__waiting__descriptor, &wire__report_restore__descriptor,
+	&wire__new_restore_token__descriptor, &wire__list_restores__descriptor,
+	&wire__restores__descriptor, &wire__confirm_rescue__descriptor,
+	&wire__end_restore__descriptor
 };
 
 #define GOLDEN_MESSAGES (sizeof(golden_messages) / sizeof(golden_messages[0]))
@@ -85,7 +90,8 @@ static inline int
 golden_has_field(const char *name, enum golden_age age)
 {
 	static const char *const lists[] = { "fields", "fields-collect",
-		"fields-retention", "fields-copy", "fields-copy-net", "fields-2" };
+		"fields-retention", "fields-copy", "fields-copy-net", "fields-rescue",
+		"fields-2" };
 	const size_t n =
 	    sizeof(lists) / sizeof(lists[0]) - (age == GOLDEN_FIRST_FRAME ? 1 : 0);
 	struct buf list = BUF_INIT(GOLDEN_MAX);
@@ -107,7 +113,7 @@ static inline uint32_t
 golden_number(const char *field, uint32_t h)
 {
 	static const char *const small[] = { "role", "kind", "grade", "level", "volume",
-		"reason", "state", "scope" };
+		"reason", "state", "scope", "reported" };
 
 	for (unsigned i = 0; i < sizeof(small) / sizeof(small[0]); i++)
 		if (strcmp(field, small[i]) == 0)
@@ -118,8 +124,14 @@ golden_number(const char *field, uint32_t h)
 }
 
 static inline size_t
-golden_bytes_len(const char *field)
+golden_bytes_len(const ProtobufCMessageDescriptor *of, const char *field)
 {
+	if (strcmp(field, "mac") == 0)
+		return MSG_MAC_LEN;
+	if (strcmp(field, "macs") == 0)
+		return 2 * MSG_MAC_LEN;
+	if (of == &wire__redeem__descriptor && strcmp(field, "secret") == 0)
+		return 15;
 	return strcmp(field, "journal") == 0	    ? 48
 	       : strcmp(field, "journal_head") == 0 ? JOURNAL_HEAD_LEN
 	       : strcmp(field, "secret") == 0 || strcmp(field, "serial") == 0 ||
@@ -152,15 +164,15 @@ golden_value(const ProtobufCMessageDescriptor *of, const ProtobufCFieldDescripto
 		return 0;
 	case PROTOBUF_C_TYPE_BYTES:
 		if (!check) {
-			b->len = golden_bytes_len(f->name);
+			b->len = golden_bytes_len(of, f->name);
 			b->data = malloc(b->len);
 			memset(b->data,
 			    strcmp(f->name, "answers") == 0 ? 2 : (int)(h & 0xff),
 			    b->len);
 			return 0;
 		}
-		return b->len != golden_bytes_len(f->name) ||
-		       (b->data[7] != (h & 0xff) && strcmp(f->name, "answers") != 0);
+		return b->len != golden_bytes_len(of, f->name) ||
+		       (b->data[5] != (h & 0xff) && strcmp(f->name, "answers") != 0);
 	case PROTOBUF_C_TYPE_MESSAGE:
 		if (!check) {
 			*(ProtobufCMessage **)p =

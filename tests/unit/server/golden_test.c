@@ -397,6 +397,8 @@ every_type_of_record_says_what_it_did(void **state)
 	read_journal(w, "journal-retention", GOLDEN_RETENTION, &last);
 	ok(fs_unlink(w->fs, JOURNAL_HEAD_NAME, &w->err));
 	read_journal(w, "journal-collect", GOLDEN_COLLECT, &last);
+	ok(fs_unlink(w->fs, JOURNAL_HEAD_NAME, &w->err));
+	read_journal(w, "journal-restore", GOLDEN_RESTORE, &last);
 }
 
 static void
