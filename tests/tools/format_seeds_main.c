@@ -385,7 +385,7 @@ make_journal(void)
 
 	journal_file_header(id, 0, header, &start);
 	at = start;
-	for (unsigned type = 1; type < 32; type++) {
+	for (unsigned type = 1; type < 64; type++) {
 		buf_clear(&payload);
 		if (!golden_event(type, e))
 			continue;
