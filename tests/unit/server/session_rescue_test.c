@@ -1,0 +1,350 @@
+/* Redeeming at a live server: by one of many at once, from floods, until the end. */
+#include <pthread.h>
+
+#include "proto/tls/restore_token.h"
+#include "server/rescues.h"
+#include "tests/unit/server/live.h"
+
+static struct live live;
+static struct live_peer admin, agent, other;
+
+static int
+setup(void **state)
+{
+	static uint8_t image[LIVE_CHUNK] = { 1 };
+	struct live_peer *hosts[] = { &agent, &other };
+	struct live_session s;
+
+	(void)state;
+	live_start(&live);
+	live_peer(&live, CERT_ADMIN, "root", &admin);
+	live_peer(&live, CERT_AGENT, "web", &agent);
+	live_peer(&live, CERT_AGENT, "mail", &other);
+	for (size_t i = 0; i < 2; i++) {
+		live_dial(&live, hosts[i], &s);
+		live_backup(&s, "disk", image, sizeof(image));
+		live_hangup(&s);
+	}
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	live_peer_free(&admin);
+	live_peer_free(&agent);
+	live_peer_free(&other);
+	live_stop(&live);
+	return 0;
+}
+
+/* A machine with a key of its own; it is nobody yet. */
+struct machine {
+	struct live_peer p;
+	struct cert csr;
+};
+
+static void
+machine_new(struct machine *m, uint8_t id)
+{
+	struct err err = ERR_INIT;
+
+	live_peer(&live, CERT_NOBODY, "", &m->p);
+	memset(m->p.machine, id, sizeof(m->p.machine));
+	live_ok(cert_request(m->p.key, "rescue", &m->csr, &err));
+}
+
+static void
+token_of(const char *host, uint8_t secret[RESTORE_SECRET_LEN])
+{
+	Wire__NewRestoreToken m = WIRE__NEW_RESTORE_TOKEN__INIT;
+	struct live_session s;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+
+	m.host = (char *)(uintptr_t)host;
+	live_dial(&live, &admin, &s);
+	live_ok(channel_call(s.ch, &m.base, MSG_TOKEN_TEXT, &reply, &err));
+	live_ok(restore_token_parse(((Wire__TokenText *)reply)->text, secret, &err));
+	msg_free(reply);
+	live_hangup(&s);
+}
+
+/* 0 and the machine has a certificate, or -1. */
+static int
+redeem(struct machine *m, const uint8_t secret[RESTORE_SECRET_LEN], struct err *err)
+{
+	Wire__Redeem ask = WIRE__REDEEM__INIT;
+	struct live_session s;
+	ProtobufCMessage *reply;
+	struct live_peer nobody = m->p;
+	int rc = -1;
+
+	nobody.id.cert.len = 0;
+	nobody.tls = NULL;
+	live_peer_tls(&live, &nobody);
+	ask.secret.data = (uint8_t *)(uintptr_t)secret;
+	ask.secret.len = RESTORE_SECRET_LEN;
+	ask.csr.data = m->csr.der;
+	ask.csr.len = m->csr.len;
+	ask.machine.data = m->p.machine;
+	ask.machine.len = sizeof(m->p.machine);
+	live_dial(&live, &nobody, &s);
+	if (channel_call(s.ch, &ask.base, MSG_REDEEMED, &reply, err) == 0) {
+		const Wire__Redeemed *r = (const Wire__Redeemed *)reply;
+
+		m->p.id.cert.len = r->cert.len;
+		memcpy(m->p.id.cert.der, r->cert.data, r->cert.len);
+		live_peer_tls(&live, &m->p);
+		msg_free(reply);
+		rc = 0;
+	}
+	live_hangup(&s);
+	tls_config_free(nobody.tls);
+	return rc;
+}
+
+static void
+a_certificate_is_for_its_machine_and_host(void **state)
+{
+	uint8_t secret[RESTORE_SECRET_LEN];
+	Wire__ListPoints list = WIRE__LIST_POINTS__INIT;
+	Wire__GetNodes nodes = WIRE__GET_NODES__INIT;
+	struct err err = ERR_INIT;
+	struct live_session s;
+	struct channel *ch;
+	struct machine m;
+
+	(void)state;
+	machine_new(&m, 1);
+	token_of("web", secret);
+	live_ok(redeem(&m, secret, &err));
+	live_dial(&live, &m.p, &s);
+	assert_int_equal(s.welcome->role, CERT_RESCUE);
+	assert_string_equal(s.welcome->name, "web");
+	list.host = nodes.host = (char *)"mail";
+	nodes.count = 1;
+	live_refused(s.ch, &list.base, ERR_DENIED, "that host only");
+	live_refused(s.ch, &nodes.base, ERR_DENIED, "that host only");
+	live_hangup(&s);
+
+	/* Its certificate on another machine. */
+	m.p.machine[0] ^= 1;
+	live_open(&live, &m.p, NULL, 0, &ch);
+	assert_int_equal(live_hello(ch, &m.p, &s, &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	assert_non_null(strstr(err.text, "another machine"));
+	channel_close(ch);
+	live_peer_free(&m.p);
+}
+
+static void
+an_older_certificate_does_not_count(void **state)
+{
+	uint8_t secret[RESTORE_SECRET_LEN];
+	struct err err = ERR_INIT;
+	struct live_session held, s;
+	struct machine one, two;
+	struct channel *ch;
+
+	(void)state;
+	machine_new(&one, 1);
+	machine_new(&two, 1);
+	token_of("web", secret);
+	live_ok(redeem(&one, secret, &err));
+	live_dial(&live, &one.p, &held);
+	/* The machine lost its key in a power cut, and made another. */
+	live_ok(redeem(&two, secret, &err));
+	live_over(held.ch);
+	live_hangup(&held);
+	live_open(&live, &one.p, NULL, 0, &ch);
+	assert_int_equal(live_hello(ch, &one.p, &s, &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	channel_close(ch);
+	live_dial(&live, &two.p, &s);
+	live_hangup(&s);
+	live_peer_free(&one.p);
+	live_peer_free(&two.p);
+}
+
+static void
+done_ends_every_session_of_it(void **state)
+{
+	uint8_t secret[RESTORE_SECRET_LEN];
+	Wire__ReportRestore report = WIRE__REPORT_RESTORE__INIT;
+	Wire__GetNodes nodes = WIRE__GET_NODES__INIT;
+	struct live_session one, two;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+	struct machine m;
+	struct channel *ch;
+
+	(void)state;
+	machine_new(&m, 1);
+	token_of("web", secret);
+	live_ok(redeem(&m, secret, &err));
+	live_dial(&live, &m.p, &one);
+	live_dial(&live, &m.p, &two);
+	report.state = 3;
+	live_ok(channel_call(one.ch, &report.base, MSG_DONE, &reply, &err));
+	msg_free(reply);
+	nodes.count = 1;
+	live_refused(one.ch, &nodes.base, ERR_DENIED, "is done");
+	live_refused(one.ch, &report.base, ERR_DENIED, "is done");
+	live_over(two.ch);
+	live_hangup(&one);
+	live_hangup(&two);
+	live_open(&live, &m.p, NULL, 0, &ch);
+	assert_int_equal(live_hello(ch, &m.p, &one, &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	channel_close(ch);
+	err_clear(&err);
+	assert_int_equal(redeem(&m, secret, &err), -1);
+	assert_non_null(strstr(err.text, "is done"));
+	live_peer_free(&m.p);
+}
+
+/* ------------------------------------------------------------------- at once -- */
+
+struct racer {
+	pthread_t thread;
+	struct machine m;
+	uint8_t secret[RESTORE_SECRET_LEN];
+	int rc;
+	struct err err;
+};
+
+static void *
+race(void *arg)
+{
+	struct racer *r = arg;
+
+	r->rc = redeem(&r->m, r->secret, &r->err);
+	return NULL;
+}
+
+static void
+of_two_machines_at_once_one_is_let_in(void **state)
+{
+	struct racer racers[4] = { 0 };
+	uint8_t secret[RESTORE_SECRET_LEN];
+	int won;
+
+	(void)state;
+	for (unsigned round = 0; round < 5; round++) {
+		token_of("mail", secret);
+		won = 0;
+		for (uint8_t i = 0; i < 4; i++) {
+			racers[i].err = (struct err)ERR_INIT;
+			machine_new(&racers[i].m, (uint8_t)(i + 1));
+			memcpy(racers[i].secret, secret, sizeof(secret));
+			assert_int_equal(
+			    pthread_create(&racers[i].thread, NULL, race, &racers[i]), 0);
+		}
+		for (unsigned i = 0; i < 4; i++) {
+			assert_int_equal(pthread_join(racers[i].thread, NULL), 0);
+			won += racers[i].rc == 0;
+			if (racers[i].rc != 0)
+				assert_non_null(
+				    strstr(racers[i].err.text, "another machine"));
+			live_peer_free(&racers[i].m.p);
+		}
+		assert_int_equal(won, 1);
+	}
+}
+
+/* ------------------------------------------------------------------- floods -- */
+
+static int
+announce(struct machine *m, const uint8_t mac[6], struct err *err)
+{
+	Wire__Announce ask = WIRE__ANNOUNCE__INIT;
+	struct live_session s;
+	ProtobufCMessage *reply;
+	int rc = -1;
+
+	ask.macs.data = (uint8_t *)(uintptr_t)mac;
+	ask.macs.len = 6;
+	ask.csr.data = m->csr.der;
+	ask.csr.len = m->csr.len;
+	ask.machine.data = m->p.machine;
+	ask.machine.len = sizeof(m->p.machine);
+	live_dial(&live, &m->p, &s);
+	if (channel_call(s.ch, &ask.base, MSG_WAITING, &reply, err) == 0) {
+		msg_free(reply);
+		rc = 0;
+	}
+	live_hangup(&s);
+	return rc;
+}
+
+static void
+a_flood_of_announces_has_four_places(void **state)
+{
+	static const uint8_t mac[6] = { 2 };
+	Wire__ListRestores list = WIRE__LIST_RESTORES__INIT;
+	struct live_session s;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+	unsigned got = 0, busy = 0;
+
+	(void)state;
+	for (uint8_t i = 0; i < 12; i++) {
+		struct machine m;
+
+		machine_new(&m, i);
+		err_clear(&err);
+		if (announce(&m, mac, &err) == 0)
+			got++;
+		else if (err.code == ERR_BUSY)
+			busy++;
+		live_peer_free(&m.p);
+	}
+	assert_int_equal(got, RESCUES_WAITING_EACH);
+	assert_int_equal(busy, 12 - RESCUES_WAITING_EACH);
+	live_dial(&live, &admin, &s);
+	live_ok(channel_call(s.ch, &list.base, MSG_RESTORES, &reply, &err));
+	assert_int_equal(((Wire__Restores *)reply)->n_waiting, RESCUES_WAITING_EACH);
+	msg_free(reply);
+	live_hangup(&s);
+}
+
+/* Last: this address may try no token for a while afterwards. */
+static void
+ten_wrong_tokens_and_it_must_wait(void **state)
+{
+	uint8_t secret[RESTORE_SECRET_LEN] = { 9 }, right[RESTORE_SECRET_LEN];
+	struct err err = ERR_INIT;
+	struct machine m;
+
+	(void)state;
+	machine_new(&m, 1);
+	token_of("web", right);
+	for (unsigned i = 0; i < RESCUES_GUESSES_EACH; i++) {
+		err_clear(&err);
+		assert_int_equal(redeem(&m, secret, &err), -1);
+		assert_int_equal(err.code, ERR_DENIED);
+		assert_non_null(strstr(err.text, "not known here"));
+	}
+	err_clear(&err);
+	assert_int_equal(redeem(&m, right, &err), -1);
+	assert_int_equal(err.code, ERR_BUSY);
+	assert_non_null(strstr(err.text, "too many wrong restore tokens"));
+	live_peer_free(&m.p);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_certificate_is_for_its_machine_and_host),
+		cmocka_unit_test(an_older_certificate_does_not_count),
+		cmocka_unit_test(done_ends_every_session_of_it),
+		cmocka_unit_test(of_two_machines_at_once_one_is_let_in),
+		cmocka_unit_test(a_flood_of_announces_has_four_places),
+		cmocka_unit_test(ten_wrong_tokens_and_it_must_wait),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
