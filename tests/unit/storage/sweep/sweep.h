@@ -50,6 +50,8 @@ struct sweep {
 	int mended;  /* ... but the work may have put all of it right. */
 	int told;    /* Problems that the last sweep_verify() heard. */
 	int kept;    /* The newest point of "alpha" is held and locked. */
+	/* A restore, by its number: allowed, begun by a machine, done. */
+	uint64_t allowed, begun, done;
 	const char *now; /* For the crash table: what is going on. */
 };
 
@@ -63,8 +65,8 @@ struct sweep_work {
 
 extern const struct sweep_work *const sweep_works[];
 extern const struct sweep_work sweep_work_prune, sweep_work_keep, sweep_work_gc,
-    sweep_work_rebuild, sweep_work_import, sweep_work_reserve, sweep_work_revoke,
-    sweep_work_repair;
+    sweep_work_restore, sweep_work_rebuild, sweep_work_import, sweep_work_reserve,
+    sweep_work_revoke, sweep_work_repair;
 
 /* The operations, as works and checks use them. */
 int sweep_init(struct sweep *w, struct err *err);

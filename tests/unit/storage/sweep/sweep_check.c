@@ -5,6 +5,7 @@
 
 #include "storage/catalog.h"
 #include "storage/catalog_db.h"
+#include "storage/store_restores.h"
 #include "storage/store_retention.h"
 #include "tests/unit/storage/store_rig.h"
 
@@ -166,6 +167,26 @@ check_kept(struct sweep *w)
 		sweep_fail("a hold or lock is lost: %s", err.text);
 }
 
+/* Who was told that it may restore still may, and its point is there for it. */
+static void
+check_restores(struct sweep *w)
+{
+	struct err err = ERR_INIT;
+	struct store_restore r;
+	struct store_kept k;
+
+	if (w->allowed != 0 &&
+	    (store_restore_by_id(w->s, w->allowed, &r, &err) != 0 ||
+		!store_restore_is_open(w->s, &r) ||
+		(w->begun != 0 && r.state != STORE_RESTORE_OPEN) ||
+		store_kept_one(w->s, "alpha", r.sequence, &k, &err) != 0 ||
+		!store_is_restoring(w->s, &k)))
+		sweep_fail("a restore is lost: %s", err.text);
+	if (w->done != 0 && (store_restore_by_id(w->s, w->done, &r, &err) != 0 ||
+				r.state != STORE_RESTORE_DONE))
+		sweep_fail("the end of a restore is lost: %s", err.text);
+}
+
 static void
 check_verify(struct sweep *w)
 {
@@ -224,6 +245,7 @@ sweep_check(struct sweep *w)
 	check_points(w);
 	check_catalog(w);
 	check_kept(w);
+	check_restores(w);
 	check_verify(w);
 	if (w->damaged)
 		heal(w);

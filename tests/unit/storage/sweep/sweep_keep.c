@@ -8,6 +8,7 @@
 #include "storage/store_options.h"
 #include "storage/store_rebuild.h"
 #include "storage/store_repair.h"
+#include "storage/store_restores.h"
 #include "storage/store_retention.h"
 #include "storage/store_space.h"
 #include "tests/unit/storage/store_rig.h"
@@ -70,6 +71,40 @@ run_keep(struct sweep *w, struct err *err)
 	    store_lock(w->s, "admin", "alpha", sequence, INT64_MAX / 2, err) != 0)
 		return -1;
 	w->kept = sequence;
+	return 0;
+}
+
+/* Two restores: one that has begun, one that is done. */
+static int
+run_restore(struct sweep *w, struct err *err)
+{
+	struct store_restore r = { .host = "alpha",
+		.who = "admin",
+		.token = { 1 },
+		.sequence = w->points[0].sequence,
+		.only = 1,
+		.ends_us = INT64_MAX / 2 };
+	const struct store_redeem by = {
+		.machine = { 1 }, .key_hash = { 2 }, .serial = { 3 }
+	};
+	struct store_restore other = r, out;
+	int resumed;
+
+	if (sweep_open(w, err) != 0)
+		return -1;
+	w->now = "restore";
+	if (store_restore_allow(w->s, &r, err) != 0)
+		return -1;
+	w->allowed = r.id;
+	if (store_restore_redeem(w->s, r.id, &by, &out, &resumed, err) != 0)
+		return -1;
+	w->begun = r.id;
+	other.token[0] = 2;
+	if (store_restore_allow(w->s, &other, err) != 0 ||
+	    store_restore_end(
+		w->s, other.id, STORE_RESTORE_DONE, NULL, "admin", "", err) != 0)
+		return -1;
+	w->done = other.id;
 	return 0;
 }
 
@@ -205,6 +240,7 @@ run_reserve(struct sweep *w, struct err *err)
 
 const struct sweep_work sweep_work_prune = { "prune", before_points, run_prune };
 const struct sweep_work sweep_work_keep = { "keep", before_points, run_keep };
+const struct sweep_work sweep_work_restore = { "restore", before_points, run_restore };
 const struct sweep_work sweep_work_gc = { "gc", before_gc, run_gc };
 const struct sweep_work sweep_work_rebuild = { "rebuild", before_gc, run_rebuild };
 const struct sweep_work sweep_work_import = { "import", before_points, run_import };

@@ -415,6 +415,6 @@ WORK(index_lost, before_index, run_open);
 const struct sweep_work *const sweep_works[] = { &work_init, &work_backup, &work_commit,
 	&work_seal, &work_merge, &work_recover, &work_recover_bad, &work_verify,
 	&work_people, &work_catalog_lost, &work_catalog_bad, &work_index_lost,
-	&sweep_work_prune, &sweep_work_keep, &sweep_work_gc, &sweep_work_rebuild,
-	&sweep_work_import, &sweep_work_reserve, &sweep_work_revoke, &sweep_work_repair,
-	NULL };
+	&sweep_work_prune, &sweep_work_keep, &sweep_work_restore, &sweep_work_gc,
+	&sweep_work_rebuild, &sweep_work_import, &sweep_work_reserve, &sweep_work_revoke,
+	&sweep_work_repair, NULL };
