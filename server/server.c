@@ -17,6 +17,7 @@
 #include "server/config.h"
 #include "server/netboot.h"
 #include "server/policy.h"
+#include "server/preflight.h"
 #include "server/registry.h"
 #include "server/rescues.h"
 #include "server/scratch.h"
@@ -44,7 +45,8 @@ struct server {
 	struct tls_config *tls;
 	struct listener *listener;
 	struct upkeep *upkeep;
-	struct netboot *netboot; /* NULL: not asked for. */
+	struct preflight *preflight; /* NULL: no rescue-dir. */
+	struct netboot *netboot;     /* NULL: not asked for. */
 	pthread_mutex_t people;
 	pthread_mutex_t starting; /* Held until the addresses below are known. */
 	atomic_size_t ingest;
@@ -142,6 +144,7 @@ start_listening(struct server *s, struct err *err)
 		.slow = s->slow,
 		.count = s->count,
 		.upkeep = s->upkeep,
+		.preflight = s->preflight,
 		.advertise = s->advertise,
 		.copy_to = s->config.copy_to,
 		.copy_rate = s->config.copy_rate,
@@ -176,10 +179,13 @@ open_store(const struct config *c, struct store **out, struct err *err)
 }
 
 static int
-start_netboot(struct server *s, struct err *err)
+start_rescue(struct server *s, struct err *err)
 {
 	const struct config *c = &s->config;
 
+	if (c->rescue_dir[0] != '\0' &&
+	    preflight_open(c->rescue_dir, &s->preflight, err) != 0)
+		return -1;
 	if (c->rescue_listen[0] == '\0')
 		return 0;
 	if (netboot_start(c->rescue_dir, c->rescue_listen, &s->netboot, err) != 0)
@@ -209,7 +215,7 @@ server_start(const struct config *config, struct server **out, struct err *err)
 	} else if (open_store(config, &s->store, err) == 0 &&
 		   upkeep_start(s->store, config, &s->upkeep, err) == 0 &&
 		   authority_open(s->store, &s->authority, err) == 0 &&
-		   start_threads(s, err) == 0 && start_netboot(s, err) == 0 &&
+		   start_threads(s, err) == 0 && start_rescue(s, err) == 0 &&
 		   start_listening(s, err) == 0) {
 		*out = s;
 		return 0;
@@ -319,6 +325,7 @@ server_stop(struct server *s)
 	tls_config_free(s->tls);
 	authority_free(s->authority);
 	store_close(s->store);
+	preflight_close(s->preflight);
 	scratch_pool_free(s->scratch);
 	policy_free(s->policy);
 	rescues_free(s->rescues);

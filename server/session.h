@@ -33,6 +33,7 @@ struct rescues;
 struct scratch_pool;
 struct session;
 struct store;
+struct preflight;
 struct upkeep;
 struct workers;
 
@@ -55,6 +56,7 @@ struct session_world {
 	   a Revoke. */
 	pthread_mutex_t *people;
 	struct upkeep *upkeep;
+	struct preflight *preflight; /* NULL: there is no rescue image. */
 	atomic_size_t *ingest; /* Bytes of Put under way in all sessions. */
 	size_t ingest_max;     /* Above it each session has one Put at a time. */
 };

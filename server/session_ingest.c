@@ -341,8 +341,10 @@ session_commit_run(struct session_job *j)
 			session_log(s, LOG_INFO, "point %llu was committed before",
 			    (unsigned long long)p->sequence);
 		answer_committed(j, p);
-		if (result == STORE_COMMITTED)
+		if (result == STORE_COMMITTED) {
 			session_brake_look(s, s->name);
+			session_check_look(s, s->name);
+		}
 		store_lease_close(s->backup);
 		free(s->begun);
 		s->backup = NULL;

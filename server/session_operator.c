@@ -228,6 +228,7 @@ struct hosts {
 	struct store_peer peers[HOSTS_BATCH];
 	struct store_brake brakes[HOSTS_BATCH];
 	uint64_t damaged[HOSTS_BATCH];
+	char rescue[HOSTS_BATCH][PREFLIGHT_FLAG_MAX];
 	Wire__Host items[HOSTS_BATCH];
 	Wire__Host *pointers[HOSTS_BATCH];
 	size_t count;
@@ -260,6 +261,7 @@ flush(struct hosts *h, uint16_t flags)
 		o->alarm = p->alarm;
 		o->brake = h->brakes[i].text;
 		o->damaged = h->damaged[i];
+		o->rescue = h->rescue[i];
 		h->pointers[i] = o;
 	}
 	m.n_hosts = h->count;
@@ -287,7 +289,8 @@ collect(void *arg, const struct store_peer *p)
 	if (store_brake_of(
 		h->j->s->world->store, p->name, &h->brakes[h->count], &h->j->err) != 0 ||
 	    store_points_hurt(
-		h->j->s->world->store, p->name, &h->damaged[h->count], &h->j->err) != 0)
+		h->j->s->world->store, p->name, &h->damaged[h->count], &h->j->err) != 0 ||
+	    session_check_flag(h->j->s, p, h->rescue[h->count], &h->j->err) != 0)
 		return -1;
 	h->peers[h->count++] = *p;
 	return h->j->err.code != ERR_NONE;

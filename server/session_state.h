@@ -3,8 +3,8 @@
  *
  * Whose what is:
  *	the loop	everything not said to be otherwise
- *	lone job	`backup`, `view`, `rescue`, `pull`, `begun`: read and written by the
- *job that runs alone; Have and Put read `backup`, never beside such a job any thread
+ *	lone job	`backup`, `view`, `rescue`, `pull`, `begun`: read and written by
+ *the job that runs alone; Have and Put read `backup`, never beside such a job any thread
  *`gone` (atomic); `world`, `address`, `peer` (constant once set); what is behind pointers
  *that lock themselves
  */
@@ -21,6 +21,7 @@
 #include "proto/chunk/tree.h"
 #include "proto/tls/tls.h"
 #include "proto/wire/msg.h"
+#include "server/preflight.h"
 #include "server/session.h"
 #include "storage/store.h"
 #include "storage/store_retention.h"
@@ -195,6 +196,14 @@ void session_copied_key(struct session *s, const char *host);
 /* After a backup of the host: has it changed as never before?  Then there is an alarm. */
 void session_brake_look(struct session *s, const char *host);
 
+/* After a backup: could the host be restored to an empty machine?  If not, it is logged.
+ */
+void session_check_look(struct session *s, const char *host);
+
+/* What `hosts` says of it: why not, or "".  0, or -1. */
+int session_check_flag(const struct session *s, const struct store_peer *p,
+    char text[PREFLIGHT_FLAG_MAX], struct err *err);
+
 /* The handlers, by file. */
 void session_hello_run(struct session_job *j);
 void session_hello_done(struct session_job *j);
@@ -227,6 +236,7 @@ void session_clock_run(struct session_job *j);
 void session_usage_run(struct session_job *j);
 void session_collect_run(struct session_job *j);
 void session_jobs_run(struct session_job *j);
+void session_check_run(struct session_job *j);
 void session_escrow_run(struct session_job *j);
 void session_alarm_run(struct session_job *j);
 void session_copy_run(struct session_job *j);

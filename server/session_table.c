@@ -54,6 +54,7 @@ static const struct session_handler handlers[] = {
 	{ MSG_LIST_RESTORES, SESSION_IDLE, 0, SESSION_DISK, session_restores_run, NULL },
 	{ MSG_CONFIRM_RESCUE, SESSION_IDLE, 0, SESSION_DISK, session_confirm_run, NULL },
 	{ MSG_END_RESTORE, SESSION_IDLE, 0, SESSION_DISK, session_unrestore_run, NULL },
+	{ MSG_CHECK_RESCUE, SESSION_IDLE, 0, SESSION_DISK, session_check_run, NULL },
 };
 
 const struct session_handler *

@@ -87,6 +87,8 @@ static const struct kind kinds[] = {
 	{ MSG_RESTORES, "Restores", &wire__restores__descriptor },
 	{ MSG_CONFIRM_RESCUE, "ConfirmRescue", &wire__confirm_rescue__descriptor },
 	{ MSG_END_RESTORE, "EndRestore", &wire__end_restore__descriptor },
+	{ MSG_CHECK_RESCUE, "CheckRescue", &wire__check_rescue__descriptor },
+	{ MSG_RESCUE_REPORT, "RescueReport", &wire__rescue_report__descriptor },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))

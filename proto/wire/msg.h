@@ -115,6 +115,8 @@ enum msg_kind {
 	MSG_RESTORES = 150,
 	MSG_CONFIRM_RESCUE = 151, /* answered by Done */
 	MSG_END_RESTORE = 153,	  /* answered by Done */
+	MSG_CHECK_RESCUE = 155,
+	MSG_RESCUE_REPORT = 156,
 };
 
 /*

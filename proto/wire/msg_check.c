@@ -147,6 +147,12 @@ static const struct rule rules[] = {
 	{ &wire__restore__descriptor, "reported", NUMBER, 0, 4 },
 	{ &wire__waiting_rescue__descriptor, "macs", MACS, 1, MSG_MACS_MAX },
 	{ &wire__waiting_rescue__descriptor, "machine", MAYBE, 0, HASH_LEN },
+	{ &wire__rescue_device__descriptor, "kind", NUMBER, 0, 2 },
+	{ &wire__rescue_device__descriptor, "verdict", NUMBER, 0, 2 },
+	{ &wire__rescue_verdict__descriptor, "firmware", NUMBER, 0, 2 },
+	{ &wire__rescue_verdict__descriptor, "devices", COUNT, 0, 64 },
+	{ &wire__rescue_verdict__descriptor, "problems", COUNT, 0, 16 },
+	{ &wire__rescue_verdict__descriptor, "notes", COUNT, 0, 16 },
 };
 
 static const struct rule *

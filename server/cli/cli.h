@@ -158,6 +158,7 @@ int cli_init(struct cli *c, int argc, char **argv);
 int cli_enroll_token(struct cli *c, int argc, char **argv);
 int cli_operator(struct cli *c, int argc, char **argv);
 int cli_restore_token(struct cli *c, int argc, char **argv);
+int cli_rescue_check(struct cli *c, int argc, char **argv); /* `rescue check` */
 int cli_rescue(struct cli *c, int argc, char **argv);
 int cli_hosts(struct cli *c, int argc, char **argv);
 int cli_revoke(struct cli *c, int argc, char **argv);

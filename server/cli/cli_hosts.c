@@ -19,13 +19,24 @@ host_json(const Wire__Host *h)
 	for (size_t i = 0; i < h->serial.len && i < 64; i++)
 		(void)snprintf(serial + 2 * i, 3, "%02x", h->serial.data[i]);
 	return json_pack(
-	    "{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:s, s:o, s:s, s:s, s:I}",
+	    "{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:s, s:o, s:s, s:s, s:I, s:s}",
 	    "name", h->name, "group", h->group, "online", h->online, "revoked",
 	    h->revoked, "enrolled", cli_json_time(h->enrolled_us), "seen",
 	    cli_json_time(h->seen_us), "points", (json_int_t)h->points, "newest",
 	    cli_json_time(h->point_us), "program", h->program, "serial", serial,
 	    "certificate_ends", cli_json_time(h->cert_ends_us), "alarm", h->alarm,
-	    "brake", h->brake, "damaged", (json_int_t)h->damaged);
+	    "brake", h->brake, "damaged", (json_int_t)h->damaged, "rescue", h->rescue);
+}
+
+/* Add to what is wrong with a host; an empty text is nothing. */
+static void
+say(char *out, size_t cap, const char *what, const char *text)
+{
+	size_t n = strlen(out);
+
+	if (text[0] != '\0')
+		(void)snprintf(
+		    out + n, cap - n, "%s%s%.255s", n > 0 ? "; " : "", what, text);
 }
 
 static int
@@ -36,7 +47,7 @@ collect(void *arg, const ProtobufCMessage *m)
 
 	for (size_t i = 0; i < hosts->n_hosts; i++) {
 		const Wire__Host *h = hosts->hosts[i];
-		char alarm[700], damaged[60] = "";
+		char alarm[1000] = "", damaged[60] = "";
 		const char *state = h->revoked ? "revoked" : h->online ? "online" : "-";
 		const char *cells[] = { h->name, h->group[0] != '\0' ? h->group : "-",
 			state, cli_number(h->points), cli_time(h->point_us),
@@ -45,12 +56,10 @@ collect(void *arg, const ProtobufCMessage *m)
 		if (h->damaged > 0)
 			(void)snprintf(damaged, sizeof(damaged),
 			    "%s of its points DAMAGED", cli_number(h->damaged));
-		(void)snprintf(alarm, sizeof(alarm), "%s%s%.255s%s%s%.255s", damaged,
-		    damaged[0] != '\0' && h->alarm[0] != '\0' ? "; " : "", h->alarm,
-		    (damaged[0] != '\0' || h->alarm[0] != '\0') && h->brake[0] != '\0'
-			? "; "
-			: "",
-		    h->brake[0] != '\0' ? "NOT PRUNED: " : "", h->brake);
+		say(alarm, sizeof(alarm), "", damaged);
+		say(alarm, sizeof(alarm), "", h->alarm);
+		say(alarm, sizeof(alarm), "NOT PRUNED: ", h->brake);
+		say(alarm, sizeof(alarm), "NOT RESTORABLE: ", h->rescue);
 		if (l->json != NULL)
 			(void)json_array_append_new(l->json, host_json(h));
 		else

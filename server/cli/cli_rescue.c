@@ -359,7 +359,7 @@ cli_rescue(struct cli *c, int argc, char **argv)
 			return rc - 1;
 	}
 	if ((rc = cli_words("rescue", argc, argv, 1, argc,
-		 "arm, waiting, confirm, list or end")) != 0)
+		 "check, arm, waiting, confirm, list or end")) != 0)
 		return rc;
 	/* Its words are commands with options of their own. */
 	at = optind;
@@ -368,6 +368,8 @@ cli_rescue(struct cli *c, int argc, char **argv)
 	argc -= at;
 	c->argv += at;
 	optind = 0; /* glibc: start over. */
+	if (strcmp(verb, "check") == 0)
+		return cli_rescue_check(c, argc, argv);
 	if (strcmp(verb, "arm") == 0)
 		return allow(c, "rescue arm", 1, argc, argv);
 	if (strcmp(verb, "waiting") == 0)

@@ -100,10 +100,14 @@ static const struct cli_command commands[] = {
 	    "point may be read; latest is fixed when it begins.\n",
 	    cli_restore_token },
 	{ "rescue",
-	    "arm HOST --mac MAC [--point NUMBER|latest] [--ttl 24h]\n"
+	    "check [HOST] [--json]\n"
+	    "       holdfast rescue arm HOST --mac MAC [--point NUMBER|latest] [--ttl "
+	    "24h]\n"
 	    "       holdfast rescue waiting [--json] | confirm CODE\n"
 	    "       holdfast rescue list [--all] [--json] | end HOST [--number N]",
 	    "machines that boot to be restored",
+	    "check: could HOST (or every host) be restored to an empty machine like its "
+	    "own with\nthe server's rescue image?  Exit 1 if not.\n"
 	    "arm: expect a machine with this MAC address to restore HOST, without a "
 	    "token.\n"
 	    "waiting: machines that ask; confirm: the one that shows CODE on its screen "

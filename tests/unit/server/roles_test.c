@@ -62,6 +62,7 @@ static const struct {
 	{ MSG_LIST_RESTORES, "--yyy---" },
 	{ MSG_CONFIRM_RESCUE, "---yy---" },
 	{ MSG_END_RESTORE, "---yy---" },
+	{ MSG_CHECK_RESCUE, "--yyy---" },
 };
 
 static const char *
