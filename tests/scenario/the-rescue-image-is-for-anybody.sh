@@ -13,7 +13,8 @@ serve() { # CONFIGURATION-LINES
 serve "rescue-listen = 127.0.0.1:0"
 refuses 'rescue-dir' "$bin/holdfastd" --config "$work/holdfastd.conf" --check-config
 serve "rescue-listen = 127.0.0.1:0" "rescue-dir = $work/nowhere"
-refuses 'rescue-dir: .*/nowhere: No such' "$bin/holdfastd" --config "$work/holdfastd.conf"
+refuses 'rescue-dir: .*/nowhere/modules.alias: No such' "$bin/holdfastd" --config "$work/holdfastd.conf"
+echo 'alias pci:* ahci' > "$work/rescue/modules.alias"
 serve "rescue-listen = 127.0.0.1:0" "rescue-dir = $work/rescue"
 refuses 'rescue-dir: .* has no boot.ipxe' "$bin/holdfastd" --config "$work/holdfastd.conf"
 head -c 3000000 /dev/urandom > "$work/rescue/initrd.img"
