@@ -219,7 +219,7 @@ remember(struct preflight *p, const struct verdict *what, const char *text)
 		if (p->count == VERDICTS_MAX)
 			return;
 		if (p->count == p->room) {
-			size_t room = p->room == 0 ? 64 : p->room * 2;
+			size_t room = p->room == 0 ? 16 : p->room * 2;
 
 			v = realloc(p->verdicts, room * sizeof(*v));
 			if (v == NULL)
