@@ -43,7 +43,8 @@ static const ProtobufCMessageDescriptor *const golden_messages[] = {
 	&wire__waiting__descriptor, &wire__report_restore__descriptor,
 	&wire__new_restore_token__descriptor, &wire__list_restores__descriptor,
 	&wire__restores__descriptor, &wire__confirm_rescue__descriptor,
-	&wire__end_restore__descriptor
+	&wire__end_restore__descriptor, &wire__check_rescue__descriptor,
+	&wire__rescue_report__descriptor
 };
 
 #define GOLDEN_MESSAGES (sizeof(golden_messages) / sizeof(golden_messages[0]))
@@ -60,8 +61,21 @@ static const ProtobufCMessageDescriptor *const golden_grown[] = {
 
 #define GOLDEN_GROWN (sizeof(golden_grown) / sizeof(golden_grown[0]))
 
-/* What a message is held against: its first frame, or its second. */
-enum golden_age { GOLDEN_MAKE, GOLDEN_FIRST_FRAME, GOLDEN_SECOND_FRAME };
+/* Those that grew after that: a third frame, and fields-3. */
+static const ProtobufCMessageDescriptor *const golden_grown_again[] = {
+	&wire__commit__descriptor, &wire__list_points__descriptor,
+	&wire__points__descriptor, &wire__hosts__descriptor
+};
+
+#define GOLDEN_GROWN_AGAIN (sizeof(golden_grown_again) / sizeof(golden_grown_again[0]))
+
+/* What a message is held against: which of its frames. */
+enum golden_age {
+	GOLDEN_MAKE,
+	GOLDEN_FIRST_FRAME,
+	GOLDEN_SECOND_FRAME,
+	GOLDEN_THIRD_FRAME
+};
 
 /* "Hello.version", and a number that follows from it. */
 static inline uint32_t
@@ -91,9 +105,9 @@ golden_has_field(const char *name, enum golden_age age)
 {
 	static const char *const lists[] = { "fields", "fields-collect",
 		"fields-retention", "fields-copy", "fields-copy-net", "fields-rescue",
-		"fields-2" };
+		"fields-rescue-check", "fields-2", "fields-3" };
 	const size_t n =
-	    sizeof(lists) / sizeof(lists[0]) - (age == GOLDEN_FIRST_FRAME ? 1 : 0);
+	    sizeof(lists) / sizeof(lists[0]) - (size_t)(GOLDEN_THIRD_FRAME - age);
 	struct buf list = BUF_INIT(GOLDEN_MAX);
 	char line[90];
 	int found = 0;
@@ -113,7 +127,7 @@ static inline uint32_t
 golden_number(const char *field, uint32_t h)
 {
 	static const char *const small[] = { "role", "kind", "grade", "level", "volume",
-		"reason", "state", "scope", "reported" };
+		"reason", "state", "scope", "reported", "verdict", "firmware" };
 
 	for (unsigned i = 0; i < sizeof(small) / sizeof(small[0]); i++)
 		if (strcmp(field, small[i]) == 0)
@@ -251,12 +265,14 @@ golden_frame(uint16_t kind, const uint8_t *p, size_t len, struct buf *out)
 		GOLDEN_MUST(buf_add(out, p, len, &err));
 }
 
-/* "frame-01-Hello", "frame-01-Hello-2" */
+/* "frame-01-Hello", "frame-01-Hello-2", "frame-66-Hosts-3" */
 static inline void
 golden_frame_name(uint16_t kind, enum golden_age age, char name[64])
 {
 	(void)snprintf(name, 64, "frame-%02u-%s%s", kind, msg_name(kind),
-	    age == GOLDEN_SECOND_FRAME ? "-2" : "");
+	    age == GOLDEN_SECOND_FRAME	? "-2"
+	    : age == GOLDEN_THIRD_FRAME ? "-3"
+					: "");
 }
 
 #endif /* TESTS_GOLDEN_GOLDEN_WIRE_H */

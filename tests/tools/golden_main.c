@@ -30,20 +30,20 @@ put(const char *name, const struct buf *b)
 	}
 }
 
-/* The names of all fields (or only of the younger ones) of `of` and what it holds. */
+/* The names of the fields of `of` and what it holds that came after `age`; 0: of all. */
 static void
-list_fields(const ProtobufCMessageDescriptor *of, int younger, struct buf *out)
+list_fields(const ProtobufCMessageDescriptor *of, enum golden_age age, struct buf *out)
 {
 	char name[80];
 
 	for (unsigned i = 0; i < of->n_fields; i++) {
 		(void)golden_of_name(of, of->fields[i].name, name);
-		if (!younger || !golden_has_field(name, GOLDEN_FIRST_FRAME)) {
+		if (age == GOLDEN_MAKE || !golden_has_field(name, age)) {
 			GOLDEN_MUST(buf_add(out, name, strlen(name), &err));
 			GOLDEN_MUST(buf_add_u8(out, '\n', &err));
 		}
 		if (of->fields[i].type == PROTOBUF_C_TYPE_MESSAGE)
-			list_fields(of->fields[i].descriptor, younger, out);
+			list_fields(of->fields[i].descriptor, age, out);
 	}
 }
 
@@ -96,17 +96,24 @@ main(int argc, char **argv)
 		put_message(golden_messages[i], GOLDEN_FIRST_FRAME);
 	for (size_t i = 0; i < GOLDEN_GROWN; i++)
 		put_message(golden_grown[i], GOLDEN_SECOND_FRAME);
+	for (size_t i = 0; i < GOLDEN_GROWN_AGAIN; i++)
+		put_message(golden_grown_again[i], GOLDEN_THIRD_FRAME);
 	buf_clear(&b);
 	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
 	for (size_t i = 0; i < GOLDEN_MESSAGES; i++)
 		if (msg_feature_of(golden_kind(golden_messages[i])) == NULL)
-			list_fields(golden_messages[i], 0, &b);
+			list_fields(golden_messages[i], GOLDEN_MAKE, &b);
 	put("fields", &b);
 	buf_clear(&b);
 	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
 	for (size_t i = 0; i < GOLDEN_GROWN; i++)
-		list_fields(golden_grown[i], 1, &b);
+		list_fields(golden_grown[i], GOLDEN_FIRST_FRAME, &b);
 	put("fields-2", &b);
+	buf_clear(&b);
+	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
+	for (size_t i = 0; i < GOLDEN_GROWN_AGAIN; i++)
+		list_fields(golden_grown_again[i], GOLDEN_SECOND_FRAME, &b);
+	put("fields-3", &b);
 	for (size_t k = 0; k < MSG_FEATURES; k++) {
 		buf_clear(&b);
 		GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
@@ -114,7 +121,7 @@ main(int argc, char **argv)
 			const char *of = msg_feature_of(golden_kind(golden_messages[i]));
 
 			if (of != NULL && strcmp(of, msg_features[k]) == 0)
-				list_fields(golden_messages[i], 0, &b);
+				list_fields(golden_messages[i], GOLDEN_MAKE, &b);
 		}
 		(void)snprintf(name, sizeof(name), "fields-%s", msg_features[k]);
 		put(name, &b);
