@@ -96,9 +96,12 @@ int cert_sign(const struct cert *ca, const struct cert_key *ca_key, const struct
 /* Read a certificate's facts.  Checks shape, not trust. */
 int cert_facts_of(const struct cert *cert, struct cert_facts *out, struct err *err);
 
+#define CERT_ANY_TIME INT64_MIN
+
 /*
  * Does `cert` hold at time `now` (seconds)?  Signed by `ca`, within its
- * validity.  ERR_DENIED with one line that names the certificate and why.
+ * validity; CERT_ANY_TIME: whenever that is, for who has no clock to believe.
+ * ERR_DENIED with one line that names the certificate and why.
  */
 int cert_verify(const struct cert *cert, const struct cert *ca, int64_t now, struct err *err);
 

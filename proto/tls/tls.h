@@ -52,7 +52,7 @@ struct tls_peer {
 /* A secret the connection derived, one line in NSS key log format, without newline. */
 typedef void (*tls_keylog)(void *arg, const char *line);
 
-/* Seconds since 1970 UTC.  Called from any thread. */
+/* Seconds since 1970 UTC, or CERT_ANY_TIME.  Called from any thread. */
 typedef int64_t (*tls_clock)(void *arg);
 
 /* Most bytes that may wait in a connection, on either side; past it: ERR_LIMIT. */

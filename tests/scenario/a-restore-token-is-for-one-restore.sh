@@ -118,6 +118,18 @@ refuses 'not known here' rescue 000G4-0R40M-30E20-9185G-R38E4 box1 begin
 refuses 'no point' operator restore-token nobody
 refuses 'has no point 77' operator restore-token h1 --point 77
 
+# libfaketime and TSan both take over the machine's waits for time.
+if [ "${HOLDFAST_SLOW:-0}" = 0 ]; then
+	note "a machine whose clock is at 2001, and one whose clock is years ahead"
+	faketime=$(dpkg -L libfaketime | grep 'libfaketimeMT.so.1$')
+	at() { LD_PRELOAD=$faketime FAKETIME="$1" FAKETIME_DONT_FAKE_MONOTONIC=1 "${@:2}"; }
+	token=$(operator restore-token h1)
+	at '@2001-01-01 00:00:00' "$bin/redeem" "$server" "$ca" "$token" box5 begin report done 0 > "$work/said"
+	grep -q '^h1 ' "$work/said" || fail "said: $(cat "$work/said")"
+	token=$(operator restore-token h1)
+	refuses 'expired' at '+90y' "$bin/redeem" "$server" "$ca" "$token" box5 begin
+fi
+
 note "a host that is revoked is not restored either"
 token=$(operator restore-token h2)
 rescue "$token" box4 begin > /dev/null

@@ -9,6 +9,7 @@
 #include "storage/pack.h"
 #include "storage/store_options.h"
 #include "storage/store_rollback.h"
+#include "storage/store_restores.h"
 #include "storage/store_space.h"
 #include "storage/store_time.h"
 #include "tests/unit/storage/store_rig.h"
@@ -196,6 +197,39 @@ test_what_must_be_kept_is_refused(void **state)
 	end_world(w);
 }
 
+/* What copies are for: a machine is restored from one, and nothing is written. */
+static void
+test_a_machine_may_be_restored_from_it(void **state)
+{
+	struct world *w = new_world();
+	struct store_restore r = { .host = "alpha", .who = "admin", .token = { 1 } };
+	const struct store_redeem by = { .machine = { 1 }, .serial = { 2 } };
+	struct err err = ERR_INIT;
+	uint64_t before;
+	int resumed;
+
+	(void)state;
+	store_close(w->s);
+	before = everything(w);
+	rig_ok(store_open_with_fs(
+		   fs_fault_fs(w->ff), CATALOG_NAME, &read_only, &w->s, &w->err),
+	    &w->err);
+	r.ends_us = store_now(w->s) + 1000000;
+	rig_ok(store_restore_allow(w->s, &r, &err), &err);
+	rig_ok(store_restore_redeem(w->s, r.id, &by, &r, &resumed, &err), &err);
+	rig_ok(store_restore_by_serial(w->s, by.serial, &r, &err), &err);
+	rig_ok(store_restore_end(w->s, r.id, STORE_RESTORE_DONE, by.serial, "", "", &err),
+	    &err);
+	store_close(w->s);
+	w->s = NULL;
+	assert_true(everything(w) == before);
+	rig_ok(store_open_fs(fs_fault_fs(w->ff), CATALOG_NAME, NULL, &w->s, &w->err),
+	    &w->err);
+	assert_int_equal(store_restore_by_id(w->s, r.id, &r, &err), -1);
+	assert_int_equal(err.code, ERR_NOTFOUND);
+	end_world(w);
+}
+
 static void
 test_a_store_in_use_is_refused(void **state)
 {
@@ -297,6 +331,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_read_only_reads_all_and_writes_nothing),
 		cmocka_unit_test(test_what_must_be_kept_is_refused),
+		cmocka_unit_test(test_a_machine_may_be_restored_from_it),
 		cmocka_unit_test(test_a_store_in_use_is_refused),
 		cmocka_unit_test(test_a_newer_store_is_refused),
 		cmocka_unit_test(test_the_disk_is_measured_not_the_memory),
