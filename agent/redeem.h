@@ -90,7 +90,8 @@ struct redeem_report {
 /*
  * Tell the server, over a session of its own that is kept; one thread at a time.
  * REDEEM_DONE ends the restore: nothing is let in by it any more; said again
- * because its answer was lost it is no failure.  REDEEM_FAILED is only shown: the same machine may try again.
+ * because its answer was lost it is no failure.  REDEEM_FAILED is only shown: the same
+ * machine may try again.
  */
 int redeem_report(struct redeem *r, const struct redeem_report *what, struct err *err);
 
