@@ -418,10 +418,11 @@ ended(struct conn *c, int goodbye)
 	} else if (c->stage == CONN_HANDSHAKE) {
 		(void)err_set(
 		    &err, ERR_IO, "closed by the peer during the TLS handshake");
+	} else if (!goodbye) {
+		/* Inside a frame or not: it was killed, or the network cut. */
+		(void)err_set(&err, ERR_IO, "closed by the peer without a goodbye");
 	} else if (frame_decoder_inside(c->in)) {
 		(void)err_set(&err, ERR_PROTOCOL, "closed by the peer inside a frame");
-	} else if (!goodbye) {
-		(void)err_set(&err, ERR_IO, "closed by the peer without a goodbye");
 	} else {
 		conn_close(c, NULL, LAST_WORDS_MS);
 		return;

@@ -292,8 +292,9 @@ static const struct {
 	    "closed by the peer without a goodbye" },
 	{ "half a frame, goodbye", one_frame, 16, 1, 0, ERR_PROTOCOL,
 	    "closed by the peer inside a frame" },
-	{ "half a header, no goodbye", one_frame, 3, 0, 0, ERR_PROTOCOL,
-	    "closed by the peer inside a frame" },
+	/* What a killed server leaves: worth another attempt. */
+	{ "half a header, no goodbye", one_frame, 3, 0, 0, ERR_IO,
+	    "closed by the peer without a goodbye" },
 	{ "an unknown flag", odd_frame, 16, 0, 0, ERR_PROTOCOL, "frame header: " },
 	{ "a frame too long for a stranger", long_frame, 16, 0, 0, ERR_LIMIT,
 	    "frame header: length 65537" },
