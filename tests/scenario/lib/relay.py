@@ -4,7 +4,9 @@ SERVER ("host:port"); its own address goes to READY-FILE.
   lose LOG REGEX   once the file LOG matches, what the server sends next is lost
                    and the connection cut; those that come later are left alone
   crawl SEED       a byte at a time or a few, by sockets with the smallest buffers
-                   the kernel gives, with random stalls, both ways independently"""
+                   the kernel gives, with random stalls, both ways independently
+  slow RATE        RATE bytes a second from the server, of all connections together; a
+                   server that is away refuses as if there were no relay"""
 import random, re, socket, sys, threading, time
 
 host, port = sys.argv[1].rsplit(":", 1)
@@ -67,15 +69,39 @@ def crawl(src, dst, seed):
         end(src, dst)
 
 
+next_at = [0.0]
+pace = threading.Lock()
+
+
+def slow(src, dst, rate):
+    try:
+        while data := src.recv(16384):
+            with pace:
+                now = time.monotonic()
+                next_at[0] = max(now, next_at[0]) + len(data) / rate
+                wait = next_at[0] - now
+            time.sleep(wait)
+            dst.sendall(data)
+    except OSError:
+        pass
+    end(src, dst)
+
+
 def serve(client, number):
     server = socket.socket()
     if mode == "crawl":
         small(server)
         small(client)
-    server.connect((host, int(port)))
+    try:
+        server.connect((host, int(port)))
+    except OSError:
+        client.close()
+        return
     for side, (a, b) in enumerate(((client, server), (server, client))):
         if mode == "crawl":
             run, rest = crawl, "%s %d %d" % (args[0], number, side)
+        elif mode == "slow" and side == 1:
+            run, rest = slow, float(args[0])
         else:
             run, rest = pass_on, side == 1
         threading.Thread(target=run, args=(a, b, rest), daemon=True).start()
