@@ -55,24 +55,34 @@ fi
 
 made=$build/rescue cache=$build/rescue/cache
 mkdir -p "$cache"
+exec 9> "$cache/lock" # One at a time: they share what is in there.
+flock 9
 
 # ------------------------------------------------------------------------- packages --
 
-# version_of PACKAGE: the one apt would install.
-version_of() {
-	apt-cache show --no-all-versions "$1" 2>/dev/null | sed -n 's/^Version: //p' | head -n 1
+# about PACKAGE: apt's record of the version it would install, in $record; asked once
+# for each state of apt's lists, since asking takes most of a second.
+about() {
+	record=$cache/apt-$apt_state/$1
+	[ ! -s "$record" ] || return 0
+	rm -rf "$cache/apt-new"
+	mkdir -p "$cache/apt-$apt_state"
+	apt-cache show --no-all-versions "$1" > "$cache/apt-new" 2>/dev/null || return 1
+	mv "$cache/apt-new" "$record"
 }
-# known PACKAGE: it has a version in $version, if need be after apt-get update.
+apt_state=$(stat -c %n%Y /var/lib/apt/lists /etc/apt /etc/apt/* /etc/apt/*.d/* 2>/dev/null | sha256sum | cut -c1-16)
+[ -d "$cache/apt-$apt_state" ] || rm -rf "$cache"/apt-*
+# known PACKAGE: it has a $record, if need be after apt-get update.
 known() {
-	version=$(version_of "$1")
-	[ -z "$version" ] || return 0
+	about "$1" && return 0
 	if [ "$(id -u)" = 0 ]; then apt-get -qq update; else sudo apt-get -qq update; fi
-	version=$(version_of "$1")
-	[ -n "$version" ] || die "rescue: the machine's apt sources have no package $1"
+	about "$1" || die "rescue: the machine's apt sources have no package $1"
 }
 # fetch PACKAGE: verified by apt, unpacked; the path in $fetched.
 fetch() {
+	local version
 	known "$1"
+	version=$(sed -n 's/^Version: //p' "$record" | head -n 1)
 	fetched=$cache/${1}_${version//:/%3a}
 	[ ! -d "$fetched" ] || return 0
 	say "fetching $1 $version"
@@ -86,7 +96,8 @@ fetch() {
 }
 # depends PACKAGE PATTERN: the first package that it depends on and that begins so.
 depends() {
-	apt-cache depends "$1" | sed -n "s/^ *Depends: \\($2.*\\)/\\1/p" | head -n 1
+	known "$1"
+	sed -n 's/^Depends: //p' "$record" | tr ',' '\n' | sed -n "s/^ *\\($2[^ ]*\\).*/\\1/p" | head -n 1
 }
 
 # ------------------------------------------------------------------------- archives --
@@ -168,7 +179,6 @@ aliases() {
 	done
 }
 
-known linux-image-amd64
 kernel_package=$(depends linux-image-amd64 'linux-image-[0-9]')
 [ -n "$kernel_package" ] || die "rescue: linux-image-amd64 names no kernel"
 fetch "$kernel_package"
