@@ -5,13 +5,15 @@ were backed up, the netboot folder as `./dev rescue` makes it.
 		c.start()
 		c.backup("web01", "bios", image)
 		token = c.token("web01")
-		script = c.boots(token, "holdfast.disk=auto")	# for DHCP's bootfile
+		words = c.boots(token, "holdfast.disk=auto")	# for DHCP's bootfile
 
 HOLDFAST_BUILD is the build's folder.  The server listens on ports of its own, the same
 again after a restart.  Programs are ended by their handles, whatever happens.
 """
+import fcntl
+import glob
 import os
-import shutil
+import re
 import socket
 import subprocess
 import time
@@ -31,11 +33,14 @@ def free_ports(count):
 
 
 class Chain:
-    def __init__(self, work):
+    def __init__(self, work, listen="127.0.0.1", address=SERVER, http=None):
+        """address: the server as machines in the rescue call it."""
         self.work = os.path.abspath(work)
         self.build = os.path.abspath(os.environ["HOLDFAST_BUILD"])
-        self.server = None
-        self.port, self.http = free_ports(2)
+        self.server, self.script = None, None
+        self.listen, self.address = listen, address
+        self.port, free = free_ports(2)
+        self.http = http or free
         os.makedirs(self.work, exist_ok=True)
         with open(f"{self.work}/machine-id", "w") as f:
             f.write("0123456789abcdef0123456789abcdef\n")
@@ -61,7 +66,7 @@ class Chain:
         return done.stdout
 
     def operator(self, *arguments, **more):
-        return self.program("holdfast", "--operator", f"{self.work}/operator", "--server", f"127.0.0.1:{self.port}",
+        return self.program("holdfast", "--operator", f"{self.work}/operator", "--server", f"{self.listen}:{self.port}",
                             *arguments, **more)
 
     def agent(self, name, *arguments, **more):
@@ -69,18 +74,20 @@ class Chain:
                             f"{self.work}/machine-id", *arguments, **more)
 
     # ------------------------------------------------------------ the server
-    def init(self):
+    def init(self, netboot):
         self.program("holdfast", "init", f"{self.work}/store", "--name", "server", "--operator-dir",
                      f"{self.work}/operator")
         with open(f"{self.work}/holdfastd.conf", "w") as f:
-            f.write(f"store = {self.work}/store\nlisten = 127.0.0.1:{self.port}\nready-file = {self.work}/ready\n"
-                    f"rescue-dir = {self.work}/netboot\nrescue-listen = 127.0.0.1:{self.http}\n")
+            f.write(f"store = {self.work}/store\nlisten = {self.listen}:{self.port}\nready-file = {self.work}/ready\n")
+            if netboot:
+                f.write(f"rescue-dir = {self.work}/netboot\nrescue-listen = {self.listen}:{self.http}\n")
 
-    def start(self):
+    def start(self, netboot=True):
         """Make the store and the netboot folder if they are not there, and serve them."""
         if not os.path.exists(f"{self.work}/store"):
-            self.init()
-            self.netboot()
+            self.init(netboot)
+            if netboot:
+                self.netboot()
         ready = f"{self.work}/ready"
         if os.path.exists(ready):
             os.remove(ready)
@@ -121,38 +128,61 @@ class Chain:
     def token(self, name, *more):
         return self.operator("restore-token", name, *more).strip().splitlines()[-1].split()[-1]
 
+    @staticmethod
+    def mistyped(token):
+        """Of the right form, so that only the server can know."""
+        return token[:-1] + ("0" if token[-1] != "0" else "1")
+
+    def signed(self):
+        """Debian's signed shim and GRUB for disks, as the image was made from."""
+        cache = f"{os.path.dirname(self.build)}/rescue/cache"
+        return [glob.glob(f"{cache}/{package}_*/usr/lib/{file}")[0] for package, file in (
+            ("shim-signed", "shim/shimx64.efi.signed"),
+            ("grub-efi-amd64-signed", "grub/x86_64-efi-signed/grubx64.efi.signed"))]
+
     # ------------------------------------------------------------ what boots
     @property
     def reach(self):
         return (self.port, self.http)
 
-    def netboot(self):
-        """The folder that the server's rescue-dir names, as an operator makes it."""
-        env = dict(os.environ, HOLDFAST_BUILD_ROOT=os.path.dirname(self.build))
-        done = subprocess.run([f"{TOP}/dev", "rescue", "--server", f"{SERVER}:{self.port}", "--ca",
-                               f"{self.work}/operator/ca.pem", "--out", f"{self.work}/netboot"],
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env)
+    def netboot(self, *more):
+        """The folder that the server's rescue-dir names, as `./dev rescue` makes it."""
+        with open(f"{os.path.dirname(self.build)}/rescue.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            done = subprocess.run([f"{TOP}/rescue/image/build.sh", os.path.dirname(self.build),
+                                   f"{self.build}/bin/holdfast-rescue", "--server", f"{self.address}:{self.port}", "--ca",
+                                   f"{self.work}/operator/ca.pem", "--out", f"{self.work}/netboot",
+                                   *(more or ("--no-iso",))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, timeout=900)
         if done.returncode:
             raise Failed(f"./dev rescue: {done.stdout[-800:]}")
-        shutil.copyfile(f"{self.work}/netboot/boot.ipxe", f"{self.work}/boot.ipxe.as-made")
 
     def command_line(self, token, *more):
-        a = ["console=ttyS0", "quiet", f"holdfast.server={SERVER}:{self.port}"]
+        a = ["console=ttyS0", "quiet", f"holdfast.server={self.address}:{self.port}"]
         if token:
             a.append(f"holdfast.token={token}")
         return " ".join(a + list(more))
 
     def boots(self, token, *more):
         """boot.ipxe with the words of an unattended restore put in, as docs/bare-metal.md
-        says; answers what DHCP names as bootfile."""
-        with open(f"{self.work}/boot.ipxe.as-made") as f:
-            lines = f.read().splitlines()
-        at = next(i for i, line in enumerate(lines) if line.lstrip().startswith("kernel "))
-        lines[at] += " " + self.command_line(token, *more)
-        with open(f"{self.work}/netboot/boot.ipxe.new", "w") as f:
-            f.write("\n".join(lines) + "\n")
-        os.rename(f"{self.work}/netboot/boot.ipxe.new", f"{self.work}/netboot/boot.ipxe")
-        return f"http://{SERVER}:{self.http}/boot.ipxe"
+        says: what DHCP names as bootfile.  All comes from holdfastd, by HTTP."""
+        path = f"{self.work}/netboot/boot.ipxe"
+        if self.script is None:
+            with open(path) as f:
+                self.script = f.read()
+        words = " ".join([f"holdfast.token={token}"] * bool(token) + list(more))
+        with open(f"{path}.new", "w") as f:
+            f.write(re.sub("^(kernel .*)$", rf"\1 quiet {words}", self.script, flags=re.M))
+        os.rename(f"{path}.new", path)
+        return f"http://{self.address}:{self.http}/boot.ipxe"
+
+    def grub_says(self, token, *more):
+        """The same for GRUB's menu, by TFTP."""
+        path = f"{self.work}/netboot/grub/grub.cfg"
+        with open(path) as f:
+            menu = f.read()
+        with open(path, "w") as f:
+            f.write(re.sub(r"^(\s*linux .*)$", r"\1 " + self.command_line(token, *more), menu, flags=re.M))
 
     def kernel(self, token, *more):
         """For Machine.start(): no network boot, the fast form."""

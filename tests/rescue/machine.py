@@ -9,8 +9,10 @@ cut from power, started again with the disks and the NVRAM it had.
 What it prints is kept as lines with the second they came at (m.lines) and in
 FOLDER/console.N.  The guest dies with the harness, however that ends.  Its network is
 QEMU's own user network: DHCP and TFTP from QEMU, of the host only the ports in `reach`,
-each at SERVER as the host's 127.0.0.1 has it; nothing else exists for it.
+each at SERVER as the host's 127.0.0.1 has it; nothing else exists for it.  Or, with
+`tap`, a network that a case has made (alone()).
 """
+import contextlib
 import ctypes
 import os
 import re
@@ -35,11 +37,11 @@ class Failed(Exception):
 
 
 class Disk:
-    """An image file as a disk.  bus: virtio, ahci, nvme, scsi.  fail_after: writes to
-    the sectors behind that byte end in an I/O error."""
+    """An image file as a disk.  bus: virtio, ahci, nvme, scsi.  bad: what writes to
+    the sector at that byte gets an I/O error."""
 
-    def __init__(self, path, mib=None, serial="DISK-1", bus="virtio", fail_after=None):
-        self.path, self.serial, self.bus, self.fail_after = path, serial, bus, fail_after
+    def __init__(self, path, mib=None, serial="DISK-1", bus="virtio", bad=None):
+        self.path, self.serial, self.bus, self.bad = path, serial, bus, bad
         if mib is not None:
             with open(path, "wb") as f:
                 f.truncate(mib << 20)
@@ -47,11 +49,11 @@ class Disk:
     def arguments(self, n, bootindex):
         node, more = f"d{n}", f",bootindex={bootindex}" if bootindex is not None else ""
         file = f"file.driver=file,file.filename={self.path}"
-        if self.fail_after is not None:
+        if self.bad is not None:
             rules = self.path + ".blkdebug"
             with open(rules, "w") as f:
                 f.write('[inject-error]\nevent = "write_aio"\nerrno = "5"\nonce = "off"\nimmediately = "on"\n'
-                        f'sector = "{self.fail_after // 512}"\n')
+                        f'sector = "{self.bad // 512}"\n')
             file = f"file.driver=blkdebug,file.config={rules},file.image.driver=file,file.image.filename={self.path}"
         drive = ["-drive", f"if=none,id={node},driver=raw,{file},cache=unsafe,discard=unmap,werror=report,rerror=report"]
         device = {"virtio": "virtio-blk-pci", "ahci": "ide-hd", "nvme": "nvme", "scsi": "scsi-hd"}[self.bus]
@@ -62,15 +64,32 @@ def die_with_parent():
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
+@contextlib.contextmanager
+def alone(address, tap="tap0"):
+    """Within, this program and what it starts have a network of their own: loopback and a
+    tap for one guest with ADDRESS ("192.0.2.10/24") at our end."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/self/ns/net") as before:
+        if libc.unshare(0x40000000):  # CLONE_NEWNET
+            raise Failed(f"no network of its own: {os.strerror(ctypes.get_errno())}")
+        try:
+            for words in ("link set lo up", f"tuntap add {tap} mode tap", f"addr add {address} dev {tap}",
+                          f"link set {tap} up"):
+                subprocess.run(["ip", *words.split()], check=True)
+            yield tap
+        finally:
+            libc.setns(before.fileno(), 0x40000000)
+
+
 class Machine:
     def __init__(self, folder, firmware, disks, boot="disk,net", nic="virtio-net-pci", bootfile=None, tftp=None,
                  reach=(), mac="52:54:00:12:34:56", memory=768, uuid="5a5a5a5a-0001-4000-8000-000000000001",
-                 cdrom=None, more=()):
+                 cdrom=None, tap=None, more=()):
         """boot: the order of disk, net and cdrom, or "" for what the firmware itself does
         (an order given by QEMU goes before NVRAM's entries)."""
         self.folder, self.firmware, self.disks, self.boot = folder, firmware, disks, boot
         self.nic, self.bootfile, self.tftp, self.reach, self.mac = nic, bootfile, tftp, reach, mac
-        self.memory, self.uuid, self.cdrom, self.more = memory, uuid, cdrom, list(more)
+        self.memory, self.uuid, self.cdrom, self.tap, self.more = memory, uuid, cdrom, tap, list(more)
         self.guest, self.runs, self.cpu_s = None, 0, 0.0
         self.lines = []  # (second since the start, text) of this run
         self.news = threading.Condition()
@@ -107,14 +126,16 @@ class Machine:
         if self.cdrom:
             a += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={self.cdrom}",
                   "-device", "ide-cd,drive=cd" + (f",bootindex={index['cdrom'] * 10}" if "cdrom" in index else "")]
-        net = "user,id=n0,restrict=on"
-        for port in self.reach:
+        net = f"tap,id=n0,ifname={self.tap},script=no,downscript=no" if self.tap else "user,id=n0,restrict=on"
+        for port in () if self.tap else self.reach:
             net += f",guestfwd=tcp:{SERVER}:{port}-cmd:busybox nc 127.0.0.1 {port}"
         if self.tftp:
             net += f",tftp={self.tftp}"
         if self.bootfile:
             net += f",bootfile={self.bootfile}"
-        a += ["-netdev", net, "-device", f"{self.nic},netdev=n0,mac={self.mac}" +
+        # With a network of its own there is a real PXE server: the firmware's PXE is meant.
+        rom = ",romfile=" if self.tap else ""
+        a += ["-netdev", net, "-device", f"{self.nic},netdev=n0,mac={self.mac}{rom}" +
               (f",bootindex={index['net'] * 10}" if "net" in index else "")]
         if kernel:
             a += ["-kernel", kernel, "-initrd", initrd, "-append", append]
@@ -169,10 +190,12 @@ class Machine:
                     raise Failed(f"no /{regex}/ in {seconds} s\n{self.tail()}")
 
     def wait_end(self, seconds):
-        try:
-            self.guest.wait(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            raise Failed(f"the guest did not power off in {seconds} s\n{self.tail()}") from None
+        end = time.monotonic() + seconds
+        # Not reaped yet, so that its CPU time can be read.
+        while os.waitid(os.P_PID, self.guest.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if time.monotonic() > end:
+                raise Failed(f"the guest did not power off in {seconds} s\n{self.tail()}")
+            time.sleep(0.05)
         self.power_cut()
 
     def tail(self, count=40):

@@ -183,6 +183,20 @@ def bios(out, mib=8, seed=1):
         shutil.rmtree(work)
 
 
+def data(out, mib=64, seed=1):
+    """A second disk: MBR, one NTFS, nothing to boot."""
+    with open(out, "wb") as f:
+        f.truncate(mib * MIB)
+        f.seek(440)
+        f.write(struct.pack("<IH", DISK_SIGNATURE + seed, 0) + mbr_entry(False, 7, 2048, (mib - 2) * 2048) +
+                bytes(48) + b"\x55\xaa")
+    ntfs(f"{out}.volume", mib - 2, 2048, "MORE")
+    with mounted(f"{out}.volume") as root:
+        write(f"{root}/more.bin", random.Random(seed).randbytes(4 * MIB))
+    put(out, f"{out}.volume", MIB)
+    os.remove(f"{out}.volume")
+
+
 def partition_guid(number):
     return f"AAAAAAAA-{number:04d}-4000-8000-00000000000{number}"
 
@@ -205,7 +219,18 @@ def uefi_loader(work):
     return f"{work}/loader.efi"
 
 
-def uefi(out, mib=8, seed=1):
+def esp_files(work, seed, signed):
+    """(path, below \\EFI)"""
+    if signed is None:
+        return ((uefi_loader(work), "Microsoft/Boot/bootmgfw.efi"),)
+    write(f"{work}/grub.cfg", (SERIAL + f"echo BOOT-OK signed {seed}\nsleep 2\nhalt\n").encode())
+    return ((signed[0], "Microsoft/Boot/bootmgfw.efi"), (signed[1], "Microsoft/Boot/grubx64.efi"),
+            (f"{work}/grub.cfg", "debian/grub.cfg"))
+
+
+def uefi(out, mib=8, seed=1, signed=None):
+    """signed: paths of Debian's signed shim and GRUB, for Secure Boot.  That GRUB reads no
+    NTFS: what it says is on the ESP."""
     with open(out, "wb") as f:
         f.truncate(UEFI_MIB * MIB)
     uefi_table(out)
@@ -214,8 +239,10 @@ def uefi(out, mib=8, seed=1):
         with open(f"{work}/p1", "wb") as f:
             f.truncate(UEFI_PARTS[1][1] * MIB)
         run("mkfs.vfat", "-F", "32", "-s", "1", "-h", "2048", "-n", "SYSTEM", "-i", "CAFEBABE", f"{work}/p1")
-        run("mmd", "-i", f"{work}/p1", "::/EFI", "::/EFI/Microsoft", "::/EFI/Microsoft/Boot")
-        run("mcopy", "-i", f"{work}/p1", uefi_loader(work), "::/EFI/Microsoft/Boot/bootmgfw.efi")
+        run("mmd", "-i", f"{work}/p1", "::/EFI", "::/EFI/Microsoft", "::/EFI/Microsoft/Boot",
+            "::/EFI/debian")
+        for path, inside in esp_files(work, seed, signed):
+            run("mcopy", "-i", f"{work}/p1", path, f"::/EFI/{inside}")
         for n, label in ((3, "Windows"), (4, "Recovery")):
             ntfs(f"{work}/p{n}", UEFI_PARTS[n][1], UEFI_PARTS[n][0] * 2048, label)
             with mounted(f"{work}/p{n}") as root:
