@@ -6,6 +6,7 @@
 #	huge		a volume of 2 TB with 5 million files and 20 million extents; 64 TB; memory is judged
 #	index		the index at size beside RocksDB and LMDB: memory, disk and waiting are judged
 #	maintenance	a backup while the server collects and verifies, and while it does not: the ratio is judged
+#	rescue		a bare-metal restore in QEMU, part by part, beside the raw rate of the same guest; the server's CPU
 #	cuts		ways of cutting, grouping and compressing, on several corpora (storage/DESIGN.md)
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
@@ -70,6 +71,12 @@ index() {
 	    PYTHONDONTWRITEBYTECODE=1 exec python3 tests/bench/index.py
 }
 
+# rescue [served|guests]: ROUNDS (3), SIZE (MiB), DATA (MiB in the guest), FIRMWARES.
+rescue() {
+	ninja -C "$build/release" --quiet holdfastd holdfast holdfast-agent holdfast-rescue
+	HOLDFAST_BUILD=$build/release WORK=$build/bench-rescue PYTHONDONTWRITEBYTECODE=1 exec tests/bench/rescue.py "$@"
+}
+
 # cuts: CORPUS is main's; CUTS names the folder for the other images (6 GB).
 cuts() {
 	local work=$build/bench-main ways way image
@@ -104,6 +111,6 @@ cuts() {
 }
 
 case ${1:-} in
-programs | main | judge | huge | index | maintenance | cuts) "$@" ;;
-*) sed -n '2,10p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
+programs | main | judge | huge | index | maintenance | rescue | cuts) "$@" ;;
+*) sed -n '2,11p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac
