@@ -218,12 +218,28 @@ waiting_json(const Wire__WaitingRescue *w)
 	    cli_json_time(w->since_us));
 }
 
+/* At the first row: none has no table. */
+static void
+begin_table(struct listing *l)
+{
+	static const char *const titles[] = { "NUMBER", "HOST", "POINT", "BY", "STATE",
+		"PROGRESS", "LAST SEEN", "AT", "" };
+	static const char *const wait_titles[] = { "CODE", "ARMED FOR", "MACS", "AT",
+		"MACHINE", "SINCE" };
+
+	if (l->table == NULL && l->json == NULL)
+		l->table = l->waiting ? cli_table_new(6, wait_titles, "llllll")
+				      : cli_table_new(9, titles, "rllllllll");
+}
+
 static int
 collect(void *arg, const ProtobufCMessage *m)
 {
 	const Wire__Restores *r = (const Wire__Restores *)m;
 	struct listing *l = arg;
 
+	if ((l->waiting ? r->n_waiting : r->n_restores) > 0)
+		begin_table(l);
 	for (size_t i = 0; i < r->n_restores && !l->waiting; i++, l->rows++) {
 		if (l->json != NULL)
 			(void)json_array_append_new(
@@ -247,10 +263,6 @@ list(struct cli *c, const char *command, int waiting, int argc, char **argv)
 	static const struct option options[] = { CLI_OPT_COMMON,
 		{ "json", no_argument, NULL, JSON }, { "all", no_argument, NULL, ALL },
 		{ NULL, 0, NULL, 0 } };
-	static const char *const titles[] = { "NUMBER", "HOST", "POINT", "BY", "STATE",
-		"PROGRESS", "LAST SEEN", "AT", "" };
-	static const char *const wait_titles[] = { "CODE", "ARMED FOR", "MACS", "AT",
-		"MACHINE", "SINCE" };
 	Wire__ListRestores m = WIRE__LIST_RESTORES__INIT;
 	struct listing l = { .waiting = waiting };
 	struct err err = ERR_INIT;
@@ -270,9 +282,6 @@ list(struct cli *c, const char *command, int waiting, int argc, char **argv)
 		return rc;
 	if (cli_connect(c, &err) != 0)
 		return cli_fail(command, &err);
-	if (l.json == NULL)
-		l.table = waiting ? cli_table_new(6, wait_titles, "llllll")
-				  : cli_table_new(9, titles, "rllllllll");
 	if (cli_each(c, &m.base, MSG_RESTORES, collect, &l, &err) != 0)
 		return cli_fail(command, &err);
 	if (l.json == NULL && l.rows > 0)

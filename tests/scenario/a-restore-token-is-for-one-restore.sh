@@ -43,21 +43,22 @@ grep -qx 'restored h1/2' "$work/said" || fail "said: $(cat "$work/said")"
 note "the server is killed meanwhile: the session comes back with what it has"
 mkfifo "$work/go"
 rescue "$token" box1 begin pause restore 2 disk "$work/out3" pause report done 2 \
-    < "$work/go" > "$work/said" 2> "$work/said.err" &
+    < "$work/go" > "$work/killed" 2> "$work/killed.err" &
 machine=$!
 pids+=($machine)
 exec 9> "$work/go"
-begun() { grep -q '^h1 2 resumed' "$work/said"; }
+begun() { grep -q '^h1 2 resumed' "$work/killed"; }
 await 60 begun
 server_kill
 server_start
 echo >&9
-restored() { grep -q '^restored h1/2' "$work/said" || ! kill -0 $machine 2>/dev/null; }
+restored() { grep -q '^restored h1/2' "$work/killed" || ! kill -0 $machine 2>/dev/null; }
 await 60 restored
+kill -0 $machine 2>/dev/null || fail "the machine: $(cat "$work/killed.err")"
 server_kill
 server_start
 echo >&9
-wait $machine || fail "the machine: $(cat "$work/said.err")"
+wait $machine || fail "the machine: $(cat "$work/killed.err")"
 exec 9>&-
 cmp "$work/disk" "$work/out3"
 
@@ -66,9 +67,10 @@ refuses 'is done' rescue "$token" box1 begin
 refuses 'is done' rescue "$token" box2 begin
 listed '[0-9]+ +h1 .*done' > /dev/null || fail "list: $(operator rescue list --all)"
 operator rescue list | grep -q 'no restore is open' || fail "still open: $(operator rescue list)"
-operator audit | grep -q "allowed one restore of 'h1'" || fail "no audit of the token"
-operator audit | grep -q "was let in to restore h1/2" || fail "no audit of the redeem"
-operator audit | grep -q "of 'h1' is done" || fail "no audit of the end"
+operator audit > "$work/audit"
+grep -q "allowed one restore of 'h1'" "$work/audit" || fail "no audit of the token"
+grep -q "was let in to restore h1/2" "$work/audit" || fail "no audit of the redeem"
+grep -q "of 'h1' is done" "$work/audit" || fail "no audit of the end"
 
 note "one point and no other"
 token=$(operator restore-token h1 --point 1)
