@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include "agent/disk_identity.h"
 #include "proto/layout/layout.h"
 
 int
@@ -49,16 +50,14 @@ attribute(dev_t dev, const char *name, char *out, size_t cap)
 void
 capture_device_describe(const char *path, struct layout_disk *d)
 {
-	char number[32];
+	char number[32], dir[64];
 	struct stat st;
 
 	if (stat(path, &st) != 0 || !S_ISBLK(st.st_mode))
 		return;
 	attribute(st.st_rdev, "queue/physical_block_size", number, sizeof(number));
 	d->physical_size = (uint32_t)strtoul(number, NULL, 10);
-	attribute(st.st_rdev, "device/model", d->model, sizeof(d->model));
-	attribute(st.st_rdev, "device/serial", d->serial, sizeof(d->serial));
-	/* virtio-blk has its own place for it. */
-	if (d->serial[0] == '\0')
-		attribute(st.st_rdev, "serial", d->serial, sizeof(d->serial));
+	(void)snprintf(dir, sizeof(dir), "/sys/dev/block/%u:%u", major(st.st_rdev),
+	    minor(st.st_rdev));
+	disk_identity_read(dir, d->model, d->serial);
 }

@@ -9,11 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent/disk_identity.h"
 #include "agent/progress.h"
 #include "proto/base/err.h"
 
-#define SECTOR 512u /* The unit of sysfs' `size`, whatever the disk's sector is. */
-#define VPD_HEADER_LEN 4u
+#define SECTOR 512u	   /* The unit of sysfs' `size`, whatever the disk's sector is. */
 #define CD_MAGIC_AT 32769u /* "CD001" of ISO 9660. */
 
 /* -------------------------------------------------------------- sysfs files -- */
@@ -34,33 +34,6 @@ read_file(const char *dir, const char *name, void *out, size_t room)
 	return n > 0 ? (size_t)n : 0;
 }
 
-/* Printable, blanks at the ends gone and single inside: as people compare names. */
-static void
-tidy(const char *p, size_t len, char out[LAYOUT_NAME_MAX])
-{
-	size_t i, n = 0;
-
-	for (i = 0; i < len && p[i] != '\0' && n < LAYOUT_NAME_MAX - 1; i++) {
-		if ((unsigned char)p[i] > ' ' && (unsigned char)p[i] < 127)
-			out[n++] = p[i];
-		else if (n > 0 && out[n - 1] != ' ')
-			out[n++] = ' ';
-	}
-	while (n > 0 && out[n - 1] == ' ')
-		n--;
-	out[n] = '\0';
-}
-
-static int
-read_text(const char *dir, const char *name, char out[LAYOUT_NAME_MAX])
-{
-	char raw[256];
-	size_t n = read_file(dir, name, raw, sizeof(raw));
-
-	tidy(raw, n, out);
-	return out[0] != '\0';
-}
-
 static uint64_t
 read_number(const char *dir, const char *name)
 {
@@ -72,20 +45,6 @@ read_number(const char *dir, const char *name)
 }
 
 /* ------------------------------------------------------------------- a disk -- */
-
-/* Virtio has it beside the disk, NVMe and MMC at the device, SCSI and ATA in a page. */
-static void
-read_serial(const char *dir, char out[LAYOUT_NAME_MAX])
-{
-	uint8_t page[256];
-	size_t n;
-
-	if (read_text(dir, "serial", out) || read_text(dir, "device/serial", out))
-		return;
-	n = read_file(dir, "device/vpd_pg80", page, sizeof(page));
-	if (n > VPD_HEADER_LEN)
-		tidy((const char *)page + VPD_HEADER_LEN, n - VPD_HEADER_LEN, out);
-}
 
 static int
 begins(const char *text, const char *with)
@@ -159,8 +118,7 @@ read_disk(const char *dir, const char *dev, const char *name, struct machine_dis
 	d->removable = read_number(dir, "removable") != 0;
 	d->readonly = read_number(dir, "ro") != 0;
 	d->bus = bus_of(dir, name);
-	(void)read_text(dir, "device/model", d->model);
-	read_serial(dir, d->serial);
+	disk_identity_read(dir, d->model, d->serial);
 	/* A disk that had an ISO written over it once is no medium: those are pulled. */
 	d->medium = (d->removable || strcmp(d->bus, "usb") == 0) && holds_cd(dev, name);
 }
@@ -213,7 +171,7 @@ parse_mac(const char *text, uint8_t out[6])
 	unsigned b[6], i;
 	char end;
 
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%c", &b[0], &b[1], &b[2], &b[3], &b[4],
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x %c", &b[0], &b[1], &b[2], &b[3], &b[4],
 		&b[5], &end) != 6)
 		return 0;
 	for (i = 0; i < 6; i++)
@@ -225,7 +183,7 @@ parse_mac(const char *text, uint8_t out[6])
 static void
 read_macs(const char *sys, struct machine *m)
 {
-	char net[MACHINE_PATH_MAX], dir[MACHINE_PATH_MAX], text[LAYOUT_NAME_MAX];
+	char net[MACHINE_PATH_MAX], dir[MACHINE_PATH_MAX], text[32];
 	struct dirent *e;
 	struct stat st;
 	DIR *d;
@@ -240,8 +198,8 @@ read_macs(const char *sys, struct machine *m)
 		    stat(dir, &st) != 0)
 			continue;
 		dir[strlen(dir) - strlen("/device")] = '\0';
-		if (read_text(dir, "address", text) &&
-		    parse_mac(text, m->macs[m->macs_count]))
+		text[read_file(dir, "address", text, sizeof(text) - 1)] = '\0';
+		if (parse_mac(text, m->macs[m->macs_count]))
 			m->macs_count++;
 	}
 	closedir(d);
