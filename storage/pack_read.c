@@ -137,13 +137,28 @@ read_group(
 	return 0;
 }
 
+/* Only a group that is whole may be called one of a later version. */
+static int
+check_known(const struct group *g, int check, struct err *err)
+{
+	struct err why = ERR_INIT;
+
+	if (check && group_check(g, err) != 0)
+		return -1;
+	if (group_known(g, err) == 0)
+		return 0;
+	if (!check && group_check(g, &why) != 0)
+		*err = why;
+	return -1;
+}
+
 int
 pack_read_group(struct pack *p, const struct pack_loc *loc, const struct chunk_id *id,
     int check, struct buf *out, struct group *g, struct err *err)
 {
-	if (read_group(p, loc->offset, out, g, err) == 0 && group_known(g, err) == 0 &&
-	    (id == NULL || check_place(g, loc->place, id, err) == 0) &&
-	    (!check || group_check(g, err) == 0))
+	if (read_group(p, loc->offset, out, g, err) == 0 &&
+	    check_known(g, check, err) == 0 &&
+	    (id == NULL || check_place(g, loc->place, id, err) == 0))
 		return 0;
 	return err_context(err, "%s at %u", p->file->name, (unsigned)loc->offset);
 }
