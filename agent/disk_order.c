@@ -67,7 +67,9 @@ make_plan(const struct disk_order *o, const struct disk_restore_point *p, unsign
 	if (wish->size == 0)
 		wish->size = p->layout.disks[disk].size;
 	wish->flags = o->extend ? DISK_PLAN_EXTEND : 0;
-	rc = disk_plan_make(&p->layout, disk, wish, plan, NULL, err);
+	rc = o->wish != NULL ? o->wish(o->fit_arg, p, disk, wish, err) : 0;
+	if (rc == 0)
+		rc = disk_plan_make(&p->layout, disk, wish, plan, NULL, err);
 out:
 	free(wish);
 	return rc == 0 ? 0 : err_context(err, "target %s", o->target);
@@ -116,6 +118,8 @@ run(const struct disk_order *o, struct disk_restore_point *p, struct disk_plan *
 	if (find_disk(o, p, &disk, err) != 0 || make_plan(o, p, disk, plan, err) != 0)
 		return -1;
 	describe(p, plan, out);
+	if (o->attach != NULL)
+		o->attach(o->fit_arg, plan, &job);
 	total = p->volume[p->layout.disks[disk].volume].data_bytes;
 	for (unsigned i = 0; i < plan->count; i++)
 		if (plan->parts[i].volume != LAYOUT_NO_VOLUME)
@@ -186,7 +190,7 @@ disk_order_print(const struct disk_order *o, const struct disk_order_result *r, 
 	if ((o->flags & DISK_RESTORE_VERIFY) != 0)
 		(void)printf(", read back");
 	(void)printf("; %.1f s, %s/s\n", s, rate);
-	if (r->longer > 0)
+	if (r->longer > 0 && o->attach == NULL)
 		(void)printf(
 		    "  partition %u is %s long now; its file system is not yet\n",
 		    r->longer, longer);

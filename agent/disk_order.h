@@ -25,6 +25,15 @@ struct disk_order {
 	uint64_t size; /* Of a new image file; 0: as long as the disk was. */
 	uint32_t retry_s;
 	enum progress_mode mode;
+	/*
+	 * For those that fit volumes to partitions (rescue/fit.h); NULL: nobody does.
+	 * Called with the wish before there is a plan, with both before they are run.
+	 */
+	int (*wish)(void *arg, const struct disk_restore_point *p, unsigned disk,
+	    struct disk_plan_wish *wish, struct err *err);
+	void (*attach)(
+	    void *arg, const struct disk_plan *plan, struct disk_restore_job *job);
+	void *fit_arg;
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
 	struct stop *stop; /* May be NULL. */

@@ -24,7 +24,7 @@ struct run {
 	struct target *target;
 	struct disk_restore_items items;
 
-	pthread_mutex_t done_lock; /* Around part_done; before `lock`. */
+	pthread_mutex_t done_lock; /* Around part_begin, part_done; before `lock`. */
 	pthread_mutex_t lock;	   /* Guards all below; nothing is locked under it. */
 	unsigned next;
 	int failed;
@@ -282,6 +282,21 @@ prove(struct hand *h, struct err *err)
 }
 
 static int
+begin_part(struct hand *h, struct err *err)
+{
+	struct run *r = h->run;
+	int rc;
+
+	if (h->item->part == NULL || r->job->part_begin == NULL)
+		return 0;
+	pthread_mutex_lock(&r->done_lock);
+	rc = has_failed(r) ? err_set(err, ERR_CANCELED, "interrupted")
+			   : disk_restore_items_begin(r->job, r->target, h->item, err);
+	pthread_mutex_unlock(&r->done_lock);
+	return rc;
+}
+
+static int
 finish_part(struct hand *h, struct err *err)
 {
 	struct run *r = h->run;
@@ -295,7 +310,7 @@ finish_part(struct hand *h, struct err *err)
 	if (r->job->part_done == NULL)
 		return 0;
 	pthread_mutex_lock(&r->done_lock);
-	rc = disk_restore_items_hook(r->job, r->target, part, err);
+	rc = disk_restore_items_done(r->job, r->target, part, err);
 	pthread_mutex_unlock(&r->done_lock);
 	return rc;
 }
@@ -321,7 +336,8 @@ hand_run(void *arg)
 	struct err err = ERR_INIT;
 
 	while ((h->item = next_item(r)) != NULL)
-		if (bring(h, h->item->view, flags, &err) != 0 || prove(h, &err) != 0 ||
+		if (begin_part(h, &err) != 0 ||
+		    bring(h, h->item->view, flags, &err) != 0 || prove(h, &err) != 0 ||
 		    finish_part(h, &err) != 0) {
 			fail(r, &err);
 			break;

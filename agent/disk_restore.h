@@ -23,6 +23,7 @@ struct dial;
 struct err;
 struct stop;
 struct target;
+struct target_skip;
 
 /* Flags. */
 #define DISK_RESTORE_DELTA 1u	/* Keep the target; write only what differs. */
@@ -89,14 +90,22 @@ struct disk_restore_job {
 	void (*progress)(void *arg, const struct disk_restore_progress *p);
 	void *progress_arg;
 	/*
-	 * Partition `partition` (index in the layout) is written, and so far as it became
+	 * Partition `partition` (index in the layout) is about to be written, and
+	 * `window` is where: what is written there now, and said in `skip` (it has none;
+	 * valid until part_done or the restore's end), is left out afterwards.  NULL:
+	 * nothing.  On any thread, one at a time.
+	 */
+	int (*part_begin)(void *arg, unsigned partition, struct target *window,
+	    struct target_skip *skip, struct err *err);
+	/*
+	 * Partition `partition` is written, and so far as it became
 	 * shorter cut off; `window` is the partition on the new disk.  What is to be
 	 * changed in it is changed here (a file system that was shrunk or extended).
 	 * NULL: nothing.  On any thread, one at a time.
 	 */
 	int (*part_done)(
 	    void *arg, unsigned partition, struct target *window, struct err *err);
-	void *part_done_arg;
+	void *part_arg;				  /* Of both. */
 	void (*say)(void *arg, const char *line); /* For people; may be NULL. */
 	void *say_arg;
 	struct stop *stop; /* May be NULL. */

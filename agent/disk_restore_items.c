@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/target.h"
+#include "agent/target_skip.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 
@@ -194,17 +195,43 @@ disk_restore_items_hidden(
 	return at > 0 ? change(item, plan, at, copy, &changed, err) : 0;
 }
 
-int
-disk_restore_items_hook(const struct disk_restore_job *job, struct target *target,
-    const struct disk_plan_part *part, struct err *err)
+static int
+open_window(const struct disk_plan_part *part, struct target *target,
+    struct target **window, struct err *err)
 {
 	struct target_piece piece = { .to = part->to, .len = part->length };
+
+	return target_view(target, &piece, 1, part->length, 0, window, err);
+}
+
+int
+disk_restore_items_begin(const struct disk_restore_job *job, struct target *target,
+    const struct disk_restore_item *item, struct err *err)
+{
+	struct target_skip skip = { .next = NULL };
 	struct target *window;
 	int rc;
 
-	if (target_view(target, &piece, 1, part->length, 0, &window, err) != 0)
+	if (open_window(item->part, target, &window, err) != 0)
 		return -1;
-	rc = job->part_done(job->part_done_arg, part->partition, window, err);
+	rc = job->part_begin(job->part_arg, item->part->partition, window, &skip, err);
+	target_abandon(window);
+	target_view_skip(item->view, &skip);
+	if (item->check != NULL)
+		target_view_skip(item->check, &skip);
+	return rc;
+}
+
+int
+disk_restore_items_done(const struct disk_restore_job *job, struct target *target,
+    const struct disk_plan_part *part, struct err *err)
+{
+	struct target *window;
+	int rc;
+
+	if (open_window(part, target, &window, err) != 0)
+		return -1;
+	rc = job->part_done(job->part_arg, part->partition, window, err);
 	target_abandon(window);
 	return rc;
 }

@@ -32,8 +32,12 @@ void disk_restore_items_free(struct disk_restore_items *items);
 int disk_restore_items_hidden(
     const struct disk_restore_item *item, const struct disk_plan *plan, struct err *err);
 
-/* Call the job's part_done with a window of the partition's new length. */
-int disk_restore_items_hook(const struct disk_restore_job *job, struct target *target,
+/* Call the job's part_begin with a window of the partition's new length. */
+int disk_restore_items_begin(const struct disk_restore_job *job, struct target *target,
+    const struct disk_restore_item *item, struct err *err);
+
+/* And its part_done. */
+int disk_restore_items_done(const struct disk_restore_job *job, struct target *target,
     const struct disk_plan_part *part, struct err *err);
 
 #endif /* AGENT_DISK_RESTORE_ITEMS_H */

@@ -101,6 +101,9 @@ restore_window_extent(
 		return target_hole(t, e->offset, e->len, err);
 	if (e->kind != EXTENT_DATA)
 		return target_zero(t, e->offset, e->len, err);
+	/* Behind the end of a volume that was shrunk: its chunk is not asked for. */
+	if (target_nowhere(t, e->offset, e->len))
+		return 0;
 	if (w->pieces_n == w->pieces_cap) {
 		size_t cap = w->pieces_cap == 0 ? 1024 : w->pieces_cap * 2;
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "agent/target_check.h"
+#include "agent/target_skip.h"
 #include "proto/base/err.h"
 
 /* What is compared with what is there, at a time. */
@@ -31,6 +32,7 @@ struct target {
 	struct target *whole;
 	struct target_piece *pieces;
 	unsigned count;
+	struct target_skip skip;
 };
 
 /* ---------------------------------------------------------------- opening -- */
@@ -393,6 +395,11 @@ place_of(const struct target *t, uint64_t offset, uint64_t len)
 
 	if (t->whole == NULL)
 		return p;
+	if (!target_skip_first(&t->skip, offset, len, &p.len)) {
+		p.nowhere = 1;
+		return p;
+	}
+	len = p.len;
 	while (i < t->count && t->pieces[i].from + t->pieces[i].len <= offset)
 		i++;
 	if (i == t->count || t->pieces[i].from > offset) {
@@ -431,6 +438,27 @@ target_view(struct target *whole, const struct target_piece *pieces, unsigned n,
 	t->size = size;
 	*out = t;
 	return 0;
+}
+
+void
+target_view_skip(struct target *view, const struct target_skip *skip)
+{
+	view->skip = *skip;
+}
+
+int
+target_nowhere(const struct target *t, uint64_t offset, uint64_t len)
+{
+	struct place p;
+
+	if (t == NULL)
+		return 0;
+	for (; len > 0; offset += p.len, len -= p.len) {
+		p = place_of(t, offset, len);
+		if (!p.nowhere)
+			return 0;
+	}
+	return 1;
 }
 
 int

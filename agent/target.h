@@ -70,6 +70,16 @@ struct target_piece {
 int target_view(struct target *whole, const struct target_piece *pieces, unsigned n,
     uint64_t size, unsigned flags, struct target **out, struct err *err);
 
+/*
+ * A view leaves out what `skip` says (target_skip.h; copied): it goes nowhere, too.
+ * Before anything is written through it.
+ */
+struct target_skip;
+void target_view_skip(struct target *view, const struct target_skip *skip);
+
+/* Non-zero: all of the range goes nowhere.  NULL: none does. */
+int target_nowhere(const struct target *t, uint64_t offset, uint64_t len);
+
 /* What was written is on the medium, and is read from there from now on. */
 int target_settle(struct target *t, struct err *err);
 

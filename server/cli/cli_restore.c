@@ -8,6 +8,8 @@
 #include "agent/restore.h"
 #include "agent/stop.h"
 #include "proto/chunk/chunk_id.h"
+#include "rescue/fit.h"
+#include "server/cli/cli_fit.h"
 
 /* How long a disk's restore outlasts a lost server. */
 #define RETRY_S (10u * 60)
@@ -24,6 +26,10 @@ enum {
 	QUIET,
 	DISK,
 	EXTEND,
+	SHRINK,
+	ADAPT,
+	REPORT_DRIVERS,
+	MACHINE,
 	SIZE,
 	JSON
 };
@@ -139,10 +145,11 @@ say(void *arg, const char *line)
 }
 
 static int
-restore_disk(
-    struct cli *c, const struct restore_job *job, struct disk_order *o, struct err *err)
+restore_disk(struct cli *c, const struct restore_job *job, struct disk_order *o,
+    struct cli_fit *fit, struct err *err)
 {
 	struct disk_order_result r;
+	int rc;
 
 	if ((c->stop = stop_new()) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to restore");
@@ -160,7 +167,13 @@ restore_disk(
 	    ((job->flags & RESTORE_FORCE) != 0 ? DISK_RESTORE_FORCE : 0) |
 	    ((job->flags & RESTORE_ZERO_HOLES) != 0 ? DISK_RESTORE_ZERO_HOLES : 0) |
 	    ((job->flags & RESTORE_DISCARD) != 0 ? DISK_RESTORE_DISCARD : 0);
-	if (stop_on_signals(c->stop, err) != 0 || disk_order_run(o, &r, err) != 0)
+	rc = stop_on_signals(c->stop, err);
+	if (rc == 0)
+		rc = cli_fit_begin(fit, o, err);
+	if (rc == 0)
+		rc = disk_order_run(o, &r, err);
+	cli_fit_end(fit);
+	if (rc != 0)
 		return -1;
 	if (job->mode != PROGRESS_QUIET)
 		disk_order_print(o, &r, job->mode == PROGRESS_JSON);
@@ -173,6 +186,7 @@ struct words {
 	struct restore_job job;
 	struct choice choice;
 	struct disk_order order;
+	struct cli_fit fit;
 };
 
 /* An option that only sets a flag; 0 if it is none. */
@@ -212,6 +226,17 @@ take_option(struct cli *c, int opt, struct words *w)
 		return 0;
 	case EXTEND:
 		w->order.extend = 1;
+		w->fit.flags |= FIT_EXTEND;
+		return 0;
+	case SHRINK:
+	case ADAPT:
+	case REPORT_DRIVERS:
+		w->fit.flags |= opt == SHRINK  ? FIT_SHRINK
+				: opt == ADAPT ? FIT_ADAPT
+					       : FIT_REPORT;
+		return 0;
+	case MACHINE:
+		w->fit.machine = optarg;
 		return 0;
 	case SIZE:
 		if (cli_rate(optarg, &w->order.size) == 0)
@@ -228,9 +253,13 @@ check(const struct words *w)
 	if (w->job.target == NULL)
 		return cli_usage("restore", "--to FILE|DEVICE is missing");
 	if (w->order.disk == NULL &&
-	    (w->order.extend || w->order.size > 0 || w->order.flags != 0))
+	    (w->fit.flags != 0 || w->order.size > 0 || w->order.flags != 0))
+		return cli_usage("restore",
+		    "--extend, --shrink, --size, --verify, --adapt and --report-drivers "
+		    "belong to --disk");
+	if (w->fit.machine != NULL && (w->fit.flags & (FIT_ADAPT | FIT_REPORT)) == 0)
 		return cli_usage(
-		    "restore", "--extend, --size and --verify belong to --disk");
+		    "restore", "--machine belongs to --adapt and --report-drivers");
 	if (w->order.disk != NULL && w->choice.wanted != NULL)
 		return cli_usage("restore", "one --volume or one --disk");
 	if ((w->job.flags & RESTORE_DELTA) != 0 && (w->job.flags & RESTORE_FORCE) != 0)
@@ -269,6 +298,10 @@ cli_restore(struct cli *c, int argc, char **argv)
 		{ "quiet", no_argument, NULL, QUIET },
 		{ "disk", required_argument, NULL, DISK },
 		{ "extend", no_argument, NULL, EXTEND },
+		{ "shrink", no_argument, NULL, SHRINK },
+		{ "adapt", no_argument, NULL, ADAPT },
+		{ "report-drivers", no_argument, NULL, REPORT_DRIVERS },
+		{ "machine", required_argument, NULL, MACHINE },
 		{ "size", required_argument, NULL, SIZE },
 		{ "verify", no_argument, NULL, VERIFY },
 		{ "json", no_argument, NULL, JSON }, { NULL, 0, NULL, 0 } };
@@ -286,7 +319,8 @@ cli_restore(struct cli *c, int argc, char **argv)
 	w.job.host = host;
 	rc = cli_point_name(argv[optind], host, &w.job.sequence, &err);
 	if (rc == 0)
-		rc = w.order.disk != NULL ? restore_disk(c, &w.job, &w.order, &err)
-					  : restore_volume(c, &w, &err);
+		rc = w.order.disk != NULL
+			 ? restore_disk(c, &w.job, &w.order, &w.fit, &err)
+			 : restore_volume(c, &w, &err);
 	return rc == 0 ? 0 : cli_fail("restore", &err);
 }

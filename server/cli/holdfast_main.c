@@ -40,7 +40,8 @@ static const struct cli_command commands[] = {
 	{ "restore",
 	    "HOST[/NUMBER] [--volume NAME | --disk NAME] --to FILE|DEVICE [--delta]\n"
 	    "           [--force] [--zero-holes] [--discard] [--quiet]\n"
-	    "           [--extend] [--size 500G] [--verify] [--json]",
+	    "           [--extend] [--shrink] [--size 500G] [--verify] [--json]\n"
+	    "           [--adapt | --report-drivers] [--machine FILE]",
 	    "write a volume or a whole disk of a point to a file or device",
 	    "The newest point without NUMBER; the only volume without --volume.  --delta "
 	    "keeps\n"
@@ -51,7 +52,15 @@ static const struct cli_command commands[] = {
 	    "larger\n"
 	    "target is as long as it is (a new file: --size), --extend gives the last "
 	    "data\n"
-	    "partition the room (not yet its file system), --verify reads all back.\n",
+	    "partition and its NTFS the room, --shrink makes NTFS smaller where the "
+	    "target "
+	    "is,\n"
+	    "--verify reads all back.  --report-drivers says which of Windows' drivers "
+	    "are "
+	    "for\n"
+	    "the disk controllers of this machine, --adapt makes them start at boot; "
+	    "--machine\n"
+	    "names a file with another machine's modaliases, one a line.\n",
 	    cli_restore },
 	{ "ls",
 	    "HOST[/NUMBER][:VOLUME[/PATH]] [-l] [-R] [--streams] [--json] [--retry-for "

@@ -122,16 +122,18 @@ ntfs_part_equal() {
 	ntfs_equal "$work/part.a" "$work/part.b"
 	rm -f "$work/part.a" "$work/part.b"
 }
-# ntfs_part_moved A B NUMBER: it may lie elsewhere and be longer than its file system: its
-# files, and where it says it is.
+# ntfs_part_moved A B NUMBER: it may lie elsewhere and be longer or shorter: its files,
+# where it says it is, and that its file system has all of it.
 ntfs_part_moved() {
 	local start len
 	part_out "$1" "$3" "$work/part.a"
 	part_out "$2" "$3" "$work/part.b"
-	truncate -s "$(stat -c %s "$work/part.a")" "$work/part.b"
 	read -r start len < <(part_of "$2" "$3")
 	[ "$(od -An -tu4 -j28 -N4 "$work/part.b" | tr -d ' ')" = $((start / 512)) ] || fail "partition $3 does not know where it begins"
 	ntfsfix -n "$work/part.b" > "$work/ntfsfix.out" || fail "ntfsfix: $(cat "$work/ntfsfix.out")"
+	ntfsresize -P -f --info "$work/part.b" > "$work/ntfsresize.out" 2>&1 || fail "ntfsresize --info: $(cat "$work/ntfsresize.out")"
+	[ "$(sed -n 's/^Current volume size: *\([0-9]*\) .*/\1/p' "$work/ntfsresize.out")" -gt $((len - 8192)) ] || fail "partition $3 is longer than its file system"
+	cmp -n 512 -i "0:$((len - 512))" "$work/part.b" "$work/part.b" || fail "the boot sector of partition $3 has no copy at its end"
 	diff <(ntfs_sums "$work/part.a") <(ntfs_sums "$work/part.b") || fail "files of partition $3 differ"
 	rm -f "$work/part.a" "$work/part.b"
 }
