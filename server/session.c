@@ -79,7 +79,8 @@ fail(struct session *s, uint64_t request, const struct err *why, int closing,
 	msg_from_err(why, &m);
 	m.closing = closing;
 	m.retry_after_ms = retry_ms;
-	send_message(s, request, &m.base);
+	if (s->open)
+		send_message(s, request, &m.base);
 	if (!closing)
 		return;
 	session_log(
@@ -513,6 +514,7 @@ on_open(struct conn *c, const struct tls_peer *peer, void *arg)
 	struct session *s = arg;
 
 	s->peer = *peer;
+	s->open = 1;
 	s->moved_ms = now_ms();
 	if (peer->trust == TLS_TRUSTED) {
 		/* Known by name before the store is asked, so that a Revoke finds it. */

@@ -76,6 +76,7 @@ struct session {
 	size_t beside_bytes;	  /* Of Put among them. */
 	struct session_job *lone; /* The request that runs, or waits, alone. */
 	int lone_running;
+	int open; /* The handshake is done: there is somebody to tell. */
 	int paused, draining;
 	struct err drain_why;
 	struct timer *timer;

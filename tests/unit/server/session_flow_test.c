@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -673,6 +674,21 @@ stopping_tells_those_who_are_at_work(void **state)
 	server_goes_on();
 }
 
+/* Who has only just connected cannot be told, and must not bring the server down. */
+static void
+stopping_beside_a_handshake_is_a_stop_like_any(void **state)
+{
+	int fd = raw_connect(0);
+
+	(void)state;
+	/* Accepted before this one, in whose session it answers. */
+	server_goes_on();
+	live_halt(&live);
+	(void)close(fd);
+	live_run(&live);
+	server_goes_on();
+}
+
 int
 main(void)
 {
@@ -689,6 +705,7 @@ main(void)
 		cmocka_unit_test(many_at_once_store_each_chunk_about_once),
 		cmocka_unit_test(damage_is_found_named_and_healed),
 		cmocka_unit_test(stopping_tells_those_who_are_at_work),
+		cmocka_unit_test(stopping_beside_a_handshake_is_a_stop_like_any),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
