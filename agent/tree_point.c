@@ -123,6 +123,7 @@ find_point(struct tree_point *p, const char *host, uint64_t sequence, struct err
 	m.host = (char *)(uintptr_t)host;
 	m.sequence = sequence;
 	m.limit = 1;
+	m.layout = 1;
 	if (tree_link_ask(p->link, 0, &m.base, on_points, &find, err) != 0)
 		return -1;
 	if (p->volumes != NULL)

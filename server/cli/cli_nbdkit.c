@@ -85,6 +85,7 @@ cli_spawn(char *const argv[], struct err *err)
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 	(void)signal(SIGPIPE, SIG_DFL);
+	(void)dup2(STDERR_FILENO, STDOUT_FILENO);
 	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (getppid() != parent)
 		_exit(127);
@@ -133,7 +134,7 @@ cli_nbdkit_stop(struct cli_nbdkit *n)
 
 /* That it can be read at all is best said here, in one line. */
 static int
-look(struct cli_nbdkit_job *job, struct err *err)
+look(struct cli_nbdkit_job *job, struct cli_nbdkit *n, struct err *err)
 {
 	struct tree_point_config config = { .dial = cli_dial,
 		.arg = job->c,
@@ -144,28 +145,43 @@ look(struct cli_nbdkit_job *job, struct err *err)
 	struct tree_point *p;
 	struct tree_reader *v = NULL;
 	struct disk_reader *d = NULL;
+	size_t len;
 	int rc = 0;
 
 	if (tree_point_open(&config, &p, err) != 0)
 		return -1;
 	job->part.sequence = tree_point_sequence(p);
+	if (job->whole && tree_point_layout(p, &len) != NULL)
+		job->part.disk = "";
 	if (job->part.disk != NULL)
 		rc = disk_reader_open(p, job->part.disk, &d, err);
 	else if (!job->all)
 		rc = tree_reader_open(p, job->part.volume, &v, err);
+	if (v != NULL)
+		(void)snprintf(n->fs, sizeof(n->fs), "%.15s", tree_reader_root(v)->fs);
 	disk_reader_close(d);
 	tree_reader_close(v);
 	tree_point_close(p);
 	return rc;
 }
 
+int
+cli_private_dir(const char *name, char out[CLI_SOCKET_MAX], struct err *err)
+{
+	const char *base = getenv("XDG_RUNTIME_DIR");
+
+	if (base == NULL || access(base, W_OK) != 0 || strlen(base) > 40)
+		base = "/tmp";
+	(void)snprintf(out, CLI_SOCKET_MAX, "%s/%s-XXXXXX", base, name);
+	if (mkdtemp(out) == NULL)
+		return err_os(err, errno, "%.80s", out);
+	return 0;
+}
+
 /* A place for the socket that nobody else can reach. */
 static int
 make_socket(const struct cli_nbdkit_job *job, struct cli_nbdkit *n, struct err *err)
 {
-	const char *base = getenv("XDG_RUNTIME_DIR");
-	char dir[CLI_SOCKET_MAX - 8];
-
 	if (job->socket != NULL) {
 		if (strlen(job->socket) >= sizeof(n->socket))
 			return err_set(err, ERR_LIMIT, "--socket: longer than %zu bytes",
@@ -176,12 +192,9 @@ make_socket(const struct cli_nbdkit_job *job, struct cli_nbdkit *n, struct err *
 		strcpy(n->socket, job->socket);
 		return 0;
 	}
-	if (base == NULL || access(base, W_OK) != 0 || strlen(base) > 40)
-		base = "/tmp";
-	(void)snprintf(dir, sizeof(dir), "%s/holdfast-nbd-XXXXXX", base);
-	if (mkdtemp(dir) == NULL)
-		return err_os(err, errno, "%.80s", dir);
-	(void)snprintf(n->socket, sizeof(n->socket), "%s/socket", dir);
+	if (cli_private_dir("holdfast-nbd", n->socket, err) != 0)
+		return -1;
+	strcat(n->socket, "/socket");
 	return 0;
 }
 
@@ -325,7 +338,7 @@ cli_nbdkit_start(struct cli_nbdkit_job *job, struct cli_nbdkit *out, struct err 
 	int own;
 
 	memset(out, 0, sizeof(*out));
-	if (look(job, err) != 0 ||
+	if (look(job, out, err) != 0 ||
 	    (job->listen == NULL && make_socket(job, out, err) != 0))
 		return -1;
 	own = out->socket[0] != '\0';

@@ -35,6 +35,7 @@ struct cli_nbdkit_job {
 	struct cli *c;
 	struct cli_part part;
 	int all;	    /* All volumes and disks, by the export's name. */
+	int whole;	    /* Nothing is named: the only disk, else the only volume. */
 	const char *socket; /* NULL: in a directory of its own. */
 	const char *listen; /* HOST:PORT instead, with TLS. */
 	const char *tls_certificates, *tls_psk; /* A directory; a file. */
@@ -45,6 +46,7 @@ struct cli_nbdkit_job {
 struct cli_nbdkit {
 	pid_t pid;
 	char socket[CLI_SOCKET_MAX]; /* Or "". */
+	char fs[16];		     /* Of the volume. */
 };
 
 /*
@@ -56,8 +58,14 @@ int cli_nbdkit_start(struct cli_nbdkit_job *job, struct cli_nbdkit *out, struct 
 /* End it and wait for it. */
 void cli_nbdkit_stop(struct cli_nbdkit *n);
 
-/* Run a program from PATH as a child that ends with us; its id, or -1. */
+/*
+ * Run a program from PATH as a child that ends with us, what it prints going to
+ * standard error; its id, or -1.
+ */
 pid_t cli_spawn(char *const argv[], struct err *err);
+
+/* A new directory of ours for sockets and mounts: "<runtime directory>/<name>-XXXXXX". */
+int cli_private_dir(const char *name, char out[CLI_SOCKET_MAX], struct err *err);
 
 /* Wait for a child: its exit status, 128 and more for a signal. */
 int cli_reap(pid_t pid);

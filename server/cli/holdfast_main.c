@@ -86,6 +86,22 @@ static const struct cli_command commands[] = {
 	    "cannot be read is named.  PATH may end in NAME:STREAM.  Exit 1 if anything "
 	    "was\nnot copied.\n",
 	    cli_cp },
+	{ "mount", "HOST[/NUMBER][:VOLUME] DIR [--background] [--retry-for 5m]",
+	    "mount an NTFS volume of a point, read-only",
+	    "Until Ctrl-C or `holdfast umount DIR`.  By nbdkit, nbdfuse and ntfs-3g; "
+	    "root's.\n",
+	    cli_mount },
+	{ "umount", "DIR", "end a `holdfast mount`", "", cli_umount },
+	{ "export",
+	    "HOST[/NUMBER][:VOLUME] [--disk NAME] --to FILE.qcow2|vhdx|vmdk|raw\n"
+	    "           [--format FORMAT] [--compress] [--force] [--quiet] [--retry-for "
+	    "5m]",
+	    "a disk or volume of a point as an image for virtual machines",
+	    "Without VOLUME and --disk: the only disk, or if the point holds none the "
+	    "only\n"
+	    "volume.  By nbdkit and qemu-img; --compress for qcow2 and vmdk.  --force "
+	    "replaces\na file.\n",
+	    cli_export },
 	{ "nbd",
 	    "HOST[/NUMBER][:VOLUME] [--disk NAME] [--socket PATH | --listen HOST:PORT\n"
 	    "           --tls-psk FILE|--tls-certificates DIR] [--retry-for 5m] [--cache "

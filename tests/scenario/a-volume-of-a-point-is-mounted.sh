@@ -1,0 +1,64 @@
+#!/bin/bash
+# Goal: `holdfast mount` gives an NTFS volume as it was, while its point is forgotten
+# and collected and the server restarted; whatever ends it leaves nothing behind.
+. "$(dirname "$0")/lib/scenario.bash"
+[ -e /dev/fuse ] || { echo "no /dev/fuse here"; exit 0; }
+export XDG_RUNTIME_DIR=$work/run
+mkdir "$work/run" "$work/m"
+server_init
+server_start
+enrol h1
+ntfs_make "$work/c.img" 192 60 1
+noise 2 "$work/noise.img"
+agent h1 backup c="$work/c.img"
+agent h1 backup c="$work/c.img" noise="$work/noise.img"
+ntfs_sums "$work/c.img" > "$work/sums.a"
+
+not_mounted() { ! mountpoint -q "$1"; }
+nothing_left() { [ -z "$(ls -A "$work/run")" ] && not_mounted "$work/m"; }
+ended() { ! kill -0 "$1" 2>/dev/null; }
+
+note "in the background, every file and a stream"
+operator mount h1/1:c "$work/m" --background
+fill_sums "$work/m" > "$work/sums.b"
+diff "$work/sums.a" "$work/sums.b" || fail "files differ"
+if touch "$work/m/new" 2> "$work/ro.err"; then fail "it can be written"; fi
+refuses "mount point already" operator mount h1/1:c "$work/m"
+
+note "the point is forgotten and collected under it"
+operator forget h1/1 --reason "a test" > "$work/forget.out"
+operator gc > "$work/gc.out"
+fill_sums "$work/m" > "$work/sums.b"
+diff "$work/sums.a" "$work/sums.b" || fail "files differ after a collection"
+operator umount "$work/m"
+nothing_left || fail "left behind: $(ls -AR "$work/run")"
+refuses "no .holdfast mount. is on" operator umount "$work/m"
+
+note "the server is restarted under it"
+operator mount h1:c "$work/m" --background
+server_stop
+fill_sums "$work/m" > "$work/sums.b" &
+sums=$!
+server_start
+wait $sums || fail "reading did not survive the restart"
+diff "$work/sums.a" "$work/sums.b" || fail "files differ after a restart"
+operator umount "$work/m"
+
+note "Ctrl-C and kill -9 leave nothing behind"
+for how in INT KILL; do
+	"$bin/holdfast" --operator "$work/operator" --server "$server" mount h1:c "$work/m" > "$work/mount.out" &
+	pid=$!
+	pids+=("$pid")
+	await 60 mountpoint -q "$work/m"
+	[ -n "$(ls "$work/m")" ] || fail "nothing is mounted"
+	kill -$how $pid
+	wait $pid 2> /dev/null || true
+	await 60 nothing_left
+done
+
+note "what cannot be is said, and leaves nothing behind"
+refuses "is raw: only NTFS is mounted" operator mount h1:noise "$work/m"
+refuses "no volume 'x'" operator mount h1:x "$work/m"
+refuses "No such file" operator mount h1:c "$work/nowhere"
+nothing_left || fail "left behind: $(ls -AR "$work/run")"
+server_stop
