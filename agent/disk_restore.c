@@ -9,6 +9,7 @@
 #include "agent/dial.h"
 #include "agent/disk_restore_items.h"
 #include "agent/restore_flow.h"
+#include "agent/restore_window.h"
 #include "agent/stop.h"
 #include "agent/target.h"
 #include "proto/base/err.h"
@@ -201,10 +202,13 @@ wait_for_server(struct hand *h, const struct err *why)
 
 /* ------------------------------------------------------------------- volumes -- */
 
-/* As far as one session brings it; `*from` becomes the span to go on with. */
+/*
+ * As far as one session brings it; `*from` becomes the span to go on with, and up to
+ * `*begun` some of it may be there by then.
+ */
 static int
-attempt(struct hand *h, struct target *to, unsigned flags, uint64_t *from, int *lost,
-    struct err *err)
+attempt(struct hand *h, struct target *to, unsigned flags, uint64_t *from,
+    uint64_t *begun, int *lost, struct err *err)
 {
 	struct run *r = h->run;
 	const struct disk_restore_point *p = r->job->point;
@@ -227,10 +231,12 @@ attempt(struct hand *h, struct target *to, unsigned flags, uint64_t *from, int *
 		    p->volume[h->item->volume].name);
 	} else {
 		flow.from = *from;
+		flow.begun = *begun;
 		rc = restore_flow_run(&flow, &done, err);
 		if (done.reached > *from)
 			h->failures = 0;
 		*from = done.reached;
+		*begun = done.reached + RESTORE_SPANS_MAX;
 		*lost = done.lost;
 		pthread_mutex_lock(&r->lock);
 		r->out->received_bytes += done.received_bytes;
@@ -245,12 +251,12 @@ attempt(struct hand *h, struct target *to, unsigned flags, uint64_t *from, int *
 static int
 bring(struct hand *h, struct target *to, unsigned flags, struct err *err)
 {
-	uint64_t from = 0;
+	uint64_t from = 0, begun = 0;
 	int lost;
 
 	for (;;) {
 		err_clear(err);
-		if (attempt(h, to, flags, &from, &lost, err) == 0)
+		if (attempt(h, to, flags, &from, &begun, &lost, err) == 0)
 			return 0;
 		hang_up(h);
 		if (!lost || !wait_for_server(h, err))

@@ -217,7 +217,7 @@ plan_window(struct restore *r, uint64_t first, uint32_t *spans, enum whose *whos
 	if (*spans > 0 && restore_tree_ask(r->tree, next, *spans, err) != 0)
 		goto out;
 	*whose = OURS;
-	if ((r->job->flags & RESTORE_DELTA) != 0 &&
+	if (((r->job->flags & RESTORE_DELTA) != 0 || first < r->job->begun) &&
 	    restore_window_compare(a->w, r->target, r->job->src.keys, &same, err) != 0)
 		goto out;
 	add_same(r, same);

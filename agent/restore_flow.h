@@ -20,6 +20,8 @@ struct restore_flow {
 	struct target *target;
 	unsigned flags; /* RESTORE_DELTA counts here. */
 	uint64_t from;	/* Span to begin with. */
+	/* Spans that a lost session may have begun: what is there already is left out. */
+	uint64_t begun;
 	/*
 	 * The restore has come to about this byte of the volume, and so many more bytes
 	 * were received.  On the caller's thread; may be NULL.

@@ -3,11 +3,13 @@
 SERVER ("host:port"); its own address goes to READY-FILE.
   lose LOG REGEX   once the file LOG matches, what the server sends next is lost
                    and the connection cut; those that come later are left alone
+  hold BYTES GO    once the server has sent so many, nothing of its passes until
+                   the file GO is there; "held" goes to standard output
   crawl SEED       a byte at a time or a few, by sockets with the smallest buffers
                    the kernel gives, with random stalls, both ways independently
   slow RATE        RATE bytes a second from the server, of all connections together; a
                    server that is away refuses as if there were no relay"""
-import random, re, socket, sys, threading, time
+import os, random, re, socket, sys, threading, time
 
 host, port = sys.argv[1].rsplit(":", 1)
 mode, args = sys.argv[3], sys.argv[4:]
@@ -39,10 +41,27 @@ def loses(data):
     return True
 
 
+passed = 0
+
+
+def hold(n):
+    """Count what the server sent; wait where it is enough."""
+    global passed
+    before, passed = passed, passed + n
+    if passed < int(args[0]) or os.path.exists(args[1]):
+        return
+    if before < int(args[0]):
+        print("held", flush=True)
+    while not os.path.exists(args[1]):
+        time.sleep(0.02)
+
+
 def pass_on(src, dst, from_server):
     try:
         while data := src.recv(65536):
-            if from_server and loses(data):
+            if from_server and mode == "hold":
+                hold(len(data))
+            elif from_server and loses(data):
                 break
             dst.sendall(data)
     except OSError:
