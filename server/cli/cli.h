@@ -232,4 +232,14 @@ int cli_usage_of(struct cli *c, const char *which, int json);
 int cli_fetch_points(struct cli *c, const char *host, uint64_t sequence, uint32_t limit,
     int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err);
 
+/* One point, the newest with sequence 0, with its layout. */
+int cli_fetch_layout(struct cli *c, const char *host, uint64_t sequence,
+    int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err);
+
+/* -------------------------------------------------------------- cli_layout.c -- */
+
+/* A point's disks and machine: for people, and as members of its JSON object. */
+void cli_layout_print(const Wire__Point *p);
+void cli_layout_json(const Wire__Point *p, json_t *point);
+
 #endif /* SERVER_CLI_CLI_H */

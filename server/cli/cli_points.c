@@ -25,17 +25,35 @@ hand_over(void *arg, const ProtobufCMessage *m)
 	return 0;
 }
 
-int
-cli_fetch_points(struct cli *c, const char *host, uint64_t sequence, uint32_t limit,
-    int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err)
+static int
+fetch(struct cli *c, const char *host, uint64_t sequence, uint32_t limit, int layout,
+    struct fetch *f, struct err *err)
 {
 	Wire__ListPoints m = WIRE__LIST_POINTS__INIT;
-	struct fetch f = { each, arg };
 
 	m.host = (char *)(uintptr_t)host;
 	m.sequence = sequence;
 	m.limit = limit;
-	return cli_each(c, &m.base, MSG_POINTS, hand_over, &f, err);
+	m.layout = layout;
+	return cli_each(c, &m.base, MSG_POINTS, hand_over, f, err);
+}
+
+int
+cli_fetch_points(struct cli *c, const char *host, uint64_t sequence, uint32_t limit,
+    int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err)
+{
+	struct fetch f = { each, arg };
+
+	return fetch(c, host, sequence, limit, 0, &f, err);
+}
+
+int
+cli_fetch_layout(struct cli *c, const char *host, uint64_t sequence,
+    int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err)
+{
+	struct fetch f = { each, arg };
+
+	return fetch(c, host, sequence, 1, 1, &f, err);
 }
 
 /* --------------------------------------------------------------------- JSON -- */
@@ -113,7 +131,8 @@ point_json(const Wire__Point *p)
 
 	for (size_t i = 0; i < p->n_volumes; i++)
 		(void)json_array_append_new(volumes, volume_json(p->volumes[i]));
-	return json_pack("{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o}",
+	return json_pack(
+	    "{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o}",
 	    "host", p->host, "sequence", (json_int_t)p->sequence, "time",
 	    cli_json_time(p->time_us), "frozen_at", cli_json_time(p->frozen_at_us),
 	    "note", p->note, "volumes", volumes, "counts", counts_json(p->counts),
@@ -174,9 +193,8 @@ static const char *
 remarks(const Wire__Point *p, char *out, size_t cap)
 {
 	const char *words[] = { p->damage[0] != '\0' ? "DAMAGED" : "",
-		p->held_by[0] != '\0' ? "held" : "",
-		p->locked_us != 0 ? "locked" : "", p->verified_us != 0 ? "verified" : "",
-		p->note };
+		p->held_by[0] != '\0' ? "held" : "", p->locked_us != 0 ? "locked" : "",
+		p->verified_us != 0 ? "verified" : "", p->note };
 	size_t n = 0;
 
 	out[0] = '\0';
@@ -276,6 +294,7 @@ show(void *arg, const Wire__Point *p)
 	if (l->json != NULL) {
 		json_decref(l->json);
 		l->json = point_json(p);
+		cli_layout_json(p, l->json);
 		return 0;
 	}
 	(void)printf("point         %s\n", name_of(p, text, sizeof(text)));
@@ -312,6 +331,7 @@ show(void *arg, const Wire__Point *p)
 		(void)printf("%02x", p->record.data[i]);
 	(void)printf("\n\n");
 	show_volumes(p);
+	cli_layout_print(p);
 	return 0;
 }
 
@@ -337,7 +357,7 @@ cli_show(struct cli *c, int argc, char **argv)
 		return rc;
 	if (cli_point_name(argv[optind], host, &sequence, &err) != 0 ||
 	    cli_connect(c, &err) != 0 ||
-	    cli_fetch_points(c, host, sequence, 1, show, &l, &err) != 0)
+	    cli_fetch_layout(c, host, sequence, show, &l, &err) != 0)
 		return cli_fail("show", &err);
 	if (l.count == 0) {
 		(void)err_set(&err, ERR_NOTFOUND, "'%s' has no points", host);

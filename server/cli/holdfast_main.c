@@ -36,7 +36,8 @@ static const struct cli_command commands[] = {
 	    "Sessions that are open end at once.  Points stay.\n", cli_revoke },
 	{ "points", "[HOST] [--json]", "recovery points, newest first", "", cli_points },
 	{ "show", "HOST[/NUMBER] [--json]",
-	    "one point in full; the newest without NUMBER", "", cli_show },
+	    "one point in full, with its disks; the newest without NUMBER", "",
+	    cli_show },
 	{ "restore",
 	    "HOST[/NUMBER] [--volume NAME | --disk NAME] --to FILE|DEVICE [--delta]\n"
 	    "           [--force] [--zero-holes] [--discard] [--quiet]\n"

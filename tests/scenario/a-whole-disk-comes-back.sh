@@ -24,6 +24,20 @@ c = [json.loads(l) for l in open(sys.argv[1]) if '"committed"' in l][0]
 assert c["new_bytes"] == 0 and c["sent_bytes"] == 0, c
 PY
 
+note "the operator sees disks and partitions"
+operator show h1 > "$work/show.out"
+grep -Eq '^ +gpt +80.0 MiB +gpt +512 +yes .*11111111-2222-4333-8444-555555550010' "$work/show.out" || fail "$(cat "$work/show.out")"
+grep -Eq '^ +gpt 4 .* recovery +gpt.4 +Übersicht 修復' "$work/show.out" || fail "$(cat "$work/show.out")"
+grep -Eq '^ +mbr 3 .* extended +\(in the image\)' "$work/show.out" || fail "$(cat "$work/show.out")"
+operator show h1 --json > "$work/show.json"
+python3 - "$work/show.json" <<'PY'
+import json, sys
+d = {x["name"]: x for x in json.load(open(sys.argv[1]))["disks"]}
+assert [p["role"] for p in d["gpt"]["partitions"]] == ["esp", "msr", "data", "recovery"], d
+assert [p["number"] for p in d["mbr"]["partitions"]] == [1, 2, 3, 5, 6], d
+assert d["mbr"]["id"] == "beef0020" and d["mbr"]["partitions"][1]["volume"] == "mbr.2", d
+PY
+
 note "the same size: all but free space, byte for byte"
 agent h1 restore latest --disk gpt --to "$work/g" --verify > "$work/restore.out"
 agent h1 restore latest --disk mbr --to "$work/m" --verify > "$work/restore.out"
