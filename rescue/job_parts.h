@@ -30,8 +30,26 @@ int job_over_session(struct job *j,
 /* Wait before attempt `n` (0..); the first time `why` is said.  -1: asked to stop. */
 int job_wait(struct job *j, unsigned n, const struct err *why, struct err *err);
 
-/* The plan of disk `disk` on `target`.  As disk_plan_make(). */
-int job_plan(const struct job *j, unsigned disk, const struct machine_disk *target,
-    struct disk_plan *out, uint64_t *missing, struct err *err);
+/* A disk that is restored. */
+struct job_target {
+	unsigned disk; /* In the layout. */
+	struct disk_plan *plan;
+	struct fit *fit;
+	char device[MACHINE_PATH_MAX + MACHINE_NAME_MAX];
+};
+
+/* Zeroed before the first use. */
+struct job_targets {
+	unsigned count;
+	struct job_target at[LAYOUT_DISKS_MAX];
+	struct layout *here; /* What this machine has beside its disks. */
+};
+
+/*
+ * A plan for each disk that has its place, with the exact sizes to which file systems
+ * can shrink.  Asks the server; writes nothing.  job_plan_free(), also after a failure.
+ */
+int job_plan(struct job *j, struct job_targets *t, struct err *err);
+void job_plan_free(struct job_targets *t);
 
 #endif /* RESCUE_JOB_PARTS_H */

@@ -9,26 +9,17 @@
 
 #include "proto/base/err.h"
 #include "rescue/boot.h"
+#include "rescue/fit.h"
 #include "rescue/job.h"
 #include "rescue/job_parts.h"
 #include "rescue/rate.h"
 
 #define REPORT_MS 5000u
-#define DEVICE_LEN (MACHINE_PATH_MAX + MACHINE_NAME_MAX)
 #define DONE_TRIES 20u /* For half an hour, or so. */
-
-/* A disk that is restored. */
-struct target_disk {
-	unsigned disk; /* In the layout. */
-	struct disk_plan *plan;
-	char device[DEVICE_LEN];
-};
 
 struct run {
 	struct job *j;
-	unsigned count;
-	struct target_disk disks[LAYOUT_DISKS_MAX];
-	struct boot_disk boot[LAYOUT_DISKS_MAX];
+	struct job_targets t;
 
 	/* Progress of the one at work; callbacks of a restore come one at a time. */
 	unsigned now; /* Index in `disks`. */
@@ -189,7 +180,7 @@ on_progress(void *arg, const struct disk_restore_progress *p)
 	static const char *const words[] = { "writing", "verifying",
 		"waiting for the server", "finishing" };
 	struct run *r = arg;
-	const struct target_disk *t = &r->disks[r->now];
+	const struct job_target *t = &r->t.at[r->now];
 	struct job_progress out;
 
 	if (p->stage != r->stage && p->stage == DISK_RESTORE_VERIFYING)
@@ -197,7 +188,7 @@ on_progress(void *arg, const struct disk_restore_progress *p)
 	r->stage = p->stage;
 	rate_note(&r->rate, now_ms(), p->done);
 	out.disk = r->now + 1;
-	out.disks = r->count;
+	out.disks = r->t.count;
 	out.name = r->j->point->layout.disks[t->disk].name;
 	out.device = t->device;
 	out.stage = p->stage;
@@ -217,44 +208,6 @@ on_progress(void *arg, const struct disk_restore_progress *p)
 
 /* --------------------------------------------------------------------- disks -- */
 
-static void
-free_disks(struct run *r)
-{
-	unsigned i;
-
-	for (i = 0; i < r->count; i++)
-		free(r->disks[i].plan);
-}
-
-/* A plan for each disk that has its place. */
-static int
-plan_disks(struct run *r, struct err *err)
-{
-	struct job *j = r->j;
-	unsigned i;
-
-	for (i = 0; i < j->point->layout.disks_count; i++) {
-		struct target_disk *t = &r->disks[r->count];
-
-		if (j->match.to[i] < 0)
-			continue;
-		if ((t->plan = malloc(sizeof(*t->plan))) == NULL)
-			return err_set(err, ERR_NOMEM, "out of memory");
-		t->disk = i;
-		snprintf(t->device, sizeof(t->device), "%s/%s", j->c.options->dev,
-		    j->machine.disks[j->match.to[i]].name);
-		r->boot[r->count].plan = t->plan;
-		r->boot[r->count].device = t->device;
-		r->count++;
-		if (job_plan(
-			j, i, &j->machine.disks[j->match.to[i]], t->plan, NULL, err) != 0)
-			return err_context(err, "%s", t->device);
-	}
-	if (r->count == 0)
-		return err_set(err, ERR_NOTFOUND, "no disk was chosen");
-	return 0;
-}
-
 /* A file that plays a disk is there already, and stays. */
 static unsigned
 restore_flags(const struct job *j, const char *device)
@@ -270,7 +223,7 @@ static int
 restore_disk(struct run *r, struct err *err)
 {
 	struct job *j = r->j;
-	const struct target_disk *t = &r->disks[r->now];
+	const struct job_target *t = &r->t.at[r->now];
 	struct disk_restore_job job = { .dial = redeem_dial,
 		.dial_arg = j->redeem,
 		.point = j->point,
@@ -289,8 +242,9 @@ restore_disk(struct run *r, struct err *err)
 	job_say(j, "restoring %s/%llu to %s (%s of the point, %s)", j->facts.host,
 	    (unsigned long long)j->point->sequence, t->device,
 	    j->point->layout.disks[t->disk].name, match_words(j->match.why[t->disk]));
+	fit_attach(t->fit, t->plan, &job);
 	if (disk_restore_run(&job, &result, err) != 0)
-		return err_context(err, "%s", t->device);
+		return -1;
 	progress_bytes(result.received_bytes, read);
 	progress_bytes(result.written_bytes, wrote);
 	progress_bytes(result.same_bytes, same);
@@ -304,22 +258,26 @@ restore_disk(struct run *r, struct err *err)
 static void
 make_bootable(struct run *r)
 {
+	struct boot_disk disks[LAYOUT_DISKS_MAX];
 	struct job *j = r->j;
 	char efivars[MACHINE_PATH_MAX + 32];
 	struct boot_job job = { .layout = &j->point->layout,
-		.disks = r->boot,
-		.disks_count = r->count,
+		.disks = disks,
+		.disks_count = r->t.count,
 		.efivars = j->c.options->efivars,
 		.esp = j->c.options->esp,
 		.fallback_loader = j->c.cmdline->fallback_loader,
 		.say = j->c.front.say,
 		.say_arg = j->c.front.arg };
+	unsigned i;
 
 	if (job.efivars == NULL) {
 		snprintf(efivars, sizeof(efivars), "%s/firmware/efi/efivars",
 		    j->c.options->sys);
 		job.efivars = efivars;
 	}
+	for (i = 0; i < r->t.count; i++)
+		disks[i] = (struct boot_disk){ r->t.at[i].plan, r->t.at[i].device };
 	if (j->machine.uefi)
 		boot_make(&job);
 }
@@ -342,7 +300,7 @@ restore(struct run *r, struct err *err)
 {
 	if (report_begun(r, err) != 0 || start_reporter(r, err) != 0)
 		return -1;
-	for (r->now = 0; r->now < r->count; r->now++) {
+	for (r->now = 0; r->now < r->t.count; r->now++) {
 		memset(&r->rate, 0, sizeof(r->rate));
 		if (restore_disk(r, err) != 0)
 			return -1;
@@ -361,7 +319,7 @@ job_restore(struct job *j, struct err *err)
 	r->j = j;
 	rc = check_firmware(j, err);
 	if (rc == 0)
-		rc = plan_disks(r, err);
+		rc = job_plan(j, &r->t, err);
 	if (rc == 0) {
 		rc = restore(r, err);
 		stop_reporter(r);
@@ -375,7 +333,7 @@ job_restore(struct job *j, struct err *err)
 		sync();
 		report_done(r);
 	}
-	free_disks(r);
+	job_plan_free(&r->t);
 	free(r);
 	return rc;
 }

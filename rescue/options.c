@@ -8,7 +8,7 @@
 static const char help[] =
     "usage: holdfast-rescue [OPTION...]\n"
     "Brings a machine back from its Holdfast server.  What is to be done stands in the\n"
-    "kernel's command line (docs/rescue.md); without holdfast.disk it asks.\n"
+    "kernel's command line (docs/bare-metal.md); without holdfast.disk it asks.\n"
     "\n"
     "  --cmdline FILE     read in place of /proc/cmdline\n"
     "  --sys DIR          in place of /sys\n"

@@ -92,4 +92,33 @@ grep -q 'No problems found' "$work/sgdisk.out" || fail "sgdisk: $(cat "$work/sgd
 disk_volume "$work/d0.img" "$work/a" 17 40
 disk_volume "$work/m2.dev/vdb" "$work/b" 17 40
 ntfs_equal "$work/a" "$work/b"
+
+# fitted MACHINE MIN-MIB MAX-MIB: partition and file system have become so large, all files are there
+fitted() {
+	local mib clusters
+	mib=$(($(sgdisk -i 3 "$work/$1.dev/vda" | sed -n 's/^Partition size: \([0-9]*\) sectors.*/\1/p') / 2048))
+	sgdisk -v "$work/$1.dev/vda" > "$work/sgdisk.out"
+	grep -q 'No problems found' "$work/sgdisk.out" || fail "sgdisk: $(cat "$work/sgdisk.out")"
+	[ "$mib" -ge "$2" ] && [ "$mib" -le "$3" ] || fail "$1: a partition of $mib MiB"
+	disk_volume "$work/$1.dev/vda" "$work/b" 17 "$mib"
+	clusters=$(ntfsinfo -fm "$work/b" | sed -n 's/.*Volume Size in Clusters: *\([0-9]*\).*/\1/p')
+	[ $((clusters / 256)) -ge $((mib - 1)) ] || fail "$1: $clusters clusters in $mib MiB"
+	ntfsfix -d "$work/b" > "$work/ntfsfix.out" || fail "ntfsfix: $(cat "$work/ntfsfix.out")"
+	ntfs_sums "$work/a" > "$work/sums.a"
+	ntfs_sums "$work/b" > "$work/sums.b"
+	diff "$work/sums.a" "$work/sums.b" || fail "$1: files differ"
+}
+note "a larger disk, NTFS extended"
+machine_make m3 uefi
+machine_disk m3 vda 200 ""
+rescue m3 "holdfast.token=$(rescue_token web01)" holdfast.disk=disk0=vda holdfast.extend || fail "not restored: $(cat "$work/m3.out")"
+fitted m3 180 183
+note "a smaller disk: refused with the number of bytes, then NTFS shrunk"
+machine_make m4 uefi
+machine_disk m4 vda 50 ""
+token=$(rescue_token web01)
+! rescue m4 "holdfast.token=$token" holdfast.disk=disk0=vda || fail "restored to a disk that is too small"
+said m4 '^rescue: failed: .*too small.*[0-9]{7}'
+rescue m4 "holdfast.token=$token" holdfast.disk=disk0=vda holdfast.shrink || fail "not restored: $(cat "$work/m4.out")"
+fitted m4 20 33
 server_stop
