@@ -155,6 +155,9 @@ ask_again(struct console *c)
 {
 	char line[64];
 
+	/* The image's init asks on every console, when we are gone. */
+	if (!isatty(STDIN_FILENO))
+		return 0;
 	for (;;) {
 		on_say(c, "Enter tries again, s and Enter gives a shell");
 		if (fgets(line, sizeof(line), stdin) == NULL) {

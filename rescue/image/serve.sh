@@ -73,7 +73,7 @@ fetch shim-signed
 shim=$fetched
 fetch grub-efi-amd64-signed
 signed=$fetched
-[ $iso = 0 ] || make_iso
+if [ $iso = 1 ]; then make_iso; else rm -f "$out/rescue.iso"; fi
 
 # What a machine's own network boot loads first (by TFTP or HTTP; docs/operators-guide.md).
 fetch ipxe
@@ -90,4 +90,4 @@ for f in $(cd "$cache/out" && find . -type f | sort); do
 	mv "$out/.new" "$out/$f"
 done
 rm -rf "$cache/out" "$cache/site"
-say "$out: for rescue-dir; rescue.iso boots CDs and USB sticks, BIOS and UEFI"
+say "$out: for rescue-dir$([ $iso = 0 ] || echo "; rescue.iso boots CDs and USB sticks, BIOS and UEFI")"
