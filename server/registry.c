@@ -16,7 +16,7 @@ struct entry {
 	uint64_t id;
 	struct session *session;
 	struct loop *loop;
-	char name[CERT_NAME_MAX + 1]; /* With a mark for some: session_state.h. */
+	char name[CERT_NAME_MAX + 24]; /* With marks for some: session_state.h. */
 };
 
 struct registry {

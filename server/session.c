@@ -520,7 +520,7 @@ on_open(struct conn *c, const struct tls_peer *peer, void *arg)
 		/* Known by name before the store is asked, so that a Revoke finds it. */
 		char rescue[SESSION_RESCUE_NAME_MAX];
 
-		session_rescue_name(peer->cert.name, rescue);
+		session_rescue_name(peer->cert.name, 0, rescue);
 		registry_name(s->world->registry, s->id,
 		    peer->cert.role == CERT_RESCUE ? rescue : peer->cert.name);
 		conn_frame_max(c, FRAME_PAYLOAD_MAX);

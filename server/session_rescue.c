@@ -37,10 +37,14 @@ now_ms(void)
 }
 
 void
-session_rescue_name(const char *host, char out[SESSION_RESCUE_NAME_MAX])
+session_rescue_name(const char *host, uint64_t id, char out[SESSION_RESCUE_NAME_MAX])
 {
-	/* No name of a certificate has this character. */
-	(void)snprintf(out, SESSION_RESCUE_NAME_MAX, "+%s", host);
+	/* No name of a certificate has these characters. */
+	if (id == 0)
+		(void)snprintf(out, SESSION_RESCUE_NAME_MAX, "+%s", host);
+	else
+		(void)snprintf(out, SESSION_RESCUE_NAME_MAX, "+%s#%llu", host,
+		    (unsigned long long)id);
 }
 
 /* Remember that the machine was here. */
@@ -93,7 +97,7 @@ end_before(struct session_job *j, const struct entry *e)
 	    memcmp(e->before.key_hash, e->by.key_hash, STORE_HASH_LEN) == 0)
 		return;
 	(void)err_set(&why, ERR_DENIED, "the machine began anew");
-	session_rescue_name(e->restore.host, name);
+	session_rescue_name(e->restore.host, e->before.id, name);
 	(void)registry_tell(j->s->world->registry, name, j->s->id, session_end, &why);
 }
 
@@ -237,23 +241,42 @@ session_announce_run(struct session_job *j)
 
 /* ------------------------------------------------------------- being at work -- */
 
+/* The open restore of the session's certificate. */
+static int
+restore_of(struct session_job *j, struct store_restore *out)
+{
+	const struct cert_facts *cert = &j->s->peer.cert;
+
+	if (store_restore_by_serial(j->s->world->store, cert->serial, out, &j->err) !=
+	    0) {
+		if (j->err.code == ERR_NOTFOUND)
+			j->err.code = ERR_DENIED;
+		return -1;
+	}
+	if (out->state != STORE_RESTORE_OPEN || strcmp(out->host, cert->name) != 0) {
+		session_refuse(j, ERR_DENIED, "this restore of '%s' is over", cert->name);
+		return -1;
+	}
+	return 0;
+}
+
 int
 session_rescue_check(
     struct session_job *j, const Wire__Hello *hello, struct session_rescue *out)
 {
 	const struct cert_facts *cert = &j->s->peer.cert;
+	char name[SESSION_RESCUE_NAME_MAX];
 	struct store_restore r;
 
 	j->closing = 1;
-	if (store_restore_by_serial(j->s->world->store, cert->serial, &r, &j->err) != 0) {
-		if (j->err.code == ERR_NOTFOUND)
-			j->err.code = ERR_DENIED;
+	if (restore_of(j, &r) != 0)
 		return -1;
-	}
-	if (r.state != STORE_RESTORE_OPEN || strcmp(r.host, cert->name) != 0) {
-		session_refuse(j, ERR_DENIED, "this restore of '%s' is over", cert->name);
+	/* Known by its restore before the store is asked again: its end either is seen
+	   by that question or finds the session. */
+	session_rescue_name(cert->name, r.id, name);
+	registry_name(j->s->world->registry, j->s->id, name);
+	if (restore_of(j, &r) != 0)
 		return -1;
-	}
 	if (hello->machine.len != STORE_HASH_LEN ||
 	    memcmp(hello->machine.data, r.machine, STORE_HASH_LEN) != 0) {
 		session_refuse(j, ERR_DENIED,
@@ -280,7 +303,7 @@ finish(struct session_job *j, const char *text)
 		return;
 	s->rescue.over = 1;
 	(void)err_set(&why, ERR_DENIED, "this restore of '%s' is done", s->name);
-	session_rescue_name(s->name, name);
+	session_rescue_name(s->name, s->rescue.restore, name);
 	(void)registry_tell(s->world->registry, name, s->id, session_end, &why);
 }
 

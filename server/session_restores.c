@@ -170,6 +170,18 @@ struct ending {
 	int ended;
 };
 
+/* Sessions of this restore end. */
+static void
+tell_over(struct session_job *j, const char *host, uint64_t id)
+{
+	char name[SESSION_RESCUE_NAME_MAX];
+	struct err why = ERR_INIT;
+
+	(void)err_set(&why, ERR_DENIED, "this restore of '%.63s' was ended", host);
+	session_rescue_name(host, id, name);
+	(void)registry_tell(j->s->world->registry, name, j->s->id, session_end, &why);
+}
+
 static int
 end_one(void *arg, const struct store_restore *r)
 {
@@ -188,6 +200,7 @@ end_one(void *arg, const struct store_restore *r)
 		return 0;
 	}
 	e->ended++;
+	tell_over(j, r->host, r->id);
 	return 0;
 }
 
@@ -197,8 +210,6 @@ session_rescues_end(
 {
 	struct store *store = j->s->world->store;
 	struct ending e = { .j = j, .host = host, .text = text };
-	char name[SESSION_RESCUE_NAME_MAX];
-	struct err why = ERR_INIT;
 	struct store_restore r;
 
 	if (id == 0) {
@@ -214,14 +225,9 @@ session_rescues_end(
 		if (store_restore_end(store, id, STORE_RESTORE_ENDED, NULL, j->s->name,
 			text, &j->err) != 0)
 			return -1;
-		host = r.host;
+		tell_over(j, r.host, id);
 		e.ended = 1;
 	}
-	(void)err_set(&why, ERR_DENIED, "this restore of '%.63s' was ended", host);
-	session_rescue_name(host, name);
-	if (e.ended > 0)
-		(void)registry_tell(
-		    j->s->world->registry, name, j->s->id, session_end, &why);
 	return e.ended;
 }
 
@@ -290,7 +296,7 @@ fill_restore(struct restores *l, size_t i)
 		o->machine.data = r->machine;
 		o->machine.len = sizeof(r->machine);
 	}
-	session_rescue_name(r->host, name);
+	session_rescue_name(r->host, r->id, name);
 	o->online =
 	    r->state == STORE_RESTORE_OPEN && registry_count(w->registry, name) > 0;
 	if (rescues_noted(w->rescues, r->id, p)) {

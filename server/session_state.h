@@ -177,11 +177,12 @@ session_may_see(const struct session *s, const char **host, int content, struct 
 int session_may_read(const struct session *s, uint64_t *sequence, struct err *err);
 
 /*
- * By what name the registry knows the sessions of a restore of `host`: not by the
- * host's, which is its agent's.
+ * By what name the registry knows the sessions of restore `id` of `host`: not by the
+ * host's, which is its agent's.  0: of a restore that is not known yet.
  */
-#define SESSION_RESCUE_NAME_MAX (CERT_NAME_MAX + 1)
-void session_rescue_name(const char *host, char out[SESSION_RESCUE_NAME_MAX]);
+#define SESSION_RESCUE_NAME_MAX (CERT_NAME_MAX + 24)
+void
+session_rescue_name(const char *host, uint64_t id, char out[SESSION_RESCUE_NAME_MAX]);
 
 /* At Hello: does the restore of this certificate stand?  0, or the job has failed. */
 int session_rescue_check(
