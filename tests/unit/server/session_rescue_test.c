@@ -205,6 +205,59 @@ done_ends_every_session_of_it(void **state)
 	live_peer_free(&m.p);
 }
 
+/* Two machines become copies of one host: what ends one leaves the other alone. */
+static void
+an_end_is_of_one_restore(void **state)
+{
+	uint8_t secrets[3][RESTORE_SECRET_LEN];
+	Wire__ReportRestore report = WIRE__REPORT_RESTORE__INIT;
+	Wire__ListPoints points = WIRE__LIST_POINTS__INIT;
+	Wire__ListRestores list = WIRE__LIST_RESTORES__INIT;
+	Wire__EndRestore end = WIRE__END_RESTORE__INIT;
+	struct live_session s[3], op;
+	struct machine m[3];
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+	uint64_t newest = 0;
+	unsigned online = 0;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		machine_new(&m[i], (uint8_t)(i + 1));
+		token_of("web", secrets[i]);
+		live_ok(redeem(&m[i], secrets[i], &err));
+		live_dial(&live, &m[i].p, &s[i]);
+	}
+	/* Done, and ended by an operator. */
+	report.state = 3;
+	live_ok(channel_call(s[0].ch, &report.base, MSG_DONE, &reply, &err));
+	msg_free(reply);
+	live_dial(&live, &admin, &op);
+	live_ok(channel_call(op.ch, &list.base, MSG_RESTORES, &reply, &err));
+	for (size_t i = 0; i < ((Wire__Restores *)reply)->n_restores; i++) {
+		const Wire__Restore *r = ((Wire__Restores *)reply)->restores[i];
+
+		online += r->online != 0;
+		newest = r->restore > newest ? r->restore : newest;
+	}
+	assert_int_equal(online, 2);
+	msg_free(reply);
+	end.host = (char *)"web";
+	end.restore = newest;
+	live_ok(channel_call(op.ch, &end.base, MSG_DONE, &reply, &err));
+	msg_free(reply);
+	live_over(s[2].ch);
+	/* Ended on the same loop or another: by now the errands have run. */
+	points.host = (char *)"web";
+	live_ok(channel_call(s[1].ch, &points.base, MSG_POINTS, &reply, &err));
+	msg_free(reply);
+	for (int i = 0; i < 3; i++) {
+		live_hangup(&s[i]);
+		live_peer_free(&m[i].p);
+	}
+	live_hangup(&op);
+}
+
 /* ------------------------------------------------------------------- at once -- */
 
 struct racer {
@@ -341,6 +394,7 @@ main(void)
 		cmocka_unit_test(a_certificate_is_for_its_machine_and_host),
 		cmocka_unit_test(an_older_certificate_does_not_count),
 		cmocka_unit_test(done_ends_every_session_of_it),
+		cmocka_unit_test(an_end_is_of_one_restore),
 		cmocka_unit_test(of_two_machines_at_once_one_is_let_in),
 		cmocka_unit_test(a_flood_of_announces_has_four_places),
 		cmocka_unit_test(ten_wrong_tokens_and_it_must_wait),
