@@ -10,7 +10,6 @@ were backed up, the netboot folder as `./dev rescue` makes it.
 HOLDFAST_BUILD is the build's folder.  The server listens on ports of its own, the same
 again after a restart.  Programs are ended by their handles, whatever happens.
 """
-import fcntl
 import glob
 import os
 import re
@@ -147,13 +146,11 @@ class Chain:
 
     def netboot(self, *more):
         """The folder that the server's rescue-dir names, as `./dev rescue` makes it."""
-        with open(f"{os.path.dirname(self.build)}/rescue.lock", "w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            done = subprocess.run([f"{TOP}/rescue/image/build.sh", os.path.dirname(self.build),
-                                   f"{self.build}/bin/holdfast-rescue", "--server", f"{self.address}:{self.port}", "--ca",
-                                   f"{self.work}/operator/ca.pem", "--out", f"{self.work}/netboot",
-                                   *(more or ("--no-iso",))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  text=True, timeout=900)
+        done = subprocess.run([f"{TOP}/rescue/image/build.sh", os.path.dirname(self.build),
+                               f"{self.build}/bin/holdfast-rescue", "--server", f"{self.address}:{self.port}", "--ca",
+                               f"{self.work}/operator/ca.pem", "--out", f"{self.work}/netboot",
+                               *(more or ("--no-iso",))], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, timeout=3 * PATIENCE)
         if done.returncode:
             raise Failed(f"./dev rescue: {done.stdout[-800:]}")
 

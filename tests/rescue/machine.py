@@ -38,9 +38,10 @@ class Failed(Exception):
 
 class Disk:
     """An image file as a disk.  bus: virtio, ahci, nvme, scsi.  bad: what writes to
-    the sector at that byte gets an I/O error."""
+    the sector at that byte gets an I/O error.  order: its place among the disks to boot."""
 
-    def __init__(self, path, mib=None, serial="DISK-1", bus="virtio", bad=None):
+    def __init__(self, path, mib=None, serial="DISK-1", bus="virtio", bad=None, order=None):
+        self.order = order
         self.path, self.serial, self.bus, self.bad = path, serial, bus, bad
         if mib is not None:
             with open(path, "wb") as f:
@@ -122,7 +123,8 @@ class Machine:
         if self.firmware == "bios" and any(d.bus == "ahci" for d in self.disks):
             a[a.index("-M") + 1] = "q35"
         for n, disk in enumerate(self.disks):
-            a += disk.arguments(n, index["disk"] * 10 + n if "disk" in index else None)
+            a += disk.arguments(n, index["disk"] * 10 + (n if disk.order is None else disk.order)
+                                if "disk" in index else None)
         if self.cdrom:
             a += ["-drive", f"if=none,id=cd,media=cdrom,readonly=on,format=raw,file={self.cdrom}",
                   "-device", "ide-cd,drive=cd" + (f",bootindex={index['cdrom'] * 10}" if "cdrom" in index else "")]
