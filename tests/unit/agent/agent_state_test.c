@@ -240,6 +240,13 @@ settings_are_read(void **state)
 	assert_int_equal(w->s.count, 2);
 	assert_string_equal(w->s.volumes[0].name, "C");
 	assert_string_equal(w->s.volumes[1].path, "/x y");
+	assert_int_equal(
+	    load(w, "[disk disk0]\npath = /dev/sda\n[volume C]\npath = /dev/sdb2\n"), 0);
+	assert_int_equal(w->s.disks_count, 1);
+	assert_string_equal(w->s.disks[0].name, "disk0");
+	assert_string_equal(settings_source(&w->s, 0)->path, "/dev/sdb2");
+	assert_string_equal(settings_source(&w->s, 1)->path, "/dev/sda");
+	assert_null(settings_source(&w->s, 2));
 }
 
 static void
@@ -254,6 +261,8 @@ what_is_no_setting_is_named_with_its_line(void **state)
 		{ "[other]\na = b\n", "other" },
 		{ "[volume a b]\npath = /x\n", "letters" },
 		{ "[volume a]\npaht = /x\n", "paht" },
+		{ "[disk a]\npaht = /x\n", "paht" },
+		{ "[disk a]\npath = /x\n[volume a]\npath = /y\n", "twice" },
 		{ "[volume a]\npath = /x\npath = /y\n", "twice" },
 		{ "[agent]\nwhat is this\n", ":2" } };
 	struct world *w = *state;
@@ -284,6 +293,18 @@ volumes_are_named_on_the_command_line(void **state)
 	assert_int_equal(settings_add(&w->s, "d=", &w->err), -1);
 	err_clear(&w->err);
 	assert_int_equal(settings_add(&w->s, "/with space", &w->err), -1);
+	err_clear(&w->err);
+	/* A disk's volumes need room behind its name. */
+	assert_int_equal(
+	    settings_add_disk(&w->s,
+		"a234567890123456789012345678901234567890123456789012345678=/x", &w->err),
+	    -1);
+	assert_non_null(strstr(w->err.text, "at most 57"));
+	err_clear(&w->err);
+	assert_int_equal(settings_add_disk(&w->s, "c=/dev/sda", &w->err), -1);
+	err_clear(&w->err);
+	assert_int_equal(settings_add_disk(&w->s, "/dev/sda", &w->err), 0);
+	assert_string_equal(w->s.disks[0].name, "sda");
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -365,6 +365,67 @@ a_mounted_device_is_refused(void **state)
 	shell("rmdir", cmd);
 }
 
+static void
+a_view_sends_bytes_where_they_belong(void **state)
+{
+	/* 0-8192 to memory, 8192-16384 to 40960, a gap, 20480-28672 to 4096. */
+	uint8_t held[8192], back[32768], *p;
+	const struct target_piece pieces[] = { { 0, 8192, 0, held },
+		{ 8192, 8192, 40960, NULL }, { 20480, 8192, 4096, NULL } };
+	struct world *w = *state;
+	struct target *view, *keep;
+	size_t len;
+
+	memset(held, 0xee, sizeof(held));
+	open_ok(w, w->path, 0);
+	assert_int_equal(
+	    target_view(w->t, pieces, 3, sizeof(back), 0, &view, &w->err), 0);
+	assert_int_equal(target_write(view, 0, w->bytes, sizeof(back), &w->err), 0);
+	assert_int_equal(target_written(view), 16384);
+	assert_int_equal(target_written(w->t), 16384);
+	assert_memory_equal(held, w->bytes, 8192);
+	assert_int_equal(target_read(view, 0, back, sizeof(back), &w->err), 0);
+	assert_memory_equal(back, w->bytes, 16384);
+	for (size_t i = 16384; i < 20480; i++)
+		assert_int_equal(back[i], 0);
+	assert_memory_equal(back + 20480, w->bytes + 20480, 8192);
+	/* One that keeps, over the same: it finds nothing to do, then one block. */
+	assert_int_equal(
+	    target_view(w->t, pieces, 3, sizeof(back), TARGET_KEEP, &keep, &w->err), 0);
+	assert_int_equal(
+	    target_update(keep, 0, w->bytes, sizeof(back), &w->same, &w->err), 0);
+	assert_int_equal(target_written(keep), 0);
+	assert_int_equal(w->same, 16384);
+	w->bytes[9000] ^= 1;
+	assert_int_equal(
+	    target_update(keep, 0, w->bytes, sizeof(back), &w->same, &w->err), 0);
+	assert_int_equal(target_written(keep), 4096);
+	/* Zeros over all of it, the held bytes too; a fresh file is looked at as well. */
+	assert_int_equal(target_zero(keep, 4096, 8192, &w->err), 0);
+	assert_int_equal(held[4096], 0);
+	assert_memory_equal(held, w->bytes, 4096);
+	/* Nothing past the whole, whatever the pieces say. */
+	target_abandon(view);
+	view = NULL;
+	assert_int_equal(
+	    target_view(w->t, &(struct target_piece){ 0, 100, SIZE - 50, NULL }, 1, 100,
+		0, &view, &w->err),
+	    0);
+	assert_int_equal(target_write(view, 0, w->bytes, 100, &w->err), -1);
+	assert_int_equal(w->err.code, ERR_LIMIT);
+	target_abandon(view);
+	target_abandon(keep);
+	assert_int_equal(target_settle(w->t, &w->err), 0);
+	assert_int_equal(target_finish(w->t, &w->err), 0);
+	p = content(w->path, &len);
+	assert_int_equal(len, SIZE);
+	for (size_t i = 0; i < 4096; i++)
+		assert_int_equal(p[40960 + i], 0);
+	assert_memory_equal(p + 40960 + 4096, w->bytes + 8192 + 4096, 4096);
+	assert_memory_equal(p + 4096, w->bytes + 20480, 8192);
+	free(p);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -379,6 +440,7 @@ main(void)
 		TEST(holes_stay_unless_they_shall_be_zeros),
 		TEST(a_file_in_use_is_refused),
 		TEST(other_things_are_refused),
+		TEST(a_view_sends_bytes_where_they_belong),
 		TEST(devices_are_checked_and_written),
 		TEST(a_device_behind_a_loop_is_refused),
 		TEST(a_mounted_device_is_refused),

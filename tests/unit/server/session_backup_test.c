@@ -1,5 +1,7 @@
 /* Backing up and reading back, over real TLS, and every way to do it wrong. */
+#include "proto/base/feature.h"
 #include "proto/chunk/group_format.h"
+#include "proto/layout/layout.h"
 #include "tests/unit/server/live.h"
 
 static struct live live;
@@ -546,6 +548,125 @@ a_commit_of_what_is_not_there_says_what_is_missing(void **state)
 	live_hangup(&s);
 }
 
+/* ------------------------------------------------------------------- layouts -- */
+
+/* A layout of one disk of IMAGE bytes whose image is volume `volume`. */
+static void
+layout_of(unsigned volume, struct buf *out)
+{
+	struct layout *l = calloc(1, sizeof(*l));
+	struct err err = ERR_INIT;
+
+	l->disks_count = 1;
+	strcpy(l->disks[0].name, "disk0");
+	l->disks[0].volume = (uint8_t)volume;
+	l->disks[0].size = IMAGE;
+	l->disks[0].sector_size = 512;
+	l->firmware = LAYOUT_UEFI;
+	buf_clear(out);
+	live_ok(layout_pack(l, out, &err));
+	free(l);
+}
+
+/* A backup of "d" whose Commit has this layout: its answer. */
+static void
+commit_with(struct live_session *s, const struct buf *layout, struct channel_frame *f,
+    struct err *why)
+{
+	struct err err = ERR_INIT;
+	Wire__CommitVolume v = WIRE__COMMIT_VOLUME__INIT, *list[1] = { &v };
+	Wire__Commit m = WIRE__COMMIT__INIT;
+	Wire__Excluded excluded = WIRE__EXCLUDED__INIT, *left_out[1] = { &excluded };
+	Wire__Counts counts = WIRE__COUNTS__INIT;
+	struct chunk_id root;
+	uint64_t request;
+
+	memset(f, 0, sizeof(*f));
+	live_ok(live_begin(s, "d", IMAGE, &err));
+	live_ok(live_send_image(s, image, IMAGE, &root, &err));
+	v.name = (char *)"d";
+	v.root_id.data = root.b;
+	v.root_id.len = CHUNK_ID_LEN;
+	excluded.reason = EXTENT_PAGEFILE;
+	excluded.bytes = 77;
+	counts.excluded = left_out;
+	counts.n_excluded = 1;
+	m.n_volumes = 1;
+	m.volumes = list;
+	m.counts = &counts;
+	m.layout.data = layout->p;
+	m.layout.len = layout->len;
+	live_ok(channel_send(s->ch, &m.base, &request, &err));
+	(void)channel_wait(s->ch, request, LIVE_MS, f, why);
+}
+
+static void
+a_layout_is_given_back_to_who_asks(void **state)
+{
+	Wire__ListPoints ask = WIRE__LIST_POINTS__INIT;
+	struct buf layout = BUF_INIT(LAYOUT_LEN_MAX);
+	struct err err = ERR_INIT;
+	struct live_session s;
+	struct channel_frame f;
+	ProtobufCMessage *m;
+
+	(void)state;
+	live_dial(&live, &agent, &s);
+	layout_of(0, &layout);
+	commit_with(&s, &layout, &f, &err);
+	assert_int_equal(f.kind, MSG_COMMITTED);
+	free(f.payload);
+	for (int with = 0; with < 2; with++) {
+		const Wire__Point *p;
+
+		ask.layout = with;
+		ask.limit = 1;
+		live_ok(channel_call(s.ch, &ask.base, MSG_POINTS, &m, &err));
+		assert_int_equal(((Wire__Points *)m)->n_points, 1);
+		p = ((Wire__Points *)m)->points[0];
+		assert_int_equal(p->layout.len, with ? layout.len : 0);
+		if (with)
+			assert_memory_equal(p->layout.data, layout.p, layout.len);
+		/* What was left out is kept beside it. */
+		assert_int_equal(p->counts->n_excluded, 1);
+		assert_int_equal(p->counts->excluded[0]->bytes, 77);
+		msg_free(m);
+	}
+	live_hangup(&s);
+	buf_free(&layout);
+}
+
+static void
+a_layout_that_makes_no_sense_is_refused(void **state)
+{
+	struct buf layout = BUF_INIT(LAYOUT_LEN_MAX);
+	struct channel_frame f;
+	struct live_session s;
+
+	(void)state;
+	/* Another volume, cut short, one byte flipped, other fields, no fields. */
+	for (unsigned i = 0; i < 5; i++) {
+		struct err err = ERR_INIT;
+
+		layout_of(i == 0 ? 1 : 0, &layout);
+		if (i == 1)
+			layout.len -= 3;
+		if (i == 2)
+			layout.p[7] ^= 0x80;
+		if (i == 3)
+			live_ok(feature_add_field(&layout, 9, "x", 1, &err));
+		if (i == 4)
+			layout.len = 3;
+		live_dial(&live, &agent, &s);
+		commit_with(&s, &layout, &f, &err);
+		assert_int_equal(err.code, ERR_PROTOCOL);
+		assert_non_null(strstr(err.text, "the machine's layout"));
+		free(f.payload);
+		live_hangup(&s);
+	}
+	buf_free(&layout);
+}
+
 int
 main(void)
 {
@@ -562,6 +683,8 @@ main(void)
 		cmocka_unit_test(a_group_with_what_the_server_does_not_know_is_refused),
 		cmocka_unit_test(a_chunk_that_is_not_its_id_is_refused_and_not_stored),
 		cmocka_unit_test(a_commit_of_what_is_not_there_says_what_is_missing),
+		cmocka_unit_test(a_layout_is_given_back_to_who_asks),
+		cmocka_unit_test(a_layout_that_makes_no_sense_is_refused),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
