@@ -465,7 +465,12 @@ files_ntfs_open(struct tree_reader *r, struct files_fs **out, struct err *err)
 	f->vol = ntfs_device_mount(
 	    dev, NTFS_MNT_RDONLY | NTFS_MNT_FORENSIC | NTFS_MNT_IGNORE_HIBERFILE);
 	if (f->vol == NULL) {
-		(void)failed(f, err, "not an NTFS volume that can be read");
+		if (f->why.code != ERR_NONE)
+			*err = f->why;
+		else
+			err_set(err, ERR_UNSUPPORTED,
+			    "the volume (%s) is no NTFS that can be read here: %s",
+			    tree_reader_root(r)->fs, strerror(errno));
 		(void)ntfs_device_free(dev);
 		free(f);
 		return -1;

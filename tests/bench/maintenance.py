@@ -135,4 +135,5 @@ def main():
     return 0 if ratio >= MUST else 1
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

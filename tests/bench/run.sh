@@ -7,6 +7,7 @@
 #	index		the index at size beside RocksDB and LMDB: memory, disk and waiting are judged
 #	maintenance	a backup while the server collects and verifies, and while it does not: the ratio is judged
 #	rescue		a bare-metal restore in QEMU, part by part, beside the raw rate of the same guest; the server's CPU
+#	reading		any place of a point beside a restore: sequential rate and first byte are judged
 #	cuts		ways of cutting, grouping and compressing, on several corpora (storage/DESIGN.md)
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
@@ -64,6 +65,14 @@ maintenance() {
 	    exec python3 tests/bench/maintenance.py
 }
 
+# reading: ROUNDS and SIZE (MiB).
+reading() {
+	install nbdkit libnbd-bin qemu-utils
+	ninja -C "$build/release" --quiet holdfastd holdfast holdfast-agent
+	WORK=$build/bench-reading PROGRAMS=$build/release/bin PYTHONDONTWRITEBYTECODE=1 \
+	    exec python3 tests/bench/reading.py
+}
+
 # index: KEYS (10^8: 10 GB of disk, some minutes) for ours, PEER_KEYS (4 million) beside the others.
 index() {
 	ninja -C "$build/release" --quiet index_bench
@@ -111,6 +120,6 @@ cuts() {
 }
 
 case ${1:-} in
-programs | main | judge | huge | index | maintenance | rescue | cuts) "$@" ;;
-*) sed -n '2,11p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
+programs | main | judge | huge | index | maintenance | rescue | reading | cuts) "$@" ;;
+*) sed -n '2,12p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac
