@@ -24,7 +24,8 @@
 struct shrunk {
 	struct tree_reader *reader;
 	struct view *view;
-	int exact; /* wish->smallest is what ntfsresize said. */
+	enum { UNKNOWN, BOUND, EXACT, STAYS } known;
+	uint64_t smallest; /* Bytes; by its bitmap, or by ntfsresize. */
 };
 
 struct fit {
@@ -138,36 +139,39 @@ open_volume(struct fit *f, unsigned n, struct ntfs_fit *out, struct err *err)
 
 /* What cannot be shrunk is said, and keeps its size; all else is a failure. */
 static int
-stays(struct fit *f, unsigned n, struct disk_plan_wish *wish, struct err *err)
+stays(struct fit *f, unsigned n, struct err *err)
 {
 	if (err->code != ERR_UNSUPPORTED && err->code != ERR_CORRUPT)
 		return -1;
 	say(f, "partition %u keeps its size: %s", f->config.layout->partitions[n].number,
 	    err->text);
 	err_clear(err);
-	f->part[n].exact = 1;
-	wish->smallest[n] = 0;
+	f->part[n].known = STAYS;
 	return 0;
 }
 
 /* From its own bitmap: what no tool could go below. */
 static int
-wish_bound(struct fit *f, unsigned n, struct disk_plan_wish *wish, struct err *err)
+find_bound(struct fit *f, unsigned n, struct err *err)
 {
 	struct ntfs_usage usage;
 	struct ntfs_fit volume;
 
 	if (open_volume(f, n, &volume, err) != 0)
 		return -1;
+	f->part[n].known = STAYS;
 	if (strcmp(tree_reader_root(f->part[n].reader)->fs, "ntfs") != 0)
 		return 0;
-	if (ntfs_fit_look(&volume, &usage, &wish->smallest[n], err) != 0)
-		return stays(f, n, wish, err);
+	if (ntfs_fit_look(&volume, &usage, &f->part[n].smallest, err) != 0) {
+		f->part[n].known = UNKNOWN;
+		return stays(f, n, err);
+	}
+	f->part[n].known = BOUND;
 	return 0;
 }
 
 static int
-wish_exact(struct fit *f, unsigned n, struct disk_plan_wish *wish, struct err *err)
+find_exact(struct fit *f, unsigned n, struct err *err)
 {
 	struct ntfs_fit volume;
 
@@ -175,10 +179,57 @@ wish_exact(struct fit *f, unsigned n, struct disk_plan_wish *wish, struct err *e
 	    f->config.layout->partitions[n].number);
 	if (open_volume(f, n, &volume, err) != 0)
 		return -1;
-	if (ntfs_fit_smallest(&volume, &wish->smallest[n], err) != 0)
-		return stays(f, n, wish, err);
-	f->part[n].exact = 1;
+	if (ntfs_fit_smallest(&volume, &f->part[n].smallest, err) != 0)
+		return stays(f, n, err);
+	f->part[n].known = EXACT;
 	return 0;
+}
+
+/* The flags, and what is known; non-zero if there is more that could be known. */
+static int
+fill_in(const struct fit *f, struct disk_plan_wish *wish)
+{
+	const struct layout *l = f->config.layout;
+	int more = 0;
+
+	wish->flags = ((f->config.flags & FIT_EXTEND) != 0 ? DISK_PLAN_EXTEND : 0) |
+		      ((f->config.flags & FIT_SHRINK) != 0 ? DISK_PLAN_SHRINK : 0);
+	for (unsigned i = 0; i < l->partitions_count; i++) {
+		if (l->partitions[i].disk != f->config.disk ||
+		    l->partitions[i].volume == LAYOUT_NO_VOLUME)
+			continue;
+		wish->smallest[i] = f->part[i].known == BOUND || f->part[i].known == EXACT
+					? f->part[i].smallest
+					: 0;
+		more |= f->part[i].known == UNKNOWN;
+	}
+	return more && (f->config.flags & FIT_SHRINK) != 0;
+}
+
+/* What is cheap to know, and kept: whoever asks again asks for less. */
+static int
+guess(struct fit *f, struct disk_plan_wish *wish, struct err *err)
+{
+	const struct layout *l = f->config.layout;
+	struct err why = ERR_INIT;
+	struct disk_plan *plan;
+	int rc = 0;
+
+	if (!fill_in(f, wish))
+		return 0;
+	if ((plan = malloc(sizeof(*plan))) == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	/* Room at the end of the old disk may be all that lacks. */
+	if (disk_plan_make(l, f->config.disk, wish, plan, NULL, &why) != 0) {
+		for (unsigned i = 0; i < l->partitions_count && rc == 0; i++)
+			if (l->partitions[i].disk == f->config.disk &&
+			    l->partitions[i].volume != LAYOUT_NO_VOLUME &&
+			    f->part[i].known == UNKNOWN)
+				rc = find_bound(f, i, err);
+		(void)fill_in(f, wish);
+	}
+	free(plan);
+	return rc;
 }
 
 /* Plan with bounds, and ask ntfsresize only about what the plan makes shorter. */
@@ -194,39 +245,30 @@ refine(
 			f->config.layout, f->config.disk, wish, plan, NULL, err) != 0)
 			return -1;
 		for (i = 0, p = plan->parts; i < plan->count; i++, p++)
-			if (p->length < p->from_length && !f->part[p->partition].exact &&
-			    wish->smallest[p->partition] > 0)
+			if (p->length < p->from_length &&
+			    f->part[p->partition].known == BOUND)
 				break;
 		if (i == plan->count)
 			return 0;
-		if (wish_exact(f, p->partition, wish, err) != 0)
+		if (find_exact(f, p->partition, err) != 0)
 			return -1;
+		(void)fill_in(f, wish);
 	}
 }
 
 int
 fit_wish(struct fit *f, struct disk_plan_wish *wish, struct err *err)
 {
-	const struct layout *l = f->config.layout;
-	struct err why = ERR_INIT;
 	struct disk_plan *plan;
-	int rc = 0;
+	int rc;
 
-	wish->flags = (f->config.flags & FIT_EXTEND) != 0 ? DISK_PLAN_EXTEND : 0;
+	if (guess(f, wish, err) != 0)
+		return -1;
 	if ((f->config.flags & FIT_SHRINK) == 0)
 		return 0;
-	wish->flags |= DISK_PLAN_SHRINK;
 	if ((plan = malloc(sizeof(*plan))) == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	/* Room at the end of the old disk may be all that lacks. */
-	if (disk_plan_make(l, f->config.disk, wish, plan, NULL, &why) != 0) {
-		for (unsigned i = 0; i < l->partitions_count && rc == 0; i++)
-			if (l->partitions[i].disk == f->config.disk &&
-			    l->partitions[i].volume != LAYOUT_NO_VOLUME)
-				rc = wish_bound(f, i, wish, err);
-		if (rc == 0)
-			rc = refine(f, wish, plan, err);
-	}
+	rc = refine(f, wish, plan, err);
 	free(plan);
 	return rc;
 }

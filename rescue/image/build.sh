@@ -136,7 +136,7 @@ copy_firmware() {
 	done
 }
 
-# base TREE: busybox, the modules, ntfsresize.  All that a change of ours leaves alone.
+# base TREE: busybox, the modules, ntfsresize, ntfs-3g.  All that a change of ours leaves alone.
 base() {
 	local tree=$1 f m list
 	mkdir -p "$tree"/{bin,dev,etc,proc,sys,run,tmp} "$tree/lib/modules/$release"
@@ -151,8 +151,8 @@ base() {
 	copy_firmware "$tree" "$list"
 	aliases "$tree" > "$cache/modules.alias"
 	rm "$tree/lib/modules/$release"/modules.{order,builtin.modinfo,builtin.bin,builtin.alias.bin,dep.bin,alias.bin,symbols.bin,devname,softdep}
-	for f in "$ntfs/sbin/ntfsresize" "$ntfs/usr/sbin/ntfsresize"; do
-		[ ! -f "$f" ] || cp "$f" "$tree/bin/"
+	for f in "$ntfs"{,/usr}/{bin,sbin}/{ntfsresize,ntfs-3g}; do
+		[ ! -f "$f" ] || cp -L "$f" "$tree/bin/"
 	done
 	# Its libraries, at the names by which it asks for them.
 	LD_LIBRARY_PATH=$(dirname "$(find "$libntfs" -name 'libntfs-3g.so.*' | head -n 1)") ldd "$tree/bin/ntfsresize" |
@@ -162,7 +162,7 @@ base() {
 		*) cp -L "$f" "$tree/lib/$m" ;;
 		esac
 	done
-	[ -f "$tree/bin/ntfsresize" ] && ls "$tree"/lib/libntfs-3g.so.* >/dev/null || die "rescue: ntfs-3g has no ntfsresize"
+	[ -f "$tree/bin/ntfsresize" ] && [ -f "$tree/bin/ntfs-3g" ] && ls "$tree"/lib/libntfs-3g.so.* >/dev/null || die "rescue: ntfs-3g has no ntfsresize"
 }
 
 # aliases TREE: which module drives what, for `holdfast rescue check`; the kernel's

@@ -6,6 +6,7 @@
 # that the new machine's controller needs.
 . "$(dirname "$0")/lib/scenario.bash"
 . "$here/disks.bash"
+. "$here/rescue.bash"
 
 # Behind everything: what is there first is removed again.
 crowd() { head -c 45M /dev/urandom > "$1/first"; }
@@ -90,5 +91,20 @@ part_in "$work/big" "$work/c" $((start >> 20))
 for n in 3 4; do ntfs_part_moved "$work/gpt.img" "$work/big" "$n"; done
 refuses 'no storage controller in it' operator restore h1 --disk gpt --to "$work/none" --adapt --machine "$work/backup.out"
 [ ! -e "$work/none" ] || fail "a file of the refused disk"
+
+note "an empty machine with a smaller disk on AHCI, unattended"
+machine_make m1 uefi
+machine_disk m1 sda 100 ""
+mkdir -p "$work/m1.sys/bus/pci/devices/0000:00:1f.2"
+cp "$work/machine" "$work/m1.sys/bus/pci/devices/0000:00:1f.2/modalias"
+token=$(rescue_token h1)
+! rescue m1 "holdfast.token=$token" holdfast.disk=auto || fail "restored to a smaller disk unasked"
+rescue m1 "holdfast.token=$token" holdfast.disk=auto holdfast.shrink holdfast.adapt || fail "not restored: $(cat "$work/m1.out")"
+said m1 'partition 3: shrinking NTFS'
+said m1 'enabled: storahci'
+gpt_sound "$work/m1.dev/sda"
+[ "$(driver_starts "$work/m1.dev/sda")" = 0 ] || fail "the driver was not enabled"
+diff <(ids_of "$work/gpt.img") <(ids_of "$work/m1.dev/sda")
+ntfs_part_moved "$work/gpt.img" "$work/m1.dev/sda" 4
 ! grep -q holdfast-view /proc/mounts || fail "a view's mount was left"
 server_stop
