@@ -5,16 +5,19 @@
 # the same bytes.
 set -euo pipefail
 called_from=${HOLDFAST_CALLED_FROM:-$PWD}
-cd "$(dirname "$0")/../.."
+here=$(cd "$(dirname "$0")" && pwd)
 build=$1 program=$2
 shift 2
-. tests/build.sh
-here=$PWD/rescue/image
+command=${HOLDFAST_COMMAND:-./dev rescue}
+PATH=$PATH:/usr/sbin:/sbin
+
+say() { printf '== %s\n' "$*" >&2; }
+die() { printf '%s\n' "$*" >&2; exit 1; }
 
 usage() {
-	cat <<'END'
-usage: ./dev rescue [OPTION...]
-  Makes build/rescue/: vmlinuz, initrd.img, modules.alias, without a server's CA.
+	cat <<END
+usage: $command [OPTION...]
+  Makes $build/rescue/: vmlinuz, initrd.img, modules.alias, without a server's CA.
   --server HOST:PORT --ca FILE --out DIR
                  and from it DIR, which holdfastd serves (rescue-dir = DIR) and in
                  which rescue.iso is: the CA inside, HOST:PORT as what to connect to
@@ -119,7 +122,7 @@ wanted_modules() {
 	local m
 	sed -e 's/#.*//' -e 's/^[a-z]*://' "$here/modules.txt" | tr -s ' \t' '\n\n' | grep . | while read -r m; do
 		modprobe -d "$1" -S "$2" --show-depends "${m#\?}" 2>/dev/null || [ "$m" != "${m#\?}" ] ||
-		    { echo "dev: rescue: kernel $2 has no module $m" >&2; exit 1; }
+		    { echo "rescue: kernel $2 has no module $m" >&2; exit 1; }
 	done | awk '$1 == "insmod" { print $2 }' | sort -u
 }
 
@@ -232,4 +235,4 @@ for f in vmlinuz initrd.img modules.alias; do
 done
 say "$made: vmlinuz ($release), initrd.img ($(du -m "$made/initrd.img" | cut -f1) MB), modules.alias"
 [ -n "$out" ] || exit 0
-. rescue/image/serve.sh
+. "$here/serve.sh"
