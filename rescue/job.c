@@ -28,27 +28,32 @@ job_say(struct job *j, const char *fmt, ...)
 /* ------------------------------------------------------------------- machine -- */
 
 /*
- * The mainboard's UUID; some have none, or one that the maker gave to all: then
- * the network cards' addresses tell machines apart.
+ * What the machine is known by after a power cut: the mainboard's UUID, else the first
+ * network card's address.
  */
 static int
 machine_hash(const struct job *j, uint8_t out[STATE_HASH_LEN], struct err *err)
 {
+	const struct options *o = j->c.options;
 	const struct machine *m = &j->machine;
-	char path[64];
+	char path[MACHINE_PATH_MAX];
+	unsigned i;
 	FILE *f;
 	int rc;
 
-	if (j->c.options->machine_id != NULL)
-		return state_machine(j->c.options->machine_id, out, err);
-	if (state_machine(NULL, out, err) == 0)
-		return 0;
-	if (err->code != ERR_NOTFOUND || m->macs_count == 0)
-		return -1;
-	err_clear(err);
+	if (o->machine_id != NULL)
+		return state_machine(o->machine_id, out, err);
+	if (m->uuid[0] != '\0') {
+		snprintf(path, sizeof(path), "%s/" MACHINE_UUID_PATH, o->sys);
+		return state_machine(path, out, err);
+	}
+	if (m->macs_count == 0)
+		return err_set(err, ERR_NOTFOUND,
+		    "this machine has neither a UUID nor a network card");
 	if ((f = tmpfile()) == NULL)
 		return err_set(err, ERR_IO, "no place for a temporary file");
-	fwrite(m->macs, sizeof(m->macs[0]), m->macs_count, f);
+	for (i = 0; i < sizeof(m->macs[0]); i++)
+		fprintf(f, "%02x", m->macs[0][i]);
 	fflush(f);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fileno(f));
 	rc = state_machine(path, out, err);

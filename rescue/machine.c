@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -179,6 +180,35 @@ parse_mac(const char *text, uint8_t out[6])
 	return (b[0] | b[1] | b[2] | b[3] | b[4] | b[5]) != 0;
 }
 
+/* The bit that says "locally administered" decides before the number does. */
+static int
+by_maker(const void *a, const void *b)
+{
+	const uint8_t *x = a, *y = b;
+
+	if ((x[0] & 2) != (y[0] & 2))
+		return (x[0] & 2) != 0 ? 1 : -1;
+	return memcmp(x, y, 6);
+}
+
+/* Makers who do not number their boards leave these. */
+static void
+read_uuid(const char *sys, char out[MACHINE_UUID_MAX])
+{
+	static const char *const worthless[] = { "00000000-0000-0000-0000-000000000000",
+		"ffffffff-ffff-ffff-ffff-ffffffffffff",
+		"03000200-0400-0500-0006-000700080009",
+		"12345678-1234-5678-90ab-cddeefaabbcc" };
+	size_t n, i;
+
+	n = read_file(sys, MACHINE_UUID_PATH, out, MACHINE_UUID_MAX - 1);
+	out[n] = '\0';
+	out[strcspn(out, " \r\n")] = '\0';
+	for (i = 0; i < sizeof(worthless) / sizeof(worthless[0]); i++)
+		if (strcasecmp(out, worthless[i]) == 0)
+			out[0] = '\0';
+}
+
 /* Cards only: bridges and the like have no device under them. */
 static void
 read_macs(const char *sys, struct machine *m)
@@ -203,6 +233,7 @@ read_macs(const char *sys, struct machine *m)
 			m->macs_count++;
 	}
 	closedir(d);
+	qsort(m->macs, m->macs_count, sizeof(m->macs[0]), by_maker);
 }
 
 int
@@ -215,6 +246,7 @@ machine_read(const char *sys, const char *dev, struct machine *out, struct err *
 	if (read_disks(sys, dev, out, err) != 0)
 		return -1;
 	read_macs(sys, out);
+	read_uuid(sys, out->uuid);
 	out->uefi =
 	    snprintf(efi, sizeof(efi), "%s/firmware/efi", sys) < (int)sizeof(efi) &&
 	    stat(efi, &st) == 0;

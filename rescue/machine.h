@@ -18,6 +18,8 @@ struct err;
 #define MACHINE_NAME_MAX 64u
 #define MACHINE_PATH_MAX 4096u
 #define MACHINE_TEXT_MAX 320u
+#define MACHINE_UUID_MAX 48u
+#define MACHINE_UUID_PATH "class/dmi/id/product_uuid" /* Below `sys`. */
 
 struct machine_disk {
 	char name[MACHINE_NAME_MAX]; /* "sda" */
@@ -33,8 +35,10 @@ struct machine {
 	int uefi;
 	unsigned disks_count;
 	struct machine_disk disks[MACHINE_DISKS_MAX]; /* By name, as people sort. */
+	/* Of the mainboard; "": it has none, or one that is not its alone. */
+	char uuid[MACHINE_UUID_MAX];
 	unsigned macs_count;
-	uint8_t macs[MACHINE_MACS_MAX][6];
+	uint8_t macs[MACHINE_MACS_MAX][6]; /* Those that a maker gave first. */
 };
 
 /*

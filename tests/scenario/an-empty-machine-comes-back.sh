@@ -121,4 +121,20 @@ token=$(rescue_token web01)
 said m4 '^rescue: failed: .*too small.*[0-9]{7}'
 rescue m4 "holdfast.token=$token" holdfast.disk=disk0=vda holdfast.shrink || fail "not restored: $(cat "$work/m4.out")"
 fitted m4 20 33
+
+note "by MAC: armed, its code confirmed, known by its UUID, no --machine-id; it ends as it was told"
+machine_make m5
+machine_disk m5 sda 48 ""
+mkdir -p "$work/m5.sys/class/dmi/id"
+echo 4c4c4544-0042-3510-8052-b4c04f4a3332 > "$work/m5.sys/class/dmi/id/product_uuid"
+operator rescue arm web01 --mac "$(cat "$work/m5.sys/class/net/eth0/address")" > "$work/arm.out"
+rescue_id=
+rescue_start m5 holdfast.disk=disk1=sda holdfast.force holdfast.end=poweroff
+asks() { grep -qs 'rescue confirm ' "$work/m5.out" || ! kill -0 "$rescue_pid" 2>/dev/null; }
+await 120 asks
+operator rescue confirm "$(sed -n 's/.*rescue confirm //p' "$work/m5.out" | head -1)" > "$work/confirm.out" || fail "not confirmed: $(cat "$work/m5.out")"
+wait "$rescue_pid" || fail "not restored: $(cat "$work/m5.out")"
+said m5 '^rescue: warning: .*UEFI'
+said m5 '^rescue: powering off$'
+disk_equal "$work/d1.img" "$work/m5.dev/sda"
 server_stop

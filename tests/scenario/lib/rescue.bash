@@ -74,7 +74,7 @@ rescue_exec() {
 	rescue_ca
 	echo "BOOT_IMAGE=vmlinuz quiet holdfast.server=${rescue_server:-$server} $*" > "$work/$name.cmdline"
 	exec "$bin/holdfast-rescue" --cmdline "$work/$name.cmdline" --sys "$work/$name.sys" --dev "$work/$name.dev" \
-	    --ca "$work/ca.pem" --machine-id "$work/$name.id" --disks-wait 2 ${rescue_options:-}
+	    --ca "$work/ca.pem" ${rescue_id---machine-id "$work/$name.id"} --disks-wait 2 ${rescue_options:-}
 }
 rescue() { (rescue_exec "$@") > "$work/$1.out" 2>&1 < /dev/null; }
 rescue_start() {

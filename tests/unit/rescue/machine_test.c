@@ -134,6 +134,32 @@ test_disks(void **state)
 	assert_true(m.uefi);
 }
 
+/* The machine is known again by what does not change between two boots. */
+static void
+test_what_it_is_known_by(void **state)
+{
+	static struct machine m;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	fill();
+	line("class/net/eth1/address", "00:1b:21:00:00:02\n");
+	line("class/net/eth1/device/vendor", "x");
+	line("class/net/eth2/address", "00:1b:21:00:00:01\n");
+	line("class/net/eth2/device/vendor", "x");
+	assert_int_equal(machine_read(dir, "/nonexistent", &m, &err), 0);
+	assert_string_equal(m.uuid, "");
+	assert_int_equal(m.macs_count, 3);
+	assert_memory_equal(m.macs[0], "\x00\x1b\x21\0\0\1", 6);
+	assert_memory_equal(m.macs[2], "\x52\x54\x00\x12\x34\x56", 6);
+	line(MACHINE_UUID_PATH, "00000000-0000-0000-0000-000000000000\n");
+	assert_int_equal(machine_read(dir, "/nonexistent", &m, &err), 0);
+	assert_string_equal(m.uuid, "");
+	line(MACHINE_UUID_PATH, "4c4c4544-0042-3510-8052-b4c04f4a3332\n");
+	assert_int_equal(machine_read(dir, "/nonexistent", &m, &err), 0);
+	assert_string_equal(m.uuid, "4c4c4544-0042-3510-8052-b4c04f4a3332");
+}
+
 static void
 test_no_sysfs(void **state)
 {
@@ -150,6 +176,8 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_disks, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_what_it_is_known_by, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_sysfs, setup, teardown),
 	};
 
