@@ -116,12 +116,20 @@ confirm(struct session_job *j, const struct rescues_waiting *w)
 {
 	const struct session_world *world = j->s->world;
 	Wire__Done done = WIRE__DONE__INIT;
-	struct store_restore r;
+	char name[SESSION_RESCUE_NAME_MAX];
+	struct store_restore before, r;
+	struct err why = ERR_INIT;
 
-	if (armed_for(j, w, &r) != 0 ||
-	    store_restore_confirm(world->store, r.id, j->s->name, w->machine, w->key_hash,
-		&r, &j->err) != 0)
+	if (armed_for(j, w, &before) != 0 ||
+	    store_restore_confirm(world->store, before.id, j->s->name, w->machine,
+		w->key_hash, &r, &j->err) != 0)
 		return;
+	/* Another key counts from now on: what lives by the one before is over. */
+	if (memcmp(before.key_hash, w->key_hash, sizeof(before.key_hash)) != 0) {
+		(void)err_set(&why, ERR_DENIED, "the machine began anew");
+		session_rescue_name(r.host, name);
+		(void)registry_tell(world->registry, name, j->s->id, session_end, &why);
+	}
 	session_log(j->s, LOG_INFO, "confirmed %s at %s for the restore of '%s'", w->code,
 	    w->address, r.host);
 	session_reply(j, &done.base, 0);

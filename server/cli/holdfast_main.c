@@ -173,8 +173,9 @@ static const struct cli_command commands[] = {
 	    cli_store },
 	{ "alarm", "clear [HOST]",
 	    "an alarm of a host was seen to; without HOST the store's",
-	    "The store's own is that an older copy of it was put back; others end by "
-	    "themselves.\n",
+	    "The store's own are that an older copy of it was put back, and that many "
+	    "wrong\n"
+	    "restore tokens were tried; others end by themselves.\n",
 	    cli_alarm },
 	{ "recover",
 	    "DIR [--keys FILE] [--passphrase-file FILE] [--listen HOST:PORT]\n"
