@@ -166,8 +166,9 @@ restore_row(struct listing *l, const Wire__Restore *r)
 	if (r->total > 0)
 		(void)snprintf(progress, sizeof(progress), "%s of %s (%u %%)",
 		    cli_size(r->bytes), cli_size(r->total),
-		    (unsigned)(r->bytes >= r->total ? 100
-						    : r->bytes / (r->total / 100 + 1)));
+		    (unsigned)(r->bytes >= r->total
+				   ? 100.0
+				   : 100.0 * (double)r->bytes / (double)r->total));
 	(void)snprintf(
 	    text, sizeof(text), "%.250s%.250s", r->text, r->state == 1 ? r->report : "");
 	if (r->state == 0)

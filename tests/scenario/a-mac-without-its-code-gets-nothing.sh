@@ -20,7 +20,7 @@ machine() {
 	"$bin/redeem" "$server" "$ca" "mac:$2" "$name" "${@:3}" < "$work/held" > "$work/$name" 2> "$work/$name.err" &
 	eval "pid_$name=$!"
 	pids+=($!)
-	await 60 grep -q '^code ' "$work/$name"
+	await 60 grep -sq "^code " "$work/$name"
 }
 code() { sed -n 's/^code //p' "$work/$1"; }
 waits() { operator rescue waiting | grep -q "$(code "$1")"; }
@@ -68,7 +68,8 @@ first=$(sed -n 's/^code //p' "$work/early")
 operator rescue confirm "$first"
 begun() { grep -q '^h1 1 resumed any' "$work/early"; }
 await 60 begun
-operator rescue list | grep -q 'h1 .*52:54:00:00:00:01.*restoring' || fail "list: $(operator rescue list)"
+listed() { operator rescue list | grep -q 'h1 .*52:54:00:00:00:01.*restoring.*50 %'; }
+await 60 listed
 operator rescue list --json | python3 -c '
 import json, sys
 r = json.load(sys.stdin)
