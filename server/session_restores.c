@@ -127,7 +127,7 @@ confirm(struct session_job *j, const struct rescues_waiting *w)
 	/* Another key counts from now on: what lives by the one before is over. */
 	if (memcmp(before.key_hash, w->key_hash, sizeof(before.key_hash)) != 0) {
 		(void)err_set(&why, ERR_DENIED, "the machine began anew");
-		session_rescue_name(r.host, name);
+		session_rescue_name(r.host, r.id, name);
 		(void)registry_tell(world->registry, name, j->s->id, session_end, &why);
 	}
 	session_log(j->s, LOG_INFO, "confirmed %s at %s for the restore of '%s'", w->code,
