@@ -107,10 +107,11 @@ run(char **argv, struct err *err)
 
 	if (stop == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	if (tree_point_open(&config, &p, err) != 0)
+	/* Before there are threads, each of which could take a signal. */
+	if (stop_on_signals(stop, err) != 0 || tree_point_open(&config, &p, err) != 0)
 		return -1;
 	stop_attach(stop, cancel, p);
-	rc = stop_on_signals(stop, err) == 0 ? with_volume(p, argv, stop, err) : -1;
+	rc = with_volume(p, argv, stop, err);
 	stop_attach(stop, NULL, NULL);
 	tree_point_close(p);
 	if (rc < 0 && stop_asked(stop)) {

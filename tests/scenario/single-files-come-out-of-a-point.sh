@@ -81,6 +81,20 @@ refuses "has no volume 'd'" operator ls h1:d
 refuses "no such|cannot|No such" operator cp h1:c/sparse "$work/no/such/dir"
 refuses "DESTINATION|missing" operator cp h1:c/sparse
 
+note "Ctrl-C while the server is away: it ends, and no part of a file stays"
+begun_or_over() { compgen -G "$work/part/.*.partial" > /dev/null || [ -n "$(ls "$work/part")" ] || ! kill -0 "$cp_pid" 2>/dev/null; }
+over() { ! kill -0 "$cp_pid" 2>/dev/null; }
+mkdir "$work/part"
+"$bin/holdfast" --operator "$work/operator" --server "$server" cp -r h1:c "$work/part/all" --quiet > "$work/o" 2> "$work/e" &
+cp_pid=$!
+pids+=("$cp_pid")
+await 60 begun_or_over
+server_kill
+kill -INT $cp_pid 2>/dev/null || true
+await 60 over
+[ -z "$(find "$work/part" -name '.*.partial')" ] || fail "left behind: $(find "$work/part" -name '.*.partial')"
+server_start
+
 note "a hostile volume writes nothing outside, and a link in the way is not followed"
 mkdir -p "$work/trap/in/deep/a/b" "$work/away"
 ln -s "$work/away" "$work/trap/in/deep/a/b/c"
