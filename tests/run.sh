@@ -12,7 +12,7 @@ shift
 mkdir -p "$build"
 . tests/build.sh
 
-for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl faketime zstd; do
+for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl faketime zstd qemu-system-x86_64 sgdisk grub-mkimage cpio; do
 	PATH=$PATH:/usr/sbin:/sbin command -v $tool > /dev/null || die "missing tool $tool"
 done
 for lib in rocksdb lmdb; do

@@ -42,6 +42,7 @@ mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
 modprobe -a virtio_pci virtio_net virtio_blk af_packet
 until [ -b /dev/vda ] && [ -e /sys/class/net/eth0 ]; do sleep 0.1; done
 ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0
+echo "raw: begins"
 for i in 1 2 3; do
 	echo 3 > /proc/sys/vm/drop_caches
 	a=$(cut -d' ' -f1 /proc/uptime)
@@ -103,7 +104,7 @@ def one(kind, number):
             began = time.time()
             m.start()
             never = "rescue: failed|BOOT-BAD|panic"
-            marks = [("firmware", fetched, "boot.ipxe"), ("kernel by HTTP", fetched, "initrd.img"), ("kernel", None, "raw:"),
+            marks = [("firmware", fetched, "boot.ipxe"), ("kernel by HTTP", fetched, "initrd.img"), ("kernel", None, "raw: begins"),
                      ("raw", None, "rescue: starting"), ("network", None, "rescue: network up"),
                      ("until the first byte", None, "rescue: restoring "), ("restore", None, "rescue: restored"),
                      ("restart", None, f"BOOT-OK {kind} 1")]
@@ -120,7 +121,6 @@ def one(kind, number):
     parts, last = {}, 0
     for name, *_ in marks:
         parts[name], last = moments[name] - last, moments[name]
-    # One raw line is the end of the first of three: the kernel's part is until it began.
     written = os.stat(disk.path).st_blocks * 512
     shutil.rmtree(work)
     return {"parts": parts, "raw": median(raws), "restored": written, "rate": written / parts["restore"], "cpu": cpu,

@@ -464,10 +464,20 @@ def a_token_is_one_machines(b):
     stages(b, m, "", reboots=False)
     m.wait_end(BOOT)
     judge.bios(source, disk.path)
+    came, right = received(m)
+    b.note(f"after the cut {came:.1f} MiB came, {right:.1f} were there")
+    if right < 8:
+        raise Failed(f"only {right} MiB of 16 were recognised")
     m.start(**c.kernel(token, *words))
     m.wait("rescue: failed: .*", BOOT, never="rescue: restoring|BOOT-")
     m.power_cut()
     starts_by_itself(b, m, "BOOT-OK bios 1")
+
+
+def received(m):
+    """MiB that came from the server, and that were on the disk already."""
+    _, _, found = m.wait(r"received ([\d.]+) MiB, written .*, already right ([\d.]+) (MiB|B)", 1)
+    return float(found.group(1)), float(found.group(2)) if found.group(3) == "MiB" else 0.0
 
 
 @case
