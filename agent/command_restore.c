@@ -1,5 +1,6 @@
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -76,13 +77,24 @@ check_state(const struct command_context *c, struct err *err)
 	return rc;
 }
 
+/*
+ * A session of several.  The state is one, and remembers of one session at a time: so
+ * one is made after the other, and none leaves its ticket.
+ */
 static int
 dial(void *arg, struct dial *out, struct err *err)
 {
+	static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 	const struct command_context *c = arg;
+	int rc;
 
+	pthread_mutex_lock(&one_at_a_time);
 	/* What stops the restore cancels all its sessions. */
-	return dial_open(c->st, c->machine, NULL, out, err);
+	rc = dial_open(c->st, c->machine, NULL, out, err);
+	pthread_mutex_unlock(&one_at_a_time);
+	if (rc == 0)
+		out->st = NULL;
+	return rc;
 }
 
 static int
