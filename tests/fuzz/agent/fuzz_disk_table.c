@@ -64,6 +64,16 @@ try_plan(struct disk_image *d, const struct layout *l, uint64_t size, unsigned f
 		for (unsigned i = 0; i < plan->count; i++)
 			assert(plan->parts[i].length > 0 &&
 			       plan->parts[i].to + plan->parts[i].length <= size);
+		for (unsigned i = 0; i < plan->count; i++) {
+			const struct disk_plan_part *q = &plan->parts[i];
+			uint8_t sector[512];
+
+			assert(disk_plan_part(plan, q->partition) == q);
+			memcpy(sector, d->p + q->from, sizeof(sector));
+			(void)disk_plan_hidden(sector, 512, q->from, q->to);
+			(void)disk_plan_hidden(
+			    sector, 512, load_le32(sector + 28) * 512ull, q->to + 512);
+		}
 		err_clear(&err);
 		if (disk_plan_table(l, plan, image_read_at, d, &t, &err) == 0) {
 			for (unsigned i = 0; i < t.count; i++)
