@@ -227,7 +227,7 @@ def ahci_and_e1000e(b):
 
 
 @case
-def nvme_and_igb(b):
+def nvme_and_vmxnet3(b):
     """NVMe and vmxnet3."""
     source = b.lost("uefi")
     disk = b.empty(MADE["uefi"], bus="nvme")

@@ -3,6 +3,7 @@ bytes where every byte counts.  Raises Failed with the first difference."""
 import hashlib
 import os
 import re
+import struct
 import subprocess
 import tempfile
 
@@ -55,7 +56,8 @@ def file_sums(image):
 
 
 def ntfs_equal(a, a_part, b, b_part, name):
-    """Files by SHA-256, ntfsfix -n clean; all that ntfsclone keeps if the sizes are equal."""
+    """Files by SHA-256, ntfsfix -n clean, a boot sector that knows its place; all that
+    ntfsclone keeps if neither place nor size changed."""
     with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(b))) as work:
         copy_out(a, *a_part, f"{work}/a")
         copy_out(b, *b_part, f"{work}/b")
@@ -64,7 +66,11 @@ def ntfs_equal(a, a_part, b, b_part, name):
             raise Failed(f"ntfsfix -n of {name}: {said}")
         if file_sums(f"{work}/a") != file_sums(f"{work}/b"):
             raise Failed(f"{name}: files differ")
-        if a_part[1] == b_part[1]:
+        with open(f"{work}/b", "rb") as f:
+            hidden = struct.unpack_from("<I", f.read(SECTOR), 28)[0]
+        if hidden != b_part[0]:
+            raise Failed(f"{name}: its boot sector says {hidden} sectors before it, not {b_part[0]}")
+        if a_part == b_part:
             kept = [subprocess.run(f"ntfsclone --save-image -q -o - {work}/{x} 2> /dev/null | sha256sum",
                                    shell=True, check=True, stdout=subprocess.PIPE).stdout for x in "ab"]
             if kept[0] != kept[1]:
