@@ -129,7 +129,7 @@ class Chain:
 
     @staticmethod
     def mistyped(token):
-        """Of the right form, so that only the server can know."""
+        """One character is another."""
         return token[:-1] + ("0" if token[-1] != "0" else "1")
 
     def signed(self):
