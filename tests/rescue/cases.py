@@ -300,10 +300,11 @@ def by_iso(b, firmware, kind):
     c.netboot("--level", "3")  # This time with the ISO.
     m = b.machine(firmware, [disk], boot="disk,cdrom" if kind == "bios" else "", cdrom=f"{c.work}/netboot/rescue.iso")
     m.start()
-    m.wait("Holdfast rescue", BOOT)
+    at = m.wait_prompt(rb"automatically in \d+s", BOOT)
     # As one does with the key c: GRUB's own command line, on the serial line.
     m.type("c")
     for line in (f"linux /vmlinuz {c.command_line(c.token('web01'), 'holdfast.disk=auto')}", "initrd /initrd.img", "boot"):
+        at = m.wait_prompt(rb"grub> ", BOOT, at)
         m.type(line + "\r")
     stages(b, m, f"BOOT-OK {kind} 1")
     m.power_cut()

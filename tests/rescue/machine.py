@@ -148,6 +148,7 @@ class Machine:
         assert self.guest is None
         self.runs += 1
         self.lines, self.began = [], time.monotonic()
+        open(f"{self.folder}/console.{self.runs}", "wb").close()
         self.guest = subprocess.Popen(self.arguments(kernel, initrd, append), stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
         self.reader = threading.Thread(target=self.read, args=(self.guest.stdout,), daemon=True)
@@ -190,6 +191,17 @@ class Machine:
                     at += 1
                 if not self.news.wait(end - time.monotonic()) and time.monotonic() >= end:
                     raise Failed(f"no /{regex}/ in {seconds} s\n{self.tail()}")
+
+    def wait_prompt(self, regex, seconds, after=0):
+        """As wait(), over the bytes as they came, a line without an end too.  Where it ended."""
+        end = time.monotonic() + seconds
+        while True:
+            with open(f"{self.folder}/console.{self.runs}", "rb") as f:
+                if found := re.search(regex, f.read()[after:]):
+                    return after + found.end()
+            if time.monotonic() > end or self.lines and self.lines[-1][1] == "(the guest ended)":
+                raise Failed(f"no prompt /{regex}/\n{self.tail()}")
+            time.sleep(0.05)
 
     def wait_end(self, seconds):
         end = time.monotonic() + seconds
