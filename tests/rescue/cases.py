@@ -317,12 +317,6 @@ def iso_bios(b):
     by_iso(b, "bios", "bios")
 
 
-@case
-def iso_uefi(b):
-    """The same by UEFI."""
-    by_iso(b, "uefi", "uefi")
-
-
 # ---------------------------------------------------------------- other disks
 @case
 def larger_disk(b):
