@@ -41,23 +41,37 @@ by_offset(const void *a, const void *b)
 	return (y->role == LAYOUT_EXTENDED) - (x->role == LAYOUT_EXTENDED);
 }
 
-/* In order, and none over another but logical ones in theirs. */
+/* Do they share bytes that they must not?  `a` stands before `b`. */
+static int
+collide(const struct layout_partition *a, const struct layout_partition *b)
+{
+	return a->offset + a->length > b->offset &&
+	       !(a->role == LAYOUT_EXTENDED && disk_table_logical(b));
+}
+
+/*
+ * In order, and none over another but logical ones in theirs.  Of two that collide
+ * neither stays: what is free for the file system of one may be the other's data.
+ */
 static void
 settle(struct disk_table *t)
 {
+	uint8_t out[LAYOUT_PARTITIONS_MAX] = { 0 };
+	int lost = 0;
 	unsigned n = 0;
 
 	qsort(t->partitions, t->count, sizeof(t->partitions[0]), by_offset);
+	for (unsigned i = 0; i < t->count; i++)
+		for (unsigned k = 0; k < i; k++)
+			if (collide(&t->partitions[k], &t->partitions[i]))
+				out[i] = out[k] = 1;
+	for (unsigned i = 0; i < t->count; i++)
+		lost |= out[i] && t->partitions[i].role == LAYOUT_EXTENDED;
 	for (unsigned i = 0; i < t->count; i++) {
-		const struct layout_partition *last =
-		    n > 0 ? &t->partitions[n - 1] : NULL;
-
-		if (last != NULL && last->role != LAYOUT_EXTENDED &&
-		    last->offset + last->length > t->partitions[i].offset) {
+		if (out[i])
 			disk_table_doubt(t, "a partition lies over another");
-			continue;
-		}
-		t->partitions[n++] = t->partitions[i];
+		else if (!lost || !disk_table_logical(&t->partitions[i]))
+			t->partitions[n++] = t->partitions[i];
 	}
 	t->count = n;
 }

@@ -3,8 +3,8 @@
  *
  * GPT: the primary one, or the backup if the primary is broken.  MBR: with the chain
  * in its extended partition.  What makes no sense (a partition past the disk's end,
- * over another, over the table; a chain that runs in a ring) is left out of the list
- * with a note: its bytes are in no volume then, but in the disk's image.
+ * two over each other, one over the table; a chain that runs in a ring) is left out of
+ * the list with a note: its bytes are in no volume then, but in the disk's image.
  */
 #ifndef AGENT_DISK_TABLE_H
 #define AGENT_DISK_TABLE_H

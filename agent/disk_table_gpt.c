@@ -20,7 +20,7 @@ const uint8_t disk_table_swap[16] = { 0x6d, 0xfd, 0x57, 0x06, 0xab, 0xa4, 0xc4, 
 
 /* What a header says and what is not to be believed before its sum is right. */
 struct header {
-	uint64_t first, last, entries; /* Sectors. */
+	uint64_t first, last, entries, array; /* Sectors; the array's length. */
 	uint32_t count, entry_len, sum;
 	uint8_t id[16];
 };
@@ -30,7 +30,7 @@ static int
 header_at(const struct disk_table_source *src, uint32_t sector_size, uint64_t at,
     struct header *h, struct err *err)
 {
-	uint64_t sectors = src->size / sector_size, array;
+	uint64_t sectors = src->size / sector_size;
 	uint8_t p[4096];
 	uint32_t len, sum;
 
@@ -57,9 +57,10 @@ header_at(const struct disk_table_source *src, uint32_t sector_size, uint64_t at
 	    (h->entry_len & (h->entry_len - 1)) != 0 || h->count == 0 ||
 	    h->count > DISK_TABLE_ARRAY_MAX / h->entry_len)
 		return 0;
-	array = ((uint64_t)h->count * h->entry_len + sector_size - 1) / sector_size;
-	return h->entries >= 2 && h->entries < sectors && array <= sectors - h->entries &&
-	       h->first < sectors && h->last < sectors && h->first <= h->last;
+	h->array = ((uint64_t)h->count * h->entry_len + sector_size - 1) / sector_size;
+	return h->entries >= 2 && h->entries < sectors &&
+	       h->array <= sectors - h->entries && h->first < sectors &&
+	       h->last < sectors && h->first <= h->last;
 }
 
 /* UTF-16 of an entry's name; what no text may have becomes U+FFFD. */
@@ -116,7 +117,9 @@ take_entry(const struct disk_table_source *src, const struct header *h, const ui
 	if (memcmp(e, unused, 16) == 0)
 		return;
 	memset(&p, 0, sizeof(p));
-	if (first > last || last >= src->size / t->sector_size) {
+	/* Nor over this table, whatever it says is usable. */
+	if (first > last || last >= src->size / t->sector_size || first < 2 ||
+	    (first < h->entries + h->array && last >= h->entries)) {
 		disk_table_doubt(t, "a partition lies where none can be");
 		return;
 	}

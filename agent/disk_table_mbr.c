@@ -6,11 +6,18 @@
 
 /* Logical partitions that are followed; each costs a read. */
 #define CHAIN_MAX LAYOUT_PARTITIONS_MAX
+#define FIRST_LOGICAL 5u
 
 int
 disk_table_extended(uint8_t type)
 {
 	return type == 0x05 || type == 0x0f || type == 0x85;
+}
+
+int
+disk_table_logical(const struct layout_partition *p)
+{
+	return p->number >= FIRST_LOGICAL;
 }
 
 struct entry {
@@ -56,10 +63,13 @@ partition_of(const struct entry *e, unsigned number, uint64_t base)
 	return p;
 }
 
-/* One link: its partition is added, `*next` becomes the next one, 0 at the end. */
+/*
+ * One link: its partition is added and numbered, `*next` becomes the next one, 0 at the
+ * end.  A link without a partition has no number, one with two has two.
+ */
 static int
 link_of(const struct disk_table_source *src, const struct layout_partition *extended,
-    uint64_t at, unsigned number, struct disk_table *t, uint64_t *next, struct err *err)
+    uint64_t at, unsigned *number, struct disk_table *t, uint64_t *next, struct err *err)
 {
 	uint64_t end = extended->offset + extended->length;
 	uint8_t sector[DISK_TABLE_MBR_LEN];
@@ -81,7 +91,7 @@ link_of(const struct disk_table_source *src, const struct layout_partition *exte
 			*next = extended->offset + e.start;
 			continue;
 		}
-		p = partition_of(&e, number, at);
+		p = partition_of(&e, (*number)++, at);
 		if (e.start == 0)
 			disk_table_doubt(t, "a logical partition lies over its table");
 		else
@@ -94,21 +104,37 @@ link_of(const struct disk_table_source *src, const struct layout_partition *exte
 	return 0;
 }
 
+/* A link in a partition might be free space there: all of the chain stays one piece. */
+static void
+apart(struct disk_table *t, unsigned first, const uint64_t *links, unsigned n)
+{
+	for (unsigned i = first; i < t->count; i++)
+		for (unsigned k = 0; k < n; k++)
+			if (links[k] >= t->partitions[i].offset &&
+			    links[k] - t->partitions[i].offset <
+				t->partitions[i].length) {
+				disk_table_doubt(
+				    t, "a logical partition lies over a table");
+				t->count = first;
+				return;
+			}
+}
+
 static int
 chain(const struct disk_table_source *src, const struct layout_partition *extended,
     struct disk_table *t, struct err *err)
 {
 	uint64_t seen[CHAIN_MAX], at = extended->offset, next;
-	unsigned n, i;
+	unsigned n, i, number = FIRST_LOGICAL, first = t->count;
 
 	for (n = 0; at != 0; n++) {
 		if (n == CHAIN_MAX) {
 			disk_table_doubt(
 			    t, "more logical partitions than a host may have");
-			return 0;
+			break;
 		}
 		seen[n] = at;
-		if (link_of(src, extended, at, 5 + n, t, &next, err) != 0)
+		if (link_of(src, extended, at, &number, t, &next, err) != 0)
 			return -1;
 		for (i = 0; i <= n && next != 0; i++)
 			if (seen[i] == next) {
@@ -118,6 +144,7 @@ chain(const struct disk_table_source *src, const struct layout_partition *extend
 			}
 		at = next;
 	}
+	apart(t, first, seen, n);
 	return 0;
 }
 

@@ -17,6 +17,9 @@
 /* Is it the type of an extended partition? */
 int disk_table_extended(uint8_t type);
 
+/* Is it a logical one of an MBR's chain?  Of partitions of an MBR. */
+int disk_table_logical(const struct layout_partition *p);
+
 /* A note for the log; the first stays. */
 void disk_table_doubt(struct disk_table *t, const char *why);
 

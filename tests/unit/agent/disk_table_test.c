@@ -250,15 +250,102 @@ what_lies_over_another_or_outside_is_left_out(void **state)
 {
 	struct world *w = *state;
 
+	/* Of two over each other neither: each may hold what the other calls free. */
 	mbr_put(w->d.p, 0, 7, 2048, 2048);
 	mbr_put(w->d.p, 1, 7, 3000, 2048);
-	mbr_put(w->d.p, 2, 7, 0, 100);
-	mbr_put(w->d.p, 3, 7, SIZE / 512 - 1, 2);
+	mbr_put(w->d.p, 2, 7, 8192, 2048);
 	parse(w, 512);
 	assert_int_equal(w->t->kind, LAYOUT_MBR);
 	assert_int_equal(w->t->count, 1);
-	assert_int_equal(w->t->partitions[0].number, 1);
+	assert_int_equal(w->t->partitions[0].number, 3);
 	assert_string_not_equal(w->t->note, "");
+	/* One over all others; over the table; behind the end. */
+	mbr_put(w->d.p, 1, 7, 1, SIZE / 512 - 1);
+	parse(w, 512);
+	assert_int_equal(w->t->count, 0);
+	mbr_put(w->d.p, 1, 7, 0, 100);
+	mbr_put(w->d.p, 3, 7, SIZE / 512 - 1, 2);
+	parse(w, 512);
+	assert_int_equal(w->t->count, 2);
+	assert_string_not_equal(w->t->note, "");
+}
+
+static void
+a_chain_in_somebody_elses_room_is_left_to_the_image(void **state)
+{
+	struct world *w = *state;
+
+	/* A primary one over the extended one: what hangs on that goes with it. */
+	chain(w, 5);
+	mbr_put(w->d.p, 1, 7, 150, 5000);
+	parse(w, 512);
+	assert_int_equal(w->t->count, 0);
+	assert_string_not_equal(w->t->note, "");
+	/* A logical one over the next link: the free space of one, the table of others.
+	 */
+	memset(w->d.p, 0, MIB);
+	chain(w, 5);
+	mbr_put(w->d.p + 120 * 512, 0, 7, 5, 18);
+	parse(w, 512);
+	assert_int_equal(w->t->count, 1);
+	assert_int_equal(w->t->partitions[0].role, LAYOUT_EXTENDED);
+	assert_string_not_equal(w->t->note, "");
+}
+
+static void
+logical_partitions_are_counted_not_links(void **state)
+{
+	struct world *w = *state;
+
+	/* None in the second link, then two in one: as Linux counts. */
+	chain(w, 4);
+	memset(w->d.p + 120 * 512 + 446, 0, 16);
+	parse(w, 512);
+	assert_int_equal(w->t->count, 4);
+	for (unsigned i = 1; i < 4; i++)
+		assert_int_equal(w->t->partitions[i].number, 4 + i);
+	memset(w->d.p, 0, MIB);
+	mbr_put(w->d.p, 0, 5, 100, 1000);
+	mbr_put(w->d.p + 100 * 512, 0, 7, 5, 10);
+	mbr_put(w->d.p + 100 * 512, 1, 7, 20, 10);
+	parse(w, 512);
+	assert_int_equal(w->t->count, 3);
+	assert_int_equal(w->t->partitions[1].number, 5);
+	assert_int_equal(w->t->partitions[2].number, 6);
+}
+
+/* The partition of WINDOWS's entry `i`, at these sectors, its table sound again. */
+static void
+move_entry(struct world *w, unsigned i, uint64_t first, uint64_t last, uint64_t usable)
+{
+	uint8_t *h = w->d.p + 512, *array = w->d.p + 1024;
+
+	store_le64(array + 128 * i + 32, first);
+	store_le64(array + 128 * i + 40, last);
+	store_le64(h + 40, usable);
+	store_le32(h + 88, disk_table_crc(0, array, 128 * 128));
+	store_le32(h + 16, 0);
+	store_le32(h + 16, disk_table_crc(0, h, 92));
+}
+
+static void
+no_partition_lies_over_its_gpt(void **state)
+{
+	static const uint64_t at[][2] = { { 0, 100 }, { 1, 100 }, { 2, 2 }, { 33, 100 } };
+	struct world *w = *state;
+
+	made_by(w, WINDOWS);
+	for (size_t i = 0; i < 4; i++) {
+		move_entry(w, 0, at[i][0], at[i][1], 0);
+		parse(w, 512);
+		assert_int_equal(w->t->kind, LAYOUT_GPT);
+		assert_false(w->t->backup);
+		assert_int_equal(w->t->count, 3);
+		assert_string_not_equal(w->t->note, "");
+	}
+	move_entry(w, 0, 34, 100, 0);
+	parse(w, 512);
+	assert_int_equal(w->t->count, 4);
 }
 
 static void
@@ -303,6 +390,9 @@ main(void)
 		TEST(an_mbr_of_sfdisk_is_read_with_its_chain),
 		TEST(a_chain_that_is_no_chain_ends),
 		TEST(what_lies_over_another_or_outside_is_left_out),
+		TEST(a_chain_in_somebody_elses_room_is_left_to_the_image),
+		TEST(logical_partitions_are_counted_not_links),
+		TEST(no_partition_lies_over_its_gpt),
 		TEST(a_file_system_on_the_whole_disk_has_no_table),
 		TEST(a_read_that_fails_is_said),
 	};
