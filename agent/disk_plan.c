@@ -131,22 +131,6 @@ take_parts(const struct layout *l, unsigned disk, struct disk_plan *out, struct 
 	return 0;
 }
 
-/* Where the last partition must end on the new disk; 0: not even the table fits. */
-static uint64_t
-usable(const struct layout *l, const struct disk_plan *p)
-{
-	const struct layout_disk *d = &l->disks[p->disk];
-	uint64_t size = p->size / p->sector_size * p->sector_size, table;
-
-	if (d->table == LAYOUT_MBR && size / p->sector_size > MBR_SECTORS_MAX)
-		return MBR_SECTORS_MAX * p->sector_size;
-	if (d->table != LAYOUT_GPT)
-		return size;
-	/* The same disk keeps what it has, however little that leaves the table. */
-	table = p->size == p->old_size ? p->tail : array_len(l, p->disk) + p->sector_size;
-	return size > table ? size - table : 0;
-}
-
 /* What the old disk has in use: to the end of the last partition. */
 static uint64_t
 used(const struct layout *l, const struct disk_plan *p)
@@ -159,6 +143,26 @@ used(const struct layout *l, const struct disk_plan *p)
 		if (end_of(&p->parts[i]) > end)
 			end = end_of(&p->parts[i]);
 	return end;
+}
+
+/* Where the last partition must end on the new disk; 0: not even the table fits. */
+static uint64_t
+usable(const struct layout *l, const struct disk_plan *p)
+{
+	const struct layout_disk *d = &l->disks[p->disk];
+	uint64_t size = p->size / p->sector_size * p->sector_size, table, most;
+
+	if (d->table == LAYOUT_MBR) {
+		/* One that begins below the limit may end above it, and stays so. */
+		most = MBR_SECTORS_MAX * p->sector_size;
+		most = used(l, p) > most ? used(l, p) : most;
+		return size < most ? size : most;
+	}
+	if (d->table != LAYOUT_GPT)
+		return size;
+	/* The same disk keeps what it has, however little that leaves the table. */
+	table = p->size == p->old_size ? p->tail : array_len(l, p->disk) + p->sector_size;
+	return size > table ? size - table : 0;
 }
 
 static void
@@ -231,6 +235,35 @@ lacking(const struct layout *l, const struct disk_plan *p, uint64_t needed)
 	return enough.size > p->size ? enough.size - p->size : needed - p->end;
 }
 
+/* Bytes of entries that the partitions' numbers ask for. */
+static uint64_t
+numbers(const struct layout *l, const struct disk_plan *p)
+{
+	uint64_t most = 0;
+
+	for (unsigned i = 0; i < p->count; i++) {
+		unsigned n = l->partitions[p->parts[i].partition].number;
+
+		most = n > most ? n : most;
+		/* There is no number 0. */
+		if (n == 0)
+			return UINT64_MAX;
+	}
+	return most * DISK_TABLE_ENTRY_LEN;
+}
+
+int
+disk_plan_has_room(const struct layout *l, const struct disk_plan *p)
+{
+	uint64_t ss = p->sector_size, size = p->size / ss * ss, len;
+
+	if (size < 3 * ss || p->end > size - ss)
+		return 0;
+	len = size - ss - p->end;
+	return p->head >= 2 * ss + len && len >= numbers(l, p) &&
+	       len <= DISK_TABLE_ARRAY_MAX;
+}
+
 int
 disk_plan_make(const struct layout *l, unsigned disk, const struct disk_plan_wish *wish,
     struct disk_plan *out, uint64_t *missing, struct err *err)
@@ -267,6 +300,12 @@ disk_plan_make(const struct layout *l, unsigned disk, const struct disk_plan_wis
 	out->same = out->size == out->old_size;
 	for (unsigned i = 0; i < out->count; i++)
 		out->same &= growth[i] == 0;
+	if (!out->same && l->disks[disk].table == LAYOUT_GPT &&
+	    !disk_plan_has_room(l, out))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "disk %.60s has a partition where the table of a disk of another "
+		    "size must lie",
+		    l->disks[disk].name);
 	return 0;
 }
 

@@ -57,7 +57,8 @@ struct disk_plan {
 };
 
 /*
- * Make the plan.  ERR_UNSUPPORTED: another sector size.  ERR_LIMIT: too small, and
+ * Make the plan.  ERR_UNSUPPORTED: another sector size, or no room for its table.
+ * ERR_LIMIT: too small, and
  * `*missing` (may be NULL) is how many bytes more the disk must have.  ERR_CORRUPT:
  * a layout that cannot be.
  */
@@ -77,6 +78,12 @@ disk_plan_part(const struct disk_plan *p, unsigned partition);
 
 /* Where a byte of the old disk that is in no volume lies on the new one. */
 uint64_t disk_plan_place(const struct disk_plan *p, uint64_t offset);
+
+/*
+ * Non-zero: a new GPT has room at both ends of the disk, and entries for all numbers.
+ * What disk_plan_make() gives has it where it needs one.
+ */
+int disk_plan_has_room(const struct layout *l, const struct disk_plan *p);
 
 /* A piece of the disk's image: bytes that go from there to here. */
 struct disk_plan_piece {

@@ -147,23 +147,6 @@ put_protective(const struct making *m, uint8_t *sector)
 	sector[511] = 0xaa;
 }
 
-/* Bytes of entries that the partitions' numbers ask for. */
-static uint64_t
-numbers(const struct making *m)
-{
-	uint64_t most = 0;
-
-	for (unsigned i = 0; i < m->p->count; i++) {
-		unsigned n = m->l->partitions[m->p->parts[i].partition].number;
-
-		most = n > most ? n : most;
-		/* There is no number 0. */
-		if (n == 0)
-			return UINT64_MAX;
-	}
-	return most * DISK_TABLE_ENTRY_LEN;
-}
-
 static int
 gpt_table(struct making *m)
 {
@@ -173,7 +156,7 @@ gpt_table(struct making *m)
 		 last = size / ss - 1;
 	uint8_t *array, *backup, *h, *sector;
 
-	if (p->head < 2 * (uint64_t)ss + array_len || array_len < numbers(m))
+	if (!disk_plan_has_room(m->l, p))
 		return err_set(m->err, ERR_UNSUPPORTED,
 		    "disk %.60s has a partition where a new table must lie",
 		    m->l->disks[p->disk].name);

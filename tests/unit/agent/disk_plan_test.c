@@ -395,25 +395,56 @@ a_layout_that_cannot_be_is_refused(void **state)
 	w->l->partitions[0].offset = 0;
 	assert_int_equal(plan(w, 64 * MIB, 0), -1);
 	assert_int_equal(w->err.code, ERR_CORRUPT);
-	/* Where the new table's entries must lie; numbers that no table has. */
+	/*
+	 * Where the new table's entries must lie; numbers that no table has: before a
+	 * byte is written, not after all were.
+	 */
 	w->l->partitions[0].offset = 1024;
-	assert_int_equal(plan(w, 70 * MIB, 0), 0);
-	blank = disk_image_new(64 * MIB);
-	assert_int_equal(
-	    disk_plan_table(w->l, w->plan, image_read_at, &blank, &t, &w->err), -1);
-	err_clear(&w->err);
+	assert_int_equal(plan(w, 70 * MIB, 0), -1);
+	assert_int_equal(w->err.code, ERR_UNSUPPORTED);
+	assert_int_equal(plan(w, 64 * MIB, 0), 0);
 	w->l->partitions[0].offset = MIB;
 	w->l->partitions[0].number = 0;
+	assert_int_equal(plan(w, 70 * MIB, 0), -1);
+	w->l->partitions[0].number = 65535;
+	assert_int_equal(plan(w, 100 * MIB, 0), -1);
+	/* Nor is one made that has none. */
+	blank = disk_image_new(64 * MIB);
+	w->l->partitions[0].number = 1;
 	assert_int_equal(plan(w, 70 * MIB, 0), 0);
+	w->l->partitions[0].number = 0;
 	assert_int_equal(
 	    disk_plan_table(w->l, w->plan, image_read_at, &blank, &t, &w->err), -1);
-	err_clear(&w->err);
-	w->l->partitions[0].number = 65535;
-	if (plan(w, 70 * MIB, 0) == 0)
-		assert_int_equal(
-		    disk_plan_table(w->l, w->plan, image_read_at, &blank, &t, &w->err),
-		    -1);
 	free(blank.p);
+}
+
+#define TIB (UINT64_C(1) << 40)
+
+static void
+an_mbr_ends_where_its_numbers_do(void **state)
+{
+	struct world *w = *state;
+
+	w->l->disks_count = 1;
+	strcpy(w->l->disks[0].name, "disk0");
+	w->l->disks[0].table = LAYOUT_MBR;
+	w->l->disks[0].size = TIB;
+	w->l->disks[0].sector_size = 512;
+	add(w, 1, LAYOUT_DATA, MIB, TIB - MIB);
+	assert_int_equal(plan(w, 3 * TIB, DISK_PLAN_EXTEND), 0);
+	assert_true(w->plan->parts[0].length == 2 * TIB - 2 * MIB);
+	/* One that ends above it, as Linux makes them: the disk itself is large enough.
+	 */
+	w->l->disks[0].size = 3 * TIB;
+	add(w, 2, LAYOUT_DATA, TIB, 2 * TIB - MIB);
+	w->l->partitions[0].length = TIB - MIB;
+	assert_int_equal(plan(w, 3 * TIB, DISK_PLAN_EXTEND), 0);
+	assert_true(w->plan->same);
+	assert_int_equal(plan(w, 4 * TIB, DISK_PLAN_EXTEND), 0);
+	assert_true(w->plan->parts[1].length == 2 * TIB - MIB);
+	assert_int_equal(plan(w, 3 * TIB - MIB, 0), 0);
+	assert_int_equal(plan(w, 3 * TIB - MIB - 512, 0), -1);
+	assert_true(w->missing == 512);
 }
 
 static void
@@ -458,6 +489,7 @@ main(void)
 		TEST(a_chain_goes_where_its_partitions_go),
 		TEST(others_find_nothing_wrong_with_it),
 		TEST(a_layout_that_cannot_be_is_refused),
+		TEST(an_mbr_ends_where_its_numbers_do),
 		TEST(boot_sectors_follow_their_partitions),
 	};
 
