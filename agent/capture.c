@@ -154,6 +154,8 @@ add_partitions(struct capture *c, const struct settings_volume *s,
 		    c, name, image->view, p->offset, p->length, t->sector_size, err);
 		if (v == NULL)
 			return -1;
+		/* Read like a disk: whole, whatever a file system calls free. */
+		v->is_disk = disk_table_dynamic(t->kind, p);
 		q->volume = (uint8_t)(v - c->volumes);
 		image->holes[image->holes_count].offset = p->offset;
 		image->holes[image->holes_count++].len = p->length;

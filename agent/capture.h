@@ -27,7 +27,7 @@ struct capture_volume {
 	struct snapshot_volume *view;
 	uint64_t offset, size; /* Bytes of the view. */
 	uint32_t sector_size;
-	int is_disk; /* With a table; then what is elsewhere: */
+	int is_disk; /* With a table of its own; then what is elsewhere: */
 	struct volmap_range *holes;
 	unsigned holes_count;
 };

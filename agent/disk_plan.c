@@ -58,7 +58,7 @@ disk_plan_part(const struct disk_plan *p, unsigned partition)
 static int
 is_elastic(const struct layout_disk *d, const struct layout_partition *p)
 {
-	if (p->volume == LAYOUT_NO_VOLUME)
+	if (p->volume == LAYOUT_NO_VOLUME || disk_table_dynamic(d->table, p))
 		return 0;
 	if (d->table == LAYOUT_MBR)
 		return (p->role == LAYOUT_DATA || p->role == LAYOUT_BOOT) &&

@@ -410,6 +410,27 @@ read_image(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
 	return target_read(arg, offset, buf, len, err);
 }
 
+/* Read what is the table's back, as all else was. */
+static int
+prove_table(struct run *r, const struct disk_plan_table *t, struct err *err)
+{
+	int rc = target_settle(r->target, err);
+
+	for (unsigned i = 0; i < t->count && rc == 0; i++) {
+		uint8_t *is = malloc(t->at[i].len);
+
+		rc = is != NULL
+			 ? target_read(r->target, t->at[i].offset, is, t->at[i].len, err)
+			 : err_set(err, ERR_NOMEM, "out of memory");
+		if (rc == 0 && memcmp(is, t->at[i].p, t->at[i].len) != 0)
+			rc = err_set(err, ERR_CORRUPT,
+			    "what is at byte %llu is not as written when read back",
+			    (unsigned long long)t->at[i].offset);
+		free(is);
+	}
+	return rc;
+}
+
 static int
 write_table(struct run *r, struct err *err)
 {
@@ -427,13 +448,16 @@ write_table(struct run *r, struct err *err)
 		goto out;
 	rc = 0;
 	for (unsigned i = 0; i < t->count && rc == 0; i++) {
-		/* All else is on the medium before what leads to it. */
-		if (i + 1 == t->count)
+		/* All else is on the medium before a table is, and that before its
+		 * last sector, which leads to it. */
+		if (i == 0 || i + 1 == t->count)
 			rc = target_settle(r->target, err);
 		if (rc == 0)
 			rc = target_write(
 			    r->target, t->at[i].offset, t->at[i].p, t->at[i].len, err);
 	}
+	if (rc == 0 && (r->job->flags & DISK_RESTORE_VERIFY) != 0)
+		rc = prove_table(r, t, err);
 	disk_plan_table_free(t);
 out:
 	free(t);

@@ -51,4 +51,10 @@ uint32_t disk_table_crc(uint32_t crc, const uint8_t *p, size_t len);
 extern const uint8_t disk_table_esp[16], disk_table_msr[16], disk_table_recovery[16],
     disk_table_bios_boot[16], disk_table_swap[16];
 
+/*
+ * Is the partition one of Windows' dynamic disks?  A database of its own says what lies
+ * where in it, so a file system at its begin speaks for none of the rest.
+ */
+int disk_table_dynamic(enum layout_table kind, const struct layout_partition *p);
+
 #endif /* AGENT_DISK_TABLE_H */
