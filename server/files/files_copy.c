@@ -24,6 +24,7 @@ struct copy {
 	struct files_put *put;
 	struct files_met *met; /* Directories; files of several names, with the first. */
 	uint64_t total, read;  /* Bytes: counted before, and done. */
+	uint64_t needed;       /* Bytes that the destination must have at least. */
 	struct progress *progress;
 	char path[PATH_LIMIT]; /* Below the destination. */
 	struct err *err;       /* What ends it all. */
@@ -78,16 +79,16 @@ on_bytes(void *arg, uint64_t n)
 /* Content or a stream of `n` as entry `name` of directory `dir`. */
 static int
 copy_content(struct copy *c, int dir, const char *name, const struct files_node *n,
-    const char *stream, struct err *why)
+    const char *stream, uint64_t size, struct err *why)
 {
-	struct files_put_job job = { c->fs, n, stream, name,
+	struct files_put_job job = { c->fs, n, stream, size, name,
 		(c->job->flags & FILES_COPY_FORCE) != 0, on_bytes, c };
 	uint64_t before = c->read;
 	int rc = files_put_file(c->put, dir, &job, why);
 
 	if (rc == 1) {
 		/* It counts as read for who waits. */
-		(void)on_bytes(c, n->size - (c->read - before));
+		(void)on_bytes(c, size - (c->read - before));
 		c->out->same++;
 		return 0;
 	}
@@ -114,12 +115,11 @@ on_stream(void *arg, const char *stream, uint64_t size)
 	struct err why = ERR_INIT;
 	int rc;
 
-	(void)size;
 	(void)snprintf(name, sizeof(name), "%s:%s", s->name, stream);
 	if (!files_text_name_ok(name))
 		rc = err_set(&why, ERR_UNSUPPORTED, "its name cannot be used here");
 	else
-		rc = copy_content(s->c, s->dir, name, s->n, stream, &why);
+		rc = copy_content(s->c, s->dir, name, s->n, stream, size, &why);
 	return rc == 0 ? 0 : complain(s->c, name, &why);
 }
 
@@ -128,19 +128,19 @@ copy_file(struct copy *c, int dir, const char *name, const struct files_node *n)
 {
 	struct streaming s = { c, dir, name, n };
 	struct err why = ERR_INIT;
-	const char *first = NULL;
-	int rc = 1;
+	const char *first = n->links > 1 ? files_met_text(c->met, n->ref) : NULL, *before;
+	int rc;
 
-	if (n->links > 1 && (rc = files_met_add(c->met, n->ref, c->path, &first)) < 0)
-		return err_set(c->err, ERR_NOMEM, "out of memory");
-	if (rc == 0 && first != NULL &&
-	    files_put_link(
-		c->put, first, dir, name, (c->job->flags & FILES_COPY_FORCE) != 0) == 0) {
+	if (first != NULL && files_put_link(c->put, first, dir, name,
+				 (c->job->flags & FILES_COPY_FORCE) != 0) == 0) {
 		c->out->linked++;
 		return 0;
 	}
-	if (copy_content(c, dir, name, n, NULL, &why) != 0)
+	if (copy_content(c, dir, name, n, NULL, n->size, &why) != 0)
 		return complain(c, c->path, &why);
+	/* Only now: where it could not be copied another file may have its name. */
+	if (n->links > 1 && files_met_add(c->met, n->ref, c->path, &before) < 0)
+		return err_set(c->err, ERR_NOMEM, "out of memory");
 	if ((c->job->flags & FILES_COPY_STREAMS) == 0)
 		return 0;
 	rc = c->fs->ops->streams(c->fs, n->ref, on_stream, &s, &why);
@@ -154,6 +154,30 @@ copy_file(struct copy *c, int dir, const char *name, const struct files_node *n)
 static int
 copy_dir(struct copy *c, int dir, const struct files_node *n, size_t len, unsigned depth);
 
+static uint64_t
+sum(uint64_t a, uint64_t b)
+{
+	return b > UINT64_MAX - a ? UINT64_MAX : a + b;
+}
+
+/* A file that will be copied, once for all its names. */
+static int
+count_file(struct copy *c, const struct files_node *n)
+{
+	const char *before;
+	int rc = n->links > 1 ? files_met_add(c->met, n->ref, NULL, &before) : 1;
+
+	if (rc < 0)
+		return err_set(c->err, ERR_NOMEM, "out of memory");
+	if (rc == 0)
+		return 0;
+	c->total = sum(c->total, n->size);
+	/* Of a sparse or compressed file nobody knows what it needs. */
+	if ((n->flags & (FILES_SPARSE | FILES_COMPRESSED)) == 0)
+		c->needed = sum(c->needed, n->size);
+	return 0;
+}
+
 /* With `dir` -1 only count. */
 static int
 visit(struct copy *c, int dir, const char *name, const struct files_node *n, size_t len,
@@ -164,9 +188,7 @@ visit(struct copy *c, int dir, const char *name, const struct files_node *n, siz
 
 	switch (n->kind) {
 	case FILES_FILE:
-		if (dir < 0)
-			c->total += n->size;
-		return dir < 0 ? 0 : copy_file(c, dir, name, n);
+		return dir < 0 ? count_file(c, n) : copy_file(c, dir, name, n);
 	case FILES_LINK:
 		c->out->skipped += dir >= 0;
 		return 0;
@@ -201,7 +223,8 @@ copy_entry(
 		return err_set(c->err, ERR_NOMEM, "out of memory");
 	if (len + more + 2 > sizeof(c->path)) {
 		free(n);
-		return err_set(c->err, ERR_LIMIT, "paths are too long");
+		err_set(&why, ERR_LIMIT, "its path is too long");
+		return dir < 0 ? 0 : complain(c, name->name, &why);
 	}
 	memcpy(c->path + len, name->name, more + 1);
 	if (!files_text_name_ok(name->name))
@@ -275,6 +298,19 @@ to_stdout(struct copy *c, const struct files_node *n, const char *stream)
 	return 0;
 }
 
+/*
+ * That there is room is better said before than after hours; but what is there of a
+ * copy that is gone on with needs none, and each file asks for its own.
+ */
+static int
+begin(struct copy *c, int dir, const char *name)
+{
+	if (files_put_fresh(dir, name) && files_put_room(dir, c->needed, c->err) != 0)
+		return -1;
+	c->path[0] = '\0';
+	return files_put_root(c->put, dir, c->err);
+}
+
 /* Into directory `dir` as `name`. */
 static int
 into(struct copy *c, int dir, const char *name, const struct files_node *n,
@@ -284,13 +320,12 @@ into(struct copy *c, int dir, const char *name, const struct files_node *n,
 
 	if (!files_text_name_ok(name))
 		return err_set(c->err, ERR_UNSUPPORTED, "'%.80s' is no name", name);
-	if (files_put_room(dir, c->total, c->err) != 0 ||
-	    files_put_root(c->put, dir, c->err) != 0)
+	if (begin(c, dir, name) != 0)
 		return -1;
 	(void)snprintf(c->path, sizeof(c->path), "%s", name);
 	if (stream == NULL)
 		return visit(c, dir, name, n, strlen(name), 0);
-	if (copy_content(c, dir, name, n, stream, &why) != 0) {
+	if (copy_content(c, dir, name, n, stream, UINT64_MAX, &why) != 0) {
 		*c->err = why;
 		return -1;
 	}
@@ -322,13 +357,12 @@ run(struct copy *c, struct files_node *n, struct err *err)
 	if (dir < 0)
 		return -1;
 	/* Of the root there is no name: its entries go into a directory that is there. */
-	if (own[0] == '\0')
-		rc = files_put_room(dir, c->total, err) != 0 ||
-			     files_put_root(c->put, dir, err) != 0
-			 ? -1
-			 : (c->path[0] = '\0', copy_dir(c, dir, n, 0, 0));
-	else
+	if (own[0] != '\0')
 		rc = into(c, dir, own, n, stream);
+	else if ((rc = begin(c, dir, "")) == 0)
+		rc = copy_dir(c, dir, n, 0, 0);
+	if (rc == 0 && c->out->files > 0)
+		rc = files_put_settle(dir, err);
 	(void)close(dir);
 	return rc;
 }

@@ -19,6 +19,7 @@
 #include <ntfs-3g/volume.h>
 
 #include "agent/tree_reader.h"
+#include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "server/files/files_text.h"
 
@@ -177,14 +178,37 @@ failed(struct ntfs_fs *f, struct err *err, const char *what)
 	return err_set(err, ERR_CORRUPT, "%s: %s", what, strerror(os));
 }
 
+/* A directory that was not written back may name a record that is another file's now. */
 static ntfs_inode *
 open_inode(struct ntfs_fs *f, uint64_t ref, struct err *err)
 {
-	ntfs_inode *ni = ntfs_inode_open(f->vol, (MFT_REF)ref);
+	ntfs_inode *ni;
 
-	if (ni == NULL)
+	err_clear(&f->why);
+	if ((ni = ntfs_inode_open(f->vol, (MFT_REF)ref)) == NULL) {
 		(void)failed(f, err, "a file's record");
+	} else if (MSEQNO(ref) != 0 &&
+		   MSEQNO(ref) != le16_to_cpu(ni->mrec->sequence_number)) {
+		(void)ntfs_inode_close(ni);
+		ni = NULL;
+		err_set(err, ERR_CORRUPT, "its record is another file's by now");
+	}
 	return ni;
+}
+
+/* A name as text; what no text has stands in it as U+FFFD. */
+static int
+name_of(const void *units, size_t n, char out[FILES_NAME_MAX])
+{
+	uint8_t copy[2 * NAME_UNITS];
+
+	if (n > NAME_UNITS)
+		return -1;
+	memcpy(copy, units, 2 * n);
+	for (size_t i = 0; i < n; i++)
+		if (load_le16(copy + 2 * i) == 0)
+			store_le16(copy + 2 * i, 0xFFFD);
+	return files_text_from_utf16(copy, n, out, FILES_NAME_MAX);
 }
 
 /* ----------------------------------------------------------------- directories -- */
@@ -226,7 +250,7 @@ ntfs_lookup(
 	(void)ntfs_inode_close(ni);
 	if (found == (u64)-1)
 		return -1;
-	*ref = MREF(found);
+	*ref = found;
 	return 0;
 }
 
@@ -246,11 +270,10 @@ on_entry(void *arg, const ntfschar *name, const int len, const int type, const s
 	(void)pos, (void)kind;
 	/* Short names are of the same files; the volume's own files are not asked for. */
 	if (type == FILE_NAME_DOS || MREF(ref) < FILE_first_user || len <= 0 ||
-	    files_text_from_utf16(
-		(const uint8_t *)name, (size_t)len, text, sizeof(text)) != 0 ||
-	    strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
+	    name_of(name, (size_t)len, text) != 0 || strcmp(text, ".") == 0 ||
+	    strcmp(text, "..") == 0)
 		return 0;
-	l->rc = l->each(l->arg, text, MREF(ref));
+	l->rc = l->each(l->arg, text, ref);
 	return l->rc;
 }
 
@@ -305,7 +328,7 @@ ntfs_stat(struct files_fs *fs, uint64_t ref, struct files_node *out, struct err 
 	if (ni == NULL)
 		return -1;
 	memset(out, 0, sizeof(*out));
-	out->ref = ref;
+	out->ref = MK_MREF(ni->mft_no, le16_to_cpu(ni->mrec->sequence_number));
 	out->kind = is_dir(ni) ? FILES_DIR : FILES_FILE;
 	out->size = is_dir(ni) || ni->data_size < 0 ? 0 : (uint64_t)ni->data_size;
 	out->links = le16_to_cpu(ni->mrec->link_count);
@@ -346,11 +369,15 @@ ntfs_streams(struct files_fs *fs, uint64_t ref,
 
 		/* A stream in several pieces is told of at its first. */
 		if (a->name_length == 0 ||
-		    (a->non_resident && sle64_to_cpu(a->lowest_vcn) != 0) ||
-		    files_text_from_utf16(
-			(const uint8_t *)a + le16_to_cpu(a->name_offset), a->name_length,
-			text, sizeof(text)) != 0)
+		    (a->non_resident && sle64_to_cpu(a->lowest_vcn) != 0))
 			continue;
+		if (le16_to_cpu(a->name_offset) + 2u * a->name_length >
+			le32_to_cpu(a->length) ||
+		    name_of((const uint8_t *)a + le16_to_cpu(a->name_offset),
+			a->name_length, text) != 0) {
+			rc = err_set(err, ERR_CORRUPT, "a file's streams");
+			break;
+		}
 		rc = each(arg, text,
 		    a->non_resident ? (uint64_t)sle64_to_cpu(a->data_size)
 				    : le32_to_cpu(a->value_length));
@@ -475,6 +502,7 @@ files_ntfs_open(struct tree_reader *r, struct files_fs **out, struct err *err)
 		free(f);
 		return -1;
 	}
+	err_clear(&f->why); /* What it could do without. */
 	*out = &f->fs;
 	return 0;
 }

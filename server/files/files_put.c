@@ -1,13 +1,17 @@
+#define _GNU_SOURCE /* syncfs, renameat2, O_PATH */
 #include "server/files/files_put.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "proto/base/err.h"
@@ -49,6 +53,29 @@ files_put_free(struct files_put *p)
 }
 
 /* -------------------------------------------------------------- the destination -- */
+
+/* What concerns one name or one file ends no copy of many: it has a code of its own. */
+static int
+failed(struct err *err, const char *what)
+{
+	switch (errno) {
+	case EINVAL:
+	case EILSEQ:
+	case ENAMETOOLONG:
+		return err_set(
+		    err, ERR_UNSUPPORTED, "its name cannot be used at the destination");
+	case EFBIG:
+		return err_set(err, ERR_LIMIT, "the destination has no files that large");
+	case EISDIR:
+	case ENOTDIR:
+	case ENOTEMPTY:
+		return err_set(err, ERR_EXISTS, "something else is here with that name");
+	case EDQUOT:
+		return err_set(err, ERR_NOSPACE, "%s: the quota is used up", what);
+	default:
+		return err_os(err, errno, "%s", what);
+	}
+}
 
 static int
 open_dir(const char *path)
@@ -111,12 +138,40 @@ files_put_room(int dir, uint64_t bytes, struct err *err)
 }
 
 int
+files_put_fresh(int dir, const char *name)
+{
+	struct dirent *e;
+	struct stat st;
+	DIR *d;
+	int fd, n = 0;
+
+	if (name[0] != '\0')
+		return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) != 0;
+	if ((fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return 0;
+	if ((d = fdopendir(fd)) == NULL) {
+		(void)close(fd);
+		return 0;
+	}
+	while (n == 0 && (e = readdir(d)) != NULL)
+		n += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+	(void)closedir(d);
+	return n == 0;
+}
+
+int
+files_put_settle(int dir, struct err *err)
+{
+	return syncfs(dir) != 0 ? failed(err, "cannot write") : 0;
+}
+
+int
 files_put_dir(int dir, const char *name, struct err *err)
 {
 	int fd;
 
 	if (mkdirat(dir, name, 0777) != 0 && errno != EEXIST)
-		return err_os(err, errno, "cannot make it");
+		return failed(err, "cannot make it");
 	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd >= 0)
 		return fd;
@@ -146,7 +201,7 @@ write_all(int fd, const uint8_t *p, size_t len, struct err *err)
 		if (n < 0 && errno == ENOSPC)
 			return err_set(err, ERR_NOSPACE, "the disk is full");
 		if (n < 0)
-			return err_os(err, errno, "cannot write");
+			return failed(err, "cannot write");
 		p += n;
 		len -= (size_t)n;
 	}
@@ -203,7 +258,7 @@ copy_bytes(struct files_put *p, const struct files_put_job *job, int fd, int fil
 	}
 	ops->end(o);
 	if (rc == 0 && file && ftruncate(fd, (off_t)size) != 0)
-		rc = err_os(err, errno, "cannot set its length");
+		rc = failed(err, "cannot set its length");
 	return rc;
 }
 
@@ -211,7 +266,8 @@ int
 files_put_stdout(struct files_put *p, struct files_fs *fs, const struct files_node *n,
     const char *stream, int (*bytes)(void *arg, uint64_t n), void *arg, struct err *err)
 {
-	const struct files_put_job job = { fs, n, stream, NULL, 0, bytes, arg };
+	const struct files_put_job job = { fs, n, stream, UINT64_MAX, NULL, 0, bytes,
+		arg };
 
 	return copy_bytes(p, &job, STDOUT_FILENO, 0, err);
 }
@@ -237,8 +293,8 @@ look(int dir, const struct files_put_job *job, struct err *err)
 
 	if (fstatat(dir, job->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return errno == ENOENT ? 0 : err_os(err, errno, "cannot look at it");
-	if (S_ISREG(st.st_mode) && job->stream == NULL &&
-	    (uint64_t)st.st_size == n->size && st.st_mtim.tv_sec == n->modified.tv_sec &&
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size == job->size &&
+	    st.st_mtim.tv_sec == n->modified.tv_sec &&
 	    st.st_mtim.tv_nsec == n->modified.tv_nsec)
 		return 1;
 	if (S_ISDIR(st.st_mode))
@@ -260,13 +316,25 @@ write_partial(struct files_put *p, int dir, const char *partial,
 	int rc;
 
 	if (fd < 0)
-		return err_os(err, errno, "cannot make it");
+		return failed(err, "cannot make it");
 	rc = copy_bytes(p, job, fd, 1, err);
 	if (rc == 0)
 		files_put_times(fd, n);
 	if (close(fd) != 0 && rc == 0)
-		rc = err_os(err, errno, "cannot write");
+		rc = failed(err, "cannot write");
 	return rc;
+}
+
+/* Give what is complete its name; what came to be there meanwhile counts, too. */
+static int
+give_name(int dir, const char *partial, const char *name, int force)
+{
+	if (!force && renameat2(dir, partial, dir, name, RENAME_NOREPLACE) == 0)
+		return 0;
+	if (!force && errno != EINVAL && errno != ENOSYS)
+		return -1;
+	/* A link in its place is replaced, not followed. */
+	return renameat(dir, partial, dir, name);
 }
 
 int
@@ -280,25 +348,54 @@ files_put_file(
 		return rc;
 	/* Of a sparse or compressed file nobody knows what it needs. */
 	if ((job->node->flags & (FILES_SPARSE | FILES_COMPRESSED)) == 0 &&
-	    files_put_room(dir, job->node->size, err) != 0)
+	    job->size != UINT64_MAX && files_put_room(dir, job->size, err) != 0)
 		return -1;
 	partial_name(partial);
 	rc = write_partial(p, dir, partial, job, err);
-	/* A link in its place is replaced, not followed. */
-	if (rc == 0 && renameat(dir, partial, dir, job->name) != 0)
-		rc = err_os(err, errno, "cannot rename it");
+	if (rc == 0 && give_name(dir, partial, job->name, job->force) != 0)
+		rc = failed(err, "cannot rename it");
 	if (rc != 0)
 		(void)unlinkat(dir, partial, 0);
 	return rc;
+}
+
+/* The directory of `path` below `root`, through no link; `*last` is its last name. */
+static int
+open_parent(int root, const char *path, const char **last)
+{
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	const char *slash = strrchr(path, '/');
+	char *parent;
+	int fd;
+
+	*last = slash != NULL ? slash + 1 : path;
+	if (slash == NULL)
+		return fcntl(root, F_DUPFD_CLOEXEC, 3);
+	if ((parent = strndup(path, (size_t)(slash - path))) == NULL)
+		return -1;
+	fd = (int)syscall(SYS_openat2, root, parent, &how, sizeof(how));
+	free(parent);
+	return fd;
 }
 
 int
 files_put_link(
     struct files_put *p, const char *first, int dir, const char *name, int force)
 {
-	if (p->root < 0)
+	char partial[40];
+	const char *last;
+	int from, rc;
+
+	if (p->root < 0 || (from = open_parent(p->root, first, &last)) < 0)
 		return -1;
-	if (force)
-		(void)unlinkat(dir, name, 0);
-	return linkat(p->root, first, dir, name, 0);
+	partial_name(partial);
+	rc = linkat(from, last, dir, partial, 0);
+	(void)close(from);
+	if (rc != 0)
+		return -1;
+	rc = give_name(dir, partial, name, force);
+	/* Also if it was: names of one file are not renamed onto each other. */
+	(void)unlinkat(dir, partial, 0);
+	return rc;
 }

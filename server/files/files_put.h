@@ -31,6 +31,12 @@ int files_put_root(struct files_put *p, int dir, struct err *err);
 /* Is there room for so many bytes?  ERR_NOSPACE. */
 int files_put_room(int dir, uint64_t bytes, struct err *err);
 
+/* Non-zero if nothing is there: no entry `name`, or with "" none at all. */
+int files_put_fresh(int dir, const char *name);
+
+/* Have all that was written below `dir` on the disk; what failed late is said here. */
+int files_put_settle(int dir, struct err *err);
+
 /* Make directory `name`, or open the one that is there; a descriptor, or -1. */
 int files_put_dir(int dir, const char *name, struct err *err);
 void files_put_times(int fd, const struct files_node *n);
@@ -39,6 +45,7 @@ struct files_put_job {
 	struct files_fs *fs;
 	const struct files_node *node;
 	const char *stream; /* Or NULL. */
+	uint64_t size;	    /* Of the content or the stream; UINT64_MAX: not known. */
 	const char *name;
 	int force;
 	int (*bytes)(void *arg, uint64_t n); /* So many more; non-zero ends it. */
@@ -52,7 +59,10 @@ struct files_put_job {
 int files_put_file(
     struct files_put *p, int dir, const struct files_put_job *job, struct err *err);
 
-/* Make `name` another name of the file at `first`, below the root; 0 or -1. */
+/*
+ * Make `name` another name of the file at `first`, below the root; 0, or -1 with all as
+ * it was.
+ */
 int files_put_link(
     struct files_put *p, const char *first, int dir, const char *name, int force);
 

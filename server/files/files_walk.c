@@ -203,3 +203,11 @@ files_met_add(struct files_met *m, uint64_t ref, const char *text, const char **
 	m->count++;
 	return 1;
 }
+
+const char *
+files_met_text(const struct files_met *m, uint64_t ref)
+{
+	const struct met *s = slot_of(m, ref);
+
+	return s->used ? s->text : NULL;
+}

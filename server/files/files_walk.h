@@ -43,4 +43,7 @@ void files_met_free(struct files_met *m);
 int
 files_met_add(struct files_met *m, uint64_t ref, const char *text, const char **before);
 
+/* The text of `ref` (borrowed), or NULL. */
+const char *files_met_text(const struct files_met *m, uint64_t ref);
+
 #endif /* SERVER_FILES_FILES_WALK_H */

@@ -52,6 +52,17 @@ operator cp -r h1:c/deep "$work/out" --quiet --force > "$work/again"
 sums "$work/out" > "$work/sums.b"
 diff "$work/sums.a" "$work/sums.b" || fail "contents differ after --force"
 
+note "a further name is not given to a file that was there before"
+mkdir -p "$work/other/deep/a/b/c"
+echo mine > "$work/other/deep/a/b/c/small"
+if operator cp -r h1:c/deep "$work/other" --quiet > "$work/o" 2> "$work/e"; then fail "a file was replaced"; fi
+cmp "$work/other/deep/second-name" "$work/out/deep/second-name" || fail "another file has its name"
+echo mine > "$work/other/deep/second-name"
+operator cp -r h1:c/deep "$work/other" --quiet --force > "$work/o"
+cmp "$work/other/deep/second-name" "$work/out/deep/second-name" || fail "not replaced"
+[ "$(stat -c %h "$work/other/deep/second-name")" = 2 ] || fail "its names are two files"
+[ -z "$(find "$work/other" -name '.*.partial')" ] || fail "left behind"
+
 note "names: in any case, with backslashes, a stream, to standard output"
 operator cp 'h1:c\users\АННА\Мои документы\письмо.txt' - > "$work/letter"
 [ "$(cat "$work/letter")" = привет ] || fail "another letter"
@@ -59,6 +70,8 @@ operator cp 'h1:c/Users/Анна/Мои документы/письмо.txt:zone
 [ "$(cat "$work/letter")" = stream ] || fail "another stream"
 operator cp 'h1:c/Users/Анна/Мои документы/письмо.txt' "$work/new-name" --streams --quiet
 [ "$(cat "$work/new-name")" = привет ] && [ "$(cat "$work/new-name:zone")" = stream ] || fail "no new name with its stream"
+operator cp 'h1:c/Users/Анна/Мои документы/письмо.txt' "$work/new-name" --streams --quiet > "$work/again" || fail "streams that are there are refused"
+grep -q "copied 0 files" "$work/again" || fail "copied again: $(cat "$work/again")"
 operator ls h1:c > "$work/ls"
 for n in Users/ deep/ sparse packed/; do grep -qx "$n" "$work/ls" || fail "ls has no $n: $(cat "$work/ls")"; done
 if grep -q MFT "$work/ls"; then fail "the volume's own files are listed"; fi
@@ -117,4 +130,24 @@ mkdir -p "$work/jail/1/2/3"
 operator cp -r h1:c/deep "$work/jail/1/2/3" --quiet > "$work/o" 2> "$work/e" && fail "it was all copied"
 grep -q "its name cannot be used here" "$work/e" || fail "said: $(cat "$work/e")"
 [ "$(cd "$work/jail" && find . -name '*xx*' | wc -l)" = 0 ] || fail "written outside"
+
+note "a name without text is copied all the same; a record that is another file's is not"
+cp --sparse=always "$work/c.img" "$work/evil.img"
+python3 - "$work/evil.img" <<'PY'
+import struct, sys
+data = bytearray(open(sys.argv[1], "rb").read())
+data = data.replace("second-name".encode("utf-16-le"), "second\0name".encode("utf-16-le"))
+at, changed = -1, 0
+while (at := data.find(b"FILE", at + 1)) >= 0:
+    directory = struct.unpack_from("<H", data, at + 22)[0] & 2 # Which has the name, too.
+    if not directory and "text".encode("utf-16-le") in data[at:at + 1024]:
+        struct.pack_into("<H", data, at + 16, struct.unpack_from("<H", data, at + 16)[0] + 1)
+        changed += 1
+assert changed > 0
+open(sys.argv[1], "wb").write(data)
+PY
+agent h1 backup c="$work/evil.img"
+if operator cp -r h1:c "$work/evil" --quiet > "$work/o" 2> "$work/e"; then fail "it was all copied"; fi
+grep -q "packed/text: " "$work/e" && [ ! -e "$work/evil/packed/text" ] || fail "another file's content: $(cat "$work/e")"
+cmp "$work/evil/deep/second�name" "$work/out/deep/second-name" || fail "a name is missing: $(ls "$work/evil/deep")"
 server_stop
