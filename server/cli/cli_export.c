@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* renameat2, mkostemps */
 #include "server/cli/cli.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@ struct export
 	const char *to;
 	int compress, force, quiet;
 	char partial[PATH_MAX];
+	int fd;	   /* Of the partial file. */
 	pid_t pid; /* qemu-img */
 };
 
@@ -92,19 +94,37 @@ convert(struct export *e, const struct cli_nbdkit *n, struct stop *stop, struct 
 	return rc;
 }
 
+/*
+ * A file of a name that nobody has, so that two exports never write one.  To qemu-img
+ * "a:b" would be a protocol, "./a:b" is not.
+ */
+static int
+make_partial(struct export *e, struct err *err)
+{
+	if ((size_t)snprintf(e->partial, sizeof(e->partial), "%s%s.XXXXXX.partial",
+		e->to[0] == '/' ? "" : "./", e->to) >= sizeof(e->partial))
+		return err_set(err, ERR_LIMIT, "--to: too long");
+	e->fd = mkostemps(e->partial, (int)strlen(".partial"), O_CLOEXEC);
+	return e->fd < 0 ? err_os(err, errno, "%.150s", e->partial) : 0;
+}
+
 /* On disk, and under its own name. */
 static int
 settle(const struct export *e, struct err *err)
 {
-	int fd = open(e->partial, O_RDONLY | O_CLOEXEC), rc = 0;
+	mode_t mask = umask(0);
 
-	if (fd < 0 || fsync(fd) != 0)
-		rc = err_os(err, errno, "%.150s", e->partial);
-	if (fd >= 0)
-		(void)close(fd);
-	if (rc == 0 && rename(e->partial, e->to) != 0)
-		rc = err_os(err, errno, "%.150s", e->to);
-	return rc;
+	(void)umask(mask);
+	if (fchmod(e->fd, 0666 & ~mask) != 0 || fsync(e->fd) != 0)
+		return err_os(err, errno, "%.150s", e->partial);
+	if (!e->force) {
+		if (renameat2(AT_FDCWD, e->partial, AT_FDCWD, e->to, RENAME_NOREPLACE) ==
+		    0)
+			return 0;
+		if (errno != EINVAL && errno != ENOSYS)
+			return err_os(err, errno, "%.150s", e->to);
+	}
+	return rename(e->partial, e->to) != 0 ? err_os(err, errno, "%.150s", e->to) : 0;
 }
 
 static int
@@ -117,9 +137,6 @@ run(struct export *e, struct err *err)
 
 	if (stop == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	if ((size_t)snprintf(e->partial, sizeof(e->partial), "%s.partial", e->to) >=
-	    sizeof(e->partial))
-		return err_set(err, ERR_LIMIT, "--to: too long");
 	if (stat(e->to, &st) == 0) {
 		if (!S_ISREG(st.st_mode))
 			return err_set(
@@ -128,15 +145,18 @@ run(struct export *e, struct err *err)
 			return err_set(
 			    err, ERR_EXISTS, "%.150s exists: --force replaces it", e->to);
 	}
-	if (cli_nbdkit_start(&e->job, &n, err) != 0)
+	if (make_partial(e, err) != 0)
 		return -1;
-	(void)unlink(e->partial);
-	rc = convert(e, &n, stop, err);
-	cli_nbdkit_stop(&n);
+	rc = cli_nbdkit_start(&e->job, &n, err);
+	if (rc == 0) {
+		rc = convert(e, &n, stop, err);
+		cli_nbdkit_stop(&n);
+	}
 	if (rc == 0)
 		rc = settle(e, err);
 	if (rc != 0)
 		(void)unlink(e->partial);
+	(void)close(e->fd);
 	return rc;
 }
 

@@ -72,12 +72,19 @@ take_away(const char *dir)
 static void
 keep(const struct mounting *m, int fd)
 {
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	char byte;
 
 	(void)setsid();
 	(void)signal(SIGINT, SIG_IGN);
 	(void)signal(SIGTERM, SIG_IGN);
 	(void)signal(SIGHUP, SIG_IGN);
+	/* Whoever waits for the end of what a command says does not mean us. */
+	if (null >= 0) {
+		(void)dup2(null, STDIN_FILENO);
+		(void)dup2(null, STDOUT_FILENO);
+		(void)dup2(null, STDERR_FILENO);
+	}
 	while (read(fd, &byte, 1) < 0 && errno == EINTR)
 		;
 	take_away(m->dir);
@@ -360,6 +367,24 @@ cli_mount(struct cli *c, int argc, char **argv)
 
 /* ------------------------------------------------------------------------- umount -- */
 
+/* In that table spaces and the like are "\\040". */
+static void
+unescape(char *text)
+{
+	char *out = text;
+
+	while (*text != '\0') {
+		if (text[0] == '\\' && strspn(text + 1, "01234567") >= 3) {
+			*out++ = (char)((text[1] - '0') << 6 | (text[2] - '0') << 3 |
+					(text[3] - '0'));
+			text += 4;
+		} else {
+			*out++ = *text++;
+		}
+	}
+	*out = '\0';
+}
+
 /*
  * Ours is mounted on `dir`: what it comes from, and so the directory that goes when all
  * is over.  -1 if there is none.
@@ -375,9 +400,13 @@ mounted_from(const char *dir, char own[PATH_MAX])
 	if (f == NULL)
 		return -1;
 	while (fgets(line, sizeof(line), f) != NULL)
-		if (sscanf(line, "%4095s %4095s", source, where) == 2 &&
-		    strcmp(where, dir) == 0 && (end = strstr(source, "/m/nbd")) != NULL &&
-		    strstr(source, "/holdfast-mount-") != NULL) {
+		if (sscanf(line, "%4095s %4095s", source, where) == 2) {
+			unescape(source);
+			unescape(where);
+			if (strcmp(where, dir) != 0 ||
+			    (end = strstr(source, "/m/nbd")) == NULL ||
+			    strstr(source, "/holdfast-mount-") == NULL)
+				continue;
 			*end = '\0';
 			strcpy(own, source);
 			found = 0;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/stop.h"
@@ -25,10 +26,18 @@ make_psk(const char *path, struct err *err)
 {
 	uint8_t key[32];
 	char line[9 + 2 * sizeof(key) + 2];
+	struct stat st;
 	int fd;
 
-	if (access(path, F_OK) == 0)
-		return 0;
+	if (stat(path, &st) == 0) {
+		/* Whoever has it reads the point, and can pose as us. */
+		if ((st.st_mode & 077) != 0)
+			return err_set(err, ERR_DENIED,
+			    "--tls-psk: others may read %.150s; chmod 600 it", path);
+		return st.st_size > 0 ? 0
+				      : err_set(err, ERR_CORRUPT,
+					    "--tls-psk: %.150s is empty", path);
+	}
 	if (getrandom(key, sizeof(key), 0) != (ssize_t)sizeof(key))
 		return err_os(err, errno, "getrandom");
 	strcpy(line, "holdfast:");
@@ -41,7 +50,9 @@ make_psk(const char *path, struct err *err)
 		return err_os(err, errno, "%.150s", path);
 	if (write(fd, line, strlen(line)) != (ssize_t)strlen(line)) {
 		err_os(err, errno, "%.150s", path);
+		explicit_bzero(line, sizeof(line));
 		(void)close(fd);
+		(void)unlink(path);
 		return -1;
 	}
 	explicit_bzero(line, sizeof(line));

@@ -124,10 +124,10 @@ cli_nbdkit_stop(struct cli_nbdkit *n)
 	(void)kill(n->pid, SIGKILL);
 	(void)cli_reap(n->pid);
 	n->pid = 0;
-	if (n->socket[0] != '\0') {
+	if (n->socket[0] != '\0')
 		(void)unlink(n->socket);
+	if (n->own_dir)
 		(void)rmdir(dirname(n->socket));
-	}
 }
 
 /* ---------------------------------------------------------------------- nbdkit -- */
@@ -194,6 +194,7 @@ make_socket(const struct cli_nbdkit_job *job, struct cli_nbdkit *n, struct err *
 	}
 	if (cli_private_dir("holdfast-nbd", n->socket, err) != 0)
 		return -1;
+	n->own_dir = 1;
 	strcat(n->socket, "/socket");
 	return 0;
 }
@@ -296,7 +297,7 @@ build(struct args *a, const struct cli_nbdkit_job *job, const struct cli_nbdkit 
 	if (job->cache_mb > 0)
 		add_number(a, "cache=", job->cache_mb);
 	if (n->socket[0] != '\0')
-		add(a, "remove=", n->socket);
+		add(a, n->own_dir ? "remove-with-directory=" : "remove=", n->socket);
 	add_number(a, "ready-fd=", (uint64_t)ready);
 	return 0;
 }
@@ -335,19 +336,15 @@ launch(const struct cli_nbdkit_job *job, struct cli_nbdkit *n, struct err *err)
 int
 cli_nbdkit_start(struct cli_nbdkit_job *job, struct cli_nbdkit *out, struct err *err)
 {
-	int own;
-
 	memset(out, 0, sizeof(*out));
 	if (look(job, out, err) != 0 ||
 	    (job->listen == NULL && make_socket(job, out, err) != 0))
 		return -1;
-	own = out->socket[0] != '\0';
 	if (launch(job, out, err) == 0)
 		return 0;
-	if (own) {
+	if (out->socket[0] != '\0')
 		(void)unlink(out->socket);
-		if (job->socket == NULL)
-			(void)rmdir(dirname(out->socket));
-	}
+	if (out->own_dir)
+		(void)rmdir(dirname(out->socket));
 	return -1;
 }

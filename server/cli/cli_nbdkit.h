@@ -46,6 +46,7 @@ struct cli_nbdkit_job {
 struct cli_nbdkit {
 	pid_t pid;
 	char socket[CLI_SOCKET_MAX]; /* Or "". */
+	int own_dir;		     /* Its directory is ours, and goes with it. */
 	char fs[16];		     /* Of the volume. */
 };
 

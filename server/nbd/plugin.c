@@ -10,8 +10,9 @@
  *	retry-for	seconds that a read waits for a server that is gone
  *	cache		MiB for decoded groups
  *	ready-fd	gets one byte when clients are served
- *	remove		a socket to remove in the end, and its directory if it is empty
- *then Everything is in agent/tree_reader.h; this is glue.
+ *	remove		a socket to remove in the end
+ *	remove-with-directory	the same, and its directory
+ * Everything else is in agent/tree_reader.h; this is glue.
  */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -23,6 +24,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent/disk_reader.h"
@@ -37,7 +39,7 @@
 static struct cli who;
 static struct tree_point_config config = { .dial = cli_dial, .arg = &who, .host = "" };
 static struct tree_point *point;
-static const char *only_volume, *only_disk, *to_remove;
+static const char *only_volume, *only_disk, *to_remove, *to_remove_dir;
 static int ready_fd = -1;
 
 /* One client's view: one of the two. */
@@ -97,7 +99,8 @@ plugin_config(const char *key, const char *value)
 		const char *key, **to;
 	} texts[] = { { "operator", &who.operator_dir }, { "server", &who.server },
 		{ "host", &config.host }, { "volume", &only_volume },
-		{ "disk", &only_disk }, { "remove", &to_remove } };
+		{ "disk", &only_disk }, { "remove", &to_remove },
+		{ "remove-with-directory", &to_remove_dir } };
 	static const char *const numbers[] = { "sequence", "retry-for", "cache",
 		"ready-fd" };
 
@@ -117,6 +120,8 @@ plugin_config(const char *key, const char *value)
 static int
 plugin_config_complete(void)
 {
+	/* Who connects reads all of the point: nobody but us.  nbdkit has set its own. */
+	(void)umask(0177);
 	if (config.host[0] != '\0' && (only_volume == NULL || only_disk == NULL))
 		return 0;
 	nbdkit_error("host=NAME is missing, or there are both volume and disk");
@@ -152,10 +157,12 @@ plugin_unload(void)
 	char dir[PATH_MAX];
 
 	tree_point_close(point);
-	if (to_remove == NULL || strlen(to_remove) >= sizeof(dir))
+	if (to_remove != NULL)
+		(void)unlink(to_remove);
+	if (to_remove_dir == NULL || strlen(to_remove_dir) >= sizeof(dir))
 		return;
-	(void)unlink(to_remove);
-	strcpy(dir, to_remove);
+	(void)unlink(to_remove_dir);
+	strcpy(dir, to_remove_dir);
 	(void)rmdir(dirname(dir));
 }
 

@@ -29,6 +29,10 @@ done
 operator export h1:noise --to "$work/noise.out" --format raw --quiet
 cmp "$work/noise.img" "$work/noise.out"
 
+(cd "$work" && umask 027 && operator export h1:noise --to "-a:b.raw" --quiet)
+cmp "$work/noise.img" "$work/-a:b.raw"
+[ "$(stat -c %a "$work/-a:b.raw")" = 640 ] || fail "mode $(stat -c %a "$work/-a:b.raw")"
+
 note "the disk over NBD, by the export's name"
 "$bin/holdfast" --operator "$work/operator" --server "$server" nbd h1/1 --socket "$work/sock" > "$work/nbd.log" &
 pid=$!

@@ -30,7 +30,11 @@ nbd_end() { # SIGNAL
 gone() { [ ! -e "$1" ]; }
 
 note "a socket of ours: all volumes by name, in several connections, with their holes"
+mask=$(umask)
+umask 0
 serve "$work/nbd.log" h1/1 --socket "$work/sock"
+umask "$mask"
+[ "$(stat -c %a "$work/sock")" = 600 ] || fail "others may connect: $(stat -c %a "$work/sock")"
 nbdcopy "nbd+unix:///c?socket=$work/sock" "$work/copy.img"
 cmp "$work/copy.img" "$work/r.img" || fail "what nbdcopy read is not what was restored"
 nbdcopy "nbd+unix:///noise?socket=$work/sock" "$work/copy.noise"
@@ -43,6 +47,10 @@ grep -q "no volume 'x', but c, noise" "$work/nbd.log.err" || fail "not said: $(c
 refuses "exists" operator nbd h1/1 --socket "$work/sock"
 nbd_end TERM
 [ ! -e "$work/sock" ] || fail "the socket is still there"
+mkdir "$work/theirs"
+serve "$work/nbd.log" h1/1:c --socket "$work/theirs/sock"
+nbd_end TERM
+[ -d "$work/theirs" ] && [ ! -e "$work/theirs/sock" ] || fail "a directory of the user's is gone, or the socket is not"
 
 note "TLS with a key that only this client has"
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
@@ -85,5 +93,10 @@ note "words that mean nothing get one line"
 refuses "h1 has no point 9" operator nbd h1/9:c
 refuses "no volume 'd', but c, noise" operator nbd h1/1:d
 refuses "holds no disk" operator nbd h1/1 --disk x
+chmod 640 "$work/psk"
+refuses "others may read" operator nbd h1/1 --listen 127.0.0.1:1 --tls-psk "$work/psk"
+: > "$work/empty"
+chmod 600 "$work/empty"
+refuses "is empty" operator nbd h1/1 --listen 127.0.0.1:1 --tls-psk "$work/empty"
 refuses "needs --tls-psk" operator nbd h1/1 --listen 127.0.0.1:1
 server_stop

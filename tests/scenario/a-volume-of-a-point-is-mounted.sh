@@ -34,6 +34,13 @@ operator umount "$work/m"
 nothing_left || fail "left behind: $(ls -AR "$work/run")"
 refuses "no .holdfast mount. is on" operator umount "$work/m"
 
+note "a directory with a space; a pipe is not held open by what stays"
+mkdir "$work/a m"
+operator mount h1:c "$work/a m" --background | timeout 60 cat > "$work/said" || fail "a pipe was held open"
+grep -q "mounted h1/2 volume c" "$work/said" || fail "said: $(cat "$work/said")"
+operator umount "$work/a m"
+nothing_left && not_mounted "$work/a m" || fail "left behind: $(ls -AR "$work/run")"
+
 note "the server is restarted under it"
 operator mount h1:c "$work/m" --background
 server_stop
