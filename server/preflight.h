@@ -25,7 +25,7 @@ struct preflight;
 #define PREFLIGHT_LINE_MAX 384u
 #define PREFLIGHT_FLAG_MAX 256u
 /* Points of a host looked at for its disks, from the newest. */
-#define PREFLIGHT_POINTS_MAX 32u
+#define PREFLIGHT_POINTS_MAX 256u
 
 struct preflight_device {
 	uint8_t kind; /* enum layout_kind */

@@ -181,8 +181,8 @@ struct store_volume {
  */
 enum store_fact {
 	STORE_FACT_EXCLUDED = 1, /* Bytes left out, by reason. */
-	STORE_FACT_DISKS = 2,	 /* Reserved: the host's disks and what lies on them. */
-	STORE_FACT_HOST = 3	 /* Reserved: firmware, controllers, names. */
+	STORE_FACT_DISKS = 2,	 /* The host's disks and what lies on them. */
+	STORE_FACT_HOST = 3	 /* Firmware, controllers, names. */
 };
 
 /* STORE_FACT_EXCLUDED holds these, by reason, 9 bytes each. */

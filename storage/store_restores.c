@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/base/err.h"
+#include "proto/base/feature.h"
 #include "storage/catalog.h"
 #include "storage/journal.h"
 #include "storage/store_retention.h"
@@ -13,6 +14,8 @@
 #include "storage/store_time.h"
 
 #define PAGE 32u
+/* Points of a host looked at for its disks, from the newest. */
+#define LATEST_MAX 256u
 
 static struct journal_event *
 event_new(enum journal_type type, struct err *err)
@@ -200,21 +203,42 @@ may_begin(struct store *s, const struct store_restore *r,
 	}
 }
 
+/* Which point "latest" is. */
+struct latest {
+	uint64_t newest, with_disks;
+	unsigned left; /* Points that may still be looked at. */
+};
+
+static int
+look(void *arg, const struct store_point *p)
+{
+	struct latest *l = arg;
+	struct feature_field f;
+	size_t at = 0;
+
+	if (l->newest == 0)
+		l->newest = p->sequence;
+	while (feature_next(p->facts, p->facts_len, &at, &f) == 1)
+		if (f.type == STORE_FACT_DISKS)
+			l->with_disks = p->sequence;
+	return l->with_disks != 0 || --l->left == 0;
+}
+
 /* Fix the point, if it is not yet, and see that it is there.  The host's lock is held. */
 static int
 fix_point(struct store *s, struct store_restore *r, struct err *err)
 {
-	struct store_point *p;
+	struct latest l = { .left = LATEST_MAX };
 	struct store_kept kept;
 
 	if (r->sequence != 0)
 		return catalog_kept_one(s->catalog, r->host, r->sequence, &kept, err);
-	if ((p = malloc(sizeof(*p))) == NULL)
-		return err_set(err, ERR_NOMEM, "no memory to read a point");
-	if (catalog_point(s->catalog, r->host, 0, p, err) == 0)
-		r->sequence = p->sequence;
-	free(p);
-	return r->sequence != 0 ? 0 : -1;
+	if (store_points(s, r->host, INT64_MAX, look, &l, err) < 0)
+		return -1;
+	r->sequence = l.with_disks != 0 ? l.with_disks : l.newest;
+	return r->sequence != 0
+		   ? 0
+		   : err_set(err, ERR_NOTFOUND, "'%s' has no point any more", r->host);
 }
 
 /* Record what `r` is now, and read it back.  people is held. */

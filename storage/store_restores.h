@@ -8,8 +8,10 @@
  * operator ends it.  Until when it may *begin* is told when it is allowed; nothing
  * but its end ends what has begun.
  *
- * Which point "latest" is is fixed when it begins.  A point of a restore that is
- * open is kept by every prune and cannot be forgotten (store_retention.h).
+ * Which point "latest" is is fixed when it begins: the newest that has the host's
+ * disks, since a machine is made of no other; if none has, the newest.  A point of a
+ * restore that is open is kept by every prune and cannot be forgotten
+ * (store_retention.h).
  *
  *	store_restore_allow -> store_restore_redeem, again ... -> store_restore_end
  *	store_restore_allow (MAC) -> store_restore_confirm -> store_restore_redeem ...

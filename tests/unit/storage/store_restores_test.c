@@ -307,6 +307,37 @@ another_point_may_be_chosen_unless_one_was_named(void **state)
 	    h, store_forget(h->s, "bob", "web", 1, "x", &h->err), ERR_DENIED, "is open");
 }
 
+/* A machine is made of its disks: a backup of some volume since is not its latest. */
+static void
+the_latest_is_the_newest_with_disks(void **state)
+{
+	static const uint8_t disks[] = { STORE_FACT_DISKS, 0, 0, 0, 0, 0 };
+	static const uint8_t machine_only[] = { STORE_FACT_HOST, 0, 0, 0, 0, 0 };
+	struct here *h = *state;
+	struct store_restore r;
+	int resumed;
+
+	for (int i = 0; i < 2; i++)
+		(void)add_point_saying(h, "web", 1, 1, disks, sizeof(disks));
+	for (int i = 0; i < 40; i++)
+		(void)add_point_saying(
+		    h, "web", 1, 1, machine_only, sizeof(machine_only));
+	r = allow(h, "web", 1, NULL, 0);
+	OK(redeem(h, r.id, machine('a', 1, 1), &r, &resumed));
+	assert_int_equal(r.sequence, 2);
+	r = allow(h, "web", 2, mac_a, 0);
+	OK(store_restore_confirm(h->s, r.id, "alice", machine('b', 2, 2).machine,
+	    machine('b', 2, 2).key_hash, &r, &h->err));
+	assert_int_equal(r.sequence, 2);
+
+	/* Without any it is the newest. */
+	for (int i = 0; i < 2; i++)
+		add_point(h, "mail", 1, 1);
+	r = allow(h, "mail", 3, NULL, 0);
+	OK(redeem(h, r.id, machine('a', 1, 3), &r, &resumed));
+	assert_int_equal(r.sequence, 2);
+}
+
 static int
 count(void *arg, const struct store_restore *r)
 {
@@ -462,6 +493,7 @@ main(void)
 		T(its_point_stays),
 		T(a_prune_says_that_it_stays),
 		T(another_point_may_be_chosen_unless_one_was_named),
+		T(the_latest_is_the_newest_with_disks),
 		T(all_are_listed),
 		T(all_of_it_is_in_the_audit),
 		T(guesses_raise_an_alarm_that_is_cleared),

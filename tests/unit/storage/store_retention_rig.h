@@ -112,7 +112,8 @@ refused(struct here *h, int ret, enum err_code code, const char *words)
 
 /* A point that has nothing but its counts. */
 static inline uint64_t
-add_point(struct here *h, const char *host, uint64_t fresh, uint64_t stored)
+add_point_saying(struct here *h, const char *host, uint64_t fresh, uint64_t stored,
+    const uint8_t *facts, size_t facts_len)
 {
 	struct journal_event *e = calloc(1, sizeof(*e));
 	struct store_point *p = &e->u.point;
@@ -131,9 +132,17 @@ add_point(struct here *h, const char *host, uint64_t fresh, uint64_t stored)
 	p->frozen_at_us = (int64_t)rand() << 30; /* The host's word. */
 	p->counts.new_bytes = fresh;
 	p->counts.stored_bytes = stored;
+	if (facts_len > 0)
+		OK(store_facts_add(p, facts, facts_len, &h->err));
 	OK(store_record(h->s, e, NULL, &h->err));
 	free(e);
 	return sequence;
+}
+
+static inline uint64_t
+add_point(struct here *h, const char *host, uint64_t fresh, uint64_t stored)
+{
+	return add_point_saying(h, host, fresh, stored, NULL, 0);
 }
 
 /* A point a day at noon. */
