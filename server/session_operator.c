@@ -214,8 +214,9 @@ session_revoke_run(struct session_job *j)
 		return;
 	(void)err_set(&why, ERR_DENIED, "the certificate of '%.63s' is revoked", m->host);
 	(void)registry_tell(w->registry, m->host, j->s->id, session_end, &why);
-	/* Whoever goes under this name, a machine that is being restored included. */
-	if (session_rescues_end(j, m->host, 0, "the host was revoked") < 0)
+	/* Whoever goes under this name, a machine that is being restored included, and
+	   whom this operator let read a host. */
+	if (session_rescues_revoke(j, m->host) < 0)
 		return;
 	if (session_audit(j, "revoked '%.63s'", m->host) == 0)
 		session_reply(j, &done.base, 0);

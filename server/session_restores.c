@@ -174,7 +174,7 @@ session_confirm_run(struct session_job *j)
 
 struct ending {
 	struct session_job *j;
-	const char *host, *text;
+	const char *host, *who, *text; /* Of that host, or allowed by `who`; or NULL. */
 	int ended;
 };
 
@@ -196,7 +196,8 @@ end_one(void *arg, const struct store_restore *r)
 	struct ending *e = arg;
 	struct session_job *j = e->j;
 
-	if (strcmp(r->host, e->host) != 0 ||
+	if ((strcmp(r->host, e->host) != 0 &&
+		(e->who == NULL || strcmp(r->who, e->who) != 0)) ||
 	    !store_restore_is_open(j->s->world->store, r))
 		return 0;
 	if (store_restore_end(j->s->world->store, r->id, STORE_RESTORE_ENDED, NULL,
@@ -212,12 +213,11 @@ end_one(void *arg, const struct store_restore *r)
 	return 0;
 }
 
-int
-session_rescues_end(
-    struct session_job *j, const char *host, uint64_t id, const char *text)
+static int
+rescues_end(struct session_job *j, const char *host, uint64_t id)
 {
 	struct store *store = j->s->world->store;
-	struct ending e = { .j = j, .host = host, .text = text };
+	struct ending e = { .j = j, .host = host, .text = "" };
 	struct store_restore r;
 
 	if (id == 0) {
@@ -231,7 +231,7 @@ session_rescues_end(
 			    "restore %llu is of '%s', not of '%.63s'",
 			    (unsigned long long)id, r.host, host);
 		if (store_restore_end(store, id, STORE_RESTORE_ENDED, NULL, j->s->name,
-			text, &j->err) != 0)
+			"", &j->err) != 0)
 			return -1;
 		tell_over(j, r.host, id);
 		e.ended = 1;
@@ -239,12 +239,21 @@ session_rescues_end(
 	return e.ended;
 }
 
+int
+session_rescues_revoke(struct session_job *j, const char *name)
+{
+	struct ending e = { .j = j, .host = name, .who = name };
+
+	e.text = "the host, or who allowed it, was revoked";
+	return store_restores(j->s->world->store, 0, end_one, &e, &j->err);
+}
+
 void
 session_unrestore_run(struct session_job *j)
 {
 	const Wire__EndRestore *m = (const Wire__EndRestore *)j->msg;
 	Wire__Done done = WIRE__DONE__INIT;
-	int n = session_rescues_end(j, m->host, m->restore, "");
+	int n = rescues_end(j, m->host, m->restore);
 
 	if (n < 0)
 		return;

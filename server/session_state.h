@@ -188,9 +188,11 @@ session_rescue_name(const char *host, uint64_t id, char out[SESSION_RESCUE_NAME_
 int session_rescue_check(
     struct session_job *j, const Wire__Hello *hello, struct session_rescue *out);
 
-/* End the open restores of `host`, or only number `id`, and their sessions; how many. */
-int session_rescues_end(
-    struct session_job *j, const char *host, uint64_t id, const char *text);
+/*
+ * `name` was revoked: end the open restores of that host and those that this operator
+ * allowed, with their sessions.  0, or -1.
+ */
+int session_rescues_revoke(struct session_job *j, const char *name);
 
 /* A key that also lives on another machine is not this host's alone: raise the alarm. */
 void session_copied_key(struct session *s, const char *host);

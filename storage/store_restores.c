@@ -111,6 +111,22 @@ store_restore_is_open(struct store *s, const struct store_restore *r)
 
 /* ----------------------------------------------------------------- allowing -- */
 
+/* A Revoke ends what its operator allowed before: nothing comes after.  people is held.
+ */
+static int
+still_may(struct store *s, const char *who, struct err *err)
+{
+	struct err why = ERR_INIT;
+	struct store_peer p;
+
+	if (catalog_peer_by_name(s->catalog, who, &p, &why) == 0)
+		return !p.revoked ? 0 : err_set(err, ERR_DENIED, "'%s' was revoked", who);
+	if (why.code == ERR_NOTFOUND)
+		return 0;
+	*err = why;
+	return -1;
+}
+
 /* May another one be allowed?  people and the host's lock are held. */
 static int
 may_allow(struct store *s, const struct store_restore *r, struct err *err)
@@ -121,7 +137,8 @@ may_allow(struct store *s, const struct store_restore *r, struct err *err)
 	uint64_t all, of_host;
 	int found;
 
-	if (catalog_head(s->catalog, r->host, &head, err) != 0)
+	if (still_may(s, r->who, err) != 0 ||
+	    catalog_head(s->catalog, r->host, &head, err) != 0)
 		return -1;
 	if (head.sequence == 0)
 		return err_set(err, ERR_NOTFOUND, "'%s' has no point", r->host);
@@ -310,6 +327,8 @@ store_restore_confirm(struct store *s, uint64_t id, const char *who,
 
 	pthread_mutex_lock(&s->people);
 	ret = store_restore_by_id(s, id, out, err);
+	if (ret == 0)
+		ret = still_may(s, who, err);
 	if (ret == 0 && !out->by_mac)
 		ret = err_set(err, ERR_DENIED, "restore %llu is by token, not by MAC",
 		    (unsigned long long)id);

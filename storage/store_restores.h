@@ -64,7 +64,7 @@ struct store_restore {
 /*
  * Allow one: `r` has host, who, by_mac with mac or token, only, sequence, ends_us;
  * it gets id and made_us.  ERR_NOTFOUND (no such host or point), ERR_EXISTS (the
- * MAC is armed already), ERR_LIMIT (too many are open).
+ * MAC is armed already), ERR_LIMIT (too many are open), ERR_DENIED (`who` was revoked).
  */
 int store_restore_allow(struct store *s, struct store_restore *r, struct err *err);
 

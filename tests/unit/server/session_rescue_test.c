@@ -56,7 +56,7 @@ machine_new(struct machine *m, uint8_t id)
 }
 
 static void
-token_of(const char *host, uint8_t secret[RESTORE_SECRET_LEN])
+token_by(struct live_peer *who, const char *host, uint8_t secret[RESTORE_SECRET_LEN])
 {
 	Wire__NewRestoreToken m = WIRE__NEW_RESTORE_TOKEN__INIT;
 	struct live_session s;
@@ -64,11 +64,17 @@ token_of(const char *host, uint8_t secret[RESTORE_SECRET_LEN])
 	struct err err = ERR_INIT;
 
 	m.host = (char *)(uintptr_t)host;
-	live_dial(&live, &admin, &s);
+	live_dial(&live, who, &s);
 	live_ok(channel_call(s.ch, &m.base, MSG_TOKEN_TEXT, &reply, &err));
 	live_ok(restore_token_parse(((Wire__TokenText *)reply)->text, secret, &err));
 	msg_free(reply);
 	live_hangup(&s);
+}
+
+static void
+token_of(const char *host, uint8_t secret[RESTORE_SECRET_LEN])
+{
+	token_by(&admin, host, secret);
 }
 
 /* 0 and the machine has a certificate, or -1. */
@@ -258,6 +264,44 @@ an_end_is_of_one_restore(void **state)
 	live_hangup(&op);
 }
 
+static void
+whom_a_revoked_operator_let_in_is_out(void **state)
+{
+	uint8_t used[RESTORE_SECRET_LEN], kept[RESTORE_SECRET_LEN];
+	uint8_t others[RESTORE_SECRET_LEN];
+	Wire__Revoke revoke = WIRE__REVOKE__INIT;
+	struct live_session s, op;
+	struct live_peer eve;
+	struct machine m, n;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	live_peer(&live, CERT_RESTORER, "eve", &eve);
+	token_by(&eve, "web", used);
+	token_by(&eve, "mail", kept);
+	token_of("mail", others);
+	machine_new(&m, 1);
+	machine_new(&n, 2);
+	live_ok(redeem(&m, used, &err));
+	live_dial(&live, &m.p, &s);
+	live_dial(&live, &admin, &op);
+	revoke.host = (char *)"eve";
+	live_ok(channel_call(op.ch, &revoke.base, MSG_DONE, &reply, &err));
+	msg_free(reply);
+	live_over(s.ch);
+	assert_int_equal(redeem(&n, kept, &err), -1);
+	assert_int_equal(err.code, ERR_DENIED);
+	assert_non_null(strstr(err.text, "was ended"));
+	err_clear(&err);
+	live_ok(redeem(&n, others, &err));
+	live_hangup(&s);
+	live_hangup(&op);
+	live_peer_free(&m.p);
+	live_peer_free(&n.p);
+	live_peer_free(&eve);
+}
+
 /* ------------------------------------------------------------------- at once -- */
 
 struct racer {
@@ -395,6 +439,7 @@ main(void)
 		cmocka_unit_test(an_older_certificate_does_not_count),
 		cmocka_unit_test(done_ends_every_session_of_it),
 		cmocka_unit_test(an_end_is_of_one_restore),
+		cmocka_unit_test(whom_a_revoked_operator_let_in_is_out),
 		cmocka_unit_test(of_two_machines_at_once_one_is_let_in),
 		cmocka_unit_test(a_flood_of_announces_has_four_places),
 		cmocka_unit_test(ten_wrong_tokens_and_it_must_wait),

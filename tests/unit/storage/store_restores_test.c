@@ -179,6 +179,7 @@ static void
 what_may_not_be_allowed(void **state)
 {
 	struct here *h = *state;
+	struct store_peer p = { .role = 5, .serial = { 1 }, .key_hash = { 1 } };
 	struct store_restore r = { 0 };
 
 	(void)snprintf(r.host, sizeof(r.host), "web");
@@ -204,6 +205,20 @@ what_may_not_be_allowed(void **state)
 	pass(2 * DAY);
 	r.ends_us = store_now(h->s) + DAY;
 	OK(store_restore_allow(h->s, &r, &h->err));
+
+	/* Nor by an operator who was revoked while it asked. */
+	(void)snprintf(p.name, sizeof(p.name), "alice");
+	OK(store_peer_put(h->s, &p, &h->err));
+	r.by_mac = 1;
+	r.token[0] = 0;
+	OK(store_restore_allow(h->s, &r, &h->err));
+	OK(store_peer_revoke(h->s, "alice", &h->err));
+	refused(h,
+	    store_restore_confirm(h->s, r.id, "alice", machine('a', 1, 1).machine,
+		machine('a', 1, 1).key_hash, &r, &h->err),
+	    ERR_DENIED, "'alice' was revoked");
+	r.by_mac = 0;
+	refused(h, store_restore_allow(h->s, &r, &h->err), ERR_DENIED, "was revoked");
 }
 
 static void
