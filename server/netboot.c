@@ -50,6 +50,7 @@ static const struct file {
 	{ "/grub/grub.cfg", "grub/grub.cfg", "text/plain", 0 },
 };
 #define FILES (sizeof(files) / sizeof(files[0]))
+#define SCRIPT (&files[0])
 
 /* One request, from its headers to its end. */
 struct fetch {
@@ -99,21 +100,24 @@ refuse(struct MHD_Connection *c, unsigned status, const char *text)
 	return answer(c, status, r);
 }
 
-/* boot.ipxe, with the name by which the machine found us; NULL: it cannot be had. */
+/*
+ * boot.ipxe, with the name by which the machine found us; NULL: it cannot be had whole.
+ */
 static struct MHD_Response *
 make_script(const struct netboot *n, const char *host, uint64_t *len)
 {
 	struct buf out = BUF_INIT(2 * BOOTFILE_SCRIPT_MAX);
 	struct MHD_Response *r = NULL;
 	struct err err = ERR_INIT;
-	struct stat st;
+	struct stat st = { 0 };
 	char *text = malloc(BOOTFILE_SCRIPT_MAX);
 	int fd = open_file(n, "boot.ipxe", &st);
 	ssize_t got = -1;
 
-	if (text != NULL && fd >= 0)
+	if (text != NULL && fd >= 0 && st.st_size <= (off_t)BOOTFILE_SCRIPT_MAX)
 		got = read(fd, text, BOOTFILE_SCRIPT_MAX);
-	if (got >= 0 && bootfile_readdress(text, (size_t)got, host, &out, &err) == 0) {
+	if (got == st.st_size &&
+	    bootfile_readdress(text, (size_t)got, host, &out, &err) == 0) {
 		r = MHD_create_response_from_buffer(
 		    out.len, out.p, MHD_RESPMEM_MUST_COPY);
 		*len = out.len;
@@ -222,7 +226,7 @@ on_request(void *arg, struct MHD_Connection *c, const char *url, const char *met
 	}
 	if (f->file == NULL)
 		return refuse(c, MHD_HTTP_NOT_FOUND, "not there\n");
-	return f->file == &files[0] ? answer_script(n, c, f) : answer_file(n, c, f);
+	return f->file == SCRIPT ? answer_script(n, c, f) : answer_file(n, c, f);
 }
 
 static void
@@ -261,6 +265,10 @@ check_dir(const struct netboot *n, struct err *err)
 			    "rescue --out DIR` makes them",
 			    n->dir, files[i].name, strerror(errno));
 		(void)close(fd);
+		if (&files[i] == SCRIPT && st.st_size > (off_t)BOOTFILE_SCRIPT_MAX)
+			return err_set(err, ERR_LIMIT,
+			    "rescue-dir: %.200s/%s is longer than %u bytes", n->dir,
+			    files[i].name, BOOTFILE_SCRIPT_MAX);
 	}
 	return 0;
 }

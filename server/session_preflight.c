@@ -51,8 +51,10 @@ answer(struct session_job *j, struct room *r, uint16_t flags)
 	session_reply(j, &m.base, flags);
 }
 
+/* Of all hosts: as many as SESSION_ROUND holds, then on behind `after`. */
 struct checking {
 	struct session_job *j;
+	char after[STORE_NAME_MAX];
 	struct room room;
 };
 
@@ -62,12 +64,17 @@ check_peer(void *arg, const struct store_peer *p)
 	struct checking *c = arg;
 	const struct session_world *w = c->j->s->world;
 
-	if (p->role != CERT_AGENT || p->revoked || p->points == 0)
+	if (p->role != CERT_AGENT || p->revoked || p->points == 0 ||
+	    strcmp(p->name, c->after) <= 0)
 		return 0;
+	c->j->more = c->j->out_bytes >= SESSION_ROUND;
+	if (c->j->more)
+		return 1;
 	if (preflight_host(
 		w->preflight, w->store, p->name, &c->room.report, &c->j->err) != 0)
 		return -1;
 	answer(c->j, &c->room, FRAME_MORE);
+	memcpy(c->after, p->name, sizeof(c->after));
 	return c->j->err.code != ERR_NONE || atomic_load(&c->j->s->gone);
 }
 
@@ -78,27 +85,28 @@ session_check_run(struct session_job *j)
 	const struct session_world *w = j->s->world;
 	Wire__RescueReport end = WIRE__RESCUE_REPORT__INIT;
 	struct store_peer peer;
-	struct checking *c;
+	struct checking *c = j->state;
 
 	if (w->preflight == NULL) {
 		(void)err_set(&j->err, ERR_UNSUPPORTED,
 		    "the server has no rescue image: rescue-dir is not set");
 		return;
 	}
-	if ((c = malloc(sizeof(*c))) == NULL) {
+	if (c == NULL && (c = calloc(1, sizeof(*c))) == NULL) {
 		(void)err_set(&j->err, ERR_NOMEM, "no memory for a report");
 		return;
 	}
 	c->j = j;
+	j->state = c;
+	j->state_free = free;
 	if (m->host[0] == '\0') {
-		if (store_peers(w->store, check_peer, c, &j->err) >= 0)
+		if (store_peers(w->store, check_peer, c, &j->err) >= 0 && !j->more)
 			session_reply(j, &end.base, 0);
 	} else if (store_peer_by_name(w->store, m->host, &peer, &j->err) == 0 &&
 		   preflight_host(
 		       w->preflight, w->store, m->host, &c->room.report, &j->err) == 0) {
 		answer(j, &c->room, 0);
 	}
-	free(c);
 }
 
 int
