@@ -303,6 +303,18 @@ host_facts_read(const char *dir, struct layout *l)
 		take_entries(sys, l);
 }
 
+/* The last label there is goes; 0 if there is none.  The disk's image has it still. */
+static int
+drop_label(struct layout *l)
+{
+	for (unsigned i = l->partitions_count; i-- > 0;)
+		if (l->partitions[i].label[0] != '\0') {
+			l->partitions[i].label[0] = '\0';
+			return 1;
+		}
+	return 0;
+}
+
 int
 host_facts_pack(struct layout *l, struct buf *out, struct err *err)
 {
@@ -316,7 +328,7 @@ host_facts_pack(struct layout *l, struct buf *out, struct err *err)
 			l->entries_count--;
 		else if (l->devices_count > 0)
 			l->devices_count--;
-		else
+		else if (!drop_label(l))
 			return -1;
 	}
 }

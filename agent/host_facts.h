@@ -21,7 +21,8 @@ void host_facts_read(const char *dir, struct layout *l);
 
 /*
  * Append its fields to `out`.  What does not fit is left out, the last first: boot
- * entries, then controllers.  ERR_LIMIT if disks and partitions alone are too long.
+ * entries, then controllers, then partitions' labels, which only a disk of another size
+ * is made from.  ERR_LIMIT if disks and partitions alone are too long.
  */
 int host_facts_pack(struct layout *l, struct buf *out, struct err *err);
 

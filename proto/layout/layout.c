@@ -20,6 +20,46 @@ add_text(struct buf *out, const char *text, struct err *err)
 		   : 0;
 }
 
+/* Bytes of the UTF-8 character at `s` that may be shown: 0 if it is none. */
+static size_t
+shown(const uint8_t *s)
+{
+	size_t more = s[0] < 0x80		    ? 0
+		      : s[0] >= 0xc2 && s[0] < 0xe0 ? 1
+		      : (s[0] & 0xf0) == 0xe0	    ? 2
+		      : s[0] >= 0xf0 && s[0] < 0xf5 ? 3
+						    : SIZE_MAX;
+
+	if (more == SIZE_MAX || (s[0] == 0xc2 && s[1] < 0xa0))
+		return 0;
+	/* Too long a form, a surrogate, past the last character. */
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90))
+		return 0;
+	for (size_t i = 1; i <= more; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	return more + 1;
+}
+
+/* What a terminal would take for an order, or JSON cannot hold, is a '?'. */
+static void
+tidy(char *text)
+{
+	for (size_t n; *text != '\0'; text += n > 0 ? n : 1)
+		if ((n = shown((const uint8_t *)text)) == 0)
+			*text = '?';
+}
+
+/* A disk's name is a volume's too. */
+static int
+name_ok(const char *name)
+{
+	return name[0] != '\0' &&
+	       name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				 "0123456789._-")] == '\0';
+}
+
 static void
 take_text(struct cursor *c, char *out, size_t cap)
 {
@@ -40,6 +80,7 @@ take_text(struct cursor *c, char *out, size_t cap)
 		}
 	memcpy(out, p, n);
 	out[n] = '\0';
+	tidy(out);
 }
 
 static int
@@ -153,7 +194,7 @@ take_disk(struct cursor *c, unsigned volumes, struct layout_disk *d)
 	cursor_copy(c, d->id, sizeof(d->id));
 	take_text(c, d->model, sizeof(d->model));
 	take_text(c, d->serial, sizeof(d->serial));
-	if (d->name[0] == '\0' || d->volume >= volumes || d->table > LAYOUT_GPT ||
+	if (!name_ok(d->name) || d->volume >= volumes || d->table > LAYOUT_GPT ||
 	    d->boots > 1 || d->sector_size < 512 || d->sector_size > 4096 ||
 	    (d->sector_size & (d->sector_size - 1)) != 0 || d->size == 0 ||
 	    d->size > INT64_MAX || d->size % d->sector_size != 0)

@@ -12,7 +12,8 @@
  * image, and each partition's volume at its offset, makes the disk again.
  *
  * Parsing does no I/O and believes nothing: counts and texts are limited, partitions
- * lie on their disk, volumes are in the point.
+ * lie on their disk, volumes are in the point, disks are named as volumes are.  Texts
+ * come out as UTF-8 that may be shown: what is none is a '?'.
  */
 #ifndef PROTO_LAYOUT_LAYOUT_H
 #define PROTO_LAYOUT_LAYOUT_H

@@ -248,6 +248,22 @@ what_does_not_fit_is_left_out(void **state)
 	assert_int_equal(back->firmware, LAYOUT_UEFI);
 	assert_int_equal(back->entries_count, 0);
 	assert_in_range(back->devices_count, 40, LAYOUT_DEVICES_MAX - 1);
+	/* As many partitions as there may be, with the longest names: still a backup. */
+	buf_clear(&b);
+	w->l->partitions_count = LAYOUT_PARTITIONS_MAX;
+	w->l->disks[0].size = LAYOUT_PARTITIONS_MAX * 512;
+	for (unsigned i = 0; i < LAYOUT_PARTITIONS_MAX; i++) {
+		w->l->partitions[i] = w->l->partitions[0];
+		w->l->partitions[i].offset = i * UINT64_C(512);
+		w->l->partitions[i].length = 512;
+		memset(w->l->partitions[i].label, 'n', 108);
+	}
+	assert_int_equal(host_facts_pack(w->l, &b, &w->err), 0);
+	assert_int_equal(layout_parse(b.p, b.len, 1, back, &w->err), 0);
+	assert_int_equal(back->partitions_count, LAYOUT_PARTITIONS_MAX);
+	assert_int_equal(back->devices_count, 0);
+	assert_int_equal(strlen(back->partitions[0].label), 108);
+	assert_string_equal(back->partitions[LAYOUT_PARTITIONS_MAX - 1].label, "");
 	buf_free(&b);
 	free(back);
 }

@@ -151,8 +151,40 @@ test_what_makes_no_sense_is_refused(void **state)
 	refused(l);
 	l->disks[0].name[0] = '\n';
 	refused(l);
+	l->disks[0].name[0] = '"';
+	refused(l);
 	l->firmware = 3;
 	refused(l);
+}
+
+static void
+test_texts_may_be_shown(void **state)
+{
+	/* Too long a form, a terminal's orders, a surrogate, cut short, no beginning. */
+	static const char *const texts[][2] = { { "B\xC3\xBCro \xF0\x9F\x96\xA5",
+						    "B\xC3\xBCro \xF0\x9F\x96\xA5" },
+		{ "a\xC2\x9B"
+		  "b",
+		    "a??b" },
+		{ "\xC2\xA0", "\xC2\xA0" }, { "\xC0\xAF", "??" },
+		{ "\xED\xA0\x80", "???" }, { "\xE0\x80\x80", "???" },
+		{ "\xF4\x90\x80\x80", "????" }, { "x\xE4\xBF", "x??" },
+		{ "\x9B"
+		  "1m",
+		    "?1m" },
+		{ "\xFF", "?" } };
+	struct layout *l = *state;
+	struct err err = ERR_INIT;
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct buf b = BUF_INIT(65536);
+
+		strcpy(l->partitions[0].label, texts[i][0]);
+		assert_int_equal(layout_pack(l, &b, &err), 0);
+		assert_int_equal(layout_parse(b.p, b.len, 2, &l[1], &err), 0);
+		assert_string_equal(l[1].partitions[0].label, texts[i][1]);
+		buf_free(&b);
+	}
 }
 
 static void
@@ -176,6 +208,7 @@ main(void)
 		    test_every_cut_and_every_flip_is_refused_or_read, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_what_makes_no_sense_is_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_texts_may_be_shown, setup, teardown),
 		cmocka_unit_test(test_guids_read_as_people_write_them),
 	};
 
