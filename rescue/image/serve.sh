@@ -1,6 +1,7 @@
 # serve.sh - sourced by build.sh: from build/rescue the directory that holdfastd
-# serves, with the CA inside, and the ISO.  Each file comes by a rename, so that a
-# running server has the old one or the new one.
+# serves, with the CA inside, and the ISO.  Each file comes by a rename, all of them
+# when all are there: a running server has the old image or the new one, and a kernel
+# meets another's modules for a moment at most.
 rm -rf "$cache/site" "$cache/out"
 mkdir -p "$cache/site/etc/holdfast" "$cache/out/grub" "$out/grub"
 # Only certificates: whatever else is in the file stays out.
@@ -85,9 +86,12 @@ cp "$shim/usr/lib/shim/shimx64.efi.signed" "$cache/out/shimx64.efi"
 cp "$signed/usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed" "$cache/out/grubx64.efi"
 menu "" > "$cache/out/grub/grub.cfg"
 
-for f in $(cd "$cache/out" && find . -type f | sort); do
-	command install -m 644 "$cache/out/$f" "$out/.new"
-	mv "$out/.new" "$out/$f"
+files=$(cd "$cache/out" && find . -type f | sort)
+for f in $files; do
+	command install -m 644 "$cache/out/$f" "$out/$f.new"
+done
+for f in $files; do
+	mv "$out/$f.new" "$out/$f"
 done
 rm -rf "$cache/out" "$cache/site"
 say "$out: for rescue-dir$([ $iso = 0 ] || echo "; rescue.iso boots CDs and USB sticks, BIOS and UEFI")"
