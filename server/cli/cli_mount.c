@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
@@ -267,9 +268,9 @@ wait_for_end(struct mounting *m)
 		m->nbdkit.pid = 0;
 }
 
-/* Mount, tell `told` (a descriptor, or -1), and stay until it ends. */
+/* Mount, say so to `told`, and stay until it ends. */
 static int
-stay(struct mounting *m, int told, struct err *err)
+stay(struct mounting *m, FILE *told, struct err *err)
 {
 	struct stop *stop = stop_new(); /* Stays: a thread has it. */
 	int rc = stop == NULL ? err_set(err, ERR_NOMEM, "out of memory") : start(m, err);
@@ -279,18 +280,13 @@ stay(struct mounting *m, int told, struct err *err)
 		rc = stop_on_signals(stop, err);
 	}
 	if (rc == 0) {
-		(void)printf("mounted %s/%llu volume %s on %s\n", m->job.part.host,
+		(void)fprintf(told, "mounted %s/%llu volume %s on %s\n", m->job.part.host,
 		    (unsigned long long)m->job.part.sequence, m->job.part.volume, m->dir);
-		(void)fflush(stdout);
-		if (told >= 0) {
-			int null = open("/dev/null", O_RDWR);
-
-			(void)!write(told, "r", 1);
-			(void)close(told);
-			(void)dup2(null, 0);
-			(void)dup2(null, 1);
-			(void)dup2(null, 2);
-			(void)close(null);
+		if (told == stdout) {
+			(void)fflush(told);
+		} else {
+			(void)fputc('\0', told);
+			(void)fclose(told);
 		}
 		wait_for_end(m);
 		stop_attach(stop, NULL, NULL);
@@ -299,27 +295,75 @@ stay(struct mounting *m, int told, struct err *err)
 	return rc;
 }
 
+/*
+ * The process behind, and its children: none has the caller's descriptors, whose end
+ * somebody may wait for.  What they print goes to `said`; nobody empties it later, and
+ * a full pipe takes no more.
+ */
+static int
+behind(struct mounting *m, int told, int said)
+{
+	FILE *to = fdopen(told, "w");
+	struct err err = ERR_INIT;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	(void)setsid();
+	(void)dup2(null, 0);
+	(void)dup2(said, 1);
+	(void)dup2(said, 2);
+	if (to == NULL) {
+		err_os(&err, errno, "fdopen");
+		return cli_fail("mount", &err);
+	}
+	return stay(m, to, &err) == 0 ? 0 : cli_fail("mount", &err);
+}
+
+/* What there is in `fd` up to a NUL or its end; 1 if there was a NUL. */
+static int
+pass_on(int fd, FILE *to)
+{
+	char c;
+
+	while (read(fd, &c, 1) == 1) {
+		if (c == '\0')
+			return 1;
+		(void)fputc(c, to);
+	}
+	return 0;
+}
+
 /* The same in a process of its own; 0 once it is mounted. */
 static int
 stay_behind(struct mounting *m)
 {
 	struct err err = ERR_INIT;
-	int fds[2];
-	char byte;
+	int told[2], said[2], rc;
 	pid_t pid;
 
-	if (pipe(fds) != 0 || (pid = fork()) < 0) {
+	if (pipe(told) != 0 || pipe(said) != 0) {
+		err_os(&err, errno, "pipe");
+		return cli_fail("mount", &err);
+	}
+	for (int i = 0; i < 2; i++) {
+		(void)fcntl(told[i], F_SETFD, FD_CLOEXEC);
+		(void)fcntl(said[i], F_SETFD, FD_CLOEXEC);
+		(void)fcntl(said[i], F_SETFL, O_NONBLOCK);
+	}
+	if ((pid = fork()) < 0) {
 		err_os(&err, errno, "fork");
 		return cli_fail("mount", &err);
 	}
 	if (pid == 0) {
-		(void)close(fds[0]);
-		(void)fcntl(fds[1], F_SETFD, FD_CLOEXEC);
-		(void)setsid();
-		_exit(stay(m, fds[1], &err) == 0 ? 0 : cli_fail("mount", &err));
+		(void)close(told[0]);
+		_exit(behind(m, told[1], said[1]));
 	}
-	(void)close(fds[1]);
-	return read(fds[0], &byte, 1) == 1 ? 0 : cli_reap(pid);
+	(void)close(told[1]);
+	(void)close(said[1]);
+	if (pass_on(told[0], stdout))
+		return 0;
+	rc = cli_reap(pid);
+	(void)pass_on(said[0], stderr);
+	return rc;
 }
 
 int
@@ -362,7 +406,7 @@ cli_mount(struct cli *c, int argc, char **argv)
 	}
 	if (background)
 		return stay_behind(&m);
-	return stay(&m, -1, &err) == 0 ? 0 : cli_fail("mount", &err);
+	return stay(&m, stdout, &err) == 0 ? 0 : cli_fail("mount", &err);
 }
 
 /* ------------------------------------------------------------------------- umount -- */

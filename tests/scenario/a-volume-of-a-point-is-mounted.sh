@@ -19,7 +19,9 @@ nothing_left() { [ -z "$(ls -A "$work/run")" ] && not_mounted "$work/m"; }
 ended() { ! kill -0 "$1" 2>/dev/null; }
 
 note "in the background, every file and a stream"
-operator mount h1/1:c "$work/m" --background
+# By a pipe: it ends only if nobody behind keeps it open.
+timeout 120 cat <(operator mount h1/1:c "$work/m" --background 2>&1) > "$work/mount.out" || fail "what is mounted keeps the caller's output"
+[ "$(cat "$work/mount.out")" = "mounted h1/1 volume c on $work/m" ] || fail "it said: $(cat "$work/mount.out")"
 fill_sums "$work/m" > "$work/sums.b"
 diff "$work/sums.a" "$work/sums.b" || fail "files differ"
 if touch "$work/m/new" 2> "$work/ro.err"; then fail "it can be written"; fi
@@ -67,5 +69,6 @@ note "what cannot be is said, and leaves nothing behind"
 refuses "is raw: only NTFS is mounted" operator mount h1:noise "$work/m"
 refuses "no volume 'x'" operator mount h1:x "$work/m"
 refuses "No such file" operator mount h1:c "$work/nowhere"
+refuses "is raw: only NTFS is mounted" operator mount h1:noise "$work/m" --background
 nothing_left || fail "left behind: $(ls -AR "$work/run")"
 server_stop
