@@ -1,10 +1,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "proto/base/err.h"
 #include "storage/journal_record.h"
 #include "storage/store_restores.h"
+
+#define SAY_TIME_MAX 40
 
 static int say(char out[JOURNAL_WHAT_MAX], const char *fmt, ...) ERR_PRINTF(2, 3);
 
@@ -64,11 +67,23 @@ say_policy(const struct store_policy *p, char what[JOURNAL_WHAT_MAX])
 	    (unsigned long long)w->verified_s);
 }
 
+static void
+say_time(int64_t us, char out[SAY_TIME_MAX])
+{
+	time_t t = (time_t)(us / 1000000);
+	struct tm tm;
+
+	if (gmtime_r(&t, &tm) == NULL ||
+	    strftime(out, SAY_TIME_MAX, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
+		(void)snprintf(out, SAY_TIME_MAX, "%lld s", (long long)t);
+}
+
 static int
 say_mark(
     enum journal_type type, const struct journal_mark *m, char what[JOURNAL_WHAT_MAX])
 {
 	unsigned long long n = m->sequence;
+	char when[SAY_TIME_MAX];
 
 	switch (type) {
 	case JOURNAL_HOLD:
@@ -76,8 +91,8 @@ say_mark(
 	case JOURNAL_UNHOLD:
 		return say(what, "released %s/%llu: %s", m->host, n, m->text);
 	case JOURNAL_LOCK:
-		return say(what, "locked %s/%llu until %lld s", m->host, n,
-		    (long long)(m->when_us / 1000000));
+		say_time(m->when_us, when);
+		return say(what, "locked %s/%llu until %s", m->host, n, when);
 	case JOURNAL_FORGET:
 		return say(what, "forgot %s/%llu: %s", m->host, n, m->text);
 	case JOURNAL_BRAKE:
@@ -101,7 +116,7 @@ static int
 say_restore(const struct store_restore *r, char what[JOURNAL_WHAT_MAX])
 {
 	const uint8_t *m = r->mac;
-	char point[40], by[40] = "a token";
+	char point[40], by[40] = "a token", when[SAY_TIME_MAX];
 
 	(void)snprintf(point, sizeof(point),
 	    r->sequence != 0 ? "point %llu" : "the latest point",
@@ -109,9 +124,9 @@ say_restore(const struct store_restore *r, char what[JOURNAL_WHAT_MAX])
 	if (r->by_mac)
 		(void)snprintf(by, sizeof(by), "MAC %02x:%02x:%02x:%02x:%02x:%02x", m[0],
 		    m[1], m[2], m[3], m[4], m[5]);
-	return say(what,
-	    "allowed one restore of '%s', %s%s, by %s, to begin until %lld s", r->host,
-	    point, r->only ? " and no other" : "", by, (long long)(r->ends_us / 1000000));
+	say_time(r->ends_us, when);
+	return say(what, "allowed one restore of '%s', %s%s, by %s, to begin until %s",
+	    r->host, point, r->only ? " and no other" : "", by, when);
 }
 
 static int

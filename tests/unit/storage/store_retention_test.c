@@ -126,7 +126,7 @@ test_every_host_goes_by_its_own_policy_and_audit_tells(void **state)
 		    "weekly 0, monthly 0, yearly 0, within 0 s, at least 0, verified 0, "
 		    "verified within 0 s\n"
 		    "alice: pruned 2 points of 'beta': 1 2\n"
-		    "bob: locked alpha/2 until 2210500800 s\n"
+		    "bob: locked alpha/2 until 2040-01-18 12:00:00 UTC\n"
 		    "bob: forgot alpha/1: too large\n");
 		reopen(h, anew);
 	}
