@@ -49,19 +49,17 @@ static const struct cli_command commands[] = {
 	    "the target and rewrites only what differs; --force replaces an existing "
 	    "file;\n"
 	    "--zero-holes makes free space zeros, --discard tells a device what is "
-	    "free.  With --disk: the table last, until then the disk does not boot; a "
-	    "larger\n"
+	    "free.\n"
+	    "With --disk: the table last, until then the disk does not boot; a larger\n"
 	    "target is as long as it is (a new file: --size), --extend gives the last "
 	    "data\n"
 	    "partition and its NTFS the room, --shrink makes NTFS smaller where the "
-	    "target "
-	    "is,\n"
-	    "--verify reads all back.  --report-drivers says which of Windows' drivers "
-	    "are "
-	    "for\n"
-	    "the disk controllers of this machine, --adapt makes them start at boot; "
-	    "--machine\n"
-	    "names a file with another machine's modaliases, one a line.\n",
+	    "target\n"
+	    "is, --verify reads all back.  --report-drivers says which of Windows' "
+	    "drivers\n"
+	    "are for the disk controllers of this machine, --adapt makes them start at "
+	    "boot;\n"
+	    "--machine names a file with another machine's modaliases, one a line.\n",
 	    cli_restore },
 	{ "ls",
 	    "HOST[/NUMBER][:VOLUME[/PATH]] [-l] [-R] [--streams] [--json] [--retry-for "
