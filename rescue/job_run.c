@@ -242,6 +242,10 @@ restore_disk(struct run *r, struct err *err)
 	job_say(j, "restoring %s/%llu to %s (%s of the point, %s)", j->facts.host,
 	    (unsigned long long)j->point->sequence, t->device,
 	    j->point->layout.disks[t->disk].name, match_words(j->match.why[t->disk]));
+	/* Since it was matched hours may have gone, over other disks or a network. */
+	if (machine_still(j->c.options->sys, j->c.options->dev,
+		&j->machine.disks[j->match.to[t->disk]], err) != 0)
+		return -1;
 	fit_attach(t->fit, t->plan, &job);
 	if (disk_restore_run(&job, &result, err) != 0)
 		return -1;

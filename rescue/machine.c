@@ -118,6 +118,7 @@ read_disk(const char *dir, const char *dev, const char *name, struct machine_dis
 	d->rotational = read_number(dir, "queue/rotational") != 0;
 	d->removable = read_number(dir, "removable") != 0;
 	d->readonly = read_number(dir, "ro") != 0;
+	d->sequence = read_number(dir, "diskseq");
 	d->bus = bus_of(dir, name);
 	disk_identity_read(dir, d->model, d->serial);
 	/* A disk that had an ISO written over it once is no medium: those are pulled. */
@@ -262,6 +263,29 @@ machine_find(const struct machine *m, const char *name)
 		if (strcmp(m->disks[i].name, name) == 0)
 			return (int)i;
 	return -1;
+}
+
+int
+machine_still(
+    const char *sys, const char *dev, const struct machine_disk *d, struct err *err)
+{
+	char dir[MACHINE_PATH_MAX];
+	struct machine_disk now;
+
+	if (snprintf(dir, sizeof(dir), "%s/block/%s", sys, d->name) >= (int)sizeof(dir) ||
+	    is_no_disk(dir, d->name))
+		return err_set(err, ERR_NOTFOUND,
+		    "%s is gone: nothing was written to it; look at the disks again",
+		    d->name);
+	read_disk(dir, dev, d->name, &now);
+	if (now.sequence == d->sequence && now.size == d->size &&
+	    now.sector_size == d->sector_size && strcmp(now.model, d->model) == 0 &&
+	    strcmp(now.serial, d->serial) == 0)
+		return 0;
+	return err_set(err, ERR_NOTFOUND,
+	    "%s is another disk now than the one that was chosen: nothing was written to "
+	    "it; look at the disks again",
+	    d->name);
 }
 
 void

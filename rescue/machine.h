@@ -28,7 +28,8 @@ struct machine_disk {
 	char model[LAYOUT_NAME_MAX], serial[LAYOUT_NAME_MAX]; /* "": not known. */
 	const char *bus;				      /* "sata"; static. */
 	int rotational, removable, readonly;
-	int medium; /* An image of a CD lies on it: what we came from, surely. */
+	int medium;	   /* An image of a CD lies on it: what we came from, surely. */
+	uint64_t sequence; /* The kernel never gives it to two disks or media; 0: none. */
 };
 
 struct machine {
@@ -50,6 +51,13 @@ int machine_read(const char *sys, const char *dev, struct machine *out, struct e
 
 /* Disk called `name`: its index, or -1. */
 int machine_find(const struct machine *m, const char *name);
+
+/*
+ * Is what is called d->name now still the disk that `d` was read from?  A name goes to
+ * another disk as soon as it is free.  ERR_NOTFOUND.
+ */
+int machine_still(
+    const char *sys, const char *dev, const struct machine_disk *d, struct err *err);
 
 /* "sda  931.5 GiB  sata  Samsung SSD 870  serial S5Y..."; for people. */
 void machine_describe(const struct machine_disk *d, char out[MACHINE_TEXT_MAX]);

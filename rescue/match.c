@@ -38,7 +38,7 @@ match_clear(struct match *m)
 	}
 }
 
-/* May `d` be written at all?  A removable one only if its serial says so. */
+/* May `d` be written at all?  What is carried about only if its serial says so. */
 static int
 may_take(const struct search *s, unsigned disk, const struct machine_disk *d,
     int removable, char why[MATCH_TEXT_MAX])
@@ -49,6 +49,8 @@ may_take(const struct search *s, unsigned disk, const struct machine_disk *d,
 		snprintf(why, MATCH_TEXT_MAX, "read-only");
 	else if (d->removable && !removable)
 		snprintf(why, MATCH_TEXT_MAX, "removable: only if it is named");
+	else if (strcmp(d->bus, "usb") == 0 && !removable)
+		snprintf(why, MATCH_TEXT_MAX, "on USB: only if it is named");
 	else
 		return s->fits(s->fits_arg, disk, d, why);
 	return 0;

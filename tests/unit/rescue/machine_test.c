@@ -134,6 +134,40 @@ test_disks(void **state)
 	assert_true(m.uefi);
 }
 
+static void
+is_other(const struct machine_disk *d, const char *text)
+{
+	struct err err = ERR_INIT;
+
+	assert_int_equal(machine_still(dir, "/nonexistent", d, &err), -1);
+	assert_int_equal(err.code, ERR_NOTFOUND);
+	assert_non_null(strstr(err.text, text));
+}
+
+/* A name that went to another disk is not taken for the disk that had it. */
+static void
+test_a_name_is_no_disk(void **state)
+{
+	static struct machine m;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	fill();
+	line("block/sda/diskseq", "7\n");
+	assert_int_equal(machine_read(dir, "/nonexistent", &m, &err), 0);
+	assert_int_equal(machine_still(dir, "/nonexistent", &m.disks[0], &err), 0);
+	assert_int_equal(machine_still(dir, "/nonexistent", &m.disks[2], &err), 0);
+	line("block/sda/diskseq", "8\n");
+	is_other(&m.disks[0], "sda is another disk now");
+	line("block/sda/diskseq", "7\n");
+	line("block/sda/size", "204801\n");
+	is_other(&m.disks[0], "sda is another disk now");
+	line("block/vda/serial", "disk1");
+	is_other(&m.disks[2], "vda is another disk now");
+	line("block/vda/size", "0\n");
+	is_other(&m.disks[2], "vda is gone");
+}
+
 /* The machine is known again by what does not change between two boots. */
 static void
 test_what_it_is_known_by(void **state)
@@ -178,6 +212,7 @@ main(void)
 		cmocka_unit_test_setup_teardown(test_disks, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_what_it_is_known_by, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_name_is_no_disk, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_sysfs, setup, teardown),
 	};
 

@@ -207,6 +207,7 @@ test_nothing_fits(void **state)
 	disk(200 * G, "", "")->readonly = 1;
 	disk(200 * G, "", "")->medium = 1;
 	disk(200 * G, "", "")->removable = 1;
+	disk(200 * G, "", "")->bus = "usb"; /* Somebody's backups, perhaps. */
 	assert_int_equal(find(), -1);
 	assert_int_equal(err.code, ERR_NOTFOUND);
 	says("sda (50.0 GiB): too small");
@@ -214,6 +215,7 @@ test_nothing_fits(void **state)
 	says("sdc (200 GiB): read-only");
 	says("sdd (200 GiB): the rescue system came from it");
 	says("sde (200 GiB): removable: only if it is named");
+	says("sdf (200 GiB): on USB: only if it is named");
 }
 
 static void
