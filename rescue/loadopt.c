@@ -120,6 +120,8 @@ loadopt_parse(const uint8_t *p, size_t len, struct loadopt *out, struct err *err
 	    (paths = cursor_bytes(&c, paths_len)) == NULL ||
 	    take_nodes(paths, paths_len, (size_t)(paths - p), out) != 0)
 		return err_set(err, ERR_CORRUPT, "a boot entry that is none");
+	out->data = paths + paths_len;
+	out->data_len = len - (size_t)(out->data - p);
 	return 0;
 }
 
@@ -187,5 +189,6 @@ int
 loadopt_same(const struct loadopt *a, const struct loadopt *b)
 {
 	return a->has_drive && b->has_drive && memcmp(a->id, b->id, sizeof(a->id)) == 0 &&
-	       strcasecmp(a->path, b->path) == 0;
+	       strcasecmp(a->path, b->path) == 0 && a->data_len == b->data_len &&
+	       (a->data_len == 0 || memcmp(a->data, b->data, a->data_len) == 0);
 }

@@ -31,6 +31,8 @@ struct loadopt {
 	uint64_t start, length;		    /* In sectors. */
 	uint8_t id[16];			    /* The partition's GUID as on disk. */
 	char path[LOADOPT_TEXT_MAX];	    /* Of File(): "\EFI\..."; "" if none. */
+	const uint8_t *data; /* For the loader; in the bytes it came from. */
+	size_t data_len;
 };
 
 /* Where a partition is now. */
@@ -54,7 +56,11 @@ int loadopt_moved(const uint8_t *p, size_t len, const struct loadopt_drive *driv
 int loadopt_make(const char *description, const struct loadopt_drive *drive,
     const char *path, struct buf *out, struct err *err);
 
-/* Non-zero: both start the same loader of the same partition, whatever their name. */
+/*
+ * Non-zero: both start the same loader of the same partition with the same data,
+ * whatever their name.  The data is what a shim or a kernel is told to do: what differs
+ * by it alone starts something else.  The bytes of both are still there.
+ */
 int loadopt_same(const struct loadopt *a, const struct loadopt *b);
 
 #endif /* RESCUE_LOADOPT_H */

@@ -50,21 +50,33 @@ set_used(struct nvram *v, unsigned n)
 /* ---------------------------------------------------------------- variables -- */
 
 /* The value of a variable, without its attributes; 0 if there is none. */
-static size_t
-read_value(int dir, const char *name, uint8_t *out, size_t room)
+static int
+read_value(
+    int dir, const char *name, uint8_t *out, size_t room, size_t *len, struct err *err)
 {
-	uint8_t raw[ATTRIBUTES_LEN + LOADOPT_LEN_MAX];
+	uint8_t raw[ATTRIBUTES_LEN + LOADOPT_LEN_MAX + 1];
 	int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
+	*len = 0;
 	if (fd < 0)
-		return 0;
-	n = read(fd, raw, sizeof(raw));
+		return errno == ENOENT ? 0 : err_os(err, errno, "NVRAM: %.20s", name);
+	do
+		n = read(fd, raw, sizeof(raw));
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		err_os(err, errno, "NVRAM: %.20s", name);
 	close(fd);
-	if (n <= (ssize_t)ATTRIBUTES_LEN || (size_t)n - ATTRIBUTES_LEN > room)
+	if (n < 0)
+		return -1;
+	if (n <= (ssize_t)ATTRIBUTES_LEN)
 		return 0;
-	memcpy(out, raw + ATTRIBUTES_LEN, (size_t)n - ATTRIBUTES_LEN);
-	return (size_t)n - ATTRIBUTES_LEN;
+	if ((size_t)n - ATTRIBUTES_LEN > room)
+		return err_set(
+		    err, ERR_LIMIT, "NVRAM: %.20s is longer than %zu bytes", name, room);
+	*len = (size_t)n - ATTRIBUTES_LEN;
+	memcpy(out, raw + ATTRIBUTES_LEN, *len);
+	return 0;
 }
 
 /* efivarfs guards variables against "rm -rf /" by this flag; elsewhere there is none. */
@@ -140,25 +152,28 @@ static void
 look_at(struct nvram *v, const char *name, uint16_t number, unsigned n)
 {
 	uint8_t raw[LOADOPT_LEN_MAX];
-	size_t len = read_value(v->dir, name, raw, sizeof(raw));
 	struct err ignored = ERR_INIT;
 	struct loadopt o;
-	unsigned i;
+	unsigned i, same = 0;
+	size_t len;
 
 	set_used(v, number);
-	if (len == 0 || loadopt_parse(raw, len, &o, &ignored) != 0)
+	/* What cannot be understood is somebody's, and stays. */
+	if (read_value(v->dir, name, raw, sizeof(raw), &len, &ignored) != 0 ||
+	    loadopt_parse(raw, len, &o, &ignored) != 0)
 		return;
 	for (i = 0; i < n; i++) {
 		if (!loadopt_same(&o, &v->want[i]))
 			continue;
+		same = 1;
 		if (!v->placed[i]) {
 			v->placed[i] = 1;
 			v->got[i] = number;
-		} else if (v->twins_count < ORDER_MAX) {
-			v->twins[v->twins_count++] = number;
+			return;
 		}
-		return;
 	}
+	if (same && v->twins_count < ORDER_MAX)
+		v->twins[v->twins_count++] = number;
 }
 
 static int
@@ -178,8 +193,10 @@ look_around(struct nvram *v, unsigned n, struct err *err)
 		if ((number = entry_number(e->d_name)) >= 0)
 			look_at(v, e->d_name, (uint16_t)number, n);
 	closedir(d);
-	v->order_len =
-	    read_value(v->dir, "BootOrder-" GLOBAL, v->order, sizeof(v->order));
+	/* If it cannot be read, writing it would lose what it holds. */
+	if (read_value(v->dir, "BootOrder-" GLOBAL, v->order, sizeof(v->order),
+		&v->order_len, err) != 0)
+		return -1;
 	v->order_len -= v->order_len % 2;
 	return 0;
 }
@@ -252,10 +269,43 @@ remove_twins(struct nvram *v)
 	}
 }
 
+/* The first `n` are written, the order is not: what was not there before goes again. */
+static void
+take_back(struct nvram *v, unsigned n)
+{
+	char name[64];
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		entry_name(v->got[i], name);
+		if (!v->placed[i])
+			(void)unlinkat(v->dir, name, 0);
+	}
+}
+
+static int
+write_all(struct nvram *v, const struct nvram_entry *entries, unsigned n, struct err *err)
+{
+	char name[64];
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		entry_name(v->got[i], name);
+		if (write_value(v->dir, name, entries[i].option, entries[i].len, err) !=
+		    0) {
+			take_back(v, i + 1);
+			return -1;
+		}
+	}
+	if (write_order(v, n, err) == 0)
+		return 0;
+	take_back(v, n);
+	return -1;
+}
+
 static int
 add(struct nvram *v, struct nvram_entry *entries, unsigned n, struct err *err)
 {
-	char name[64];
 	unsigned i;
 
 	for (i = 0; i < n; i++)
@@ -264,13 +314,7 @@ add(struct nvram *v, struct nvram_entry *entries, unsigned n, struct err *err)
 			return -1;
 	if (look_around(v, n, err) != 0 || place(v, entries, n, err) != 0)
 		return -1;
-	for (i = 0; i < n; i++) {
-		entry_name(v->got[i], name);
-		if (write_value(v->dir, name, entries[i].option, entries[i].len, err) !=
-		    0)
-			return -1;
-	}
-	if (write_order(v, n, err) != 0)
+	if (write_all(v, entries, n, err) != 0)
 		return -1;
 	remove_twins(v);
 	return 0;

@@ -3,7 +3,8 @@
  *
  * Each file is a variable: 4 bytes of attributes, then its value.  A file may be
  * immutable; that is taken away first.  Every entry that was there stays, but for
- * those that start the same loader of the same partition: they are replaced in place.
+ * those that start the same loader of the same partition with the same data: they are
+ * replaced in place.
  */
 #ifndef RESCUE_NVRAM_H
 #define RESCUE_NVRAM_H
@@ -26,7 +27,8 @@ struct nvram_entry {
 /*
  * Write `n` entries, in the order in which they are to be tried, and put them first
  * in BootOrder; `n` at most NVRAM_ENTRIES_MAX.  Each entry's `number` becomes the one
- * it has got.  The order is written last.  ERR_IO, ERR_NOTFOUND (no such directory),
+ * it has got.  The order is written last; if that or an entry fails (a full
+ * NVRAM), those that are new are removed again.  ERR_IO, ERR_NOTFOUND (no such directory),
  * ERR_NOSPACE, ERR_LIMIT.
  */
 int nvram_add(const char *dir, struct nvram_entry *entries, unsigned n, struct err *err);

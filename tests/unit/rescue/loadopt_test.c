@@ -95,6 +95,9 @@ test_same(void **state)
 	assert_int_equal(loadopt_parse(golden, sizeof(golden), &a, &err), 0);
 	assert_int_equal(loadopt_make("another name", &esp, "\\e", &b, &err), 0);
 	assert_int_equal(loadopt_parse(b.p, b.len, &o, &err), 0);
+	assert_true(a.data_len > 0);
+	assert_false(loadopt_same(&a, &o)); /* Of the two one tells its loader more. */
+	assert_int_equal(loadopt_parse(golden, sizeof(golden) - a.data_len, &a, &err), 0);
 	assert_true(loadopt_same(&a, &o));
 	buf_clear(&b);
 	other.id[15]++;

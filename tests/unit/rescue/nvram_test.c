@@ -2,12 +2,14 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -232,6 +234,92 @@ test_several_in_their_order(void **state)
 	order_is(ORDER(4, 1, 0));
 }
 
+/* A shim that is told to start something else (fwupd's) is another entry. */
+static void
+test_other_data_is_another_entry(void **state)
+{
+	uint8_t raw[4 + LOADOPT_LEN_MAX] = { 7 };
+	size_t n;
+
+	(void)state;
+	have_entry("Boot0001" GLOBAL, "debian", 1, "\\EFI\\debian\\shimx64.efi");
+	n = 4 + option("updater", 1, "\\EFI\\debian\\shimx64.efi", raw + 4);
+	memcpy(raw + n, "fwup", 4);
+	put("Boot0002" GLOBAL, raw, n + 4);
+	have_order(ORDER(2, 1));
+	want_entry(0, 0, "debian", 1, "\\EFI\\debian\\shimx64.efi");
+	add(1);
+	order_is(ORDER(1, 2));
+	assert_int_equal(get("Boot0002" GLOBAL, raw, sizeof(raw)), n + 4);
+}
+
+/* Two of the point that are alike find the two of the machine, each time again. */
+static void
+test_twins_of_the_point(void **state)
+{
+	(void)state;
+	want_entry(0, 4, "one", 1, "\\EFI\\x.efi");
+	want_entry(1, 7, "two", 1, "\\EFI\\x.efi");
+	add(2);
+	order_is(ORDER(4, 7));
+	add(2);
+	assert_int_equal(entries[0].number + entries[1].number, 4 + 7);
+}
+
+static void
+cannot_add(unsigned n, const char *why)
+{
+	struct err err = ERR_INIT;
+
+	assert_int_equal(nvram_add(dir, entries, n, &err), -1);
+	if (strstr(err.text, why) == NULL)
+		fail_msg("%s", err.text);
+}
+
+/* An order that cannot be read is not replaced by ours alone. */
+static void
+test_an_order_that_cannot_be_read(void **state)
+{
+	static uint8_t raw[4 + 1026] = { 7 };
+	char path[256];
+
+	(void)state;
+	want_entry(0, 4, "Windows", 1, "\\EFI\\x.efi");
+	put("BootOrder" GLOBAL, raw, sizeof(raw));
+	cannot_add(1, "BootOrder");
+	assert_int_equal(get("BootOrder" GLOBAL, raw, sizeof(raw)), sizeof(raw));
+	path_of("BootOrder" GLOBAL, path);
+	unlink(path);
+	assert_int_equal(mkdir(path, 0700), 0); /* read() gives an error. */
+	cannot_add(1, "BootOrder");
+	assert_int_equal(get("Boot0004" GLOBAL, raw, sizeof(raw)), 0);
+}
+
+/* A firmware that has no room left: all others stay, of ours nothing is left. */
+static void
+test_full(void **state)
+{
+	struct rlimit before, little;
+	uint8_t raw[64];
+
+	(void)state;
+	have_entry("Boot0000" GLOBAL, "network", 9, "\\net");
+	have_order(ORDER(0));
+	want_entry(0, 1, "one", 1, "\\EFI\\x.efi");
+	want_entry(1, 2, "two", 1, "\\EFI\\a-longer-name-than-the-other.efi");
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	little = before;
+	little.rlim_cur = 4 + entries[0].len;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+	cannot_add(2, "Boot0002");
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	order_is(ORDER(0));
+	assert_true(get("Boot0000" GLOBAL, raw, sizeof(raw)) > 0);
+	assert_int_equal(get("Boot0001" GLOBAL, raw, sizeof(raw)), 0);
+	assert_int_equal(get("Boot0002" GLOBAL, raw, sizeof(raw)), 0);
+}
+
 static void
 test_no_such_directory(void **state)
 {
@@ -311,6 +399,10 @@ main(void)
 		TEST(test_the_same_is_replaced),
 		TEST(test_twins_go),
 		TEST(test_several_in_their_order),
+		TEST(test_other_data_is_another_entry),
+		TEST(test_twins_of_the_point),
+		TEST(test_an_order_that_cannot_be_read),
+		TEST(test_full),
 		TEST(test_no_such_directory),
 		TEST(test_loaders),
 		TEST(test_fallback),
