@@ -517,9 +517,8 @@ disk_restore_run(
 	else
 		target_abandon(r->target);
 	if (rc != 0 && in_place)
-		err_context(err,
-		    "%s is half written and has no partition table; --delta goes on",
-		    job->target);
+		err_context(err, "%s is half written and has no partition table; %s",
+		    job->target, job->go_on != NULL ? job->go_on : "--delta goes on");
 	out->duration_us = now_us() - started;
 out:
 	pthread_mutex_destroy(&r->lock);

@@ -109,6 +109,8 @@ struct disk_restore_job {
 	void (*say)(void *arg, const char *line); /* For people; may be NULL. */
 	void *say_arg;
 	struct stop *stop; /* May be NULL. */
+	/* What goes on after a failure, for its message; NULL: "--delta goes on". */
+	const char *go_on;
 };
 
 struct disk_restore_result {

@@ -34,10 +34,18 @@ now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* Names and reasons come from elsewhere: a terminal is not to be told what to do. */
 void
 console_say(const char *line)
 {
-	printf("rescue: %s\n", line);
+	/* As screen_put(): one '?' a character. */
+	fputs("rescue: ", stdout);
+	for (; *line != '\0'; line++)
+		if (((unsigned char)*line & 0xc0) != 0x80)
+			putchar((unsigned char)*line < ' ' || (unsigned char)*line >= 127
+				    ? '?'
+				    : *line);
+	putchar('\n');
 	fflush(stdout);
 }
 

@@ -21,7 +21,7 @@
  */
 int console_run(const struct job_config *config);
 
-/* One line with the prefix, to standard output. */
+/* One line with the prefix, to standard output; what is not printable ASCII is '?'. */
 void console_say(const char *line);
 
 #endif /* RESCUE_CONSOLE_H */

@@ -235,7 +235,8 @@ restore_disk(struct run *r, struct err *err)
 		.progress_arg = r,
 		.say = j->c.front.say,
 		.say_arg = j->c.front.arg,
-		.stop = j->c.stop };
+		.stop = j->c.stop,
+		.go_on = "trying again goes on there" };
 	struct disk_restore_result result;
 	char read[24], wrote[24], same[24];
 

@@ -12,6 +12,12 @@
 #include "rescue/options.h"
 #include "rescue/ui.h"
 
+/*
+ * The init does what it says.  We do not: on a system that is no rescue image nothing
+ * is to be powered off.
+ */
+#define STATUS_POWEROFF 4
+
 static int
 read_cmdline(const char *path, struct cmdline *out, struct err *err)
 {
@@ -75,10 +81,7 @@ interactive(const struct options *o, const struct cmdline *c, struct err *err)
 	if (end == UI_END_POWEROFF) {
 		console_say("restored");
 		console_say("powering off");
-		fflush(stdout);
-		sync();
-		execlp("poweroff", "poweroff", "-f", (char *)NULL);
-		return err_os(err, errno, "poweroff");
+		return STATUS_POWEROFF;
 	}
 	return 3;
 }
@@ -115,6 +118,7 @@ int
 main(int argc, char **argv)
 {
 	struct err err = ERR_INIT;
+	char line[ERR_TEXT_MAX + 16];
 	struct options o;
 	int rc;
 
@@ -133,6 +137,7 @@ main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if ((rc = work(&o, &err)) >= 0)
 		return rc;
-	printf("rescue: failed: %s\n", err.text);
+	snprintf(line, sizeof(line), "failed: %s", err.text);
+	console_say(line);
 	return 2;
 }

@@ -15,6 +15,9 @@
 #include "rescue/ui_parts.h"
 
 #define TICK_MS 250
+/* The pages reckon with so much; a terminal that says less shows what it can. */
+#define WIDTH_MIN 40u
+#define HEIGHT_MIN 12u
 
 /* Bytes as they are typed; a serial line keeps its speed. */
 static void
@@ -109,6 +112,10 @@ on_terminal(struct ui *u, struct err *err)
 		return err_os(err, errno, "standard input is no terminal");
 	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0)
 		memset(&size, 0, sizeof(size));
+	if (size.ws_col > 0 && size.ws_col < WIDTH_MIN)
+		size.ws_col = WIDTH_MIN;
+	if (size.ws_row > 0 && size.ws_row < HEIGHT_MIN)
+		size.ws_row = HEIGHT_MIN;
 	u->s = screen_new(size.ws_col, size.ws_row);
 	if (u->s == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
