@@ -330,7 +330,7 @@ write_back(struct work *w, struct err *err)
 			err_clear(err);
 	}
 	if (rc == 0)
-		rc = adapt_files_replace(w->file, fd, err);
+		rc = adapt_files_replace(w->file, fd, &w->r->torn, err);
 	close(fd);
 	return rc;
 }
@@ -355,18 +355,39 @@ open_files(struct work *w, int writable, struct err *err)
 	return 0;
 }
 
+/*
+ * Select\Default: what the next start takes; \Current is what the last one took, and
+ * another if that was a start by the last known good set.
+ */
+static uint32_t
+choose_set(struct work *w)
+{
+	static const char *const names[] = { "Default", "Current" };
+	size_t root = adapt_hive_root(w->h),
+	       select = adapt_hive_find(w->h, root, "Select");
+	char name[24];
+	uint32_t set;
+
+	for (unsigned i = 0; i < 2; i++) {
+		if (!adapt_hive_number(w->h, select, names[i], &set) || set == 0 ||
+		    set > 999)
+			continue;
+		(void)snprintf(name, sizeof(name), "ControlSet%03u", (unsigned)set);
+		if (adapt_hive_find(w->h, root, name) != 0)
+			return set;
+	}
+	return 0;
+}
+
 static int
 open_hive(struct work *w, int writable, struct err *err)
 {
 	char name[24];
-	uint32_t set = 0;
+	uint32_t set;
 
 	if (adapt_hive_open(w->file, writable, &w->h, err) != 0)
 		return -1;
-	if (!adapt_hive_number(w->h,
-		adapt_hive_find(w->h, adapt_hive_root(w->h), "Select"), "Current",
-		&set) ||
-	    set == 0 || set > 999)
+	if ((set = choose_set(w)) == 0)
 		return err_set(err, ERR_CORRUPT,
 		    "the SYSTEM hive does not say which control set is the current one");
 	(void)snprintf(name, sizeof(name), "ControlSet%03u", (unsigned)set);

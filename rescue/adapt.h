@@ -45,7 +45,8 @@ struct adapt_device {
 
 /* Large: on the heap. */
 struct adapt_report {
-	unsigned control_set; /* Select\Current. */
+	unsigned control_set; /* The one for the next start. */
+	int torn;	      /* adapt_change() failed in the hive: it is not whole. */
 	int database;	      /* There is a DriverDatabase (Windows 8 and later). */
 	/* Those that start at boot or belong to a device, or may be enabled. */
 	unsigned drivers_count;

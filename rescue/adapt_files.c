@@ -86,7 +86,8 @@ adapt_files_has(int root, const char *path)
 	return has;
 }
 
-/* All bytes of `from` to the begin of `to`; how many. */
+/* The bytes of `from` from `*len` on to their place in `to`; `*len` becomes its length.
+ */
 static int
 copy_bytes(int to, int from, off_t *len, struct err *err)
 {
@@ -95,7 +96,7 @@ copy_bytes(int to, int from, off_t *len, struct err *err)
 
 	if (buf == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	for (*len = 0; n > 0; *len += n) {
+	for (; n > 0; *len += n) {
 		if ((n = pread(from, buf, BUF_LEN, *len)) <= 0)
 			break;
 		for (ssize_t at = 0; at < n; at += put)
@@ -115,7 +116,7 @@ int
 adapt_files_copy(int dir, const char *name, int from, struct err *err)
 {
 	int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), rc;
-	off_t len;
+	off_t len = 0;
 
 	if (fd < 0 && errno == EEXIST)
 		return err_set(err, ERR_EXISTS, "%s: exists", name);
@@ -131,13 +132,26 @@ adapt_files_copy(int dir, const char *name, int from, struct err *err)
 }
 
 int
-adapt_files_replace(int to, int from, struct err *err)
+adapt_files_replace(int to, int from, int *torn, struct err *err)
 {
+	struct stat st;
 	off_t len;
 
+	*torn = 0;
+	if (fstat(to, &st) != 0)
+		return err_os(err, errno, "writing a registry hive");
+	/* A volume without room must show here, while the old bytes are there. */
+	len = st.st_size;
+	if (copy_bytes(to, from, &len, err) != 0) {
+		(void)!ftruncate(to, st.st_size);
+		return -1;
+	}
+	*torn = 1;
+	len = 0;
 	if (copy_bytes(to, from, &len, err) != 0)
 		return -1;
 	if (ftruncate(to, len) != 0 || fsync(to) != 0)
 		return err_os(err, errno, "writing a registry hive");
+	*torn = 0;
 	return 0;
 }

@@ -20,7 +20,10 @@ int adapt_files_has(int root, const char *path);
 /* Make a file `name` in the directory `dir` with the content of `from`; ERR_EXISTS. */
 int adapt_files_copy(int dir, const char *name, int from, struct err *err);
 
-/* Put the whole content of `from` into `to` and sync it. */
-int adapt_files_replace(int to, int from, struct err *err);
+/*
+ * Put the whole content of `from` into `to` and sync it.  `*torn`: it failed when bytes
+ * of `to` had changed already; a lack of room shows before.
+ */
+int adapt_files_replace(int to, int from, int *torn, struct err *err);
 
 #endif /* RESCUE_ADAPT_FILES_H */

@@ -324,7 +324,7 @@ say_lines(const struct fit *f, struct buf *text)
 
 /* Drivers of a Windows that lies on this volume, if one does. */
 static int
-look_at_drivers(struct fit *f, const char *dir, struct err *err)
+look_at_drivers(struct fit *f, const char *dir, int *torn, struct err *err)
 {
 	struct adapt_job job = { dir, f->config.devices, f->config.devices_count };
 	struct adapt_report *r = malloc(sizeof(*r));
@@ -337,48 +337,63 @@ look_at_drivers(struct fit *f, const char *dir, struct err *err)
 						: adapt_look(&job, r, err);
 	if (rc == 0 && adapt_print(r, &text, err) == 0)
 		say_lines(f, &text);
+	*torn = r->torn;
 	buf_free(&text);
 	free(r);
 	return rc;
 }
 
-static void
-drivers(struct fit *f, unsigned n, struct target *window, uint64_t length)
+/* What is not enabled is said; what was begun and not ended is a failure. */
+static int
+drivers(
+    struct fit *f, unsigned n, struct target *window, uint64_t length, struct err *err)
 {
-	int writable = (f->config.flags & FIT_ADAPT) != 0, rc;
-	struct err err = ERR_INIT, why = ERR_INIT;
+	int writable = (f->config.flags & FIT_ADAPT) != 0, torn = 0, rc;
+	unsigned number = f->config.layout->partitions[n].number;
+	struct err why = ERR_INIT, closing = ERR_INIT;
 	struct ntfs_mount *m;
 
-	rc = ntfs_mount_open(window, length, writable, &m, &err);
+	rc = ntfs_mount_open(window, length, writable, &m, &why);
 	if (rc == 0) {
-		rc = look_at_drivers(f, ntfs_mount_path(m), &err);
-		if (ntfs_mount_close(m, &why) != 0 && rc == 0) {
-			err = why;
+		rc = look_at_drivers(f, ntfs_mount_path(m), &torn, &why);
+		if (ntfs_mount_close(m, &closing) != 0) {
+			torn |= writable;
+			why = rc == 0 || writable ? closing : why;
 			rc = -1;
 		}
 	}
-	if (rc != 0 && err.code != ERR_NOTFOUND)
-		say(f, "partition %u: %s: %s", f->config.layout->partitions[n].number,
+	if (torn) {
+		*err = why;
+		return err_context(
+		    err, "partition %u: drivers were enabled by half", number);
+	}
+	if (rc != 0 && why.code != ERR_NOTFOUND)
+		say(f, "partition %u: %s: %s", number,
 		    writable ? "drivers were not enabled" : "drivers were not looked at",
-		    err.text);
+		    why.text);
+	return 0;
 }
 
+/* 1; or 0: it cannot grow, and is as it was. */
 static int
-extend(struct fit *f, const struct disk_plan_part *p, struct target *window)
+extend(
+    struct fit *f, const struct disk_plan_part *p, struct target *window, struct err *err)
 {
 	struct ntfs_fit volume = { .stop = f->config.stop };
-	struct err err = ERR_INIT;
 	unsigned number = f->config.layout->partitions[p->partition].number;
+	struct err why = ERR_INIT;
 
-	if (ntfs_fit_extend(&volume, window, p->length, &err) != 0) {
-		say(f,
-		    "partition %u is longer now, its file system is not: %s; Windows' "
-		    "disk "
-		    "management can extend it",
-		    number, err.text);
-		return 0;
+	if (ntfs_fit_extend(&volume, window, p->length, &why) == 0)
+		return 1;
+	if (why.code == ERR_IO || why.code == ERR_CANCELED) {
+		*err = why;
+		return err_context(err, "partition %u: extending NTFS", number);
 	}
-	return 1;
+	say(f,
+	    "partition %u is longer now, its file system is not: %s; Windows' disk "
+	    "management can extend it",
+	    number, why.text);
+	return 0;
 }
 
 static int
@@ -396,7 +411,8 @@ part_done(void *arg, unsigned n, struct target *window, struct err *err)
 		part_free(&f->part[n]);
 		changed = 1;
 	} else if (p->length > p->from_length && (f->config.flags & FIT_EXTEND) != 0) {
-		changed = extend(f, p, window);
+		if ((changed = extend(f, p, window, err)) < 0)
+			return -1;
 	}
 	if (changed) {
 		if (ntfs_fit_place(window, p->length, p->to, err) != 0)
@@ -406,7 +422,7 @@ part_done(void *arg, unsigned n, struct target *window, struct err *err)
 	}
 	if ((f->config.flags & (FIT_ADAPT | FIT_REPORT)) != 0 &&
 	    f->config.layout->partitions[n].role != LAYOUT_RECOVERY)
-		drivers(f, n, window, p->length);
+		return drivers(f, n, window, p->length, err);
 	return 0;
 }
 

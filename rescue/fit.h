@@ -7,7 +7,8 @@
  *
  * Used by the rescue program and by `holdfast restore --disk`.  A file system that
  * cannot be made to grow, or a Windows that cannot be adapted, is said and does not
- * fail the restore: what was restored is whole.  Shrinking that fails, fails it.
+ * fail the restore: what was restored is whole.  Shrinking that fails, fails it, and so
+ * does what ends in the middle of its writing.
  */
 #ifndef RESCUE_FIT_H
 #define RESCUE_FIT_H

@@ -271,6 +271,7 @@ ntfs_fit_extend(
 	struct ntfs_fit there = *f;
 	struct view_config config = { { read_window, window, length }, window, length, 0,
 		0 };
+	struct view_counts counts;
 	struct ntfs_usage usage;
 	struct view *v;
 	uint64_t bound;
@@ -281,6 +282,10 @@ ntfs_fit_extend(
 	    view_open(&config, &v, err) != 0)
 		return -1;
 	rc = do_it(&there, v, length, err);
+	view_counts(v, &counts);
+	/* No refusal any more: it is neither what it was nor what it should be. */
+	if (rc != 0 && counts.written_bytes > 0 && err->code != ERR_CANCELED)
+		err->code = ERR_IO;
 	view_close(v);
 	return rc;
 }

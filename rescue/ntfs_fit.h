@@ -57,7 +57,8 @@ int ntfs_fit_shrink(const struct ntfs_fit *f, struct target *window, uint64_t le
 
 /*
  * The volume in `window` takes the whole of its `length` bytes.  f->source is not
- * looked at.
+ * looked at.  ERR_IO and ERR_CANCELED may leave it half changed; nothing was written
+ * after any other failure.
  */
 int ntfs_fit_extend(
     const struct ntfs_fit *f, struct target *window, uint64_t length, struct err *err);

@@ -4,12 +4,14 @@
  */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@
 #include "proto/base/err.h"
 #include "proto/layout/layout.h"
 #include "rescue/adapt.h"
+#include "rescue/adapt_files.h"
 #include "tests/unit/rescue/hive_image.h"
 
 #define AHCI "pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01"
@@ -94,7 +97,10 @@ fill_hive(const char *path, int database)
 
 	hive_make(path);
 	assert_non_null(h = hivex_open(path, HIVEX_OPEN_WRITE));
-	hive_number(h, "Select", "Current", 2);
+	/* After a start by the last known good set the two may differ. */
+	hive_number(h, "Select", "Current", database ? 1 : 2);
+	if (database)
+		hive_number(h, "Select", "Default", 2);
 	hive_key(h, "ControlSet001\\Services\\storahci");
 	service(h, "disk", 0, "\\SystemRoot\\System32\\drivers\\disk.sys");
 	service(h, "storahci", 3, "\\SystemRoot\\System32\\drivers\\storahci.sys");
@@ -416,6 +422,53 @@ paths_of_images_stay_in_windows(void **state)
 	}
 }
 
+static int
+file_of(const char *text, size_t len)
+{
+	char name[] = "/tmp/hf-hive-XXXXXX";
+	int fd = mkstemp(name);
+
+	assert_true(fd >= 0);
+	assert_int_equal(unlink(name), 0);
+	assert_int_equal(write(fd, text, len), (ssize_t)len);
+	return fd;
+}
+
+/* The volume is full: the hive stays what it was, to the byte. */
+static void
+a_longer_hive_without_room_changes_nothing(void **state)
+{
+	static char old[9000], new[9000], is[9001];
+	struct rlimit before, little;
+	struct err err = ERR_INIT;
+	int to, from, torn = 1;
+
+	(void)state;
+	memset(old, 'o', sizeof(old));
+	memset(new, 'n', sizeof(new));
+	to = file_of(old, 6000);
+	from = file_of(new, 9000);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	little = before;
+	little.rlim_cur = 7000;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+	assert_int_equal(adapt_files_replace(to, from, &torn, &err), -1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_false(torn);
+	assert_int_equal(pread(to, is, sizeof(is), 0), 6000);
+	assert_memory_equal(is, old, 6000);
+	err_clear(&err);
+	assert_int_equal(adapt_files_replace(to, from, &torn, &err), 0);
+	assert_int_equal(pread(to, is, sizeof(is), 0), 9000);
+	assert_memory_equal(is, new, 9000);
+	assert_int_equal(ftruncate(from, 100), 0);
+	assert_int_equal(adapt_files_replace(to, from, &torn, &err), 0);
+	assert_int_equal(pread(to, is, sizeof(is), 0), 100);
+	close(to);
+	close(from);
+}
+
 int
 main(void)
 {
@@ -434,6 +487,7 @@ main(void)
 		    a_hive_with_pending_logs_is_refused, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    what_is_no_windows_is_said, set_up, tear_down),
+		cmocka_unit_test(a_longer_hive_without_room_changes_nothing),
 		cmocka_unit_test(names_of_pci_devices_match_what_they_say),
 		cmocka_unit_test(paths_of_images_stay_in_windows),
 	};

@@ -7,12 +7,14 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -323,6 +325,30 @@ the_smallest_is_exact_and_all_files_come_along(void **state)
 	close(fd_of_volume);
 }
 
+/* A disk that takes no bytes behind 200 MiB: that is no refusal, it was changed. */
+static void
+it_says_that_it_broke_off(void)
+{
+	struct ntfs_fit f = { .percent = NULL };
+	struct rlimit before, little;
+	struct err err = ERR_INIT;
+	struct target *t;
+
+	assert_int_equal(shell("cp --sparse=always %s %s.spare", out, out), 0);
+	assert_int_equal(target_open(out, 300 * MIB, TARGET_KEEP, &t, &err), 0);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	little = before;
+	little.rlim_cur = 200 * MIB;
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &little), 0);
+	assert_int_equal(ntfs_fit_extend(&f, t, 300 * MIB, &err), -1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	assert_true(target_written(t) > 0);
+	assert_int_equal(err.code, ERR_IO);
+	target_abandon(t);
+	assert_int_equal(shell("mv %s.spare %s", out, out), 0);
+}
+
 /* On what the test before left: 140 MiB, marked for chkdsk. */
 static void
 it_grows_into_its_partition_unless_chkdsk_must_run_first(void **state)
@@ -344,6 +370,7 @@ it_grows_into_its_partition_unless_chkdsk_must_run_first(void **state)
 	target_abandon(t);
 
 	assert_int_equal(shell("ntfsfix -d %s >/dev/null%s", out, ""), 0);
+	it_says_that_it_broke_off();
 	assert_int_equal(target_open(out, 300 * MIB, TARGET_KEEP, &t, &err), 0);
 	if (ntfs_fit_extend(&f, t, 300 * MIB, &err) != 0)
 		fail_msg("%s", err.text);
