@@ -351,29 +351,124 @@ of_two_machines_at_once_one_is_let_in(void **state)
 	}
 }
 
-/* ------------------------------------------------------------------- floods -- */
+/* ------------------------------------------------------------ by MAC, floods -- */
 
+enum { WAITS, LET_IN };
+
+/* It waits, or it was let in and has a certificate; -1. */
 static int
 announce(struct machine *m, const uint8_t mac[6], struct err *err)
 {
 	Wire__Announce ask = WIRE__ANNOUNCE__INIT;
+	struct live_peer nobody = m->p;
 	struct live_session s;
+	struct channel_frame f = { 0 };
 	ProtobufCMessage *reply;
+	uint64_t request;
 	int rc = -1;
 
+	nobody.id.cert.len = 0;
+	nobody.tls = NULL;
+	live_peer_tls(&live, &nobody);
 	ask.macs.data = (uint8_t *)(uintptr_t)mac;
 	ask.macs.len = 6;
 	ask.csr.data = m->csr.der;
 	ask.csr.len = m->csr.len;
 	ask.machine.data = m->p.machine;
 	ask.machine.len = sizeof(m->p.machine);
-	live_dial(&live, &m->p, &s);
-	if (channel_call(s.ch, &ask.base, MSG_WAITING, &reply, err) == 0) {
+	live_dial(&live, &nobody, &s);
+	assert_int_equal(channel_send(s.ch, &ask.base, &request, err), 0);
+	if (channel_wait(s.ch, request, LIVE_MS, &f, err) == 0) {
+		const struct frame frame = { f.kind, f.flags, f.request, f.payload,
+			f.len };
+
+		assert_int_equal(msg_unpack(&frame, &reply, err), 0);
+		rc = f.kind == MSG_WAITING ? WAITS : LET_IN;
+		if (rc == LET_IN) {
+			const Wire__Redeemed *r = (const Wire__Redeemed *)reply;
+
+			m->p.id.cert.len = r->cert.len;
+			memcpy(m->p.id.cert.der, r->cert.data, r->cert.len);
+			live_peer_tls(&live, &m->p);
+		}
 		msg_free(reply);
-		rc = 0;
 	}
+	free(f.payload);
 	live_hangup(&s);
+	tls_config_free(nobody.tls);
 	return rc;
+}
+
+static void
+confirm(struct machine *m)
+{
+	Wire__ConfirmRescue ask = WIRE__CONFIRM_RESCUE__INIT;
+	uint8_t key_hash[CERT_FINGERPRINT_LEN];
+	char code[RESTORE_CODE_TEXT_MAX];
+	struct live_session s;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+
+	live_ok(cert_key_hash(m->p.key, key_hash, &err));
+	restore_code_format(key_hash, code);
+	ask.code = code;
+	live_dial(&live, &admin, &s);
+	live_ok(channel_call(s.ch, &ask.base, MSG_DONE, &reply, &err));
+	msg_free(reply);
+	live_hangup(&s);
+}
+
+/* The armed machine comes back with another key: what its first key has is over. */
+static void
+a_confirmed_key_ends_the_one_before_and_no_other(void **state)
+{
+	static uint8_t mac[6] = { 2, 0, 0, 0, 0, 7 };
+	Wire__NewRestoreToken arm = WIRE__NEW_RESTORE_TOKEN__INIT;
+	Wire__ListPoints points = WIRE__LIST_POINTS__INIT;
+	uint8_t secret[RESTORE_SECRET_LEN];
+	struct live_session first, second, beside, op;
+	struct machine one, two, third;
+	ProtobufCMessage *reply;
+	struct err err = ERR_INIT;
+
+	(void)state;
+	machine_new(&one, 1);
+	machine_new(&two, 1);
+	machine_new(&third, 3);
+	token_of("web", secret);
+	live_ok(redeem(&third, secret, &err));
+	live_dial(&live, &third.p, &beside);
+	arm.host = (char *)"web";
+	arm.mac.data = mac;
+	arm.mac.len = sizeof(mac);
+	live_dial(&live, &admin, &op);
+	live_ok(channel_call(op.ch, &arm.base, MSG_TOKEN_TEXT, &reply, &err));
+	msg_free(reply);
+	live_hangup(&op);
+
+	assert_int_equal(announce(&one, mac, &err), WAITS);
+	confirm(&one);
+	assert_int_equal(announce(&one, mac, &err), LET_IN);
+	live_dial(&live, &one.p, &first);
+
+	assert_int_equal(announce(&two, mac, &err), WAITS);
+	points.host = (char *)"web";
+	live_ok(channel_call(first.ch, &points.base, MSG_POINTS, &reply, &err));
+	msg_free(reply);
+	confirm(&two);
+	live_over(first.ch);
+	assert_int_equal(announce(&two, mac, &err), LET_IN);
+	live_dial(&live, &two.p, &second);
+	assert_int_equal(second.welcome->role, CERT_RESCUE);
+	live_ok(channel_call(beside.ch, &points.base, MSG_POINTS, &reply, &err));
+	msg_free(reply);
+
+	live_hangup(&first);
+	live_hangup(&second);
+	live_hangup(&beside);
+	live_peer_free(&one.p);
+	live_peer_free(&two.p);
+	live_peer_free(&third.p);
 }
 
 static void
@@ -392,7 +487,7 @@ a_flood_of_announces_has_four_places(void **state)
 
 		machine_new(&m, i);
 		err_clear(&err);
-		if (announce(&m, mac, &err) == 0)
+		if (announce(&m, mac, &err) == WAITS)
 			got++;
 		else if (err.code == ERR_BUSY)
 			busy++;
@@ -441,6 +536,7 @@ main(void)
 		cmocka_unit_test(an_end_is_of_one_restore),
 		cmocka_unit_test(whom_a_revoked_operator_let_in_is_out),
 		cmocka_unit_test(of_two_machines_at_once_one_is_let_in),
+		cmocka_unit_test(a_confirmed_key_ends_the_one_before_and_no_other),
 		cmocka_unit_test(a_flood_of_announces_has_four_places),
 		cmocka_unit_test(ten_wrong_tokens_and_it_must_wait),
 	};
