@@ -1,5 +1,6 @@
 /*
- * fat.h - FAT12, FAT16 and FAT32 as their bytes lie on the disk; for fat*.c alone.
+ * fat.h - FAT12, FAT16 and FAT32 as their bytes lie on the disk; for fat*.c, and
+ * fat_boot_parse() for those who read its files (server/files).
  *
  *	fat_boot.c	the boot sector: bytes in, facts out
  *	fat.c		fat_plan(): allocation, and chains of clusters as files

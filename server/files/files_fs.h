@@ -83,4 +83,18 @@ struct files_fs {
 /* NTFS; `r` must outlive it.  ERR_UNSUPPORTED if there is none, ERR_CORRUPT. */
 int files_ntfs_open(struct tree_reader *r, struct files_fs **out, struct err *err);
 
+/* Where a volume's bytes come from. */
+struct files_bytes {
+	int (*read)(void *arg, uint64_t offset, void *out, size_t len, struct err *err);
+	void *arg;
+	uint64_t size;
+};
+
+/*
+ * FAT12, FAT16 and FAT32, with long names; `bytes` is copied, what it reads from must
+ * outlive it.  NULL in `*out` if there is none; -1 only if that cannot be read.
+ */
+int
+files_fat_open(const struct files_bytes *bytes, struct files_fs **out, struct err *err);
+
 #endif /* SERVER_FILES_FILES_FS_H */

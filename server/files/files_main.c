@@ -72,6 +72,22 @@ copy(struct files_fs *fs, char **argv, struct stop *stop, struct err *err)
 }
 
 static int
+read_volume(void *arg, uint64_t offset, void *out, size_t len, struct err *err)
+{
+	return tree_reader_read(arg, offset, out, len, err);
+}
+
+static int
+open_fs(struct tree_reader *r, struct files_fs **out, struct err *err)
+{
+	const struct files_bytes bytes = { read_volume, r, tree_reader_size(r) };
+
+	if (files_fat_open(&bytes, out, err) != 0)
+		return -1;
+	return *out != NULL ? 0 : files_ntfs_open(r, out, err);
+}
+
+static int
 with_volume(struct tree_point *p, char **argv, struct stop *stop, struct err *err)
 {
 	struct tree_reader *r;
@@ -80,7 +96,7 @@ with_volume(struct tree_point *p, char **argv, struct stop *stop, struct err *er
 
 	if (tree_reader_open(p, argv[VOLUME], &r, err) != 0)
 		return -1;
-	rc = files_ntfs_open(r, &fs, err);
+	rc = open_fs(r, &fs, err);
 	if (rc == 0) {
 		rc = strcmp(argv[COMMAND], "ls") == 0
 			 ? files_list(fs, argv[PATH], flags_of(argv[FLAGS], "ljsR"), err)

@@ -496,7 +496,8 @@ files_ntfs_open(struct tree_reader *r, struct files_fs **out, struct err *err)
 			*err = f->why;
 		else
 			err_set(err, ERR_UNSUPPORTED,
-			    "the volume (%s) is no NTFS that can be read here: %s",
+			    "the volume (%s) is no FAT, and no NTFS that can be read "
+			    "here: %s",
 			    tree_reader_root(r)->fs, strerror(errno));
 		(void)ntfs_device_free(dev);
 		free(f);

@@ -89,7 +89,7 @@ assert all["deep/a/b/c/small"]["modified"] == "2019-03-04T05:06:07.123456Z", all
 note "what cannot be is said in one line"
 refuses "no 'nothing' there" operator cp h1:c/nothing "$work/x"
 refuses "say -r" operator cp h1:c/deep "$work/x"
-refuses "the volume .raw. is no NTFS" operator ls h1:noise
+refuses "the volume .raw. is no FAT, and no NTFS" operator ls h1:noise
 refuses "has no volume 'd'" operator ls h1:d
 refuses "no such|cannot|No such" operator cp h1:c/sparse "$work/no/such/dir"
 refuses "DESTINATION|missing" operator cp h1:c/sparse
