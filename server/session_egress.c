@@ -110,8 +110,8 @@ nodes_start(struct session_job *j, const Wire__GetNodes *m, const struct session
 	return 0;
 }
 
-void
-session_nodes_run(struct session_job *j)
+static void
+send_nodes(struct session_job *j)
 {
 	const Wire__GetNodes *m = (const Wire__GetNodes *)j->msg;
 	struct session_view *v;
@@ -134,6 +134,13 @@ session_nodes_run(struct session_job *j)
 		n->next++;
 	}
 	j->more = n->next < n->end;
+}
+
+void
+session_nodes_run(struct session_job *j)
+{
+	send_nodes(j);
+	session_view_renew(j);
 }
 
 /* --------------------------------------------------------------------- groups -- */
@@ -361,8 +368,8 @@ send_group(struct session_job *j, struct groups *g, struct session_view *v)
 	return 0;
 }
 
-void
-session_groups_run(struct session_job *j)
+static void
+send_groups(struct session_job *j)
 {
 	const Wire__GetGroups *m = (const Wire__GetGroups *)j->msg;
 	const size_t most = (size_t)MSG_IDS_MAX * CHUNK_ID_LEN;
@@ -387,4 +394,11 @@ session_groups_run(struct session_job *j)
 	end.missing_ids.data = g->missing.p;
 	end.missing_ids.len = g->missing.len < most ? g->missing.len : most;
 	session_reply(j, &end.base, 0);
+}
+
+void
+session_groups_run(struct session_job *j)
+{
+	send_groups(j);
+	session_view_renew(j);
 }

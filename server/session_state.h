@@ -167,6 +167,12 @@ void session_refuse(struct session_job *j, enum err_code code, const char *fmt, 
 int session_view_open(struct session *s, const char *host, uint64_t sequence,
     uint32_t volume, struct session_view **out, struct err *err);
 void session_view_close(struct session_view *v);
+
+/*
+ * A request that read: if its lease was revoked meanwhile (a restore may take longer
+ * than unfinished-keep), it failed, but the next has another lease: ERR_BUSY.
+ */
+void session_view_renew(struct session_job *j);
 int
 session_may_see(const struct session *s, const char **host, int content, struct err *err);
 

@@ -55,6 +55,18 @@ session_view_close(struct session_view *v)
 	free(v);
 }
 
+void
+session_view_renew(struct session_job *j)
+{
+	struct session *s = j->s;
+
+	if (j->err.code != ERR_CANCELED || s->view == NULL)
+		return;
+	session_view_close(s->view);
+	s->view = NULL;
+	j->err.code = ERR_BUSY;
+}
+
 static int
 open_point(struct session *s, const char *host, uint64_t sequence, struct err *err)
 {

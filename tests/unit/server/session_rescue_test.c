@@ -3,6 +3,7 @@
 
 #include "proto/tls/restore_token.h"
 #include "server/rescues.h"
+#include "storage/store_gc.h"
 #include "tests/unit/server/live.h"
 
 static struct live live;
@@ -172,6 +173,56 @@ an_older_certificate_does_not_count(void **state)
 	live_hangup(&s);
 	live_peer_free(&one.p);
 	live_peer_free(&two.p);
+}
+
+static int
+revoke_reader(void *arg, const struct store_lease_info *l)
+{
+	struct err err = ERR_INIT;
+	unsigned *n = arg;
+
+	if (l->purpose == STORE_READ && !l->revoked) {
+		live_ok(store_lease_revoke(server_store(live.server), l->id, &err));
+		(*n)++;
+	}
+	return 0;
+}
+
+/* A restore that takes longer than readers are waited for asks again, and goes on. */
+static void
+a_revoked_lease_is_no_end(void **state)
+{
+	uint8_t secret[RESTORE_SECRET_LEN];
+	Wire__GetNodes nodes = WIRE__GET_NODES__INIT;
+	struct err err = ERR_INIT;
+	struct live_session s;
+	struct machine m;
+	unsigned revoked = 0;
+
+	(void)state;
+	machine_new(&m, 1);
+	token_of("web", secret);
+	live_ok(redeem(&m, secret, &err));
+	live_dial(&live, &m.p, &s);
+	nodes.level = MSG_NODE_LEVEL_ROOT;
+	nodes.count = 1;
+	for (int i = 0; i < 2; i++) {
+		struct channel_frame f = { 0 };
+		uint64_t request;
+
+		live_ok(channel_send(s.ch, &nodes.base, &request, &err));
+		live_ok(channel_wait(s.ch, request, LIVE_MS, &f, &err));
+		assert_int_equal(f.kind, MSG_NODE);
+		free(f.payload);
+		if (i > 0)
+			break;
+		live_ok(store_leases(
+		    server_store(live.server), revoke_reader, &revoked, &err));
+		assert_in_range(revoked, 1, 100);
+		live_refused(s.ch, &nodes.base, ERR_BUSY, "was revoked");
+	}
+	live_hangup(&s);
+	live_peer_free(&m.p);
 }
 
 static void
@@ -532,6 +583,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_certificate_is_for_its_machine_and_host),
 		cmocka_unit_test(an_older_certificate_does_not_count),
+		cmocka_unit_test(a_revoked_lease_is_no_end),
 		cmocka_unit_test(done_ends_every_session_of_it),
 		cmocka_unit_test(an_end_is_of_one_restore),
 		cmocka_unit_test(whom_a_revoked_operator_let_in_is_out),
