@@ -94,7 +94,8 @@ open_device(struct offline *v, struct err *err)
 			    "%s is mounted for writing: unmount it first", v->path);
 		if (how == SNAPSHOT_MOUNTS_NONE)
 			return err_set(err, ERR_BUSY,
-			    "%s is in use (by LVM, RAID, swap or another program)",
+			    "%s is in use (by a mounted partition of it, LVM, RAID, "
+			    "swap or another program)",
 			    v->path);
 		v->fd = open(v->path, O_RDONLY | O_CLOEXEC);
 	}
