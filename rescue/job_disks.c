@@ -132,16 +132,36 @@ is_certain(const struct job *j)
 	return 1;
 }
 
+/* A match by what it says of disks, whose indices change when others come. */
+struct choice {
+	struct {
+		enum match_why why;
+		char name[MACHINE_NAME_MAX];
+		uint64_t sequence;
+	} of[LAYOUT_DISKS_MAX];
+};
+
 /*
  * A disk that has no rival may get one: what is matched by anything less than a
  * serial must be matched alike a while later.
  */
 static int
-is_settled(struct job *j, struct match *before)
+is_settled(const struct job *j, struct choice *before)
 {
-	int alike = memcmp(before, &j->match, sizeof(*before)) == 0;
+	struct choice now;
+	unsigned i;
+	int alike;
 
-	*before = j->match;
+	memset(&now, 0, sizeof(now));
+	for (i = 0; i < j->point->layout.disks_count; i++) {
+		if (j->match.to[i] < 0)
+			continue;
+		now.of[i].why = j->match.why[i];
+		strcpy(now.of[i].name, j->machine.disks[j->match.to[i]].name);
+		now.of[i].sequence = j->machine.disks[j->match.to[i]].sequence;
+	}
+	alike = memcmp(before, &now, sizeof(now)) == 0;
+	memcpy(before, &now, sizeof(now));
 	return alike || is_certain(j);
 }
 
@@ -149,14 +169,14 @@ int
 job_match(struct job *j, struct err *err)
 {
 	unsigned long most = strtoul(j->c.options->disks_wait, NULL, 10) * 1000;
-	struct match before;
+	struct choice before;
 	unsigned long ms;
 
-	match_clear(&before);
+	memset(&before, 0, sizeof(before));
 	for (ms = 0;; ms += DISKS_STEP_MS) {
 		int last = ms >= most, rc = match(j, last, err);
 
-		if (rc == 0 && (last || is_settled(j, &before)))
+		if (rc == 0 && is_settled(j, &before))
 			return 0;
 		if (rc != 0 && last)
 			return -1;
