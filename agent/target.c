@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* F_OFD_SETLK, fallocate */
+#define _GNU_SOURCE /* F_OFD_SETLK, fallocate, sync_file_range */
 #include "agent/target.h"
 
 #include <errno.h>
@@ -19,6 +19,8 @@
 /* What is compared with what is there, at a time. */
 #define BLOCK 4096u
 #define WINDOW (256u * 1024)
+/* The system begins to put on the medium what was written, each time it is so much. */
+#define ONWARD ((uint64_t)8 << 20)
 
 struct target {
 	int fd;
@@ -209,13 +211,21 @@ target_written(const struct target *t)
 
 /* ---------------------------------------------------------------- writing -- */
 
-/* What is written through a view counts for the whole, too. */
+/*
+ * What is written through a view counts for the whole, too.  Left alone, half a minute
+ * of a restore would be in memory only: a power cut would cost it, and the end would
+ * wait for all of it.  Errors stay for fsync() to say.
+ */
 static void
 wrote(struct target *t, uint64_t n)
 {
-	atomic_fetch_add(&t->written, n);
-	if (t->whole != NULL)
-		atomic_fetch_add(&t->whole->written, n);
+	struct target *whole = t->whole != NULL ? t->whole : t;
+	uint64_t before = atomic_fetch_add(&whole->written, n);
+
+	if (whole != t)
+		atomic_fetch_add(&t->written, n);
+	if (before / ONWARD != (before + n) / ONWARD)
+		(void)sync_file_range(t->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
 static int

@@ -148,10 +148,19 @@ def refused(m, reason, disks):
                     raise Failed(f"{disk.path} was written to, though it said: {found.group(0)}")
 
 
+def on_disk(disk):
+    """MiB of it that are not zeros: the first thing a restore writes are some of those."""
+    found, zeros = 0, bytes(65536)
+    with open(disk.path, "rb") as f:
+        while piece := f.read(len(zeros)):
+            found += piece != zeros[:len(piece)]
+    return found / 16
+
+
 def await_written(m, disk, mib):
-    """A restore is so far that MIB are on the disk (its file is sparse)."""
+    """A restore is so far that MIB of content are on the disk."""
     end = time.monotonic() + RESTORE
-    while os.stat(disk.path).st_blocks * 512 < mib << 20:
+    while on_disk(disk) < mib:
         if time.monotonic() > end:
             raise Failed(f"no {mib} MiB on the disk\n{m.tail()}")
         if any("rescue: restored" in line for _, line in m.lines):
@@ -471,7 +480,7 @@ def a_token_is_one_machines(b):
 
 def received(m):
     """MiB that came from the server, and that were on the disk already."""
-    _, _, found = m.wait(r"received ([\d.]+) MiB, written .*, already right ([\d.]+) (MiB|B)", 1)
+    _, _, found = m.wait(r"received ([\d.]+) MiB, written .*, already right ([\d.]+) (MiB|KiB|B)", 1)
     return float(found.group(1)), float(found.group(2)) if found.group(3) == "MiB" else 0.0
 
 
