@@ -145,13 +145,15 @@ run(struct export *e, struct err *err)
 			return err_set(
 			    err, ERR_EXISTS, "%.150s exists: --force replaces it", e->to);
 	}
-	if (make_partial(e, err) != 0)
+	if (cli_nbdkit_start(&e->job, &n, err) != 0)
 		return -1;
-	rc = cli_nbdkit_start(&e->job, &n, err);
-	if (rc == 0) {
-		rc = convert(e, &n, stop, err);
+	/* Not before: an interrupt while the server is looked for just ends us. */
+	if (make_partial(e, err) != 0) {
 		cli_nbdkit_stop(&n);
+		return -1;
 	}
+	rc = convert(e, &n, stop, err);
+	cli_nbdkit_stop(&n);
 	if (rc == 0)
 		rc = settle(e, err);
 	if (rc != 0)

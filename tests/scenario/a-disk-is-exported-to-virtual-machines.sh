@@ -49,6 +49,7 @@ operator export h1/1 --to "$work/x.qcow2" --force --quiet
 refuses "is no format" operator export h1/1 --to "$work/x.doc"
 refuses "for qcow2 and vmdk" operator export h1/1 --to "$work/z.raw" --compress
 refuses "has no disk 'x', but gpt" operator export h1/1 --disk x --to "$work/z.raw"
+refuses "No such file" operator export h1/1 --to "$work/nowhere/z.raw"
 mkdir "$work/small"
 mount -t tmpfs -o size=1m none "$work/small"
 refuses "qemu-img ended with status" operator export h1/1 --to "$work/small/z.raw" --quiet
