@@ -367,7 +367,7 @@ drivers(
 		return err_context(
 		    err, "partition %u: drivers were enabled by half", number);
 	}
-	if (rc != 0 && why.code != ERR_NOTFOUND)
+	if (rc != 0)
 		say(f, "partition %u: %s: %s", number,
 		    writable ? "drivers were not enabled" : "drivers were not looked at",
 		    why.text);

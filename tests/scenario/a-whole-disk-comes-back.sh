@@ -82,7 +82,9 @@ diff <(ids_of "$work/gpt.img") <(ids_of "$work/g")
 [ "$(part_of "$work/g" 3)" = "$(part_of "$work/gpt.img" 3)" ] || fail "a partition moved unasked"
 ntfs_part_equal "$work/gpt.img" "$work/g" 3
 truncate -s 100M "$work/big"
-operator restore h1 --disk gpt --to "$work/big" --force --extend --verify > "$work/restore.out"
+echo 'pci:v00008086d00002922sv00001AF4sd00001100bc01sc06i01' > "$work/machine"
+operator restore h1 --disk gpt --to "$work/big" --force --extend --verify --report-drivers --machine "$work/machine" > "$work/restore.out" 2> "$work/restore.err"
+grep -q 'partition 3: drivers were not looked at: no Windows there' "$work/restore.err" || fail "no word of drivers: $(cat "$work/restore.err")"
 gpt_sound "$work/big"
 diff <(ids_of "$work/gpt.img") <(ids_of "$work/big")
 read -r _ a < <(part_of "$work/gpt.img" 3)
