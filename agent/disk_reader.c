@@ -15,7 +15,6 @@ struct place {
 
 struct disk_reader {
 	uint64_t size;
-	uint32_t sector_size;
 	struct tree_reader *image;
 	struct place places[LAYOUT_PARTITIONS_MAX]; /* By offset. */
 	unsigned count;
@@ -57,7 +56,6 @@ open_parts(struct disk_reader *d, struct tree_point *p, const struct layout *l,
 	uint16_t self = (uint16_t)(disk - l->disks);
 
 	d->size = disk->size;
-	d->sector_size = disk->sector_size;
 	if (tree_reader_open(
 		p, tree_point_volume(p, disk->volume)->name, &d->image, err) != 0)
 		return -1;
@@ -128,12 +126,6 @@ uint64_t
 disk_reader_size(const struct disk_reader *d)
 {
 	return d->size;
-}
-
-uint32_t
-disk_reader_sector_size(const struct disk_reader *d)
-{
-	return d->sector_size;
 }
 
 /*

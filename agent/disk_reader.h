@@ -23,7 +23,6 @@ int disk_reader_open(
 void disk_reader_close(struct disk_reader *d);
 
 uint64_t disk_reader_size(const struct disk_reader *d);
-uint32_t disk_reader_sector_size(const struct disk_reader *d);
 
 /* As tree_reader_read() and tree_reader_extents(), of the disk. */
 int disk_reader_read(

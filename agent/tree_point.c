@@ -34,7 +34,6 @@ struct tree_point {
 	struct tree_ahead *ahead;
 	char host[CERT_NAME_MAX];
 	uint64_t sequence;
-	int64_t time_us;
 	uint8_t *layout;
 	size_t layout_len;
 	struct volume *volumes;
@@ -69,7 +68,6 @@ take_point(struct tree_point *p, const Wire__Point *w, struct err *err)
 		return err_set(err, ERR_PROTOCOL, "a host's name is too long");
 	strcpy(p->host, w->host);
 	p->sequence = w->sequence;
-	p->time_us = w->time_us;
 	p->volumes = calloc(w->n_volumes + 1, sizeof(*p->volumes));
 	p->layout = malloc(w->layout.len + 1);
 	if (p->volumes == NULL || p->layout == NULL)
@@ -214,12 +212,6 @@ uint64_t
 tree_point_sequence(const struct tree_point *p)
 {
 	return p->sequence;
-}
-
-int64_t
-tree_point_time_us(const struct tree_point *p)
-{
-	return p->time_us;
 }
 
 unsigned

@@ -83,7 +83,6 @@ void tree_point_cancel(struct tree_point *p);
 
 const char *tree_point_host(const struct tree_point *p);
 uint64_t tree_point_sequence(const struct tree_point *p);
-int64_t tree_point_time_us(const struct tree_point *p);
 unsigned tree_point_volumes(const struct tree_point *p);
 
 /* Borrowed; `i` < tree_point_volumes(). */

@@ -105,12 +105,6 @@ job_facts(const struct job *j)
 	return &j->facts;
 }
 
-void
-job_code(const struct job *j, char code[RESTORE_CODE_TEXT_MAX])
-{
-	redeem_code(j->redeem, code);
-}
-
 /* ------------------------------------------------------------------- server -- */
 
 int

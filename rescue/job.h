@@ -60,9 +60,6 @@ void job_free(struct job *j);
 int job_enter(struct job *j, struct err *err);
 const struct redeem_facts *job_facts(const struct job *j);
 
-/* The code of this machine, "XXXX-XXXX"; after job_new(). */
-void job_code(const struct job *j, char code[RESTORE_CODE_TEXT_MAX]);
-
 /* Points that may be chosen, newest first: as reading_points(). */
 int job_points(struct job *j, int (*each)(void *arg, const Wire__Point *p), void *arg,
     struct err *err);
