@@ -72,7 +72,7 @@ test_a_cycle_that_dies_anywhere_loses_nothing(void **state)
 	int fired = 1;
 
 	(void)state;
-	for (nth = 1; fired; nth++)
+	for (nth = 1; fired; nth += RIG_STRIDE)
 		for (int cut = 0; cut < 2; cut++) {
 			struct gc_rig r;
 
@@ -83,8 +83,7 @@ test_a_cycle_that_dies_anywhere_loses_nothing(void **state)
 			finish(&r);
 			gc_rig_end(&r);
 		}
-	print_message(
-	    "a cycle: %llu calls, each died twice\n", (unsigned long long)nth - 2);
+	print_message("a cycle: about %llu calls\n", (unsigned long long)nth);
 	assert_true(nth > 20);
 }
 
@@ -97,7 +96,7 @@ test_a_cycle_that_meets_an_error_anywhere_loses_nothing(void **state)
 	int fired = 1;
 
 	(void)state;
-	for (nth = 1; fired; nth++) {
+	for (nth = 1; fired; nth += RIG_STRIDE) {
 		struct gc_rig r;
 
 		set_up(&r, nth);

@@ -373,7 +373,7 @@ sweep(enum fs_fault_kind kind, int power_cut)
 	int fired = 1;
 
 	assert_non_null(said);
-	for (nth = 1; fired; nth++) {
+	for (nth = 1; fired; nth += RIG_STRIDE) {
 		struct here *h;
 		void *state;
 		const char *a;
