@@ -68,8 +68,13 @@ class Holdfast(Tool):
         return said(self.answer, "committed")
 
     def says_version(self):
-        return "holdfast " + subprocess.run(["git", "-C", os.path.dirname(__file__), "describe", "--always", "--dirty"],
-                                            capture_output=True, text=True, check=False).stdout.strip()
+        """The commit, or on a machine without git just the name."""
+        try:
+            p = subprocess.run(["git", "-C", os.path.dirname(__file__), "describe", "--always", "--dirty"],
+                               capture_output=True, text=True, check=False)
+        except FileNotFoundError:
+            return "holdfast"
+        return "holdfast " + p.stdout.strip()
 
     def memory(self):
         """The server's peak beside what it may have, in MiB."""
