@@ -11,9 +11,8 @@
 
 #define PAGE 64u
 
-/* Events are too large for a stack that many calls share. */
-static struct journal_event *
-event_new(enum journal_type type, struct err *err)
+struct journal_event *
+store_event_new(enum journal_type type, struct err *err)
 {
 	struct journal_event *e = calloc(1, sizeof(*e));
 
@@ -55,7 +54,7 @@ store_secret_put(
 		return -1;
 	if (name[0] == '.')
 		return err_set(err, ERR_DENIED, "secret %s is the store's own", name);
-	if ((e = event_new(JOURNAL_SECRET, err)) == NULL)
+	if ((e = store_event_new(JOURNAL_SECRET, err)) == NULL)
 		return -1;
 	if (store_keys_wrap(&s->of, name, p, len, &e->u.secret, err) != 0) {
 		free(e);
@@ -145,7 +144,8 @@ peer_put(
 	struct store_peer known;
 	int ret;
 
-	if (check_name(p->name, err) != 0 || (e = event_new(JOURNAL_PEER, err)) == NULL)
+	if (check_name(p->name, err) != 0 ||
+	    (e = store_event_new(JOURNAL_PEER, err)) == NULL)
 		return -1;
 	e->u.peer = *p;
 	pthread_mutex_lock(&s->people);
@@ -178,7 +178,7 @@ store_peer_renew(struct store *s, const uint8_t serial[STORE_SERIAL_LEN],
 int
 store_peer_revoke(struct store *s, const char *name, struct err *err)
 {
-	struct journal_event *e = event_new(JOURNAL_REVOKE, err);
+	struct journal_event *e = store_event_new(JOURNAL_REVOKE, err);
 	struct store_peer known;
 	int ret;
 
@@ -206,7 +206,7 @@ store_peer_seen(struct store *s, const char *name, const char *program, struct e
 		return -1;
 	if (!due)
 		return 0;
-	if ((e = event_new(JOURNAL_SEEN, err)) == NULL)
+	if ((e = store_event_new(JOURNAL_SEEN, err)) == NULL)
 		return -1;
 	e->u.peer.seen_us = now;
 	(void)snprintf(e->u.peer.name, sizeof(e->u.peer.name), "%s", name);
@@ -224,7 +224,7 @@ static int
 note(struct store *s, enum journal_type type, const char *who, const char *what,
     struct err *err)
 {
-	struct journal_event *e = event_new(type, err);
+	struct journal_event *e = store_event_new(type, err);
 
 	if (e == NULL)
 		return -1;
@@ -257,7 +257,7 @@ store_audit(struct store *s, const char *who, const char *what, struct err *err)
 int
 store_token_put(struct store *s, const struct store_token *t, struct err *err)
 {
-	struct journal_event *e = event_new(JOURNAL_TOKEN, err);
+	struct journal_event *e = store_event_new(JOURNAL_TOKEN, err);
 
 	if (e == NULL)
 		return -1;
@@ -409,7 +409,7 @@ store_enrol(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
 		return -1;
 	if (*cert_len > STORE_BLOB_MAX)
 		return err_set(err, ERR_LIMIT, "a certificate of %zu bytes", *cert_len);
-	if ((e = event_new(JOURNAL_TOKEN_USE, err)) == NULL)
+	if ((e = store_event_new(JOURNAL_TOKEN_USE, err)) == NULL)
 		return -1;
 	pthread_mutex_lock(&s->people);
 	ret = catalog_token(s->catalog, token_hash, &t, err);

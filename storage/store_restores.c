@@ -17,18 +17,6 @@
 /* Points of a host looked at for its disks, from the newest. */
 #define LATEST_MAX 256u
 
-static struct journal_event *
-event_new(enum journal_type type, struct err *err)
-{
-	struct journal_event *e = calloc(1, sizeof(*e));
-
-	if (e == NULL)
-		(void)err_set(err, ERR_NOMEM, "no memory for a journal record");
-	else
-		e->type = type;
-	return e;
-}
-
 /* ------------------------------------------------------------------ looking -- */
 
 static int
@@ -168,7 +156,7 @@ int
 store_restore_allow(struct store *s, struct store_restore *r, struct err *err)
 {
 	pthread_mutex_t *lock = store_host_lock(s, r->host);
-	struct journal_event *e = event_new(JOURNAL_RESTORE, err);
+	struct journal_event *e = store_event_new(JOURNAL_RESTORE, err);
 	struct journal_place place;
 	int ret;
 
@@ -263,7 +251,7 @@ static int
 record_redeemed(
     struct store *s, struct store_restore *r, const char *who, struct err *err)
 {
-	struct journal_event *e = event_new(JOURNAL_REDEEMED, err);
+	struct journal_event *e = store_event_new(JOURNAL_REDEEMED, err);
 	struct journal_redeemed *d;
 	int ret;
 
@@ -404,7 +392,7 @@ int
 store_restore_end(struct store *s, uint64_t id, enum store_restore_state how,
     const uint8_t *serial, const char *who, const char *text, struct err *err)
 {
-	struct journal_event *e = event_new(JOURNAL_RESTORED, err);
+	struct journal_event *e = store_event_new(JOURNAL_RESTORED, err);
 	struct store_restore r;
 	int ret;
 
@@ -433,7 +421,7 @@ store_restore_end(struct store *s, uint64_t id, enum store_restore_state how,
 static int
 note(struct store *s, const char *text, struct err *err)
 {
-	struct journal_event *e = event_new(JOURNAL_STORE_ALARM, err);
+	struct journal_event *e = store_event_new(JOURNAL_STORE_ALARM, err);
 	int ret;
 
 	if (e == NULL)
@@ -449,14 +437,7 @@ note(struct store *s, const char *text, struct err *err)
 int
 store_restores_alarmed(struct store *s, char text[STORE_TEXT_MAX])
 {
-	struct err ignored = ERR_INIT;
-	struct catalog_notice n;
-
-	if (catalog_notice(s->catalog, STORE_NOTICE_GUESSES, &n, &ignored) != 0 ||
-	    n.text[0] == '\0')
-		return 0;
-	memcpy(text, n.text, sizeof(n.text));
-	return 1;
+	return store_notice_stands(s, STORE_NOTICE_GUESSES, text);
 }
 
 int

@@ -73,16 +73,21 @@ store_rollback_note(struct store *s, const char *host, const char *what, struct 
 }
 
 int
-store_rollback_stands(struct store *s, char text[STORE_TEXT_MAX])
+store_notice_stands(struct store *s, uint32_t kind, char text[STORE_TEXT_MAX])
 {
 	struct err ignored = ERR_INIT;
 	struct catalog_notice n;
 
-	if (catalog_notice(s->catalog, STORE_NOTICE_ROLLBACK, &n, &ignored) != 0 ||
-	    n.text[0] == '\0')
+	if (catalog_notice(s->catalog, kind, &n, &ignored) != 0 || n.text[0] == '\0')
 		return 0;
 	memcpy(text, n.text, sizeof(n.text));
 	return 1;
+}
+
+int
+store_rollback_stands(struct store *s, char text[STORE_TEXT_MAX])
+{
+	return store_notice_stands(s, STORE_NOTICE_ROLLBACK, text);
 }
 
 static int

@@ -173,6 +173,12 @@ int store_open_fs(struct fs *fs, const char *catalog, int64_t (*clock)(void),
  */
 int store_take(struct fs *fs, struct fs_file **out, struct err *err);
 
+/* An empty event, too large for a stack that many calls share; free(). ERR_NOMEM. */
+struct journal_event *store_event_new(enum journal_type type, struct err *err);
+
+/* Does a notice of the store's own stand?  Non-zero, and its text. */
+int store_notice_stands(struct store *s, uint32_t kind, char text[STORE_TEXT_MAX]);
+
 /*
  * Append to the journal and let the catalog follow.  0 once it is durable: what
  * keeps the catalog from following is for the next question to report.  Before the

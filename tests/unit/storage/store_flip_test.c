@@ -419,6 +419,18 @@ test_a_flip_in_a_store_whose_process_was_killed(void **state)
 	flip_all(h, "killed");
 }
 
+/* A picture of a store that was filled and closed. */
+static void
+close_filled(struct here *h)
+{
+	struct store *s;
+
+	rig_ok(store_open_fs(h->fs, CATALOG_NAME, NULL, &s, &h->err), &h->err);
+	fill_store(h, s);
+	store_close(s);
+	take_picture(h);
+}
+
 /*
  * What the long form found: names of functions in the catalog's own text of its tables,
  * and SQLite's header, whose byte 18 says who may write.
@@ -428,12 +440,8 @@ test_a_flip_in_what_the_catalog_says_of_itself(void **state)
 {
 	struct here *h = *state;
 	struct tally t = { .flips = 0 };
-	struct store *s;
 
-	rig_ok(store_open_fs(h->fs, CATALOG_NAME, NULL, &s, &h->err), &h->err);
-	fill_store(h, s);
-	store_close(s);
-	take_picture(h);
+	close_filled(h);
 	for (size_t i = 0; i < h->n; i++) {
 		struct file f = h->files[i];
 		const uint8_t *at = f.p;
@@ -458,12 +466,8 @@ test_a_flip_in_the_header_of_a_group(void **state)
 {
 	struct here *h = *state;
 	struct tally t = { .flips = 0 };
-	struct store *s;
 
-	rig_ok(store_open_fs(h->fs, CATALOG_NAME, NULL, &s, &h->err), &h->err);
-	fill_store(h, s);
-	store_close(s);
-	take_picture(h);
+	close_filled(h);
 	for (size_t i = 0; i < h->n; i++) {
 		struct file f = h->files[i];
 
