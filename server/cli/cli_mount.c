@@ -1,3 +1,4 @@
+#define _GNU_SOURCE /* O_PATH */
 #include "server/cli/cli.h"
 
 #include <errno.h>
@@ -7,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/openat2.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -29,6 +32,8 @@ struct mounting {
 	char dir[PATH_MAX];	  /* The user's. */
 	char own[CLI_SOCKET_MAX]; /* Ours; the file is in "m" below. */
 	char below[CLI_SOCKET_MAX + 8], file[CLI_SOCKET_MAX + 16];
+	char whole[CLI_SOCKET_MAX + 8]; /* The volume, when only a part is the user's. */
+	const char *at;			/* Where ntfs-3g mounts: `whole` or `dir`. */
 	pid_t keeper, nbdfuse, fs;
 	int keeper_fd; /* Closed when we end. */
 	struct cli_nbdkit nbdkit;
@@ -89,6 +94,8 @@ keep(const struct mounting *m, int fd)
 	while (read(fd, &byte, 1) < 0 && errno == EINTR)
 		;
 	take_away(m->dir);
+	take_away(m->whole);
+	(void)rmdir(m->whole);
 	for (int ms = 0; ms < GONE_MS; ms += 20) {
 		take_away(m->below);
 		if (rmdir(m->below) == 0 || errno == ENOENT)
@@ -148,7 +155,7 @@ file_there(const struct mounting *m)
 static int
 dir_there(const struct mounting *m)
 {
-	return is_mounted(m->dir);
+	return is_mounted(m->at);
 }
 
 static int
@@ -167,12 +174,40 @@ static int
 start_fs(struct mounting *m, struct err *err)
 {
 	char *const ntfs[] = { (char *)"ntfs-3g", (char *)"-o",
-		(char *)"ro,no_detach,streams_interface=windows,efs_raw", m->file, m->dir,
-		NULL };
+		(char *)"ro,no_detach,streams_interface=windows,efs_raw", m->file,
+		(char *)(uintptr_t)m->at, NULL };
 
 	if ((m->fs = cli_spawn(ntfs, err)) < 0)
 		return -1;
 	return await(dir_there, m, &m->fs, "ntfs-3g (package ntfs-3g)", err);
+}
+
+/*
+ * The part of the volume becomes the user's mount, and the whole goes: the file system
+ * lives for as long as one of them does.  Links in the path are the volume's, and are
+ * not followed.
+ */
+static int
+show_part(struct mounting *m, struct err *err)
+{
+	const char *path = m->job.part.path + strspn(m->job.part.path, "/");
+	struct open_how how = { .flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS };
+	int top = open(m->whole, O_PATH | O_DIRECTORY | O_CLOEXEC), fd = -1, rc = 0;
+	char proc[32];
+
+	if (top < 0 || (fd = (int)syscall(SYS_openat2, top, path, &how, sizeof(how))) < 0)
+		rc = err_os(err, errno, "%.150s in the volume", m->job.part.path);
+	(void)snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
+	if (rc == 0 && mount(proc, m->dir, NULL, MS_BIND, NULL) != 0)
+		rc = err_os(err, errno, "%.150s", m->dir);
+	if (fd >= 0)
+		(void)close(fd);
+	if (top >= 0)
+		(void)close(top);
+	if (rc == 0)
+		take_away(m->whole);
+	return rc;
 }
 
 static int
@@ -184,8 +219,11 @@ prepare(struct mounting *m, struct err *err)
 		return -1;
 	(void)snprintf(m->below, sizeof(m->below), "%s/m", m->own);
 	(void)snprintf(m->file, sizeof(m->file), "%s/nbd", m->below);
-	if (mkdir(m->below, 0700) != 0)
-		return err_os(err, errno, "%.80s", m->below);
+	(void)snprintf(m->whole, sizeof(m->whole), "%s/v", m->own);
+	m->at =
+	    m->job.part.path[strspn(m->job.part.path, "/")] != '\0' ? m->whole : m->dir;
+	if (mkdir(m->below, 0700) != 0 || mkdir(m->whole, 0700) != 0)
+		return err_os(err, errno, "%.80s", m->own);
 	return start_keeper(m, err);
 }
 
@@ -207,7 +245,7 @@ start(struct mounting *m, struct err *err)
 	if (prepare(m, err) != 0 || cli_nbdkit_start(&m->job, &m->nbdkit, err) != 0 ||
 	    can_mount(m, err) != 0 || start_nbdfuse(m, err) != 0 || start_fs(m, err) != 0)
 		return -1;
-	return 0;
+	return m->at == m->whole ? show_part(m, err) : 0;
 }
 
 static void
@@ -245,6 +283,7 @@ finish(struct mounting *m)
 		(void)close(m->keeper_fd);
 		(void)cli_reap(m->keeper);
 	} else if (m->own[0] != '\0') {
+		(void)rmdir(m->whole);
 		(void)rmdir(m->below);
 		(void)rmdir(m->own);
 	}
@@ -394,12 +433,10 @@ cli_mount(struct cli *c, int argc, char **argv)
 		}
 	}
 	if ((rc = cli_words("mount", argc, argv, 2, 2,
-		 "HOST[/NUMBER][:VOLUME] or the directory")) != 0)
+		 "HOST[/NUMBER][:VOLUME[/PATH]] or the directory")) != 0)
 		return rc;
 	if (cli_part_parse(argv[optind], &m.job.part, &err) != 0)
 		return cli_fail("mount", &err);
-	if (m.job.part.path[0] != '\0')
-		return cli_usage("mount", "a volume, and no path");
 	if (realpath(argv[optind + 1], m.dir) == NULL) {
 		err_os(&err, errno, "%.150s", argv[optind + 1]);
 		return cli_fail("mount", &err);

@@ -85,8 +85,8 @@ static const struct cli_command commands[] = {
 	    "cannot be read is named.  PATH may end in NAME:STREAM.  Exit 1 if anything "
 	    "was\nnot copied.\n",
 	    cli_cp },
-	{ "mount", "HOST[/NUMBER][:VOLUME] DIR [--background] [--retry-for 5m]",
-	    "mount an NTFS volume of a point, read-only",
+	{ "mount", "HOST[/NUMBER][:VOLUME[/PATH]] DIR [--background] [--retry-for 5m]",
+	    "mount an NTFS volume of a point, or part, read-only",
 	    "Until Ctrl-C or `holdfast umount DIR`.  By nbdkit, nbdfuse and ntfs-3g; "
 	    "root's.\n",
 	    cli_mount },

@@ -43,6 +43,21 @@ grep -q "mounted h1/2 volume c" "$work/said" || fail "said: $(cat "$work/said")"
 operator umount "$work/a m"
 nothing_left && not_mounted "$work/a m" || fail "left behind: $(ls -AR "$work/run")"
 
+note "a directory of it alone, which goes as the whole does"
+operator mount h1:c "$work/m" --background
+part=$(cd "$work/m" && find . -mindepth 2 -type f -printf '%h\n' -quit | cut -d/ -f2-)
+[ -n "$part" ] || fail "no directory to mount"
+(cd "$work/m/$part" && find . -type f | LC_ALL=C sort | xargs -d '\n' sha256sum) > "$work/part.a"
+operator umount "$work/m"
+nothing_left || fail "left behind: $(ls -AR "$work/run")"
+operator mount "h1:c/$part" "$work/m" --background
+(cd "$work/m" && find . -type f | LC_ALL=C sort | xargs -d '\n' sha256sum) > "$work/part.b"
+cmp "$work/part.a" "$work/part.b" || fail "the directory differs"
+operator umount "$work/m"
+nothing_left || fail "left behind: $(ls -AR "$work/run")"
+refuses "in the volume" operator mount h1:c/no/such "$work/m"
+nothing_left || fail "left behind: $(ls -AR "$work/run")"
+
 note "the server is restarted under it"
 operator mount h1:c "$work/m" --background
 server_stop
