@@ -11,7 +11,7 @@
 #define LINE_MAX_LEN 1024
 
 static const char *const names[] = { "error", "warning", "info", "debug" };
-static const int priorities[] = { 3, 4, 6, 7 };	/* As syslog counts them. */
+static const int priorities[] = { 3, 4, 6, 7 }; /* As syslog counts them. */
 static atomic_int level_max = LOG_INFO;
 static atomic_int line_format = LOG_TEXT;
 
@@ -41,41 +41,77 @@ quote(char *out, size_t cap, const char *text)
 	out[n] = '\0';
 }
 
+/* Where events go; standard error without a function. */
+static log_sink *sink_fn;
+static void *sink_arg;
+
 void
-log_event(enum log_level level, const char *fmt, ...)
+log_to(log_sink *sink, void *arg)
 {
-	char text[LINE_MAX_LEN], line[LINE_MAX_LEN * 2], when[32];
+	sink_fn = sink;
+	sink_arg = arg;
+}
+
+/* The line for `text`, with its newline; how long it is. */
+static size_t
+make_line(char *line, size_t cap, enum log_level level, const char *text)
+{
+	char quoted[LINE_MAX_LEN + LINE_MAX_LEN / 2], when[32];
 	struct timespec now;
 	struct tm tm;
-	va_list ap;
 	int n;
-
-	if ((int)level > atomic_load(&level_max))
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
 
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	(void)gmtime_r(&now.tv_sec, &tm);
 	(void)strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
 
 	if (atomic_load(&line_format) == LOG_JSON) {
-		char quoted[LINE_MAX_LEN + LINE_MAX_LEN / 2];
-
 		quote(quoted, sizeof(quoted), text);
-		n = snprintf(line, sizeof(line),
+		n = snprintf(line, cap,
 		    "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"event\":\"%s\"}\n", when,
 		    now.tv_nsec / 1000000, names[level], quoted);
 	} else if (getenv("JOURNAL_STREAM") != NULL) {
-		n = snprintf(line, sizeof(line), "<%d>%s\n", priorities[level], text);
+		n = snprintf(line, cap, "<%d>%s\n", priorities[level], text);
 	} else {
-		n = snprintf(line, sizeof(line), "%s.%03ldZ %s: %s\n", when,
-		    now.tv_nsec / 1000000, names[level], text);
+		n = snprintf(line, cap, "%s.%03ldZ %s: %s\n", when, now.tv_nsec / 1000000,
+		    names[level], text);
 	}
-	if (n > 0 && (size_t)n >= sizeof(line))
-		n = (int)sizeof(line) - 1;
-	/* Nothing is left to tell when even the log cannot be written. */
-	if (n > 0 && write(STDERR_FILENO, line, (size_t)n) < 0)
+	return n < 0 ? 0 : (size_t)n >= cap ? cap - 1 : (size_t)n;
+}
+
+static void
+write_event(enum log_topic topic, enum log_level level, const char *fmt, va_list ap)
+{
+	char text[LINE_MAX_LEN], line[LINE_MAX_LEN * 2];
+	struct log_entry e = { level, topic, text, line, 0 };
+
+	if ((int)level > atomic_load(&level_max))
 		return;
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	e.line_len = make_line(line, sizeof(line), level, text);
+	if (sink_fn != NULL)
+		sink_fn(sink_arg, &e);
+	/* Nothing is left to tell when even the log cannot be written. */
+	else if (e.line_len > 0 && write(STDERR_FILENO, line, e.line_len) < 0)
+		return;
+}
+
+void
+log_event(enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	write_event(LOG_OTHER, level, fmt, ap);
+	va_end(ap);
+}
+
+void
+log_about(enum log_topic topic, enum log_level level, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	write_event(topic, level, fmt, ap);
+	va_end(ap);
 }
