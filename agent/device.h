@@ -35,8 +35,15 @@ enum device_kind {
 	DEVICE_SNAPSHOT /* \\?\GLOBALROOT\Device\HarddiskVolumeShadowCopy4 */
 };
 
-/* What `path` names by its form alone; nothing is opened. */
-enum device_kind device_kind_of(const char *path);
+/* What `path` names by its form alone; nothing is opened.  (device_path.c, portable.) */
+enum device_kind device_path_kind(const char *path);
+
+/*
+ * `path` as CreateFile() wants it: "C:" and "C:\" become "\\.\C:", a volume loses its
+ * last
+ * '\', "//./" is "\\.\"; a file's path stays.  ERR_LIMIT: longer than `cap`.
+ */
+int device_path(const char *path, char *out, size_t cap, struct err *err);
 
 /*
  * Open by a UTF-8 path: a device's as above ("C:" and a trailing '\' are understood), or

@@ -3,7 +3,7 @@
  *
  * The agent reads volumes only through this interface.  Behind it stand
  *
- *	snapshot_offline.c	a device or a plain file that nobody writes; no copy
+ *	snapshot_offline_*.c	a device or a plain file that nobody writes; no copy
  *
  * and later VSS and our own filter driver; the pipeline cannot tell which.
  * All calls block and none touches an event loop.
