@@ -36,6 +36,10 @@ command_help(void)
 	       "  --json            one JSON object a line\n"
 	       "  --quiet           no progress\n"
 	       "enroll:  --replace  although enrolled already\n"
+	       "         --token-file FILE  in place of TOKEN\n"
+	       "         --unless-enrolled  nothing to do if enrolled already\n"
+	       "         --or-later | --later  leave it to `run` if the server cannot\n"
+	       "                    be reached | in any case\n"
 	       "backup:  --level N  zstd level, 1..19    --retry-for 10m  outlast a lost "
 	       "server\n"
 	       "         --no-cache ask for every chunk  --profile        CPU time of "
@@ -147,8 +151,14 @@ take_word(struct command *c, const char *word, struct err *err)
 static int
 check(const struct command *c, struct err *err)
 {
-	if (c->verb == COMMAND_ENROLL && c->token == NULL)
-		return err_set(err, ERR_UNSUPPORTED, "enroll: a token is missing");
+	if (c->verb == COMMAND_ENROLL && (c->token == NULL) == (c->token_file == NULL))
+		return err_set(err, ERR_UNSUPPORTED, "enroll: %s",
+		    c->token == NULL ? "a token is missing"
+				     : "a token or --token-file, not both");
+	if (c->verb == COMMAND_ENROLL && c->replace &&
+	    (c->later || c->or_later || c->unless_enrolled))
+		return err_set(
+		    err, ERR_UNSUPPORTED, "enroll: --replace is done now or not at all");
 	if (c->verb != COMMAND_RESTORE)
 		return 0;
 	if (c->point == NULL)
@@ -200,6 +210,9 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 		{ "--machine-id", &out->machine_id, NULL },
 		{ "--json", NULL, &out->json }, { "--quiet", NULL, &out->quiet },
 		{ "--name", &out->name, NULL }, { "--replace", NULL, &out->replace },
+		{ "--token-file", &out->token_file, NULL },
+		{ "--later", NULL, &out->later }, { "--or-later", NULL, &out->or_later },
+		{ "--unless-enrolled", NULL, &out->unless_enrolled },
 		{ "--level", &level, NULL }, { "--retry-for", &retry, NULL },
 		{ "--no-cache", NULL, &out->no_cache },
 		{ "--profile", NULL, &out->profile }, { "--volume", &out->volume, NULL },

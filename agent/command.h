@@ -33,7 +33,8 @@ struct command {
 	int json, quiet;
 
 	const char *token, *name; /* enroll */
-	int replace;
+	const char *token_file;	  /* In place of token. */
+	int replace, later, or_later, unless_enrolled;
 
 	const char *volumes[SETTINGS_VOLUMES_MAX]; /* backup */
 	unsigned volumes_count;

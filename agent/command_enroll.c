@@ -2,41 +2,137 @@
 #include <string.h>
 
 #include "agent/command.h"
+#include "agent/dial.h"
 #include "agent/enrol.h"
+#include "agent/pending.h"
 #include "proto/base/err.h"
-#include "proto/tls/token.h"
 
 #define RETRY_MS (60u * 1000)
+
+/* The token's text, from wherever it comes. */
+static int
+read_token(const struct command *cmd, char out[TOKEN_TEXT_MAX], struct err *err)
+{
+	const char *from = cmd->token_file;
+	FILE *f = stdin;
+	int fine;
+
+	if (cmd->token != NULL && strcmp(cmd->token, "-") != 0) {
+		if (strlen(cmd->token) >= TOKEN_TEXT_MAX)
+			return err_set(err, ERR_CORRUPT, "token: too long");
+		strcpy(out, cmd->token);
+		return 0;
+	}
+	if (from != NULL && (f = fopen(from, "r")) == NULL)
+		return err_os(err, ERR_IO, "%s", from);
+	fine = fgets(out, TOKEN_TEXT_MAX, f) != NULL;
+	if (f != stdin)
+		fclose(f);
+	return fine ? 0
+		    : err_set(err, ERR_NOTFOUND, "no token %s%s",
+			  from != NULL ? "in " : "on standard input",
+			  from != NULL ? from : "");
+}
+
+static void
+print(const struct command *cmd, const char *event, const char *text, const char *name,
+    const char *server)
+{
+	if (cmd->json)
+		printf("{\"event\":\"%s\",\"name\":\"%s\",\"server\":\"%s\"}\n", event,
+		    name, server);
+	else
+		printf("%s %s with %s\n", text, name, server);
+}
+
+/* Leave it to `run`. */
+static int
+keep(const struct command_context *c, const char *text, const struct err *why,
+    struct err *err)
+{
+	const struct command *cmd = c->cmd;
+	struct pending p = { .token = "" };
+
+	strcpy(p.token, text);
+	if ((cmd->name != NULL && cert_name_check(cmd->name, err) != 0))
+		return -1;
+	if (cmd->server != NULL && strlen(cmd->server) >= sizeof(p.server))
+		return err_set(err, ERR_LIMIT, "--server: too long");
+	if (cmd->name != NULL)
+		strcpy(p.name, cmd->name);
+	if (cmd->server != NULL)
+		strcpy(p.server, cmd->server);
+	if (pending_keep(c->st, &p, err) != 0)
+		return -1;
+	memset(&p, 0, sizeof(p));
+	if (cmd->json)
+		puts("{\"event\":\"enrolment_waits\"}");
+	else
+		puts("not enrolled yet; `run`, or the service, does it");
+	if (why != NULL)
+		command_say(NULL, why->text);
+	return 0;
+}
+
+/* 1: enrolled already, and told so. */
+static int
+already(const struct command_context *c, struct err *err)
+{
+	struct state_identity id;
+	int found = state_identity(c->st, &id, err);
+
+	if (found != 1)
+		return found;
+	if (c->cmd->unless_enrolled)
+		print(c->cmd, "enrolled_already", "enrolled already as", id.facts.name,
+		    id.address);
+	else if (c->cmd->later)
+		found = err_set(err, ERR_EXISTS, "%s: enrolled as %s with %s",
+		    state_dir(c->st), id.facts.name, id.address);
+	else
+		found = 0;
+	state_identity_free(&id);
+	return found;
+}
+
+static int
+enroll(const struct command_context *c, const char *token, struct err *err)
+{
+	struct enrol_options o = { .token = token,
+		.name = c->cmd->name,
+		.server = c->cmd->server,
+		.replace = c->cmd->replace,
+		.retry_ms = c->cmd->has_retry ? c->cmd->retry_s * 1000 : RETRY_MS,
+		.stop = c->stop };
+	char name[CERT_NAME_MAX];
+	struct state_identity id;
+	struct err why;
+
+	memcpy(o.machine, c->machine, sizeof(o.machine));
+	if (enrol_run(c->st, &o, name, err) != 0) {
+		why = *err;
+		if (!c->cmd->or_later || !dial_may_retry(&why))
+			return -1;
+		err_clear(err);
+		return keep(c, token, &why, err);
+	}
+	if (pending_drop(c->st, err) != 0 || state_identity(c->st, &id, err) != 1)
+		return -1;
+	print(c->cmd, "enrolled", "enrolled as", name, id.address);
+	state_identity_free(&id);
+	return 0;
+}
 
 int
 command_enroll(const struct command_context *c, struct err *err)
 {
-	struct enrol_options o = { .token = c->cmd->token,
-		.name = c->cmd->name,
-		.server = c->cmd->server,
-		.replace = c->cmd->replace,
-		.retry_ms = RETRY_MS,
-		.stop = c->stop };
-	char line[TOKEN_TEXT_MAX + 2], name[CERT_NAME_MAX];
-	struct state_identity id;
+	char token[TOKEN_TEXT_MAX];
+	int rc;
 
-	memcpy(o.machine, c->machine, sizeof(o.machine));
-	if (c->cmd->has_retry)
-		o.retry_ms = c->cmd->retry_s * 1000;
-	if (strcmp(o.token, "-") == 0) {
-		if (fgets(line, sizeof(line), stdin) == NULL)
-			return err_set(err, ERR_NOTFOUND, "no token on standard input");
-		o.token = line;
-	}
-	if (state_lock(c->st, err) != 0 || enrol_run(c->st, &o, name, err) != 0)
+	if (read_token(c->cmd, token, err) != 0)
 		return err_context(err, "enroll");
-	if (state_identity(c->st, &id, err) != 1)
-		return -1;
-	if (c->cmd->json)
-		printf("{\"event\":\"enrolled\",\"name\":\"%s\",\"server\":\"%s\"}\n",
-		    name, id.address);
-	else
-		printf("enrolled as %s with %s\n", name, id.address);
-	state_identity_free(&id);
-	return 0;
+	if ((rc = state_lock(c->st, err)) == 0 && (rc = already(c, err)) == 0)
+		rc = c->cmd->later ? keep(c, token, NULL, err) : enroll(c, token, err);
+	memset(token, 0, sizeof(token));
+	return rc >= 0 ? 0 : err_context(err, "enroll");
 }

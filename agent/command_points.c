@@ -6,6 +6,7 @@
 
 #include "agent/command.h"
 #include "agent/dial.h"
+#include "agent/pending.h"
 #include "agent/reading.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
@@ -125,6 +126,7 @@ command_status(const struct command_context *c, struct err *err)
 {
 	struct err why = ERR_INIT;
 	struct state_identity id;
+	struct pending waits;
 	struct dial d;
 	json_t *last, *j;
 	int found, reached;
@@ -132,8 +134,11 @@ command_status(const struct command_context *c, struct err *err)
 	if ((found = state_identity(c->st, &id, err)) < 0)
 		return err_context(err, "status");
 	if (found == 0)
-		return err_set(
-		    err, ERR_NOTFOUND, "status: %s: not enrolled", state_dir(c->st));
+		return err_set(err, ERR_NOTFOUND, "status: %s: not enrolled%s",
+		    state_dir(c->st),
+		    pending_read(c->st, &waits, &why) == 1
+			? " yet; `run`, or the service, goes on trying"
+			: "");
 	last = last_backup(c);
 	reached = dial_open(c->st, c->machine, c->stop, &d, &why) == 0;
 	if (reached && d.welcome.rolled_back)

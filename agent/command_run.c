@@ -5,6 +5,7 @@
 
 #include "agent/backup.h"
 #include "agent/command.h"
+#include "agent/pending.h"
 #include "agent/stop.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
@@ -57,15 +58,19 @@ one(const struct command_context *c, int *fine)
 int
 command_run(const struct command_context *c, struct err *err)
 {
+	const struct pending_wait enrolment = {
+		.st = c->st, .machine = c->machine, .stop = c->stop, .say = log_line
+	};
 	uint32_t wait;
 	int fine;
 
 	if (c->settings.count + c->settings.disks_count == 0)
 		return err_set(err, ERR_NOTFOUND, "run: no volumes in %s/agent.conf",
 		    state_dir(c->st));
-	if (state_lock(c->st, err) != 0)
-		return err_context(err, "run");
 	log_setup(LOG_INFO, c->cmd->json ? LOG_JSON : LOG_TEXT);
+	if (pending_wait(&enrolment, err) < 0 ||
+	    (!stop_asked(c->stop) && state_lock(c->st, err) != 0))
+		return err_context(err, "run");
 	log_event(LOG_INFO, "backing up %u volumes and %u disks every %u s",
 	    c->settings.count, c->settings.disks_count, c->settings.interval_s);
 	while (!stop_asked(c->stop)) {

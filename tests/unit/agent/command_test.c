@@ -55,6 +55,9 @@ every_verb_is_understood(void **state)
 	assert_string_equal(cmd.state_dir, "/y");
 	assert_int_equal(parse("enroll -"), 0);
 	assert_string_equal(cmd.token, "-");
+	assert_int_equal(parse("enroll --token-file /t --or-later --unless-enrolled"), 0);
+	assert_string_equal(cmd.token_file, "/t");
+	assert_true(cmd.or_later && cmd.unless_enrolled && !cmd.later);
 	assert_int_equal(parse("points"), 0);
 	assert_int_equal(parse("status --json"), 0);
 	assert_int_equal(parse("run"), 0);
@@ -72,8 +75,11 @@ what_cannot_be_meant_is_refused(void **state)
 	} bad[] = { { "", "what is to be done" }, { "bakcup", "bakcup" },
 		{ "backup --levle 3", "--levle" }, { "backup --level 20", "level" },
 		{ "backup --level", "value is missing" }, { "enroll", "token" },
-		{ "enroll a b", "one word too many" }, { "restore", "which point" },
-		{ "restore 1 --to /x", "--volume" }, { "restore 1 --volume c", "--to" },
+		{ "enroll a b", "one word too many" },
+		{ "enroll a --token-file /t", "not both" },
+		{ "enroll a --later --replace", "--replace" },
+		{ "restore", "which point" }, { "restore 1 --to /x", "--volume" },
+		{ "restore 1 --volume c", "--to" },
 		{ "restore 1 --volume c --to /x --delta --force", "say one" },
 		{ "points x", "too many" }, { "backup --retry-for soon", "duration" },
 		{ "backup --json=1", "--json" } };
