@@ -31,6 +31,8 @@ read_settings(struct command_context *c, struct err *err)
 		c->settings.level = cmd->level;
 	if (cmd->has_retry)
 		c->settings.retry_s = cmd->retry_s;
+	if (cmd->provider != NULL)
+		return settings_provider(&c->settings, cmd->provider, err);
 	return 0;
 }
 

@@ -86,8 +86,11 @@ static int
 freeze(struct backup *b, struct err *err)
 {
 	const struct settings *s = b->o->settings;
+	const struct snapshot_options wishes = {
+		.stop = b->o->stop, .say = b->o->say, .say_arg = b->o->say_arg
+	};
 
-	if (capture_new(s, &b->capture, err) != 0 ||
+	if (capture_new(s, &wishes, &b->capture, err) != 0 ||
 	    capture_freeze(b->capture, s, FREEZE_MS, err) != 0)
 		return -1;
 	b->walked = b->out->volumes_bytes = 0;
@@ -162,7 +165,8 @@ make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
 	job->root.grade = (enum tree_grade)info->grade;
 	job->root.generation = info->generation;
 	memcpy(job->root.nonce, info->nonce, sizeof(job->root.nonce));
-	strcpy(job->root.provider, "offline");
+	(void)snprintf(job->root.provider, sizeof(job->root.provider), "%s",
+	    b->capture->choice.provider);
 	job->keys = &s->dial.keys;
 	job->up = s->up;
 	job->base = s->bases[i];
@@ -290,7 +294,8 @@ commit(struct session *s, struct err *err)
 		.frozen_at_us = b->frozen_at,
 		.note = b->out->note,
 		.layout = b->layout.p,
-		.layout_len = s->dial.welcome.layout ? b->layout.len : 0 };
+		.layout_len = s->dial.welcome.layout ? b->layout.len : 0,
+		.capture = s->dial.welcome.capture ? b->capture->method : "" };
 	struct buf data = BUF_INIT(MISSING_MAX), meta = BUF_INIT(MISSING_MAX);
 	enum uplink_commit_result result = UPLINK_MISSING;
 	unsigned i, tries = 0, pages = 0;
@@ -378,6 +383,20 @@ remember(struct backup *b)
 		    err.text);
 		say(b, line);
 	}
+}
+
+/* The point is made, and only now may anybody cut logs that led up to it. */
+static void
+tell_applications(struct backup *b)
+{
+	char line[ERR_TEXT_MAX + 64];
+	struct err err = ERR_INIT;
+
+	if (capture_finish(b->capture, 1, &err) == 0)
+		return;
+	snprintf(line, sizeof(line),
+	    "the point is made, but the applications were not told: %s", err.text);
+	say(b, line);
 }
 
 static void
@@ -605,12 +624,14 @@ backup_run(const struct state *st, const struct backup_options *options,
 		goto out;
 	rc = attempts(b, err);
 	progress_stop(b->progress);
-	if (rc == 0)
+	if (rc == 0) {
+		tell_applications(b);
 		remember(b);
-	else
+	} else {
 		forget(b);
+	}
 out:
-	capture_free(b->capture, rc == 0);
+	capture_free(b->capture);
 	buf_free(&b->layout);
 	free(b);
 	return rc;

@@ -10,16 +10,20 @@
 #include "proto/base/err.h"
 
 int
-capture_new(const struct settings *s, struct capture **out, struct err *err)
+capture_new(const struct settings *s, const struct snapshot_options *options,
+    struct capture **out, struct err *err)
 {
-	const struct snapshot_provider *provider = snapshot_provider_find("offline");
+	struct snapshot_options o = *options;
 	struct capture *c = calloc(1, sizeof(*c));
 	const struct settings_volume *v;
 
 	if (c == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	if (snapshot_open(provider, &c->snapshot, err) != 0) {
-		capture_free(c, 0);
+	o.type = s->vss_copy ? SNAPSHOT_COPY : SNAPSHOT_FULL;
+	if (choose_provider(s, &c->choice, err) != 0 ||
+	    snapshot_open(
+		snapshot_provider_find(c->choice.provider), &o, &c->snapshot, err) != 0) {
+		capture_free(c);
 		return -1;
 	}
 	/* Views stand by until capture_freeze() makes volumes of them. */
@@ -29,7 +33,7 @@ capture_new(const struct settings *s, struct capture **out, struct err *err)
 			if (i >= SETTINGS_VOLUMES_MAX)
 				err_set(err, ERR_LIMIT, "more than %d volumes and disks",
 				    SETTINGS_VOLUMES_MAX);
-			capture_free(c, 0);
+			capture_free(c);
 			return err_context(
 			    err, "%s %s", i < s->count ? "volume" : "disk", v->name);
 		}
@@ -214,6 +218,9 @@ capture_freeze(
 		views[i] = c->volumes[i].view;
 	if (snapshot_freeze(c->snapshot, timeout_ms, err) != 0)
 		return -1;
+	(void)snprintf(c->method, sizeof(c->method), "%s%s%s",
+	    snapshot_method(c->snapshot), c->choice.why[0] != '\0' ? "; " : "",
+	    c->choice.why);
 	for (i = 0; i < s->count; i++) {
 		info = snapshot_info(views[i]);
 		c->devices |= capture_device_is(s->volumes[i].path);
@@ -228,13 +235,19 @@ capture_freeze(
 	return 0;
 }
 
+int
+capture_finish(struct capture *c, int ok, struct err *err)
+{
+	return snapshot_finish(c->snapshot, ok, err);
+}
+
 void
-capture_free(struct capture *c, int ok)
+capture_free(struct capture *c)
 {
 	if (c == NULL)
 		return;
 	for (unsigned i = 0; i < c->count; i++)
 		free(c->volumes[i].holes);
-	snapshot_close(c->snapshot, ok);
+	snapshot_close(c->snapshot);
 	free(c);
 }

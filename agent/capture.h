@@ -6,7 +6,8 @@
  * the partitions' numbers.  Partitions that hold nothing by themselves (MSR, extended)
  * stay in the image, as do all of a disk when there would be too many volumes.
  *
- *	capture_new -> capture_freeze -> capture_read ... -> capture_free
+ *	capture_new -> capture_freeze -> capture_read ... -> capture_finish ->
+ *capture_free
  */
 #ifndef AGENT_CAPTURE_H
 #define AGENT_CAPTURE_H
@@ -14,12 +15,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/choose.h"
 #include "agent/settings.h"
 #include "agent/volmap.h"
 #include "proto/layout/layout.h"
 
 struct err;
 struct snapshot;
+struct snapshot_options;
 struct snapshot_volume;
 
 struct capture_volume {
@@ -39,10 +42,16 @@ struct capture {
 	struct layout layout; /* Disks and partitions. */
 	int devices;	      /* Something of it is a device: this is a machine. */
 	char note[256];	      /* What tables had to say. */
+	struct choice choice; /* Who freezes it: the provider's name for the roots. */
+	char method[512];     /* How it was frozen and why so: for the point. */
 };
 
-/* Take hold of all that the settings name. */
-int capture_new(const struct settings *s, struct capture **out, struct err *err);
+/*
+ * Choose a provider (the settings' word) and take hold of all that the settings name.
+ * `options` as snapshot_open() has them; the settings say the backup's type.
+ */
+int capture_new(const struct settings *s, const struct snapshot_options *options,
+    struct capture **out, struct err *err);
 
 /* Freeze it, read the disks' tables, make the list of volumes. */
 int capture_freeze(
@@ -51,7 +60,10 @@ int capture_freeze(
 /* As volmap_source.read; `arg` is a struct capture_volume. */
 int capture_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *err);
 
-/* As snapshot_close().  NULL is allowed. */
-void capture_free(struct capture *c, int ok);
+/* As snapshot_finish(): `ok` only once the server has acknowledged the point. */
+int capture_finish(struct capture *c, int ok, struct err *err);
+
+/* NULL is allowed. */
+void capture_free(struct capture *c);
 
 #endif /* AGENT_CAPTURE_H */

@@ -45,6 +45,7 @@ command_help(void)
 	       "         --no-cache ask for every chunk  --profile        CPU time of "
 	       "each stage\n"
 	       "         --host-facts DIR  read in place of /sys\n"
+	       "         --provider auto|offline|vss  who freezes the volumes\n"
 	       "restore: --delta    rewrite only what differs\n"
 	       "         --force    replace an existing file\n"
 	       "         --zero-holes | --discard   what is free becomes zeros | is "
@@ -222,8 +223,9 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 		{ "--overwrite-source", NULL, &out->over_source },
 		{ "--disk", &disk, NULL }, { "--host-facts", &out->host_facts, NULL },
 		{ "--extend", NULL, &out->extend }, { "--verify", NULL, &out->verify },
-		{ "--size", &size, NULL }, { "--help", NULL, &help },
-		{ "--version", NULL, &version }, { NULL, NULL, NULL } };
+		{ "--size", &size, NULL }, { "--provider", &out->provider, NULL },
+		{ "--help", NULL, &help }, { "--version", NULL, &version },
+		{ NULL, NULL, NULL } };
 
 	memset(out, 0, sizeof(*out));
 	for (i = 1; i < argc; i++) {

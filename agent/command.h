@@ -45,6 +45,7 @@ struct command {
 	int has_retry;
 	uint32_t retry_s;
 	int no_cache, profile;
+	const char *provider; /* NULL: as configured. */
 
 	const char *point, *volume, *to; /* restore; or disks[0] */
 	int delta, force, discard, zero_holes, over_source;

@@ -34,14 +34,14 @@ print_json(void *arg, const Wire__Point *p)
 	(void)arg;
 	for (i = 0; i < p->n_volumes; i++)
 		json_array_append_new(volumes, volume_json(p->volumes[i]));
-	j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o}",
+	j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o}",
 	    "host", p->host, "sequence", (json_int_t)p->sequence, "time_us",
 	    (json_int_t)p->time_us, "frozen_at_us", (json_int_t)p->frozen_at_us,
 	    "read_bytes", (json_int_t)n->read_bytes, "known_bytes",
 	    (json_int_t)n->known_bytes, "new_bytes", (json_int_t)n->new_bytes,
 	    "sent_bytes", (json_int_t)n->sent_bytes, "stored_bytes",
 	    (json_int_t)n->stored_bytes, "duration_us", (json_int_t)n->duration_us,
-	    "note", p->note, "volumes", volumes);
+	    "note", p->note, "capture", p->capture, "volumes", volumes);
 	if (j != NULL) {
 		json_dumpf(j, stdout, JSON_COMPACT);
 		putchar('\n');

@@ -24,8 +24,9 @@ struct dial_welcome {
 	uint64_t window;	  /* Bytes of Put that may wait for Stored. */
 	/* Our newest point is in no list there, or its journal was longer once. */
 	int rolled_back;
-	int layout; /* The server keeps disks. */
-	int renew;  /* The certificate is past half its life. */
+	int layout;  /* The server keeps disks. */
+	int capture; /* It keeps how a point was frozen. */
+	int renew;   /* The certificate is past half its life. */
 	int has_head;
 	uint8_t head[STATE_HASH_LEN]; /* Newest record the server has of us. */
 };

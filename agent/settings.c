@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/choose.h"
 #include "proto/base/err.h"
 
 #define DURATION_MAX_S (366u * 24 * 3600)
@@ -17,6 +18,7 @@ settings_init(struct settings *s)
 	s->level = SETTINGS_LEVEL;
 	s->interval_s = SETTINGS_INTERVAL_S;
 	s->retry_s = SETTINGS_RETRY_S;
+	strcpy(s->provider, CHOOSE_AUTO);
 }
 
 static int
@@ -171,6 +173,26 @@ settings_level(const char *text, int *level, struct err *err)
 	return 0;
 }
 
+int
+settings_provider(struct settings *s, const char *word, struct err *err)
+{
+	if (!choose_known(word))
+		return err_set(err, ERR_CORRUPT,
+		    "provider '%.32s': auto, offline, vss or hotcopy", word);
+	strcpy(s->provider, word);
+	return 0;
+}
+
+/* "full" or "copy" */
+static int
+vss_type(struct settings *s, const char *word, struct err *err)
+{
+	s->vss_copy = strcmp(word, "copy") == 0;
+	return s->vss_copy || strcmp(word, "full") == 0
+		   ? 0
+		   : err_set(err, ERR_CORRUPT, "vss-type '%.32s': full or copy", word);
+}
+
 /* A number of bytes that a socket's buffer may have. */
 static int
 bytes(const char *text, int *out, struct err *err)
@@ -205,6 +227,10 @@ agent_key(struct reading *r, const char *name, const char *value)
 	}
 	if (strcmp(name, "retry-for") == 0)
 		return settings_duration(value, &r->s->retry_s, r->err);
+	if (strcmp(name, "provider") == 0)
+		return settings_provider(r->s, value, r->err);
+	if (strcmp(name, "vss-type") == 0)
+		return vss_type(r->s, value, r->err);
 	if (strcmp(name, "socket-buffer") == 0)
 		return bytes(value, &r->s->socket_buffer, r->err);
 	return err_set(r->err, ERR_CORRUPT, "unknown key '%s' in [agent]", name);

@@ -5,6 +5,8 @@
  *	level = 3		; zstd level of new data, 1..19
  *	interval = 24h		; of `run`; s, m, h or d after the number
  *	retry-for = 10m		; how long one backup outlasts a lost server
+ *	provider = auto		; who freezes: auto, offline, vss, hotcopy
+ *	vss-type = full		; or copy: applications do not cut their logs
  *	[volume C]
  *	path = /dev/sda2
  *	[disk disk0]		; whole: its table, its gaps, each of its partitions
@@ -39,6 +41,8 @@ struct settings {
 	int level;
 	uint32_t interval_s;
 	uint32_t retry_s;
+	char provider[16]; /* As choose() has it. */
+	int vss_copy;	   /* Applications are told of a copy, not a backup. */
 	int socket_buffer; /* Bytes, each way; 0: the system's. */
 	unsigned count;	   /* Volumes. */
 	struct settings_volume volumes[SETTINGS_VOLUMES_MAX];
@@ -66,6 +70,9 @@ const struct settings_volume *settings_source(const struct settings *s, unsigned
 
 /* "90", "90s", "15m", "6h", "2d" as seconds. */
 int settings_duration(const char *text, uint32_t *seconds, struct err *err);
+
+/* A word of `provider`. */
+int settings_provider(struct settings *s, const char *word, struct err *err);
 
 /* "1".."19" */
 int settings_level(const char *text, int *level, struct err *err);

@@ -1,6 +1,7 @@
 #include "agent/snapshot.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,11 @@ struct snapshot_volume {
 
 struct snapshot {
 	const struct snapshot_provider *provider;
-	int frozen;
+	struct snapshot_options options;
+	void *own;	   /* The provider's. */
+	int tried, frozen; /* To freeze; with success. */
+	int finished;
+	char method[SNAPSHOT_METHOD_MAX];
 	size_t count;
 	struct snapshot_volume *volume[VOLUMES_MAX];
 };
@@ -27,11 +32,9 @@ struct snapshot {
 const struct snapshot_provider *
 snapshot_provider_find(const char *name)
 {
-	static const struct snapshot_provider *const all[] = { &snapshot_offline };
-
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (strcmp(all[i]->name, name) == 0)
-			return all[i];
+	for (size_t i = 0; snapshot_providers[i] != NULL; i++)
+		if (strcmp(snapshot_providers[i]->name, name) == 0)
+			return snapshot_providers[i];
 	return NULL;
 }
 
@@ -42,23 +45,29 @@ snapshot_provider_name(const struct snapshot_provider *provider)
 }
 
 int
-snapshot_open(
-    const struct snapshot_provider *provider, struct snapshot **out, struct err *err)
+snapshot_open(const struct snapshot_provider *provider,
+    const struct snapshot_options *options, struct snapshot **out, struct err *err)
 {
 	struct snapshot *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a snapshot set");
 	s->provider = provider;
+	if (options != NULL)
+		s->options = *options;
+	if (provider->open != NULL && provider->open(&s->options, &s->own, err) == -1) {
+		free(s);
+		return -1;
+	}
 	*out = s;
 	return 0;
 }
 
 static void
-volume_free(struct snapshot_volume *v, int ok)
+volume_free(struct snapshot_volume *v)
 {
 	if (v->own != NULL)
-		v->provider->close(v->own, ok);
+		v->provider->close(v->own);
 	free(v->path);
 	free(v);
 }
@@ -69,7 +78,7 @@ snapshot_add(
 {
 	struct snapshot_volume *v;
 
-	assert(!s->frozen);
+	assert(!s->tried);
 	if (s->count == VOLUMES_MAX)
 		return err_set(
 		    err, ERR_LIMIT, "a set has at most %d volumes", VOLUMES_MAX);
@@ -78,15 +87,15 @@ snapshot_add(
 		return err_set(err, ERR_NOMEM, "no memory to add %s", path);
 	}
 	v->provider = s->provider;
-	if (v->provider->add(path, &v->own, err) == -1) {
-		volume_free(v, 0);
+	if (v->provider->add(s->own, path, &v->own, err) == -1) {
+		volume_free(v);
 		return -1;
 	}
 	for (size_t i = 0; i < s->count; i++)
 		if (v->provider->same(s->volume[i]->own, v->own)) {
 			(void)err_set(err, ERR_EXISTS, "%s is in the set already, as %s",
 			    path, s->volume[i]->path);
-			volume_free(v, 0);
+			volume_free(v);
 			return -1;
 		}
 	s->volume[s->count++] = v;
@@ -94,17 +103,30 @@ snapshot_add(
 	return 0;
 }
 
+static void
+set_method(struct snapshot *s)
+{
+	const char *more = s->provider->method != NULL ? s->provider->method(s->own) : "";
+
+	(void)snprintf(s->method, sizeof(s->method), "%s%s%s", s->provider->name,
+	    more[0] != '\0' ? ": " : "", more);
+}
+
 int
 snapshot_freeze(struct snapshot *s, uint32_t timeout_ms, struct err *err)
 {
 	struct snapshot_info infos[VOLUMES_MAX];
 	void *own[VOLUMES_MAX];
+	int rc;
 
-	assert(!s->frozen);
+	assert(!s->tried);
+	s->tried = 1;
 	memset(infos, 0, sizeof(infos));
 	for (size_t i = 0; i < s->count; i++)
 		own[i] = s->volume[i]->own;
-	if (s->provider->freeze(own, s->count, timeout_ms, infos, err) == -1)
+	rc = s->provider->freeze(s->own, own, s->count, timeout_ms, infos, err);
+	set_method(s);
+	if (rc == -1)
 		return -1;
 	for (size_t i = 0; i < s->count; i++)
 		s->volume[i]->info = infos[i];
@@ -141,12 +163,34 @@ snapshot_confirm(struct snapshot *s, struct err *err)
 	return 0;
 }
 
-void
-snapshot_close(struct snapshot *s, int ok)
+const char *
+snapshot_method(const struct snapshot *s)
 {
+	return s->method;
+}
+
+int
+snapshot_finish(struct snapshot *s, int ok, struct err *err)
+{
+	assert(!s->finished && (s->frozen || !ok));
+	s->finished = 1;
+	if (!s->tried || s->provider->finish == NULL)
+		return 0;
+	return s->provider->finish(s->own, ok, err);
+}
+
+void
+snapshot_close(struct snapshot *s)
+{
+	struct err ignored = ERR_INIT;
+
 	if (s == NULL)
 		return;
+	if (!s->finished)
+		(void)snapshot_finish(s, 0, &ignored);
 	for (size_t i = 0; i < s->count; i++)
-		volume_free(s->volume[i], ok);
+		volume_free(s->volume[i]);
+	if (s->provider->free != NULL)
+		s->provider->free(s->own);
 	free(s);
 }

@@ -3,15 +3,17 @@
  *
  * The agent reads volumes only through this interface.  Behind it stand
  *
- *	snapshot_offline_*.c	a device or a plain file that nobody writes; no copy
+ *	offline		a device or a plain file that nobody writes; no copy
+ *	vss		Windows: writers flushed, blocks copied aside
  *
- * and later VSS and our own filter driver; the pipeline cannot tell which.
+ * and later our own filter driver; the pipeline cannot tell which.
  * All calls block and none touches an event loop.
  *
  * Order of calls, each at most once per set unless said otherwise:
  *
  *	snapshot_open -> snapshot_add ... -> snapshot_freeze
- *	    -> snapshot_read ... -> snapshot_confirm -> snapshot_close
+ *	    -> snapshot_read ... -> snapshot_confirm
+ *	    -> (the server's commit) -> snapshot_finish -> snapshot_close
  *
  * One thread at a time may use a set, with one exception: between freeze and
  * close any number of threads may call snapshot_read() and snapshot_info().
@@ -23,6 +25,27 @@
 #include <stdint.h>
 
 struct err;
+struct stop;
+
+/* Bytes of snapshot_method()'s text, its end counted. */
+#define SNAPSHOT_METHOD_MAX 384
+
+/* What applications are told this backup is. */
+enum snapshot_type {
+	SNAPSHOT_FULL = 0, /* They may cut their logs once it is safe. */
+	SNAPSHOT_COPY = 1  /* Nothing of theirs changes by it. */
+};
+
+/* Wishes for a set; a provider ignores what it has no use for.  Copyable. */
+struct snapshot_options {
+	enum snapshot_type type;
+	int no_autorecovery; /* Applications may not repair their files in the view. */
+	int no_writers;	     /* Ask no application: the view is crash-consistent. */
+	struct stop *stop;   /* Ends waiting with ERR_CANCELED; may be NULL. */
+	/* Something people should read now: one line; may be NULL. */
+	void (*say)(void *arg, const char *line);
+	void *say_arg;
+};
 
 /* How the view was made, strongest first; stored with the image (enum tree_grade). */
 enum snapshot_grade {
@@ -62,9 +85,12 @@ const struct snapshot_provider *snapshot_provider_find(const char *name);
 /* Its name, static: as written in the configuration and stored with the image. */
 const char *snapshot_provider_name(const struct snapshot_provider *provider);
 
-/* Begin an empty set.  ERR_NOMEM; ERR_UNSUPPORTED if the host lacks what it needs. */
-int snapshot_open(
-    const struct snapshot_provider *provider, struct snapshot **out, struct err *err);
+/*
+ * Begin an empty set.  `options` are copied, what they point to is not; NULL: none.
+ * ERR_NOMEM; ERR_UNSUPPORTED if the host lacks what it needs.
+ */
+int snapshot_open(const struct snapshot_provider *provider,
+    const struct snapshot_options *options, struct snapshot **out, struct err *err);
 
 /*
  * Add a volume by its UTF-8 path (/dev/..., a plain file); `path` is copied.
@@ -79,8 +105,9 @@ int snapshot_add(
 /*
  * Freeze every volume added, all at the same instant or none.  May take
  * `timeout_ms` milliseconds while applications flush.  After a failure the set
- * is good for snapshot_close() alone.  ERR_TIMEOUT, ERR_BUSY, ERR_NOSPACE (no
- * room for the blocks that will be copied aside), ERR_IO.
+ * is good for snapshot_close() alone.  A provider tries again by itself where that
+ * helps.  ERR_TIMEOUT, ERR_BUSY, ERR_NOSPACE (no room for the blocks that will be
+ * copied aside), ERR_IO, ERR_CANCELED (the options' `stop`).
  */
 int snapshot_freeze(struct snapshot *s, uint32_t timeout_ms, struct err *err);
 
@@ -106,10 +133,21 @@ int snapshot_read(
 int snapshot_confirm(struct snapshot *s, struct err *err);
 
 /*
- * Let the volumes go and free the set and its volumes.  `ok` non-zero tells
- * applications that their data is safe (they may cut their logs), so pass it
- * only after the server has acknowledged the image.  NULL is allowed.
+ * The provider's name, and how the set came to be: "vss: full, 2 attempts (writers were
+ * too slow)".  One line, the set's own.  Valid after snapshot_freeze(), also a failed
+ * one.
  */
-void snapshot_close(struct snapshot *s, int ok);
+const char *snapshot_method(const struct snapshot *s);
+
+/*
+ * The image is `ok` (the server has acknowledged it) or is not: applications hear that
+ * their data is safe, and may cut their logs, only if it is.  At most once, and a set
+ * that is closed without was not.  Nothing can be read afterwards.  -1: the image is as
+ * it was before the call, but applications were not told.
+ */
+int snapshot_finish(struct snapshot *s, int ok, struct err *err);
+
+/* Let the volumes go and free the set and its volumes.  NULL is allowed. */
+void snapshot_close(struct snapshot *s);
 
 #endif /* AGENT_SNAPSHOT_H */

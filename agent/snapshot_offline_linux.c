@@ -130,11 +130,10 @@ open_file(struct offline *v, struct err *err)
 }
 
 static void
-offline_close(void *volume, int ok)
+offline_close(void *volume)
 {
 	struct offline *v = volume;
 
-	(void)ok;
 	if (v->fd != -1)
 		(void)close(v->fd);
 	free(v->path);
@@ -180,17 +179,18 @@ take(struct offline *v, struct err *err)
 }
 
 static int
-offline_add(const char *path, void **volume, struct err *err)
+offline_add(void *set, const char *path, void **volume, struct err *err)
 {
 	struct offline *v = calloc(1, sizeof(*v));
 
+	(void)set;
 	if (v == NULL || (v->path = strdup(path)) == NULL) {
 		free(v);
 		return err_set(err, ERR_NOMEM, "no memory to open %s", path);
 	}
 	v->fd = -1;
 	if (take(v, err) == -1) {
-		offline_close(v, 0);
+		offline_close(v);
 		return -1;
 	}
 	*volume = v;
@@ -206,11 +206,12 @@ offline_same(const void *volume, const void *other)
 }
 
 static int
-offline_freeze(void **volumes, size_t count, uint32_t timeout_ms,
+offline_freeze(void *set, void **volumes, size_t count, uint32_t timeout_ms,
     struct snapshot_info *infos, struct err *err)
 {
 	struct timespec now;
 
+	(void)set;
 	(void)timeout_ms;
 	(void)clock_gettime(CLOCK_REALTIME, &now);
 	for (size_t i = 0; i < count; i++) {

@@ -58,6 +58,7 @@ struct uplink_commit {
 	const char *note;
 	const uint8_t *layout; /* proto/layout's fields, or none. */
 	size_t layout_len;
+	const char *capture;		   /* How it was frozen; or "". */
 	uint8_t backup[UPLINK_BACKUP_LEN]; /* Its id: the same one is one point. */
 };
 

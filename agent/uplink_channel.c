@@ -259,6 +259,7 @@ channel_commit(void *arg, const struct uplink_commit *c,
 	commit.backup.len = sizeof(c->backup);
 	commit.layout.data = (uint8_t *)(uintptr_t)c->layout;
 	commit.layout.len = c->layout_len;
+	commit.capture = (char *)(uintptr_t)c->capture;
 	if (channel_send(arg, &commit.base, &request, err) != 0 ||
 	    channel_wait(arg, request, 0, &f, err) != 0)
 		return -1;

@@ -234,6 +234,14 @@ draft_layout(const Wire__Commit *m, struct store_point *p, struct err *err)
 	return err_context(err, "Commit");
 }
 
+/* What comes behind the excluded bytes, by type. */
+static int
+draft_facts(const Wire__Commit *m, struct store_point *p, struct err *err)
+{
+	return draft_layout(m, p, err) != 0 ? -1
+					    : store_facts_set_capture(p, m->capture, err);
+}
+
 static int
 draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct err *err)
 {
@@ -265,7 +273,7 @@ draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct er
 	if (m->backup.len == sizeof(p->backup))
 		memcpy(p->backup, m->backup.data, sizeof(p->backup));
 	if (c == NULL)
-		return draft_layout(m, p, err);
+		return draft_facts(m, p, err);
 	p->counts.read_bytes = c->read_bytes;
 	p->counts.sent_bytes = c->sent_bytes;
 	p->counts.new_bytes = c->new_bytes;
@@ -276,7 +284,7 @@ draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct er
 	p->counts.chunks = c->chunks;
 	p->counts.new_chunks = c->new_chunks;
 	p->counts.duration_us = c->duration_us;
-	return draft_excluded(c, p, err) != 0 ? -1 : draft_layout(m, p, err);
+	return draft_excluded(c, p, err) != 0 ? -1 : draft_facts(m, p, err);
 }
 
 static void

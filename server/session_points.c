@@ -84,6 +84,8 @@ session_point_fill(
 	o->stored_bytes = c->stored_bytes;
 	fill_excluded(p, room);
 	out->counts = o;
+	store_facts_capture(p, room->capture);
+	out->capture = room->capture;
 }
 
 /*

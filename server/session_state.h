@@ -267,6 +267,7 @@ struct session_point_room {
 	Wire__Counts counts;
 	Wire__Excluded excluded[STORE_EXCLUDED_MAX], *reasons[STORE_EXCLUDED_MAX];
 	struct store_kept kept;
+	char capture[STORE_CAPTURE_MAX];
 };
 void session_point_fill(
     Wire__Point *out, const struct store_point *p, struct session_point_room *room);

@@ -182,7 +182,8 @@ struct store_volume {
 enum store_fact {
 	STORE_FACT_EXCLUDED = 1, /* Bytes left out, by reason. */
 	STORE_FACT_DISKS = 2,	 /* The host's disks and what lies on them. */
-	STORE_FACT_HOST = 3	 /* Firmware, controllers, names. */
+	STORE_FACT_HOST = 3,	 /* Firmware, controllers, names. */
+	STORE_FACT_CAPTURE = 5	 /* How it was frozen; text. */
 };
 
 /* STORE_FACT_EXCLUDED holds these, by reason, 9 bytes each. */
@@ -191,6 +192,9 @@ struct store_excluded {
 	uint64_t bytes;
 };
 #define STORE_EXCLUDED_MAX 64u
+
+/* Bytes of STORE_FACT_CAPTURE's text, its end counted. */
+#define STORE_CAPTURE_MAX 513u
 
 struct store_point {
 	char host[STORE_NAME_MAX];
@@ -222,6 +226,15 @@ int store_facts_set_excluded(
 /* What a point left out, by reason; returns how many, 0 if it does not say. */
 size_t store_facts_excluded(
     const struct store_point *p, struct store_excluded out[STORE_EXCLUDED_MAX]);
+
+/*
+ * Append how it was frozen to a draft's facts, after those of lower types: one line of
+ * UTF-8, cut to the length that is kept; left out if it is empty or there is no room.
+ */
+int store_facts_set_capture(struct store_point *p, const char *text, struct err *err);
+
+/* That text, or an empty one. */
+void store_facts_capture(const struct store_point *p, char out[STORE_CAPTURE_MAX]);
 
 /* ERR_CORRUPT, or ERR_UNSUPPORTED for a required fact that this program does not know. */
 int store_facts_check(const uint8_t *p, size_t len, struct err *err);

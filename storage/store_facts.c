@@ -22,21 +22,37 @@ excluded_ok(const struct feature_field *f)
 	return 1;
 }
 
+/* The value of STORE_FACT_CAPTURE: text, without control characters. */
+static int
+capture_ok(const struct feature_field *f)
+{
+	if (f->len == 0 || f->len >= STORE_CAPTURE_MAX)
+		return 0;
+	for (uint32_t i = 0; i < f->len; i++)
+		if (f->p[i] < ' ' || f->p[i] == 0x7f)
+			return 0;
+	return 1;
+}
+
 int
 store_facts_check(const uint8_t *p, size_t len, struct err *err)
 {
 	struct feature_field f;
 	size_t at = 0;
-	unsigned excluded = 0;
+	unsigned excluded = 0, capture = 0;
 
 	if (len > STORE_FACTS_MAX)
 		return err_set(err, ERR_CORRUPT, "a point has %zu bytes of facts", len);
 	if (feature_check_fields(p, len, NULL, 0, "a point", err) != 0)
 		return -1;
-	while (feature_next(p, len, &at, &f) == 1)
+	while (feature_next(p, len, &at, &f) == 1) {
 		if (f.type == STORE_FACT_EXCLUDED && (excluded++ > 0 || !excluded_ok(&f)))
 			return err_set(
 			    err, ERR_CORRUPT, "a point's excluded bytes make no sense");
+		if (f.type == STORE_FACT_CAPTURE && (capture++ > 0 || !capture_ok(&f)))
+			return err_set(
+			    err, ERR_CORRUPT, "how a point was frozen makes no sense");
+	}
 	return 0;
 }
 
@@ -96,4 +112,39 @@ store_facts_excluded(
 		break;
 	}
 	return n;
+}
+
+int
+store_facts_set_capture(struct store_point *p, const char *text, struct err *err)
+{
+	struct buf facts = BUF_INIT(STORE_FACTS_MAX);
+	size_t len = strlen(text);
+	int rc = 0;
+
+	/* Never in the middle of a character. */
+	if (len >= STORE_CAPTURE_MAX)
+		for (len = STORE_CAPTURE_MAX - 1;
+		     ((unsigned char)text[len] & 0xc0) == 0x80;)
+			len--;
+	if (len > 0 && len + FEATURE_FIELD_HEADER_LEN <= STORE_FACTS_MAX - p->facts_len) {
+		rc = feature_add_field(&facts, STORE_FACT_CAPTURE, text, len, err);
+		if (rc == 0)
+			rc = store_facts_add(p, facts.p, facts.len, err);
+	}
+	buf_free(&facts);
+	return rc;
+}
+
+void
+store_facts_capture(const struct store_point *p, char out[STORE_CAPTURE_MAX])
+{
+	struct feature_field f;
+	size_t at = 0;
+
+	out[0] = '\0';
+	while (feature_next(p->facts, p->facts_len, &at, &f) == 1)
+		if (f.type == STORE_FACT_CAPTURE && f.len < STORE_CAPTURE_MAX) {
+			memcpy(out, f.p, f.len);
+			out[f.len] = '\0';
+		}
 }

@@ -94,13 +94,13 @@ static const struct kind kinds[] = {
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 const char *const msg_features[MSG_FEATURES] = { "retention", "collect", "repair", "copy",
-	"rescue", "layout" };
+	"rescue", "layout", "capture" };
 
 /* Each has a range of kinds; a feature of fields alone an empty one. */
 static const struct {
 	uint16_t first, last;
 } feature_kinds[MSG_FEATURES] = { { 81, 100 }, { 101, 120 }, { 121, 130 }, { 131, 140 },
-	{ 141, 160 }, { 1, 0 } };
+	{ 141, 160 }, { 1, 0 }, { 1, 0 } };
 
 const char *
 msg_feature_of(uint16_t kind)

@@ -21,15 +21,15 @@ struct frame;
 #define MSG_NODE_LEVEL_ROOT 255u
 
 /* Limits both sides hold to. */
-#define MSG_LEN_MAX (1024u * 1024)	/* Bytes of a protobuf message. */
-#define MSG_IDS_MAX 4096u		/* Ids in one Have, GetGroups, Missing. */
-#define MSG_SPANS_MAX 64u		/* Spans in one GetGroups. */
-#define MSG_NODES_MAX 1024u		/* Nodes in one GetNodes. */
-#define MSG_VOLUMES_MAX 128u		/* Volumes in one point. */
-#define MSG_TEXT_MAX 1024u		/* Bytes of any string. */
-#define MSG_JOURNAL_LEN 48u		/* A place in the store's journal. */
-#define MSG_COPY_PACKS_MAX 65536u	/* Packs in one CopyPlan. */
-#define MSG_MACS_MAX 16u		/* MAC addresses in one Announce. */
+#define MSG_LEN_MAX (1024u * 1024) /* Bytes of a protobuf message. */
+#define MSG_IDS_MAX 4096u	   /* Ids in one Have, GetGroups, Missing. */
+#define MSG_SPANS_MAX 64u	   /* Spans in one GetGroups. */
+#define MSG_NODES_MAX 1024u	   /* Nodes in one GetNodes. */
+#define MSG_VOLUMES_MAX 128u	   /* Volumes in one point. */
+#define MSG_TEXT_MAX 1024u	   /* Bytes of any string. */
+#define MSG_JOURNAL_LEN 48u	   /* A place in the store's journal. */
+#define MSG_COPY_PACKS_MAX 65536u  /* Packs in one CopyPlan. */
+#define MSG_MACS_MAX 16u	   /* MAC addresses in one Announce. */
 #define MSG_MAC_LEN 6u
 #define MSG_COPY_DATA_MAX (512u * 1024) /* Bytes in one CopyBytes. */
 
@@ -124,7 +124,7 @@ enum msg_kind {
  * and for msg_welcome_ok(); and the one that a kind came with, or NULL: such a kind
  * is sent only where its feature is in force.
  */
-#define MSG_FEATURES 6u
+#define MSG_FEATURES 7u
 extern const char *const msg_features[MSG_FEATURES];
 const char *msg_feature_of(uint16_t kind);
 

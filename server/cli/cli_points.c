@@ -132,14 +132,15 @@ point_json(const Wire__Point *p)
 	for (size_t i = 0; i < p->n_volumes; i++)
 		(void)json_array_append_new(volumes, volume_json(p->volumes[i]));
 	return json_pack(
-	    "{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o}",
+	    "{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, "
+	    "s:s}",
 	    "host", p->host, "sequence", (json_int_t)p->sequence, "time",
 	    cli_json_time(p->time_us), "frozen_at", cli_json_time(p->frozen_at_us),
 	    "note", p->note, "volumes", volumes, "counts", counts_json(p->counts),
 	    "record", hex(&p->record), "previous", hex(&p->previous), "verified",
 	    p->verified_us != 0 ? cli_json_time(p->verified_us) : json_null(), "damage",
 	    p->damage, "held_by", p->held_by, "held_why", p->held_why, "locked_until",
-	    cli_json_time(p->locked_us));
+	    cli_json_time(p->locked_us), "capture", p->capture);
 }
 
 /* -------------------------------------------------------------------- tables -- */
@@ -300,6 +301,8 @@ show(void *arg, const Wire__Point *p)
 	(void)printf("point         %s\n", name_of(p, text, sizeof(text)));
 	(void)printf("time          %s (the server's)\n", cli_time(p->time_us));
 	(void)printf("frozen at     %s (the host's)\n", cli_time(p->frozen_at_us));
+	if (p->capture[0] != '\0')
+		(void)printf("frozen by     %s\n", p->capture);
 	if (p->note[0] != '\0')
 		(void)printf("note          %s\n", p->note);
 	(void)printf("verified      %s\n",

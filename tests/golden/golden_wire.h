@@ -69,12 +69,20 @@ static const ProtobufCMessageDescriptor *const golden_grown_again[] = {
 
 #define GOLDEN_GROWN_AGAIN (sizeof(golden_grown_again) / sizeof(golden_grown_again[0]))
 
+/* And after that: a fourth frame, and fields-4. */
+static const ProtobufCMessageDescriptor *const golden_grown_more[] = {
+	&wire__commit__descriptor, &wire__points__descriptor
+};
+
+#define GOLDEN_GROWN_MORE (sizeof(golden_grown_more) / sizeof(golden_grown_more[0]))
+
 /* What a message is held against: which of its frames. */
 enum golden_age {
 	GOLDEN_MAKE,
 	GOLDEN_FIRST_FRAME,
 	GOLDEN_SECOND_FRAME,
-	GOLDEN_THIRD_FRAME
+	GOLDEN_THIRD_FRAME,
+	GOLDEN_FOURTH_FRAME
 };
 
 /* "Hello.version", and a number that follows from it. */
@@ -105,9 +113,9 @@ golden_has_field(const char *name, enum golden_age age)
 {
 	static const char *const lists[] = { "fields", "fields-collect",
 		"fields-retention", "fields-copy", "fields-copy-net", "fields-rescue",
-		"fields-rescue-check", "fields-2", "fields-3" };
+		"fields-rescue-check", "fields-2", "fields-3", "fields-4" };
 	const size_t n =
-	    sizeof(lists) / sizeof(lists[0]) - (size_t)(GOLDEN_THIRD_FRAME - age);
+	    sizeof(lists) / sizeof(lists[0]) - (size_t)(GOLDEN_FOURTH_FRAME - age);
 	struct buf list = BUF_INIT(GOLDEN_MAX);
 	char line[90];
 	int found = 0;
@@ -270,9 +278,10 @@ static inline void
 golden_frame_name(uint16_t kind, enum golden_age age, char name[64])
 {
 	(void)snprintf(name, 64, "frame-%02u-%s%s", kind, msg_name(kind),
-	    age == GOLDEN_SECOND_FRAME	? "-2"
-	    : age == GOLDEN_THIRD_FRAME ? "-3"
-					: "");
+	    age == GOLDEN_SECOND_FRAME	 ? "-2"
+	    : age == GOLDEN_THIRD_FRAME	 ? "-3"
+	    : age == GOLDEN_FOURTH_FRAME ? "-4"
+					 : "");
 }
 
 #endif /* TESTS_GOLDEN_GOLDEN_WIRE_H */

@@ -196,7 +196,7 @@ main(int argc, char **argv)
 	}
 	if (i == argc)
 		die("usage: map_copy [--list] [--flushed] [--keep-all] IMAGE [COPY]");
-	if (snapshot_open(snapshot_provider_find("offline"), &s, &err) == -1 ||
+	if (snapshot_open(snapshot_provider_find("offline"), NULL, &s, &err) == -1 ||
 	    snapshot_add(s, argv[i], &v, &err) == -1 || snapshot_freeze(s, 0, &err) == -1)
 		die("open");
 	source = (struct volmap_source){ .read = read_volume,
@@ -221,7 +221,7 @@ main(int argc, char **argv)
 	volmap_close(m);
 	if (snapshot_confirm(s, &err) == -1)
 		die("confirm");
-	snapshot_close(s, 1);
+	snapshot_close(s);
 	free(c.p);
 	return to != -1 && close(to) == -1;
 }

@@ -79,7 +79,7 @@ begin(void)
 
 	assert_non_null(p);
 	assert_string_equal(snapshot_provider_name(p), "offline");
-	assert_int_equal(snapshot_open(p, &s, &err), 0);
+	assert_int_equal(snapshot_open(p, NULL, &s, &err), 0);
 	return s;
 }
 
@@ -95,7 +95,7 @@ refuses(const char *path, enum err_code code, const char *word)
 	assert_int_equal(err.code, code);
 	if (strstr(err.text, word) == NULL)
 		fail_msg("said '%s'", err.text);
-	snapshot_close(s, 0);
+	snapshot_close(s);
 }
 
 /* A frozen set of the image alone. */
@@ -136,7 +136,7 @@ a_file_is_read_as_it_is(void **state)
 	assert_int_equal(snapshot_read(v, UINT64_MAX, p, 2, &err), -1);
 	err_clear(&err);
 	assert_int_equal(snapshot_confirm(s, &err), 0);
-	snapshot_close(s, 1);
+	snapshot_close(s);
 }
 
 static void
@@ -174,7 +174,7 @@ the_same_volume_is_added_once_by_any_name(void **state)
 	err_clear(&err);
 	/* The set is as before. */
 	assert_int_equal(snapshot_freeze(s, 0, &err), 0);
-	snapshot_close(s, 0);
+	snapshot_close(s);
 	assert_int_equal(unlink(other), 0);
 }
 
@@ -205,7 +205,7 @@ a_frozen_file_keeps_locking_writers_out(void **state)
 	s = freeze(&v);
 	assert_int_not_equal(fd = open(image, O_RDWR), -1);
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), -1);
-	snapshot_close(s, 0);
+	snapshot_close(s);
 	lock.l_pid = 0;
 	assert_int_equal(fcntl(fd, F_OFD_SETLK, &lock), 0);
 	assert_int_equal(close(fd), 0);
@@ -239,7 +239,7 @@ change_while_reading_is_noticed(void **state)
 	assert_int_equal(snapshot_confirm(s, &err), -1);
 	assert_int_equal(err.code, ERR_SNAPSHOT_LOST);
 	assert_non_null(strstr(err.text, "changed while it was read"));
-	snapshot_close(s, 0);
+	snapshot_close(s);
 }
 
 static void
@@ -259,7 +259,7 @@ a_file_that_shrinks_is_lost(void **state)
 	err_clear(&err);
 	assert_int_equal(snapshot_confirm(s, &err), -1);
 	assert_int_equal(err.code, ERR_SNAPSHOT_LOST);
-	snapshot_close(s, 0);
+	snapshot_close(s);
 }
 
 /* ----------------------------------------------------------- many threads -- */
@@ -299,7 +299,7 @@ many_threads_read_one_volume(void **state)
 		assert_int_equal(pthread_join(thread[i], &said), 0);
 		assert_null(said);
 	}
-	snapshot_close(s, 0);
+	snapshot_close(s);
 }
 
 /* ---------------------------------------------------------------- devices -- */
@@ -351,7 +351,7 @@ a_mounted_device_is_refused_unless_read_only(void **state)
 	assert_int_equal(snapshot_read(v, 1024, p, 512, &err), 0);
 	assert_int_equal(p[0x38], 0x53); /* ext4's magic */
 	assert_int_equal(snapshot_confirm(s, &err), 0);
-	snapshot_close(s, 0);
+	snapshot_close(s);
 	assert_int_equal(run("umount $1", at, ""), 0);
 
 	/* Free: it is claimed, so that nobody mounts it meanwhile. */
@@ -366,7 +366,7 @@ a_mounted_device_is_refused_unless_read_only(void **state)
 	    0);
 	assert_int_equal(snapshot_confirm(s, &err), -1);
 	assert_int_equal(err.code, ERR_SNAPSHOT_LOST);
-	snapshot_close(s, 0);
+	snapshot_close(s);
 	assert_int_equal(run("/sbin/losetup -d $1", device, ""), 0);
 	assert_int_equal(rmdir(at), 0);
 }
@@ -391,7 +391,7 @@ an_image_mounted_by_ntfs_3g_is_refused_unless_read_only(void **state)
 	refuses(image, ERR_BUSY, "mounted for writing");
 	assert_int_equal(run("umount $1", at, ""), 0);
 	assert_int_equal(run("ntfs-3g -o ro $1 $2", image, at), 0);
-	snapshot_close(freeze(&v), 0);
+	snapshot_close(freeze(&v));
 	assert_int_equal(run("umount $1", at, ""), 0);
 	assert_int_equal(rmdir(at), 0);
 }

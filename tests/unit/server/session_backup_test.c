@@ -568,6 +568,9 @@ layout_of(unsigned volume, struct buf *out)
 	free(l);
 }
 
+/* How those who commit with commit_with() say that they froze it. */
+static const char *captured = "";
+
 /* A backup of "d" whose Commit has this layout: its answer. */
 static void
 commit_with(struct live_session *s, const struct buf *layout, struct channel_frame *f,
@@ -596,6 +599,7 @@ commit_with(struct live_session *s, const struct buf *layout, struct channel_fra
 	m.counts = &counts;
 	m.layout.data = layout->p;
 	m.layout.len = layout->len;
+	m.capture = (char *)(uintptr_t)captured;
 	live_ok(channel_send(s->ch, &m.base, &request, &err));
 	(void)channel_wait(s->ch, request, LIVE_MS, f, why);
 }
@@ -632,6 +636,58 @@ a_layout_is_given_back_to_who_asks(void **state)
 		assert_int_equal(p->counts->excluded[0]->bytes, 77);
 		msg_free(m);
 	}
+	live_hangup(&s);
+	buf_free(&layout);
+}
+
+/* The text that the newest point has. */
+static void
+expect_capture(struct live_session *s, const char *text)
+{
+	Wire__ListPoints ask = WIRE__LIST_POINTS__INIT;
+	struct err err = ERR_INIT;
+	ProtobufCMessage *m;
+
+	ask.limit = 1;
+	live_ok(channel_call(s->ch, &ask.base, MSG_POINTS, &m, &err));
+	assert_string_equal(((Wire__Points *)m)->points[0]->capture, text);
+	msg_free(m);
+}
+
+static void
+how_a_point_was_frozen_is_kept_as_far_as_there_is_room(void **state)
+{
+	struct buf layout = BUF_INIT(LAYOUT_LEN_MAX);
+	struct err err = ERR_INIT;
+	struct live_session s;
+	struct channel_frame f;
+	char text[1001];
+
+	(void)state;
+	live_dial(&live, &agent, &s);
+	layout_of(0, &layout);
+	captured = "vss: full, 2 attempts (writers were too slow)";
+	commit_with(&s, &layout, &f, &err);
+	assert_int_equal(f.kind, MSG_COMMITTED);
+	free(f.payload);
+	expect_capture(&s, captured);
+	/* Two bytes each but the first: the 512th would be half of one. */
+	memset(text, 'x', 1);
+	for (size_t i = 1; i + 1 < sizeof(text); i += 2)
+		memcpy(text + i, "\xc3\xa9", 2);
+	text[999] = '\0';
+	captured = text;
+	commit_with(&s, &layout, &f, &err);
+	assert_int_equal(f.kind, MSG_COMMITTED);
+	free(f.payload);
+	text[511] = '\0';
+	expect_capture(&s, text);
+	/* An older agent says nothing. */
+	captured = "";
+	commit_with(&s, &layout, &f, &err);
+	assert_int_equal(f.kind, MSG_COMMITTED);
+	free(f.payload);
+	expect_capture(&s, "");
 	live_hangup(&s);
 	buf_free(&layout);
 }
@@ -684,6 +740,7 @@ main(void)
 		cmocka_unit_test(a_chunk_that_is_not_its_id_is_refused_and_not_stored),
 		cmocka_unit_test(a_commit_of_what_is_not_there_says_what_is_missing),
 		cmocka_unit_test(a_layout_is_given_back_to_who_asks),
+		cmocka_unit_test(how_a_point_was_frozen_is_kept_as_far_as_there_is_room),
 		cmocka_unit_test(a_layout_that_makes_no_sense_is_refused),
 	};
 
