@@ -23,11 +23,10 @@ struct offline {
 };
 
 static void
-offline_close(void *volume, int ok)
+offline_close(void *volume)
 {
 	struct offline *v = volume;
 
-	(void)ok;
 	device_close(v->dev);
 	free(v->path);
 	free(v);
@@ -65,16 +64,17 @@ take(struct offline *v, struct err *err)
 }
 
 static int
-offline_add(const char *path, void **volume, struct err *err)
+offline_add(void *set, const char *path, void **volume, struct err *err)
 {
 	struct offline *v = calloc(1, sizeof(*v));
 
+	(void)set;
 	if (v == NULL || (v->path = _strdup(path)) == NULL) {
 		free(v);
 		return err_set(err, ERR_NOMEM, "no memory to open %s", path);
 	}
 	if (take(v, err) != 0) {
-		offline_close(v, 0);
+		offline_close(v);
 		return -1;
 	}
 	*volume = v;
@@ -112,11 +112,12 @@ now_us(void)
 }
 
 static int
-offline_freeze(void **volumes, size_t count, uint32_t timeout_ms,
+offline_freeze(void *set, void **volumes, size_t count, uint32_t timeout_ms,
     struct snapshot_info *infos, struct err *err)
 {
 	int64_t now;
 
+	(void)set;
 	for (size_t i = 0; i < count; i++)
 		if (have_alone(volumes[i], timeout_ms, err) != 0)
 			return -1;
