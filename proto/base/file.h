@@ -102,6 +102,9 @@ file_store(const char *path, const void *p, size_t len, unsigned mode, struct er
  */
 int file_replace(const char *from, const char *to, struct err *err);
 
+/* Likewise, but a crash may undo it, or leave neither: for what may be lost. */
+int file_rename(const char *from, const char *to, struct err *err);
+
 /* Remove a file: 1, or 0 if there was none, or -1. */
 int file_remove(const char *path, struct err *err);
 
