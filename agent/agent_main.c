@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/command.h"
+#include "agent/command_system.h"
 #include "agent/stop.h"
 #include "proto/base/err.h"
 
@@ -90,12 +91,14 @@ main(int argc, char **argv)
 	struct err err = ERR_INIT;
 	struct command cmd;
 
-	if (command_parse(argc, argv, &cmd, &err) != 0) {
+	if (command_system_begin(&argc, &argv, &err) != 0 ||
+	    command_parse(argc, argv, &cmd, &err) != 0) {
 		fprintf(stderr, "holdfast-agent: %s\n", err.text);
 		return 2;
 	}
 	if (cmd.verb == COMMAND_HELP) {
 		fputs(command_help(), stdout);
+		fputs(command_system_help, stdout);
 		return 0;
 	}
 	if (cmd.verb == COMMAND_VERSION) {

@@ -1,13 +1,11 @@
 #include "agent/backup.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/stat.h>
-#include <time.h>
+
+#include <sodium.h>
 
 #include "agent/capture.h"
 #include "agent/dial.h"
@@ -19,6 +17,8 @@
 #include "agent/volmap.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
+#include "proto/base/wait.h"
 #include "proto/net/channel.h"
 
 #define FREEZE_MS (60u * 1000)
@@ -49,15 +49,6 @@ struct backup {
 	char cache_dir[STATE_PATH_MAX];
 	struct spill spill; /* In cache_dir, which is nobody's volume. */
 };
-
-static uint64_t
-now_us(clockid_t clock)
-{
-	struct timespec t;
-
-	clock_gettime(clock, &t);
-	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 static void
 say(const struct backup *b, const char *line)
@@ -218,9 +209,12 @@ add_note(char note[256], const char *volume, const char *text)
 static void
 note_done(struct session *s, unsigned i, uint64_t spans)
 {
+	struct err ignored = ERR_INIT;
+
 	if (spans <= s->b->done[i])
 		return;
-	s->b->done[i] = rename(s->paths.new, s->paths.done) == 0 ? spans : 0;
+	s->b->done[i] =
+	    file_rename(s->paths.new, s->paths.done, &ignored) == 0 ? spans : 0;
 }
 
 static int
@@ -308,7 +302,7 @@ commit(struct session *s, struct err *err)
 	       pages < COMMIT_PAGES) {
 		buf_clear(&data);
 		buf_clear(&meta);
-		b->out->counts.duration_us = now_us(CLOCK_MONOTONIC) - b->started_us;
+		b->out->counts.duration_us = wait_now_us() - b->started_us;
 		c.counts = b->out->counts;
 		b->uplink_failed = b->asked = 1;
 		rc = s->up.ops->commit(
@@ -361,6 +355,15 @@ write_last(const struct backup *b)
 	json_decref(j);
 }
 
+/* What is only in the way is left if it cannot go. */
+static void
+drop(const char *path)
+{
+	struct err ignored = ERR_INIT;
+
+	(void)file_remove(path, &ignored);
+}
+
 /* The point is made: what fails from here on costs time later, not the point. */
 static void
 remember(struct backup *b)
@@ -370,13 +373,14 @@ remember(struct backup *b)
 	struct paths p;
 	unsigned i;
 
-	for (i = 0; i < b->capture->count; i++)
+	for (i = 0; i < b->capture->count; i++) {
 		if (cache_paths(b, i, &p, &err) == 0) {
-			rename(p.new, p.old);
-			remove(p.done);
+			(void)file_rename(p.new, p.old, &err);
+			drop(p.done);
 		}
+		err_clear(&err);
+	}
 	write_last(b);
-	err_clear(&err);
 	if (state_set_head(b->st, b->out->point.record, &err) != 0 ||
 	    sources_note(b->st, b->o->settings, &err) != 0) {
 		snprintf(line, sizeof(line), "the point is made, but not noted here: %s",
@@ -406,11 +410,13 @@ forget(struct backup *b)
 	struct paths p;
 	unsigned i;
 
-	for (i = 0; i < b->capture->count; i++)
+	for (i = 0; i < b->capture->count; i++) {
 		if (cache_paths(b, i, &p, &ignored) == 0) {
-			remove(p.new);
-			remove(p.done);
+			drop(p.new);
+			drop(p.done);
 		}
+		err_clear(&ignored);
+	}
 }
 
 /* ---------------------------------------------------------------- sessions -- */
@@ -574,7 +580,7 @@ attempts(struct backup *b, struct err *err)
 		}
 		if (!b->uplink_failed && err->code == ERR_CORRUPT && drop_done(b))
 			continue;
-		now = now_us(CLOCK_MONOTONIC);
+		now = wait_now_us();
 		if (since == 0 || b->moved) {
 			since = now;
 			failures = 0;
@@ -607,17 +613,12 @@ backup_run(const struct state *st, const struct backup_options *options,
 	b->o = options;
 	b->out = out;
 	b->layout.max = LAYOUT_LEN_MAX;
-	b->started_us = now_us(CLOCK_MONOTONIC);
-	if (getrandom(b->id, sizeof(b->id), 0) != (ssize_t)sizeof(b->id)) {
-		err_os(err, errno, "no random bytes");
-		goto out;
-	}
+	b->started_us = wait_now_us();
+	randombytes_buf(b->id, sizeof(b->id));
 	if (state_path(st, "cache", b->cache_dir, err) != 0)
 		goto out;
-	if (mkdir(b->cache_dir, 0700) != 0 && errno != EEXIST) {
-		err_os(err, errno, "%s", b->cache_dir);
+	if (file_make_dir(b->cache_dir, err) != 0)
 		goto out;
-	}
 	spill_dir(&b->spill, b->cache_dir);
 	if (freeze(b, err) != 0 ||
 	    progress_start(options->mode, "backup", b->walked, &b->progress, err) != 0)

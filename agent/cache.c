@@ -1,26 +1,26 @@
 #include "agent/cache.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 #include "proto/chunk/blake3.h"
 
 #define HEADER_LEN 80u
 #define NODE_HEADER_LEN 44u
+#define ROOM (64u * 1024) /* Nodes go to the file in pieces of this. */
 
 static const uint8_t magic[8] = { 'H', 'F', 'C', 'A', 'C', 'H', 'E', '1' };
 
 struct cache_writer {
-	FILE *f;
+	struct file *f;
 	uint64_t nodes;
-	char path[]; /* For messages. */
+	uint64_t at; /* Where `room` goes. */
+	size_t held; /* Bytes in it. */
+	uint8_t room[ROOM];
 };
 
 struct node {
@@ -38,7 +38,7 @@ struct place {
 
 struct cache {
 	struct chunk_keys keys;
-	int fd;
+	struct file *f;
 	uint64_t nodes;
 	int damaged;
 	int given; /* cache_leaf() gave by_span.leaf already. */
@@ -56,23 +56,45 @@ make_header(uint8_t h[HEADER_LEN], const struct chunk_id *root, uint64_t nodes)
 	blake3(h, 48, NULL, h + 48, 32);
 }
 
+static int
+flush(struct cache_writer *w, struct err *err)
+{
+	if (file_write(w->f, w->at, w->room, w->held, err) != 0)
+		return -1;
+	w->at += w->held;
+	w->held = 0;
+	return 0;
+}
+
+static int
+append(struct cache_writer *w, const uint8_t *p, size_t len, struct err *err)
+{
+	size_t n;
+
+	for (; len > 0; p += n, len -= n) {
+		if (w->held == ROOM && flush(w, err) != 0)
+			return -1;
+		n = len < ROOM - w->held ? len : ROOM - w->held;
+		memcpy(w->room + w->held, p, n);
+		w->held += n;
+	}
+	return 0;
+}
+
 int
 cache_create(const char *path, struct cache_writer **out, struct err *err)
 {
-	static const uint8_t unsealed[HEADER_LEN];
-	struct cache_writer *w = calloc(1, sizeof(*w) + strlen(path) + 1);
+	struct cache_writer *w = calloc(1, sizeof(*w));
 
 	if (w == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	strcpy(w->path, path);
-	if ((w->f = fopen(path, "w+e")) == NULL ||
-	    fwrite(unsealed, sizeof(unsealed), 1, w->f) != 1) {
-		err_os(err, errno, "%s", path);
-		if (w->f != NULL)
-			fclose(w->f);
+	if (file_open(path, FILE_TO_WRITE | FILE_TO_MAKE | FILE_TO_EMPTY, &w->f, err) !=
+	    0) {
 		free(w);
 		return -1;
 	}
+	/* Zeros where the header comes last. */
+	w->held = HEADER_LEN;
 	*out = w;
 	return 0;
 }
@@ -86,8 +108,8 @@ cache_add(struct cache_writer *w, uint64_t span, const struct chunk_id *id,
 	store_le32(h, (uint32_t)len);
 	store_le64(h + 4, span);
 	memcpy(h + 12, id->b, CHUNK_ID_LEN);
-	if (fwrite(h, sizeof(h), 1, w->f) != 1 || fwrite(p, 1, len, w->f) != len)
-		return err_os(err, errno, "%s", w->path);
+	if (append(w, h, sizeof(h), err) != 0 || append(w, p, len, err) != 0)
+		return -1;
 	w->nodes++;
 	return 0;
 }
@@ -95,25 +117,38 @@ cache_add(struct cache_writer *w, uint64_t span, const struct chunk_id *id,
 int
 cache_finish(struct cache_writer *w, const struct chunk_id *root, struct err *err)
 {
+	struct err why = ERR_INIT;
 	uint8_t h[HEADER_LEN];
-	int os = 0;
+	int rc;
 
 	if (w == NULL)
 		return 0;
-	if (root != NULL) {
+	rc = flush(w, &why);
+	if (rc == 0 && root != NULL) {
 		make_header(h, root, w->nodes);
-		if (fseek(w->f, 0, SEEK_SET) != 0 || fwrite(h, sizeof(h), 1, w->f) != 1)
-			os = errno;
+		rc = file_write(w->f, 0, h, sizeof(h), &why);
 	}
-	if (fclose(w->f) != 0 && os == 0 && root != NULL)
-		os = errno;
-	if (os != 0)
-		err_os(err, os, "%s", w->path);
+	if (rc == 0)
+		rc = file_finish(w->f, &why);
+	else
+		file_close(w->f);
 	free(w);
-	return os == 0 ? 0 : -1;
+	/* Of what is only closed nothing was promised. */
+	if (rc == 0 || root == NULL)
+		return 0;
+	*err = why;
+	return -1;
 }
 
 /* ---------------------------------------------------------------- reading -- */
+
+static int
+read_at(const struct cache *c, uint64_t at, void *p, size_t len)
+{
+	struct err ignored = ERR_INIT;
+
+	return file_read_all(c->f, at, p, len, &ignored) == 0;
+}
 
 /* The node whose header is at `at`: 1, or 0 at the end or where it is damaged. */
 static int
@@ -121,7 +156,7 @@ node_at(const struct cache *c, uint64_t at, struct node *out)
 {
 	uint8_t h[NODE_HEADER_LEN];
 
-	if (pread(c->fd, h, sizeof(h), (off_t)at) != (ssize_t)sizeof(h))
+	if (!read_at(c, at, h, sizeof(h)))
 		return 0;
 	out->len = load_le32(h);
 	out->span = load_le64(h + 4);
@@ -139,7 +174,7 @@ bytes_of(const struct cache *c, const struct node *n, struct buf *out)
 
 	buf_clear(out);
 	if ((p = buf_room(out, n->len, &ignored)) == NULL ||
-	    pread(c->fd, p, n->len, (off_t)n->at) != (ssize_t)n->len)
+	    !read_at(c, n->at, p, n->len))
 		return 0;
 	out->len = n->len;
 	chunk_id_of(&c->keys, CHUNK_META, p, n->len, &real);
@@ -152,13 +187,13 @@ open_file(
     const char *path, const struct chunk_keys *keys, struct cache **out, struct err *err)
 {
 	struct cache *c = calloc(1, sizeof(*c));
+	struct err ignored = ERR_INIT;
 
 	if (c == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	c->keys = *keys;
-	c->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (c->fd < 0 || !node_at(c, HEADER_LEN, &c->by_id.next) ||
-	    c->by_id.next.span != 0) {
+	if (file_open(path, 0, &c->f, &ignored) != 0 ||
+	    !node_at(c, HEADER_LEN, &c->by_id.next) || c->by_id.next.span != 0) {
 		cache_close(c);
 		return 0;
 	}
@@ -178,7 +213,7 @@ cache_open(const char *path, const struct chunk_id *root, const struct chunk_key
 
 	if (found != 1)
 		return found;
-	found = pread(c->fd, h, sizeof(h), 0) == (ssize_t)sizeof(h);
+	found = read_at(c, 0, h, sizeof(h));
 	if (found) {
 		c->nodes = load_le64(h + 40);
 		make_header(want, root, c->nodes);
@@ -203,8 +238,7 @@ cache_close(struct cache *c)
 {
 	if (c == NULL)
 		return;
-	if (c->fd >= 0)
-		close(c->fd);
+	file_close(c->f);
 	free(c);
 }
 

@@ -5,9 +5,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/command_system.h"
 #include "proto/base/err.h"
-
-#define STATE_DEFAULT "/var/lib/holdfast-agent"
 
 const char *
 command_help(void)
@@ -30,7 +29,7 @@ command_help(void)
 	       "  run                           back up at the interval of agent.conf\n"
 	       "\n"
 	       "  --state DIR       where key and memory are "
-	       "(HOLDFAST_STATE; " STATE_DEFAULT ")\n"
+	       "(HOLDFAST_STATE)\n"
 	       "  --server ADDR     another address of the same server\n"
 	       "  --machine-id FILE names this machine in place of /etc/machine-id\n"
 	       "  --json            one JSON object a line\n"
@@ -261,9 +260,11 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 	if (retry != NULL && settings_duration(retry, &out->retry_s, err) != 0)
 		return -1;
 	if (out->state_dir == NULL)
-		out->state_dir = getenv("HOLDFAST_STATE");
+		out->state_dir = command_system_env("HOLDFAST_STATE");
 	if (out->state_dir == NULL)
-		out->state_dir = STATE_DEFAULT;
+		out->state_dir = command_system_state();
+	if (out->state_dir == NULL)
+		return err_set(err, ERR_NOTFOUND, "no place for the state; say --state");
 	return check(out, err);
 }
 

@@ -1,10 +1,10 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "agent/backup.h"
 #include "agent/command.h"
+#include "agent/command_system.h"
 #include "agent/stop.h"
 #include "proto/base/err.h"
 
@@ -54,18 +54,16 @@ print_text(const struct backup_result *r)
 static void
 print_profile(const struct backup_result *r)
 {
-	struct rusage u;
+	struct command_usage u;
 	unsigned i;
 
-	getrusage(RUSAGE_SELF, &u);
+	command_system_usage(&u);
 	fprintf(stderr, "cpu:");
 	for (i = 0; i < PIPELINE_STAGES; i++)
 		fprintf(stderr, " %s %.2f", pipeline_stage_name((enum pipeline_stage)i),
 		    (double)r->cpu_us[i] / 1e6);
-	fprintf(stderr, "; process %.2f user %.2f system s; %ld MiB at most\n",
-	    (double)u.ru_utime.tv_sec + (double)u.ru_utime.tv_usec / 1e6,
-	    (double)u.ru_stime.tv_sec + (double)u.ru_stime.tv_usec / 1e6,
-	    u.ru_maxrss / 1024);
+	fprintf(stderr, "; process %.2f user %.2f system s; %u MiB at most\n",
+	    (double)u.user_us / 1e6, (double)u.system_us / 1e6, (unsigned)(u.peak >> 20));
 }
 
 int

@@ -11,6 +11,7 @@
 #include "agent/restore.h"
 #include "agent/sources.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 
 static void
 print(const struct command_context *c, const struct restore_result *r)
@@ -62,19 +63,23 @@ check_source(const struct command_context *c, struct err *err)
 static int
 check_state(const struct command_context *c, struct err *err)
 {
-	char *dir = realpath(state_dir(c->st), NULL), *to = realpath(c->cmd->to, NULL);
+	char *at = file_real_path(c->cmd->to);
 	size_t len;
-	int rc = 0;
+	int in = 0;
 
-	if (dir != NULL && to != NULL) {
-		len = strlen(dir);
-		if (strncmp(to, dir, len) == 0 && (to[len] == '/' || to[len] == '\0'))
-			rc = err_set(err, ERR_BUSY,
-			    "target %s: in the agent's state directory", c->cmd->to);
-	}
-	free(dir);
-	free(to);
-	return rc;
+	if (at == NULL && (at = strdup(c->cmd->to)) == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	in = file_same(at, state_dir(c->st));
+	for (len = strlen(at); len > 0 && !in; len--)
+		if (at[len - 1] == '/' || at[len - 1] == '\\') {
+			at[len] = '\0';
+			in = file_same(at, state_dir(c->st));
+		}
+	free(at);
+	if (!in)
+		return 0;
+	return err_set(
+	    err, ERR_BUSY, "target %s: in the agent's state directory", c->cmd->to);
 }
 
 /*

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
+
+#include <sodium.h>
 
 #include "agent/stop.h"
 #include "proto/base/buf.h"
@@ -232,11 +232,7 @@ dial_may_retry(const struct err *err)
 uint32_t
 dial_backoff_ms(unsigned n)
 {
-	struct timespec now;
 	uint32_t ms = n < 6 ? 500u << n : 30000u;
 
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	/* Enough spread between hosts; nothing secret hangs on it. */
-	return ms - ms / 4 +
-	       (uint32_t)((uint64_t)(now.tv_nsec ^ getpid() * 7919) % (ms / 2));
+	return ms - ms / 4 + randombytes_uniform(ms / 2);
 }

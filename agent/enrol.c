@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent/dial.h"
 #include "agent/stop.h"
@@ -137,7 +136,7 @@ attempts(const struct state *st, const struct enrol_options *o, const struct tok
 static int
 wanted_name(const struct enrol_options *o, char out[CERT_NAME_MAX], struct err *err)
 {
-	char host[256];
+	char host[ENROL_HOST_MAX];
 
 	if (o->name != NULL) {
 		if (cert_name_check(o->name, err) != 0)
@@ -145,9 +144,8 @@ wanted_name(const struct enrol_options *o, char out[CERT_NAME_MAX], struct err *
 		strcpy(out, o->name);
 		return 0;
 	}
-	if (gethostname(host, sizeof(host)) != 0)
-		return err_set(err, ERR_NOTFOUND, "this host has no name; give --name");
-	host[sizeof(host) - 1] = '\0';
+	if (enrol_host_name(host, err) != 0)
+		return -1;
 	host[strcspn(host, ".")] = '\0';
 	if (cert_name_check(host, err) != 0)
 		return err_context(err, "this host's name (give --name)");

@@ -34,4 +34,9 @@ struct enrol_options {
 int enrol_run(const struct state *st, const struct enrol_options *options,
     char name[CERT_NAME_MAX], struct err *err);
 
+#define ENROL_HOST_MAX 256
+
+/* This machine's name in the network, perhaps with its domain (enrol_host_SYSTEM.c). */
+int enrol_host_name(char out[ENROL_HOST_MAX], struct err *err);
+
 #endif /* AGENT_ENROL_H */

@@ -8,6 +8,7 @@
 #include "agent/pipeline_stages.h"
 #include "agent/stop.h"
 #include "proto/base/queue.h"
+#include "proto/base/wait.h"
 
 /* Threads of a pipeline: one of each stage, but PIPELINE_PACKERS packers. */
 #define THREADS (PIPELINE_STAGES - 1 + PIPELINE_PACKERS)
@@ -226,15 +227,11 @@ static struct pipeline *
 pipeline_new(const struct pipeline_job *job, struct err *err)
 {
 	struct pipeline *p = calloc(1, sizeof(*p));
-	pthread_condattr_t attr;
 
 	if (p != NULL) {
 		p->job = job;
 		pthread_mutex_init(&p->lock, NULL);
-		pthread_condattr_init(&attr);
-		pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-		pthread_cond_init(&p->changed, &attr);
-		pthread_condattr_destroy(&attr);
+		wait_init(&p->changed);
 		if (make_queues(p) && make_pool(p))
 			return p;
 		pipeline_free(p);

@@ -1,10 +1,10 @@
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/pipeline_fill.h"
 #include "agent/stop.h"
 #include "proto/base/queue.h"
+#include "proto/base/wait.h"
 
 /* Pause between rounds of asking for what another host is sending. */
 #define PENDING_FIRST_MS 50u
@@ -170,19 +170,12 @@ pending_ask(struct answerer *a, enum chunk_kind kind, struct err *err)
 static int
 pause_ms(struct pipeline *p, uint32_t ms)
 {
-	struct timespec end;
-	int failed, rc = 0;
+	const uint64_t end = wait_now_us() + (uint64_t)ms * 1000;
+	int failed, late = 0;
 
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += ms / 1000;
-	end.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (end.tv_nsec >= 1000000000) {
-		end.tv_nsec -= 1000000000;
-		end.tv_sec++;
-	}
 	pthread_mutex_lock(&p->lock);
-	while (!p->failed && rc == 0)
-		rc = pthread_cond_timedwait(&p->changed, &p->lock, &end);
+	while (!p->failed && !late)
+		late = wait_until(&p->changed, &p->lock, end);
 	failed = p->failed;
 	pthread_mutex_unlock(&p->lock);
 	return !failed;

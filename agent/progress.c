@@ -6,10 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "proto/base/err.h"
+#include "proto/base/wait.h"
 
 #define REDRAW_MS 250u
 #define PLAIN_MS 5000u
@@ -19,7 +18,7 @@ struct progress {
 	char what[16];
 	int json, terminal, quiet;
 	uint64_t total;
-	uint64_t started_ms;
+	uint64_t started_us;
 	atomic_uint_fast64_t position, counts[PROGRESS_COUNTS];
 	pthread_t thread;
 	pthread_mutex_t lock; /* Guards `ended`. */
@@ -41,19 +40,11 @@ progress_bytes(uint64_t n, char out[24])
 	snprintf(out, 24, u == 0 || v >= 100 ? "%.0f %s" : "%.1f %s", v, units[u]);
 }
 
-static uint64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 static void
 show(struct progress *p)
 {
-	uint64_t at = atomic_load(&p->position), ms = now_ms() - p->started_ms;
+	uint64_t at = atomic_load(&p->position),
+		 ms = (wait_now_us() - p->started_us) / 1000;
 	uint64_t got = atomic_load(&p->counts[PROGRESS_READ]);
 	uint64_t put = atomic_load(&p->counts[PROGRESS_SENT]), rate, eta;
 	char a[24], b[24], c[24], d[24], e[24];
@@ -93,20 +84,14 @@ ticker(void *arg)
 {
 	struct progress *p = arg;
 	uint32_t ms = p->json ? JSON_MS : p->terminal ? REDRAW_MS : PLAIN_MS;
-	struct timespec next;
-	int rc;
+	uint64_t next = wait_now_us();
+	int late;
 
-	clock_gettime(CLOCK_MONOTONIC, &next);
 	pthread_mutex_lock(&p->lock);
 	while (!p->ended) {
-		next.tv_sec += ms / 1000;
-		next.tv_nsec += (long)(ms % 1000) * 1000000;
-		if (next.tv_nsec >= 1000000000) {
-			next.tv_nsec -= 1000000000;
-			next.tv_sec++;
-		}
-		for (rc = 0; !p->ended && rc == 0;)
-			rc = pthread_cond_timedwait(&p->wake, &p->lock, &next);
+		next += (uint64_t)ms * 1000;
+		for (late = 0; !p->ended && !late;)
+			late = wait_until(&p->wake, &p->lock, next);
 		if (!p->ended)
 			show(p);
 	}
@@ -119,7 +104,6 @@ progress_start(enum progress_mode mode, const char *what, uint64_t total,
     struct progress **out, struct err *err)
 {
 	struct progress *p = calloc(1, sizeof(*p));
-	pthread_condattr_t attr;
 	int os;
 
 	if (p == NULL)
@@ -127,14 +111,11 @@ progress_start(enum progress_mode mode, const char *what, uint64_t total,
 	snprintf(p->what, sizeof(p->what), "%s", what);
 	p->quiet = mode == PROGRESS_QUIET;
 	p->json = mode == PROGRESS_JSON;
-	p->terminal = mode == PROGRESS_AUTO && isatty(STDERR_FILENO);
+	p->terminal = mode == PROGRESS_AUTO && progress_terminal();
 	p->total = total;
-	p->started_ms = now_ms();
+	p->started_us = wait_now_us();
 	pthread_mutex_init(&p->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&p->wake, &attr);
-	pthread_condattr_destroy(&attr);
+	wait_init(&p->wake);
 	if (!p->quiet && (os = pthread_create(&p->thread, NULL, ticker, p)) != 0) {
 		p->quiet = 1;
 		progress_stop(p);

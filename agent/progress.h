@@ -40,4 +40,7 @@ void progress_at(struct progress *p, uint64_t position);
 /* Bytes as people read them: "1.5 GiB"; `out` has 24 bytes. */
 void progress_bytes(uint64_t n, char out[24]);
 
+/* Is standard error a terminal whose line can be redrawn?  (progress_SYSTEM.c) */
+int progress_terminal(void);
+
 #endif /* AGENT_PROGRESS_H */

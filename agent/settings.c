@@ -1,13 +1,14 @@
 #include "agent/settings.h"
 
-#include <errno.h>
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/choose.h"
+#include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 
 #define DURATION_MAX_S (366u * 24 * 3600)
 
@@ -94,21 +95,34 @@ add(struct settings *s, const struct list *l, const char *name, size_t len,
 	return 0;
 }
 
+/* Behind the last separator of either system. */
+static const char *
+last_part(const char *path)
+{
+	const char *at, *part = path;
+
+	for (at = path; *at != '\0'; at++)
+		if (*at == '/' || *at == '\\')
+			part = at + 1;
+	return part;
+}
+
 static int
 add_spec(struct settings *s, const struct list *l, const char *spec, struct err *err)
 {
-	const char *eq = strchr(spec, '='), *slash = strrchr(spec, '/'), *name;
+	const char *eq = strchr(spec, '='), *name = last_part(spec);
 	size_t len;
 
-	if (eq != NULL &&
-	    (slash == NULL || memchr(spec, '/', (size_t)(eq - spec)) == NULL)) {
+	if (eq != NULL && strcspn(spec, "/\\") > (size_t)(eq - spec)) {
 		if (eq[1] == '\0')
 			return err_set(
 			    err, ERR_NOTFOUND, "%s %s: no path", l->what, spec);
 		return add(s, l, spec, (size_t)(eq - spec), eq + 1, err);
 	}
-	name = slash != NULL ? slash + 1 : spec;
 	len = strlen(name);
+	/* A drive is named by its letter. */
+	if (len == 2 && name[1] == ':')
+		len = 1;
 	/* An image file is named without its ending. */
 	if (len > 4 &&
 	    (strcmp(name + len - 4, ".img") == 0 || strcmp(name + len - 4, ".raw") == 0))
@@ -267,14 +281,16 @@ on_line(void *user, const char *section, const char *name, const char *value)
 int
 settings_load(struct settings *s, const char *path, struct err *err)
 {
+	struct buf file = BUF_INIT(SETTINGS_FILE_MAX);
 	struct reading r = { s, err };
-	FILE *f;
-	int line;
+	int found, line = 0;
 
-	if ((f = fopen(path, "re")) == NULL)
-		return errno == ENOENT ? 0 : err_os(err, errno, "%s", path);
-	line = ini_parse_file(f, on_line, &r);
-	fclose(f);
+	found = file_load(path, &file, err);
+	if (found == 1 && (found = buf_add_u8(&file, 0, err) == 0 ? 1 : -1) == 1)
+		line = ini_parse_string((const char *)file.p, on_line, &r);
+	buf_free(&file);
+	if (found != 1)
+		return found;
 	if (err->code != ERR_NONE)
 		return err_context(err, "%s:%d", path, line);
 	if (line != 0)

@@ -27,6 +27,7 @@ struct err;
 #define SETTINGS_NAME_MAX 64
 #define SETTINGS_DISK_NAME_MAX 58 /* Its volumes are called NAME and NAME.1 ... */
 #define SETTINGS_PATH_MAX 1024
+#define SETTINGS_FILE_MAX (256u * 1024)
 #define SETTINGS_LEVEL 3
 #define SETTINGS_INTERVAL_S (24u * 3600)
 #define SETTINGS_RETRY_S (10u * 60)
@@ -57,8 +58,9 @@ void settings_init(struct settings *s);
 int settings_load(struct settings *s, const char *path, struct err *err);
 
 /*
- * Add a volume: "NAME=PATH", or a path whose last part is the name.  Names
- * hold letters, digits, '.', '_' and '-'.  ERR_EXISTS, ERR_LIMIT.
+ * Add a volume: "NAME=PATH", or a path whose last part is the name (without ".img" or
+ * ".raw"; of "C:" it is C).  Names hold letters, digits, '.', '_' and '-'.  ERR_EXISTS,
+ * ERR_LIMIT.
  */
 int settings_add(struct settings *s, const char *spec, struct err *err);
 

@@ -1,26 +1,21 @@
 #include "agent/state.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "agent/state_machine.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 #include "proto/chunk/blake3.h"
 
 #define MACHINE_CONTEXT "holdfast 2026-11 machine id"
-#define MACHINE_FILE "/etc/machine-id"
 #define KEY_DER_MAX 1024
 
 struct state {
 	char *dir;
-	int dir_fd;
-	int lock_fd;			 /* -1: not locked. */
+	struct file *lock;		 /* NULL: not locked. */
 	char address[STATE_ADDRESS_MAX]; /* "": the one in the file. */
 	int socket_buffer;
 };
@@ -28,20 +23,16 @@ struct state {
 int
 state_open(const char *dir, struct state **out, struct err *err)
 {
+	enum file_kind kind;
 	struct state *st;
 
-	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
-		return err_os(err, errno, "state directory %s", dir);
+	if (file_make_dir(dir, err) != 0 || file_kind(dir, &kind, err) != 0)
+		return err_context(err, "state directory");
+	if (kind != FILE_IS_DIR)
+		return err_set(err, ERR_IO, "state directory %s: not a directory", dir);
 	if ((st = calloc(1, sizeof(*st))) == NULL || (st->dir = strdup(dir)) == NULL) {
 		free(st);
 		return err_set(err, ERR_NOMEM, "out of memory");
-	}
-	st->lock_fd = -1;
-	st->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (st->dir_fd < 0) {
-		err_os(err, errno, "state directory %s", dir);
-		state_close(st);
-		return -1;
 	}
 	*out = st;
 	return 0;
@@ -52,10 +43,7 @@ state_close(struct state *st)
 {
 	if (st == NULL)
 		return;
-	if (st->dir_fd >= 0)
-		close(st->dir_fd);
-	if (st->lock_fd >= 0)
-		close(st->lock_fd);
+	file_close(st->lock);
 	free(st->dir);
 	free(st);
 }
@@ -69,22 +57,24 @@ state_dir(const struct state *st)
 int
 state_lock(struct state *st, struct err *err)
 {
-	if (st->lock_fd >= 0)
+	char path[STATE_PATH_MAX];
+	struct file *f;
+
+	if (st->lock != NULL)
 		return 0;
-	st->lock_fd = openat(st->dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	if (st->lock_fd < 0)
-		return err_os(err, errno, "%s/lock", st->dir);
-	if (flock(st->lock_fd, LOCK_EX | LOCK_NB) == 0)
+	if (state_path(st, "lock", path, err) != 0 ||
+	    file_open(path, FILE_TO_WRITE | FILE_TO_MAKE, &f, err) != 0)
+		return -1;
+	if (file_lock(f, err) == 0) {
+		st->lock = f;
 		return 0;
-	if (errno == EWOULDBLOCK)
-		err_set(err, ERR_BUSY,
-		    "%s: busy: another holdfast-agent is already at work with it",
-		    st->dir);
-	else
-		err_os(err, errno, "%s/lock", st->dir);
-	close(st->lock_fd);
-	st->lock_fd = -1;
-	return -1;
+	}
+	file_close(f);
+	if (err->code != ERR_BUSY)
+		return -1;
+	err_clear(err);
+	return err_set(err, ERR_BUSY,
+	    "%s: busy: another holdfast-agent is already at work with it", st->dir);
 }
 
 int
@@ -95,90 +85,35 @@ state_path(const struct state *st, const char *name, char *out, struct err *err)
 	return 0;
 }
 
-/* All that `fd` holds. */
-static int
-read_all(int fd, struct buf *out, struct err *err)
-{
-	uint8_t *p;
-	ssize_t n;
-
-	buf_clear(out);
-	for (;;) {
-		if ((p = buf_room(out, 4096, err)) == NULL)
-			return -1;
-		n = read(fd, p, 4096);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_os(err, errno, "read");
-		if (n == 0)
-			return 0;
-		out->len += (size_t)n;
-	}
-}
-
 int
 state_read(const struct state *st, const char *name, struct buf *out, struct err *err)
 {
-	int fd, rc;
+	char path[STATE_PATH_MAX];
 
-	fd = openat(st->dir_fd, name, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return errno == ENOENT ? 0 : err_os(err, errno, "%s/%s", st->dir, name);
-	rc = read_all(fd, out, err);
-	close(fd);
-	return rc == 0 ? 1 : err_context(err, "%s/%s", st->dir, name);
-}
-
-static int
-write_all(int fd, const uint8_t *p, size_t len)
-{
-	ssize_t n;
-
-	while (len > 0) {
-		n = write(fd, p, len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -1;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
+	if (state_path(st, name, path, err) != 0)
+		return -1;
+	return file_load(path, out, err);
 }
 
 int
 state_write(const struct state *st, const char *name, const void *p, size_t len,
     unsigned mode, struct err *err)
 {
-	char temp[128];
-	int fd, os;
+	char path[STATE_PATH_MAX];
 
-	if (snprintf(temp, sizeof(temp), "%s.tmp", name) >= (int)sizeof(temp))
-		return err_set(err, ERR_LIMIT, "%s: name too long", name);
-	unlinkat(st->dir_fd, temp, 0);
-	fd = openat(st->dir_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-	if (fd < 0)
-		return err_os(err, errno, "%s/%s", st->dir, temp);
-	os = write_all(fd, p, len) != 0 || fsync(fd) != 0 ? errno : 0;
-	if (close(fd) != 0 && os == 0)
-		os = errno;
-	if (os == 0 && renameat(st->dir_fd, temp, st->dir_fd, name) != 0)
-		os = errno;
-	if (os == 0 && fsync(st->dir_fd) != 0)
-		os = errno;
-	if (os == 0)
-		return 0;
-	unlinkat(st->dir_fd, temp, 0);
-	return err_os(err, os, "%s/%s", st->dir, name);
+	if (state_path(st, name, path, err) != 0)
+		return -1;
+	return file_store(path, p, len, mode, err);
 }
 
 int
 state_remove(const struct state *st, const char *name, struct err *err)
 {
-	if (unlinkat(st->dir_fd, name, 0) != 0 && errno != ENOENT)
-		return err_os(err, errno, "%s/%s", st->dir, name);
-	return 0;
+	char path[STATE_PATH_MAX];
+
+	if (state_path(st, name, path, err) != 0)
+		return -1;
+	return file_remove(path, err) < 0 ? -1 : 0;
 }
 
 /* The key in file `name`; made and kept first if there is none. */
@@ -231,10 +166,12 @@ state_next_key(const struct state *st, struct cert_key **out, struct err *err)
 int
 state_take_next_key(const struct state *st, struct err *err)
 {
-	if (renameat(st->dir_fd, "key.next", st->dir_fd, "key") != 0 ||
-	    fsync(st->dir_fd) != 0)
-		return err_os(err, errno, "%s/key", st->dir);
-	return 0;
+	char next[STATE_PATH_MAX], key[STATE_PATH_MAX];
+
+	if (state_path(st, "key.next", next, err) != 0 ||
+	    state_path(st, "key", key, err) != 0)
+		return -1;
+	return file_replace(next, key, err);
 }
 
 /* A certificate file: 1, 0 if there is none, -1. */
@@ -390,47 +327,20 @@ state_set_journal(
 	return state_write(st, "journal", journal, STATE_JOURNAL_LEN, 0600, err);
 }
 
-/* The id in one file: 1, or 0 if there is none in it, or -1. */
-static int
-machine_id(const char *path, struct buf *id, struct err *err)
-{
-	int fd, rc;
-
-	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
-		if (errno == ENOENT)
-			return 0;
-		return err_os(err, errno, "machine id %s", path);
-	}
-	buf_clear(id);
-	rc = read_all(fd, id, err);
-	close(fd);
-	if (rc != 0)
-		return err_context(err, "machine id %s", path);
-	while (id->len > 0 && (id->p[id->len - 1] == '\n' || id->p[id->len - 1] == ' '))
-		id->len--;
-	return id->len > 0;
-}
-
 int
 state_machine(const char *path, uint8_t out[STATE_HASH_LEN], struct err *err)
 {
-	static const char *const places[] = { MACHINE_FILE, "/var/lib/dbus/machine-id",
-		"/sys/class/dmi/id/product_uuid" };
 	struct buf id = BUF_INIT(STATE_FILE_MAX);
-	int found = 0;
+	int found;
 
-	if (path != NULL)
-		found = machine_id(path, &id, err);
-	else
-		for (size_t i = 0; i < sizeof(places) / sizeof(places[0]) && found == 0;
-		     i++)
-			found = machine_id(places[i], &id, err);
+	found = path != NULL ? state_machine_file(path, &id, err)
+			     : state_machine_system(&id, err);
 	if (found == 1)
 		blake3_derive_key(MACHINE_CONTEXT, id.p, id.len, out, STATE_HASH_LEN);
 	else if (found == 0)
 		(void)err_set(err, ERR_NOTFOUND,
 		    "machine id %s: missing or empty; name another file by --machine-id",
-		    path != NULL ? path : MACHINE_FILE);
+		    path != NULL ? path : state_machine_place);
 	buf_free(&id);
 	return found == 1 ? 0 : -1;
 }

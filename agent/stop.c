@@ -1,12 +1,9 @@
 #include "agent/stop.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "proto/base/err.h"
+#include "proto/base/wait.h"
 
 struct stop {
 	pthread_mutex_t lock; /* Guards all below; held while `wake` runs. */
@@ -20,15 +17,11 @@ struct stop *
 stop_new(void)
 {
 	struct stop *s = calloc(1, sizeof(*s));
-	pthread_condattr_t attr;
 
 	if (s == NULL)
 		return NULL;
 	pthread_mutex_init(&s->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&s->asked_now, &attr);
-	pthread_condattr_destroy(&attr);
+	wait_init(&s->asked_now);
 	return s;
 }
 
@@ -71,25 +64,16 @@ stop_asked(struct stop *s)
 int
 stop_wait_ms(struct stop *s, uint32_t ms)
 {
-	struct timespec end;
-	int asked, rc = 0;
+	const uint64_t end = wait_now_us() + (uint64_t)ms * 1000;
+	int asked, late = 0;
 
 	if (s == NULL) {
-		end.tv_sec = ms / 1000;
-		end.tv_nsec = (long)(ms % 1000) * 1000000;
-		nanosleep(&end, NULL);
+		wait_ms(ms);
 		return 0;
 	}
-	clock_gettime(CLOCK_MONOTONIC, &end);
-	end.tv_sec += ms / 1000;
-	end.tv_nsec += (long)(ms % 1000) * 1000000;
-	if (end.tv_nsec >= 1000000000) {
-		end.tv_nsec -= 1000000000;
-		end.tv_sec++;
-	}
 	pthread_mutex_lock(&s->lock);
-	while (!s->asked && rc == 0)
-		rc = pthread_cond_timedwait(&s->asked_now, &s->lock, &end);
+	while (!s->asked && !late)
+		late = wait_until(&s->asked_now, &s->lock, end);
 	asked = s->asked;
 	pthread_mutex_unlock(&s->lock);
 	return asked;
@@ -106,39 +90,4 @@ stop_attach(struct stop *s, void (*wake)(void *arg), void *arg)
 	if (wake != NULL && s->asked)
 		wake(arg);
 	pthread_mutex_unlock(&s->lock);
-}
-
-static void *
-signals(void *arg)
-{
-	sigset_t set;
-	int sig;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	if (sigwait(&set, &sig) == 0) {
-		stop_request(arg);
-		if (sigwait(&set, &sig) == 0)
-			_exit(130);
-	}
-	return NULL;
-}
-
-int
-stop_on_signals(struct stop *s, struct err *err)
-{
-	pthread_t thread;
-	sigset_t set;
-	int os;
-
-	sigemptyset(&set);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	signal(SIGPIPE, SIG_IGN);
-	if ((os = pthread_create(&thread, NULL, signals, s)) != 0)
-		return err_os(err, os, "thread");
-	pthread_detach(thread);
-	return 0;
 }

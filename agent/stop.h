@@ -35,8 +35,10 @@ int stop_wait_ms(struct stop *s, uint32_t ms);
 void stop_attach(struct stop *s, void (*wake)(void *arg), void *arg);
 
 /*
- * Block SIGINT and SIGTERM in this thread and those it makes, and have a thread
- * turn the first of them into stop_request(); a second one kills the program.
+ * Have the first SIGINT or SIGTERM (Windows: Ctrl-C, Ctrl-Break, a closed window, the
+ * end of the session) become stop_request(); a second one kills the program.  For
+ * threads made from here on: those signals are blocked in them.  Once a process;
+ * `s` must live to its end.
  */
 int stop_on_signals(struct stop *s, struct err *err);
 

@@ -3,11 +3,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent/dial.h"
 #include "agent/tree_reader.h"
 #include "proto/base/err.h"
+#include "proto/base/wait.h"
 #include "proto/net/channel.h"
 
 #define WAIT_MOST_MS 5000u /* Between two attempts: somebody waits for a read. */
@@ -35,26 +35,14 @@ struct tree_link {
 static int64_t
 now_ms(void)
 {
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+	return (int64_t)(wait_now_us() / 1000);
 }
 
 /* Wait with the lock held, for `ms` at most. */
 static void
-wait_ms(struct tree_link *l, int64_t ms)
+pause_ms(struct tree_link *l, int64_t ms)
 {
-	struct timespec until;
-
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000;
-	}
-	pthread_cond_timedwait(&l->changed, &l->lock, &until);
+	(void)wait_until(&l->changed, &l->lock, wait_now_us() + (uint64_t)ms * 1000);
 }
 
 static int
@@ -223,7 +211,7 @@ tree_link_ask(struct tree_link *l, int ahead, const ProtobufCMessage *m,
 			pause = WAIT_MOST_MS;
 		for (int64_t end = now_ms() + pause;
 		     again && left > 0 && !l->canceled && now_ms() < end;)
-			wait_ms(l, end - now_ms());
+			pause_ms(l, end - now_ms());
 		stop = l->canceled;
 		pthread_mutex_unlock(&l->lock);
 		if (stop)
@@ -288,7 +276,7 @@ waker(void *arg)
 	while (!l->canceled) {
 		s = l->held ? sleepy(l) : NULL;
 		if (s == NULL) {
-			wait_ms(l, l->config.awake_ms / 4 + 1);
+			pause_ms(l, l->config.awake_ms / 4 + 1);
 			continue;
 		}
 		s->busy = 1;
@@ -329,7 +317,6 @@ tree_link_open(
     const struct tree_link_config *config, struct tree_link **out, struct err *err)
 {
 	struct tree_link *l = calloc(1, sizeof(*l));
-	pthread_condattr_t attr;
 	int os;
 
 	if (l == NULL)
@@ -339,10 +326,7 @@ tree_link_open(
 		l->config.sessions = TREE_READER_SESSIONS_MAX;
 	pthread_mutex_init(&l->dialing, NULL);
 	pthread_mutex_init(&l->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&l->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	wait_init(&l->changed);
 	if (open_slot(l, &l->slots[0], err) != 0) {
 		forget(l);
 		return -1;

@@ -113,6 +113,9 @@ int file_remove(const char *path, struct err *err);
 /* Make it, for us (and administrators) only; that it exists is fine. */
 int file_make_dir(const char *path, struct err *err);
 
+/* Remove an empty one. */
+int file_remove_dir(const char *path, struct err *err);
+
 /*
  * Call `each` with the names in it ("." and ".." not), in no order, until it returns
  * non-zero: returns that, 0, or -1 (`each` that returns -1 sets `err` itself).

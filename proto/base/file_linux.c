@@ -256,6 +256,12 @@ file_make_dir(const char *path, struct err *err)
 }
 
 int
+file_remove_dir(const char *path, struct err *err)
+{
+	return rmdir(path) == 0 ? 0 : err_os(err, errno, "%s", path);
+}
+
+int
 file_list(const char *dir, int (*each)(void *arg, const char *name, struct err *err),
     void *arg, struct err *err)
 {

@@ -146,6 +146,20 @@ file_make_dir(const char *path, struct err *err)
 	return winapi_err(err, code, "%s", path);
 }
 
+int
+file_remove_dir(const char *path, struct err *err)
+{
+	wchar_t *wide = wide_path(path, err);
+	int rc = 0;
+
+	if (wide == NULL)
+		return -1;
+	if (!RemoveDirectoryW(wide))
+		rc = winapi_err(err, GetLastError(), "%s", path);
+	free(wide);
+	return rc;
+}
+
 static int
 each_name(HANDLE h, WIN32_FIND_DATAW *found, const char *dir,
     int (*each)(void *arg, const char *name, struct err *err), void *arg, struct err *err)

@@ -1,13 +1,12 @@
 #include "proto/net/channel.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/base/wait.h"
 #include "proto/net/conn.h"
 #include "proto/net/loop.h"
 #include "proto/wire/frame.h"
@@ -211,16 +210,12 @@ static struct channel *
 channel_new(void)
 {
 	struct channel *ch;
-	pthread_condattr_t attr;
 
 	if ((ch = calloc(1, sizeof(*ch))) == NULL)
 		return NULL;
 	ch->last = &ch->first;
 	pthread_mutex_init(&ch->lock, NULL);
-	pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&ch->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	wait_init(&ch->changed);
 	return ch;
 }
 
@@ -552,41 +547,28 @@ take(struct channel *ch, uint64_t request)
 	return i;
 }
 
-static void
-deadline_in(uint32_t ms, struct timespec *out)
-{
-	(void)clock_gettime(CLOCK_MONOTONIC, out);
-	out->tv_sec += ms / 1000;
-	out->tv_nsec += (long)(ms % 1000) * 1000000;
-	if (out->tv_nsec >= 1000000000) {
-		out->tv_sec++;
-		out->tv_nsec -= 1000000000;
-	}
-}
-
 /* Locked.  The next frame for `request`, or NULL with `err`. */
 static struct item *
 await(struct channel *ch, uint64_t request, uint32_t timeout_ms, struct err *err)
 {
-	struct timespec until;
+	const uint64_t until = wait_now_us() + (uint64_t)timeout_ms * 1000;
 	struct item *i;
-	int r = 0;
+	int late = 0;
 
-	deadline_in(timeout_ms, &until);
 	while ((i = take(ch, request)) == NULL) {
 		if (ch->why.code != ERR_NONE) {
 			*err = ch->why;
 			return NULL;
 		}
-		if (r == ETIMEDOUT) {
+		if (late) {
 			(void)err_set(
 			    err, ERR_TIMEOUT, "no answer within %u ms", timeout_ms);
 			return NULL;
 		}
 		if (timeout_ms == 0)
-			r = pthread_cond_wait(&ch->changed, &ch->lock);
+			pthread_cond_wait(&ch->changed, &ch->lock);
 		else
-			r = pthread_cond_timedwait(&ch->changed, &ch->lock, &until);
+			late = wait_until(&ch->changed, &ch->lock, until);
 	}
 	return i;
 }

@@ -1,0 +1,82 @@
+/*
+ * scratch.h - a private directory for a test program's files, on any system: setup and
+ * teardown of a group whose *state is the directory's path.  It is removed with all
+ * that is in it, also after a test that failed.
+ */
+#ifndef TESTS_UNIT_SCRATCH_H
+#define TESTS_UNIT_SCRATCH_H
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "proto/base/err.h"
+#include "proto/base/file.h"
+
+#define SCRATCH_MAX 1024
+
+/* "<dir>/<name>" into `out`, SCRATCH_MAX bytes. */
+static inline void
+scratch_path(const char *dir, const char *name, char *out)
+{
+	(void)snprintf(out, SCRATCH_MAX, "%s/%s", dir, name);
+}
+
+static inline int
+scratch_setup(void **state)
+{
+	const char *top = getenv("TMPDIR");
+	char *dir = malloc(SCRATCH_MAX);
+	struct err err = ERR_INIT;
+	struct timespec now;
+
+	if (top == NULL)
+		top = getenv("TEMP");
+	if (top == NULL)
+		top = "/tmp";
+	clock_gettime(CLOCK_REALTIME, &now);
+	(void)snprintf(dir, SCRATCH_MAX, "%s/holdfast-test-%ld-%ld", top, (long)getpid(),
+	    now.tv_nsec);
+	if (file_make_dir(dir, &err) != 0) {
+		fprintf(stderr, "%s\n", err.text);
+		return -1;
+	}
+	*state = dir;
+	return 0;
+}
+
+static inline int
+scratch_remove(void *arg, const char *name, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	char path[SCRATCH_MAX + 256];
+	enum file_kind kind;
+
+	(void)err;
+	(void)snprintf(path, sizeof(path), "%s/%s", (const char *)arg, name);
+	if (file_kind(path, &kind, &ignored) == 0 && kind == FILE_IS_DIR) {
+		(void)file_list(path, scratch_remove, path, &ignored);
+		err_clear(&ignored);
+		(void)file_remove_dir(path, &ignored);
+	} else {
+		err_clear(&ignored);
+		(void)file_remove(path, &ignored);
+	}
+	return 0;
+}
+
+static inline int
+scratch_teardown(void **state)
+{
+	struct err ignored = ERR_INIT;
+
+	(void)file_list(*state, scratch_remove, *state, &ignored);
+	err_clear(&ignored);
+	(void)file_remove_dir(*state, &ignored);
+	free(*state);
+	return 0;
+}
+
+#endif /* TESTS_UNIT_SCRATCH_H */
