@@ -9,7 +9,12 @@
 #ifndef AGENT_AWAKE_H
 #define AGENT_AWAKE_H
 
+#include <stdint.h>
+
 void awake_begin(void);
 void awake_end(void);
+
+/* Milliseconds since some moment, those that the machine slept through too. */
+uint64_t awake_clock_ms(void);
 
 #endif /* AGENT_AWAKE_H */

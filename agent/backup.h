@@ -10,6 +10,7 @@
 
 #include <stdint.h>
 
+#include "agent/hooks.h"
 #include "agent/pipeline.h"
 #include "agent/progress.h"
 #include "agent/settings.h"
@@ -29,6 +30,7 @@ struct backup_options {
 	struct stop *stop; /* May be NULL. */
 	/* Something people should read now: one line. */
 	void (*say)(void *arg, const char *line);
+	void (*say_script)(void *arg, const char *line); /* NULL: `say`. */
 	void *say_arg;
 };
 
@@ -41,6 +43,7 @@ struct backup_result {
 	uint64_t wire_sent, wire_received; /* Bytes of TLS in all of them. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 	char note[256];
+	struct hooks_result pre, post; /* Of backup_with_scripts(). */
 };
 
 /*
@@ -48,6 +51,15 @@ struct backup_result {
  * trees, the sources' paths and what `status` shows.
  */
 int backup_run(const struct state *st, const struct backup_options *options,
+    struct backup_result *out, struct err *err);
+
+/*
+ * The same between the pre-script and the post-script of the settings (hooks.h), if
+ * there are any, and kept awake meanwhile.  What a script says and how it ended goes
+ * to `say_script`.  A point that was made stays made whatever the
+ * post-script does.
+ */
+int backup_with_scripts(const struct state *st, const struct backup_options *options,
     struct backup_result *out, struct err *err);
 
 #endif /* AGENT_BACKUP_H */

@@ -27,6 +27,8 @@ command_help(void)
 	       "  status                        enrolment, certificate, last backup, "
 	       "server\n"
 	       "  run                           back up at the interval of agent.conf\n"
+	       "  service install | uninstall | start | stop   (Windows) `run` as a "
+	       "service\n"
 	       "\n"
 	       "  --state DIR       where key and memory are "
 	       "(HOLDFAST_STATE)\n"
@@ -101,7 +103,8 @@ take_verb(struct command *c, const char *word, struct err *err)
 	} verbs[] = { { "enroll", COMMAND_ENROLL }, { "enrol", COMMAND_ENROLL },
 		{ "backup", COMMAND_BACKUP }, { "restore", COMMAND_RESTORE },
 		{ "points", COMMAND_POINTS }, { "status", COMMAND_STATUS },
-		{ "run", COMMAND_RUN }, { "help", COMMAND_HELP } };
+		{ "run", COMMAND_RUN }, { "service", COMMAND_SERVICE },
+		{ "help", COMMAND_HELP } };
 	size_t i;
 
 	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
@@ -142,6 +145,11 @@ take_word(struct command *c, const char *word, struct err *err)
 			break;
 		c->point = word;
 		return 0;
+	case COMMAND_SERVICE:
+		if (c->action != NULL)
+			break;
+		c->action = word;
+		return 0;
 	default:
 		break;
 	}
@@ -159,6 +167,9 @@ check(const struct command *c, struct err *err)
 	    (c->later || c->or_later || c->unless_enrolled))
 		return err_set(
 		    err, ERR_UNSUPPORTED, "enroll: --replace is done now or not at all");
+	if (c->verb == COMMAND_SERVICE && c->action == NULL)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "service: say install, uninstall, start, stop or run");
 	if (c->verb != COMMAND_RESTORE)
 		return 0;
 	if (c->point == NULL)

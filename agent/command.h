@@ -21,7 +21,8 @@ enum command_verb {
 	COMMAND_RESTORE,
 	COMMAND_POINTS,
 	COMMAND_STATUS,
-	COMMAND_RUN
+	COMMAND_RUN,
+	COMMAND_SERVICE
 };
 
 /* The words are argv's. */
@@ -47,6 +48,8 @@ struct command {
 	int no_cache, profile;
 	const char *provider; /* NULL: as configured. */
 
+	const char *action; /* service: install, uninstall, start, stop, run */
+
 	const char *point, *volume, *to; /* restore; or disks[0] */
 	int delta, force, discard, zero_holes, over_source;
 	int extend, verify;
@@ -67,6 +70,9 @@ struct command_context {
 	uint8_t machine[STATE_HASH_LEN];
 	struct stop *stop;
 };
+
+/* agent.conf, and what the command line says over it, into c->settings. */
+int command_settings(struct command_context *c, struct err *err);
 
 /* Do it. */
 int command_enroll(const struct command_context *c, struct err *err);

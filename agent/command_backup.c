@@ -8,6 +8,20 @@
 #include "agent/stop.h"
 #include "proto/base/err.h"
 
+/* Of a script that was run: how it ended and how long it took. */
+static void
+print_script(const char *name, const struct hooks_result *s)
+{
+	char text[64];
+
+	if (s->end == HOOKS_NONE)
+		return;
+	hooks_text(s, text);
+	printf(",\"%s_script\":{\"end\":\"%s\",\"exit_code\":%d,\"duration_us\":%" PRIu64
+	       "}",
+	    name, text, s->exit_code, s->duration_us);
+}
+
 static void
 print_json(const struct backup_result *r)
 {
@@ -21,11 +35,14 @@ print_json(const struct backup_result *r)
 	       ",\"chunks\":%" PRIu64 ",\"new_chunks\":%" PRIu64
 	       ",\"stored_bytes\":%" PRIu64 ",\"wire_sent_bytes\":%" PRIu64
 	       ",\"wire_received_bytes\":%" PRIu64 ",\"duration_us\":%" PRIu64
-	       ",\"attempts\":%u}\n",
+	       ",\"attempts\":%u",
 	    r->point.sequence, r->point.time_us, r->volumes_bytes, n->read_bytes,
 	    n->sent_bytes, n->new_bytes, n->known_bytes, n->zero_bytes, n->hole_bytes,
 	    n->excluded_bytes, n->chunks, n->new_chunks, r->point.stored_bytes,
 	    r->wire_sent, r->wire_received, n->duration_us, r->attempts);
+	print_script("pre", &r->pre);
+	print_script("post", &r->post);
+	puts("}");
 }
 
 static void
@@ -82,7 +99,7 @@ command_backup(const struct command_context *c, struct err *err)
 		return err_set(err, ERR_NOTFOUND,
 		    "backup: no volumes: name them, or in %s/agent.conf",
 		    state_dir(c->st));
-	if (state_lock(c->st, err) != 0 || backup_run(c->st, &o, &r, err) != 0)
+	if (state_lock(c->st, err) != 0 || backup_with_scripts(c->st, &o, &r, err) != 0)
 		return err_context(err, "backup");
 	if (c->cmd->json)
 		print_json(&r);

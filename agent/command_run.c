@@ -3,21 +3,38 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/awake.h"
 #include "agent/backup.h"
 #include "agent/command.h"
+#include "agent/dial.h"
 #include "agent/pending.h"
+#include "agent/service.h"
 #include "agent/stop.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
 /* After a backup that failed for good, try again this soon (or at the interval). */
 #define AGAIN_S (15u * 60)
+/* The longest wait in one piece: a clock that a sleeping machine stops is no clock. */
+#define SLICE_MS 60000u
+/* Seconds to wait for another program that works with the directory. */
+#define LOCK_TRIES 10
 
 static void
 log_line(void *arg, const char *line)
 {
 	(void)arg;
-	log_event(LOG_WARN, "%s", line);
+	if (strcmp(line, DIAL_ROLLED_BACK) == 0)
+		log_about(LOG_ALARM, LOG_ERROR, "%s", line);
+	else
+		log_event(LOG_WARN, "%s", line);
+}
+
+static void
+log_script(void *arg, const char *line)
+{
+	(void)arg;
+	log_about(LOG_SCRIPT, LOG_INFO, "%s", line);
 }
 
 /* The interval with a random twentieth more or less: a fleet must not march in step. */
@@ -31,60 +48,132 @@ jittered(uint32_t seconds)
 	return seconds - spread / 2 + (uint32_t)((uint64_t)now.tv_nsec % spread);
 }
 
-static void
-one(const struct command_context *c, int *fine)
+/* One backup: non-zero if it made its point. */
+static int
+one(const struct command_context *c)
 {
 	struct backup_options o = { .settings = &c->settings,
 		.mode = PROGRESS_QUIET,
 		.stop = c->stop,
-		.say = log_line };
+		.say = log_line,
+		.say_script = log_script };
 	char read[24], sent[24];
 	struct err err = ERR_INIT;
 	struct backup_result r;
 
 	memcpy(o.machine, c->machine, sizeof(o.machine));
-	*fine = backup_run(c->st, &o, &r, &err) == 0;
-	if (!*fine) {
-		log_event(LOG_ERROR, "backup: %s", err.text);
-		return;
+	if (backup_with_scripts(c->st, &o, &r, &err) != 0) {
+		if (err.code == ERR_CANCELED && stop_asked(c->stop))
+			log_event(LOG_WARN, "backup: %s", err.text);
+		else
+			log_about(LOG_FAILED, LOG_ERROR, "backup: %s", err.text);
+		return 0;
 	}
 	progress_bytes(r.counts.read_bytes, read);
 	progress_bytes(r.counts.sent_bytes, sent);
-	log_event(LOG_INFO, "point %llu made: read %s, sent %s in %.1f s",
+	log_about(LOG_DONE, LOG_INFO, "point %llu made: read %s, sent %s in %.1f s",
 	    (unsigned long long)r.point.sequence, read, sent,
 	    (double)r.counts.duration_us / 1e6);
+	return 1;
+}
+
+static int
+has_sources(const struct settings *s)
+{
+	return s->count + s->disks_count > 0;
+}
+
+/* `enroll` or `status` may hold the directory a moment longer. */
+static int
+lock(const struct command_context *c, struct err *err)
+{
+	for (int i = 0; state_lock(c->st, err) != 0; i++) {
+		if (err->code != ERR_BUSY || i == LOCK_TRIES ||
+		    stop_wait_ms(c->stop, 1000))
+			return -1;
+		err_clear(err);
+	}
+	return 0;
+}
+
+/* What people wrote since counts from the next backup on; nonsense does not. */
+static void
+read_again(struct command_context *c)
+{
+	struct settings *before = malloc(sizeof(*before));
+	struct err err = ERR_INIT;
+
+	if (before == NULL)
+		return;
+	*before = c->settings;
+	if (command_settings(c, &err) == 0 && !has_sources(&c->settings))
+		err_set(
+		    &err, ERR_NOTFOUND, "%s/agent.conf: no volumes", state_dir(c->st));
+	if (err.code != ERR_NONE) {
+		log_event(LOG_ERROR, "%s; going on with what it said before", err.text);
+		c->settings = *before;
+	}
+	free(before);
+}
+
+/* Sleep of the machine counts as time that has passed. */
+static void
+wait_s(const struct command_context *c, uint32_t seconds)
+{
+	const uint64_t due = awake_clock_ms() + (uint64_t)seconds * 1000;
+	uint64_t now;
+
+	while ((now = awake_clock_ms()) < due && !stop_asked(c->stop))
+		stop_wait_ms(
+		    c->stop, due - now < SLICE_MS ? (uint32_t)(due - now) : SLICE_MS);
+}
+
+static void
+back_up(struct command_context *c)
+{
+	uint32_t wait;
+
+	log_about(LOG_STARTED, LOG_INFO,
+	    "holdfast-agent " HOLDFAST_VERSION ": backing up %u volumes and %u disks "
+	    "every %u s",
+	    c->settings.count, c->settings.disks_count, c->settings.interval_s);
+	while (!stop_asked(c->stop)) {
+		wait = c->settings.interval_s;
+		if (!one(c) && wait > AGAIN_S)
+			wait = AGAIN_S;
+		wait_s(c, jittered(wait));
+		if (!stop_asked(c->stop))
+			read_again(c);
+	}
+	log_about(LOG_STOPPED, LOG_INFO, "asked to stop");
 }
 
 int
-command_run(const struct command_context *c, struct err *err)
+command_run(const struct command_context *from, struct err *err)
 {
-	const struct pending_wait enrolment = {
-		.st = c->st, .machine = c->machine, .stop = c->stop, .say = log_line
-	};
-	uint32_t wait;
-	int fine;
+	const struct pending_wait enrolment = { .st = from->st,
+		.machine = from->machine,
+		.stop = from->stop,
+		.say = log_line };
+	struct command_context *c = malloc(sizeof(*c));
+	int rc = -1;
 
-	if (c->settings.count + c->settings.disks_count == 0)
-		return err_set(err, ERR_NOTFOUND, "run: no volumes in %s/agent.conf",
-		    state_dir(c->st));
+	if (c == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	*c = *from;
 	log_setup(LOG_INFO, c->cmd->json ? LOG_JSON : LOG_TEXT);
-	if (pending_wait(&enrolment, err) < 0 ||
-	    (!stop_asked(c->stop) && state_lock(c->st, err) != 0))
-		return err_context(err, "run");
-	log_event(LOG_INFO, "backing up %u volumes and %u disks every %u s",
-	    c->settings.count, c->settings.disks_count, c->settings.interval_s);
-	while (!stop_asked(c->stop)) {
-		one(c, &fine);
-		wait = c->settings.interval_s;
-		if (!fine && wait > AGAIN_S)
-			wait = AGAIN_S;
-		wait = jittered(wait);
-		/* stop_wait_ms() counts in 32 bits: long intervals go in hours. */
-		for (; wait > 3600 && !stop_wait_ms(c->stop, 3600u * 1000); wait -= 3600)
-			;
-		if (!stop_asked(c->stop))
-			stop_wait_ms(c->stop, wait * 1000);
+	if (!has_sources(&c->settings)) {
+		err_set(
+		    err, ERR_NOTFOUND, "no volumes in %s/agent.conf", state_dir(c->st));
+		goto out;
 	}
-	log_event(LOG_INFO, "asked to stop");
-	return 0;
+	service_ready();
+	if (pending_wait(&enrolment, err) < 0 ||
+	    (!stop_asked(c->stop) && lock(c, err) != 0))
+		goto out;
+	back_up(c);
+	rc = 0;
+out:
+	free(c);
+	return rc == 0 ? 0 : err_context(err, "run");
 }

@@ -63,7 +63,8 @@ struct hooks_script {
 	uint32_t timeout_s;
 	const struct hooks_variable *variables; /* Over our own environment. */
 	unsigned variables_count;
-	struct stop *stop; /* May be NULL. */
+	struct stop *stop;	/* May be NULL. */
+	uint32_t after_stop_ms; /* How long it may go on once asked to stop. */
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
 };
@@ -79,6 +80,9 @@ hooks_run(const struct hooks_script *script, struct hooks_result *out, struct er
 /* "exit code 3 after 1.2 s", "stopped after 60.0 s" ...; `out` has 64 bytes. */
 void hooks_text(const struct hooks_result *r, char out[64]);
 
+/* Could it be run?  0 also if there is none; else as hooks_run(). */
+int hooks_check(const struct hooks_script *script, struct err *err);
+
 /* ------------------------------------------- what a system does (hooks_SYSTEM.c) -- */
 
 struct hooks_child;
@@ -93,8 +97,11 @@ long hooks_read(struct hooks_child *c, char *p, size_t cap, uint32_t ms);
 /* Has it ended?  Then *exit_code and *killed are set. */
 int hooks_ended(struct hooks_child *c, int *exit_code, int *killed);
 
-/* Stop it and all that it started: ask (`force` 0) or kill. */
-void hooks_stop(struct hooks_child *c, int force);
+/*
+ * Stop it and all that it started: ask (`force` 0), non-zero if this system can ask
+ * and it may end by itself, or kill.
+ */
+int hooks_stop(struct hooks_child *c, int force);
 
 /* Nobody listens any more. */
 void hooks_free(struct hooks_child *c);

@@ -20,6 +20,7 @@ settings_init(struct settings *s)
 	s->interval_s = SETTINGS_INTERVAL_S;
 	s->retry_s = SETTINGS_RETRY_S;
 	strcpy(s->provider, CHOOSE_AUTO);
+	s->script_timeout_s = SETTINGS_SCRIPT_S;
 }
 
 static int
@@ -227,6 +228,31 @@ struct reading {
 };
 
 static int
+take_script(struct reading *r, const char *name, const char *value, char *out)
+{
+	if (strlen(value) >= SETTINGS_PATH_MAX)
+		return err_set(r->err, ERR_LIMIT, "%s: path too long", name);
+	strcpy(out, value);
+	return 0;
+}
+
+/* pre-script, post-script, script-timeout. */
+static int
+script_key(struct reading *r, const char *name, const char *value)
+{
+	if (strcmp(name, "pre-script") == 0)
+		return take_script(r, name, value, r->s->pre_script);
+	if (strcmp(name, "post-script") == 0)
+		return take_script(r, name, value, r->s->post_script);
+	if (settings_duration(value, &r->s->script_timeout_s, r->err) != 0)
+		return -1;
+	if (r->s->script_timeout_s == 0)
+		return err_set(
+		    r->err, ERR_LIMIT, "script-timeout %s: at least 1s", value);
+	return 0;
+}
+
+static int
 agent_key(struct reading *r, const char *name, const char *value)
 {
 	if (strcmp(name, "level") == 0)
@@ -247,6 +273,9 @@ agent_key(struct reading *r, const char *name, const char *value)
 		return vss_type(r->s, value, r->err);
 	if (strcmp(name, "socket-buffer") == 0)
 		return bytes(value, &r->s->socket_buffer, r->err);
+	if (strcmp(name, "pre-script") == 0 || strcmp(name, "post-script") == 0 ||
+	    strcmp(name, "script-timeout") == 0)
+		return script_key(r, name, value);
 	return err_set(r->err, ERR_CORRUPT, "unknown key '%s' in [agent]", name);
 }
 

@@ -7,6 +7,9 @@
  *	retry-for = 10m		; how long one backup outlasts a lost server
  *	provider = auto		; who freezes: auto, offline, vss, hotcopy
  *	vss-type = full		; or copy: applications do not cut their logs
+ *	pre-script = /etc/holdfast/pre	; before a backup, and after it: hooks.h
+ *	post-script = /etc/holdfast/post
+ *	script-timeout = 10m	; of either
  *	[volume C]
  *	path = /dev/sda2
  *	[disk disk0]		; whole: its table, its gaps, each of its partitions
@@ -31,6 +34,7 @@ struct err;
 #define SETTINGS_LEVEL 3
 #define SETTINGS_INTERVAL_S (24u * 3600)
 #define SETTINGS_RETRY_S (10u * 60)
+#define SETTINGS_SCRIPT_S (10u * 60)
 
 struct settings_volume {
 	char name[SETTINGS_NAME_MAX];
@@ -45,7 +49,10 @@ struct settings {
 	char provider[16]; /* As choose() has it. */
 	int vss_copy;	   /* Applications are told of a copy, not a backup. */
 	int socket_buffer; /* Bytes, each way; 0: the system's. */
-	unsigned count;	   /* Volumes. */
+	char pre_script[SETTINGS_PATH_MAX],
+	    post_script[SETTINGS_PATH_MAX]; /* "": none. */
+	uint32_t script_timeout_s;
+	unsigned count; /* Volumes. */
 	struct settings_volume volumes[SETTINGS_VOLUMES_MAX];
 	unsigned disks_count;
 	struct settings_volume disks[SETTINGS_DISKS_MAX];
