@@ -23,6 +23,8 @@ dispatch(const struct command_context *c, struct err *err)
 		return command_points(c, err);
 	case COMMAND_STATUS:
 		return command_status(c, err);
+	case COMMAND_VOLUMES:
+		return command_volumes(c, err);
 	default:
 		return command_run(c, err);
 	}

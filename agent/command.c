@@ -26,6 +26,8 @@ command_help(void)
 	       "  points                        this host's recovery points\n"
 	       "  status                        enrolment, certificate, last backup, "
 	       "server\n"
+	       "  volumes                       this machine's volumes and disks "
+	       "(Windows)\n"
 	       "  run                           back up at the interval of agent.conf\n"
 	       "  service install | uninstall | start | stop   (Windows) `run` as a "
 	       "service\n"
@@ -103,8 +105,8 @@ take_verb(struct command *c, const char *word, struct err *err)
 	} verbs[] = { { "enroll", COMMAND_ENROLL }, { "enrol", COMMAND_ENROLL },
 		{ "backup", COMMAND_BACKUP }, { "restore", COMMAND_RESTORE },
 		{ "points", COMMAND_POINTS }, { "status", COMMAND_STATUS },
-		{ "run", COMMAND_RUN }, { "service", COMMAND_SERVICE },
-		{ "help", COMMAND_HELP } };
+		{ "volumes", COMMAND_VOLUMES }, { "run", COMMAND_RUN },
+		{ "service", COMMAND_SERVICE }, { "help", COMMAND_HELP } };
 	size_t i;
 
 	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)

@@ -21,6 +21,7 @@ enum command_verb {
 	COMMAND_RESTORE,
 	COMMAND_POINTS,
 	COMMAND_STATUS,
+	COMMAND_VOLUMES,
 	COMMAND_RUN,
 	COMMAND_SERVICE
 };
@@ -80,6 +81,7 @@ int command_backup(const struct command_context *c, struct err *err);
 int command_restore(const struct command_context *c, struct err *err);
 int command_points(const struct command_context *c, struct err *err);
 int command_status(const struct command_context *c, struct err *err);
+int command_volumes(const struct command_context *c, struct err *err);
 int command_run(const struct command_context *c, struct err *err);
 
 /* How progress is to be shown. */

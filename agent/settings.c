@@ -280,6 +280,26 @@ agent_key(struct reading *r, const char *name, const char *value)
 }
 
 static int
+volumes_key(struct reading *r, const char *name, const char *value)
+{
+	char *out = strcmp(name, "include") == 0   ? r->s->include
+		    : strcmp(name, "exclude") == 0 ? r->s->exclude
+						   : NULL;
+
+	if (out == NULL)
+		return err_set(
+		    r->err, ERR_CORRUPT, "unknown key '%s' in [volumes]", name);
+	if (value[0] == '\0')
+		return err_set(r->err, ERR_CORRUPT, "%s: which volumes?", name);
+	if (out[0] != '\0')
+		return err_set(r->err, ERR_EXISTS, "%s: named twice", name);
+	if (strlen(value) >= SETTINGS_PATH_MAX)
+		return err_set(r->err, ERR_LIMIT, "%s: too long", name);
+	strcpy(out, value);
+	return 0;
+}
+
+static int
 on_line(void *user, const char *section, const char *name, const char *value)
 {
 	struct reading *r = user;
@@ -290,6 +310,8 @@ on_line(void *user, const char *section, const char *name, const char *value)
 		return 0;
 	if (strcmp(section, "agent") == 0)
 		return agent_key(r, name, value) == 0;
+	if (strcmp(section, "volumes") == 0)
+		return volumes_key(r, name, value) == 0;
 	if (strncmp(section, "volume ", 7) == 0) {
 		l = volumes_of(r->s);
 		of = section + 7;

@@ -14,6 +14,9 @@
  *	path = /dev/sda2
  *	[disk disk0]		; whole: its table, its gaps, each of its partitions
  *	path = /dev/sda
+ *	[volumes]		; Windows; without any of these three: include = all
+ *	include = all		; or C:, label:DATA, C:\mnt\data, \\?\Volume{...}
+ *	exclude = D:
  *
  * An unknown section or key, a bad value or a volume named twice is an error
  * that names the line: a misspelt setting must not pass as the default.
@@ -56,6 +59,8 @@ struct settings {
 	struct settings_volume volumes[SETTINGS_VOLUMES_MAX];
 	unsigned disks_count;
 	struct settings_volume disks[SETTINGS_DISKS_MAX];
+	char include[SETTINGS_PATH_MAX], exclude[SETTINGS_PATH_MAX]; /* volumes.h */
+	char note[256]; /* For the point: what volumes_select() had to say. */
 };
 
 /* The defaults, without volumes. */
