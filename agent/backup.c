@@ -10,6 +10,7 @@
 #include "agent/capture.h"
 #include "agent/dial.h"
 #include "agent/host_facts.h"
+#include "agent/incremental.h"
 #include "agent/snapshot.h"
 #include "agent/sources.h"
 #include "agent/spill.h"
@@ -46,6 +47,9 @@ struct backup {
 	struct chunk_id roots[SETTINGS_VOLUMES_MAX];
 	uint64_t done[SETTINGS_VOLUMES_MAX]; /* Spans that need not be read again. */
 	struct uplink_counts before;	     /* Of the sessions that were lost. */
+	struct incremental_policy policy;
+	struct incremental *inc[SETTINGS_VOLUMES_MAX]; /* NULL: all is read. */
+	int distrusted; /* This session ended since a list of changes was wrong. */
 	char cache_dir[STATE_PATH_MAX];
 	struct spill spill; /* In cache_dir, which is nobody's volume. */
 };
@@ -123,6 +127,29 @@ cache_paths(const struct backup *b, unsigned i, struct paths *out, struct err *e
 	return state_path(b->st, name, out->done, err);
 }
 
+/* What is remembered of each volume, if not everything is to be read. */
+static int
+open_incrementals(struct backup *b, struct err *err)
+{
+	struct paths p;
+	unsigned i;
+
+	b->policy.changed_from = b->o->changed_from;
+	b->policy.percent = b->o->settings->fast_proof;
+	if (b->policy.changed_from == NULL || b->o->no_cache)
+		return 0;
+	if (b->capture->count != 1)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "--changed-from tells of one volume, and this backup has %u",
+		    b->capture->count);
+	for (i = 0; i < b->capture->count; i++)
+		if (cache_paths(b, i, &p, err) != 0 ||
+		    incremental_new(&b->policy, p.old, b->capture->volumes[i].size,
+			&b->inc[i], err) != 0)
+			return -1;
+	return 0;
+}
+
 /* What is under way in one session. */
 struct session {
 	struct backup *b;
@@ -175,7 +202,7 @@ make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
 	job->new_cache = s->paths.new;
 	job->done_cache = b->done[i] > 0 ? s->paths.done : NULL;
 	job->done_spans = b->done[i];
-	return 0;
+	return b->inc[i] == NULL ? 0 : incremental_job(b->inc[i], job, err);
 }
 
 static void
@@ -217,6 +244,60 @@ note_done(struct session *s, unsigned i, uint64_t spans)
 	    file_rename(s->paths.new, s->paths.done, &ignored) == 0 ? spans : 0;
 }
 
+/* What a run of volume `i` was: its notes, and whether its list of changes was good. */
+static void
+take_incremental(struct session *s, unsigned i, const struct pipeline_job *job,
+    const struct pipeline_result *r)
+{
+	struct backup *b = s->b;
+	struct incremental_facts f;
+	char line[256];
+
+	if (b->inc[i] == NULL)
+		return;
+	if (incremental_ran(b->inc[i], job, r)) {
+		b->distrusted = 1;
+		b->done[i] = 0;
+	}
+	incremental_facts(b->inc[i], &f);
+	b->out->kept_bytes += f.used ? f.kept_bytes : 0;
+	b->out->proven_bytes += f.used ? f.proven_bytes : 0;
+	if (f.suspect)
+		snprintf(line, sizeof(line),
+		    "all is read: byte %llu had changed and nothing said so",
+		    (unsigned long long)f.at);
+	else
+		snprintf(line, sizeof(line), "%s%s",
+		    f.why[0] != '\0' ? "all is read: " : "", f.why);
+	add_note(b->out->note, b->capture->volumes[i].name, line);
+}
+
+/* The hidden full compare: the same tree must come of reading everything. */
+static int
+check_changes(
+    struct session *s, unsigned i, const struct pipeline_job *job, struct err *err)
+{
+	struct pipeline_job all = *job;
+	struct incremental_facts f;
+	struct pipeline_result r;
+
+	if (!s->b->o->check_changes || s->b->inc[i] == NULL)
+		return 0;
+	incremental_facts(s->b->inc[i], &f);
+	if (!f.used)
+		return 0;
+	all.changes = NULL;
+	all.new_cache = all.new_shape = all.done_cache = NULL;
+	all.done_spans = 0;
+	if (pipeline_run(&all, &r, err) != 0)
+		return -1;
+	if (chunk_id_cmp(&r.root_id, &s->b->roots[i]) != 0)
+		return err_set(err, ERR_CORRUPT,
+		    "reading everything gives another tree: what is said to have changed "
+		    "is not all");
+	return 0;
+}
+
 static int
 run_volumes(struct session *s, struct err *err)
 {
@@ -230,6 +311,7 @@ run_volumes(struct session *s, struct err *err)
 	int rc = 0;
 
 	(void)snprintf(out->note, sizeof(out->note), "%s", b->capture->note);
+	out->kept_bytes = out->proven_bytes = 0;
 	for (i = 0; i < b->capture->count && rc == 0; i++) {
 		if (make_job(s, i, from, &job, err) != 0)
 			return -1;
@@ -241,6 +323,11 @@ run_volumes(struct session *s, struct err *err)
 			out->cpu_us[k] += r.cpu_us[k];
 		b->roots[i] = r.root_id;
 		add_note(out->note, b->capture->volumes[i].name, r.note);
+		take_incremental(s, i, &job, &r);
+		if (rc == 0)
+			rc = check_changes(s, i, &job, err);
+		if (b->distrusted)
+			spans[i] = 0;
 		from += job.source.size;
 		if (rc != 0 && !r.uplink_failed && err->code != ERR_CANCELED)
 			err_context(err, "volume %s", b->capture->volumes[i].name);
@@ -377,6 +464,9 @@ remember(struct backup *b)
 		if (cache_paths(b, i, &p, &err) == 0) {
 			(void)file_rename(p.new, p.old, &err);
 			drop(p.done);
+			if (b->inc[i] != NULL)
+				incremental_kept(
+				    b->inc[i], b->out->point.sequence, &b->roots[i]);
 		}
 		err_clear(&err);
 	}
@@ -414,6 +504,8 @@ forget(struct backup *b)
 		if (cache_paths(b, i, &p, &ignored) == 0) {
 			drop(p.new);
 			drop(p.done);
+			if (b->inc[i] != NULL)
+				incremental_drop(b->inc[i]);
 		}
 		err_clear(&ignored);
 	}
@@ -572,11 +664,15 @@ attempts(struct backup *b, struct err *err)
 
 	for (b->out->attempts = 1;; b->out->attempts++) {
 		err_clear(err);
-		b->moved = 0;
+		b->moved = b->distrusted = 0;
 		if (attempt(b, err) == 0)
 			return 0;
 		if (stop_asked(b->o->stop)) {
 			return interrupted(b, err);
+		}
+		if (b->distrusted) {
+			say(b, err->text);
+			continue;
 		}
 		if (!b->uplink_failed && err->code == ERR_CORRUPT && drop_done(b))
 			continue;
@@ -620,7 +716,7 @@ backup_run(const struct state *st, const struct backup_options *options,
 	if (file_make_dir(b->cache_dir, err) != 0)
 		goto out;
 	spill_dir(&b->spill, b->cache_dir);
-	if (freeze(b, err) != 0 ||
+	if (freeze(b, err) != 0 || open_incrementals(b, err) != 0 ||
 	    progress_start(options->mode, "backup", b->walked, &b->progress, err) != 0)
 		goto out;
 	rc = attempts(b, err);
@@ -633,6 +729,8 @@ backup_run(const struct state *st, const struct backup_options *options,
 	}
 out:
 	capture_free(b->capture);
+	for (unsigned i = 0; i < SETTINGS_VOLUMES_MAX; i++)
+		incremental_free(b->inc[i]);
 	buf_free(&b->layout);
 	free(b);
 	return rc;

@@ -23,9 +23,11 @@ struct stop;
 struct backup_options {
 	const struct settings *settings; /* Volumes, level, retry. */
 	uint8_t machine[STATE_HASH_LEN];
-	const char *host_facts; /* A directory in place of /sys; NULL. */
-	int no_cache;		/* Ask for every chunk. */
-	size_t map_memory;	/* Of a volume's map; 0: VOLMAP_MEMORY. */
+	const char *host_facts;	  /* A directory in place of /sys; NULL. */
+	int no_cache;		  /* Ask for every chunk. */
+	const char *changed_from; /* What changed since the newest point; NULL: look. */
+	int check_changes; /* Read all as well, and compare: for tests and doubts. */
+	size_t map_memory; /* Of a volume's map; 0: VOLMAP_MEMORY. */
 	enum progress_mode mode;
 	struct stop *stop; /* May be NULL. */
 	/* Something people should read now: one line. */
@@ -42,6 +44,7 @@ struct backup_result {
 	unsigned attempts;		   /* Sessions that it took. */
 	uint64_t wire_sent, wire_received; /* Bytes of TLS in all of them. */
 	uint64_t cpu_us[PIPELINE_STAGES];
+	uint64_t kept_bytes, proven_bytes; /* By lists of changes. */
 	char note[256];
 	struct hooks_result pre, post; /* Of backup_with_scripts(). */
 };

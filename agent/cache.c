@@ -43,6 +43,9 @@ struct cache {
 	int damaged;
 	int given; /* cache_leaf() gave by_span.leaf already. */
 	struct place by_id, by_span;
+	struct node *inner; /* Those without a span, once they were asked for. */
+	size_t inner_n, inner_room;
+	int inner_known;
 };
 
 /* ---------------------------------------------------------------- writing -- */
@@ -239,6 +242,7 @@ cache_close(struct cache *c)
 	if (c == NULL)
 		return;
 	file_close(c->f);
+	free(c->inner);
 	free(c);
 }
 
@@ -285,6 +289,44 @@ cache_leaf(struct cache *c, uint64_t n, struct buf *out)
 	}
 	c->given = 1;
 	return 1;
+}
+
+/* Find out which nodes have no span: few, since each is for up to 1024 others. */
+static int
+find_inner(struct cache *c, struct err *err)
+{
+	uint64_t at = HEADER_LEN;
+	struct node n, *more;
+
+	for (uint64_t i = 0; i < c->nodes && node_at(c, at, &n); i++, at = n.at + n.len) {
+		if (n.span != CACHE_NO_SPAN)
+			continue;
+		if (c->inner_n == c->inner_room) {
+			size_t room = 2 * c->inner_room + 64;
+
+			if ((more = realloc(c->inner, room * sizeof(*more))) == NULL)
+				return err_set(err, ERR_NOMEM, "out of memory");
+			c->inner = more;
+			c->inner_room = room;
+		}
+		c->inner[c->inner_n++] = n;
+	}
+	c->inner_known = 1;
+	return 0;
+}
+
+int
+cache_inner(void *arg, const struct chunk_id *id, struct buf *out, struct err *err)
+{
+	struct cache *c = arg;
+
+	if (!c->inner_known && find_inner(c, err) != 0)
+		return -1;
+	for (size_t i = 0; i < c->inner_n; i++)
+		if (chunk_id_cmp(&c->inner[i].id, id) == 0 &&
+		    bytes_of(c, &c->inner[i], out))
+			return 0;
+	return err_set(err, ERR_NOTFOUND, "tree cache: an inner node is missing");
 }
 
 int

@@ -76,6 +76,12 @@ int cache_leaf_is(struct cache *c, uint64_t n, const struct chunk_id *id);
 int cache_leaf(struct cache *c, uint64_t n, struct buf *out);
 
 /*
+ * Bytes of the root or an inner node, proven, into `out` (replaced): a tree_fetch by
+ * shape, `c` is a struct cache.  ERR_NOTFOUND, ERR_NOMEM.
+ */
+int cache_inner(void *c, const struct chunk_id *id, struct buf *out, struct err *err);
+
+/*
  * All nodes in order, proven, until `each` returns non-zero; returns that, 0, or
  * -1 (ERR_CORRUPT; `each` that returns -1 sets `err` itself).
  */

@@ -49,6 +49,10 @@ command_help(void)
 	       "each stage\n"
 	       "         --host-facts DIR  read in place of /sys\n"
 	       "         --provider auto|offline|vss  who freezes the volumes\n"
+	       "         --changed-from FILE  ranges that changed since the last point, "
+	       "a line each:\n"
+	       "                    OFFSET LENGTH; with --check-changes all is read as "
+	       "well\n"
 	       "restore: --delta    rewrite only what differs\n"
 	       "         --force    replace an existing file\n"
 	       "         --zero-holes | --discard   what is free becomes zeros | is "
@@ -228,9 +232,12 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 		{ "--unless-enrolled", NULL, &out->unless_enrolled },
 		{ "--level", &level, NULL }, { "--retry-for", &retry, NULL },
 		{ "--no-cache", NULL, &out->no_cache },
-		{ "--profile", NULL, &out->profile }, { "--volume", &out->volume, NULL },
-		{ "--to", &out->to, NULL }, { "--delta", NULL, &out->delta },
-		{ "--force", NULL, &out->force }, { "--discard", NULL, &out->discard },
+		{ "--profile", NULL, &out->profile },
+		{ "--changed-from", &out->changed_from, NULL },
+		{ "--check-changes", NULL, &out->check_changes },
+		{ "--volume", &out->volume, NULL }, { "--to", &out->to, NULL },
+		{ "--delta", NULL, &out->delta }, { "--force", NULL, &out->force },
+		{ "--discard", NULL, &out->discard },
 		{ "--zero-holes", NULL, &out->zero_holes },
 		{ "--overwrite-source", NULL, &out->over_source },
 		{ "--disk", &disk, NULL }, { "--host-facts", &out->host_facts, NULL },

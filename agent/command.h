@@ -48,6 +48,8 @@ struct command {
 	uint32_t retry_s;
 	int no_cache, profile;
 	const char *provider; /* NULL: as configured. */
+	const char *changed_from; /* NULL: nobody says. */
+	int check_changes;
 
 	const char *action; /* service: install, uninstall, start, stop, run */
 

@@ -35,11 +35,12 @@ print_json(const struct backup_result *r)
 	       ",\"chunks\":%" PRIu64 ",\"new_chunks\":%" PRIu64
 	       ",\"stored_bytes\":%" PRIu64 ",\"wire_sent_bytes\":%" PRIu64
 	       ",\"wire_received_bytes\":%" PRIu64 ",\"duration_us\":%" PRIu64
-	       ",\"attempts\":%u",
+	       ",\"kept_bytes\":%" PRIu64 ",\"proven_bytes\":%" PRIu64 ",\"attempts\":%u",
 	    r->point.sequence, r->point.time_us, r->volumes_bytes, n->read_bytes,
 	    n->sent_bytes, n->new_bytes, n->known_bytes, n->zero_bytes, n->hole_bytes,
 	    n->excluded_bytes, n->chunks, n->new_chunks, r->point.stored_bytes,
-	    r->wire_sent, r->wire_received, n->duration_us, r->attempts);
+	    r->wire_sent, r->wire_received, n->duration_us, r->kept_bytes,
+	    r->proven_bytes, r->attempts);
 	print_script("pre", &r->pre);
 	print_script("post", &r->post);
 	puts("}");
@@ -63,6 +64,12 @@ print_text(const struct backup_result *r)
 	       "%.1f s, %s/s\n",
 	    r->point.sequence, r->volumes, r->volumes == 1 ? "" : "s", volumes, read,
 	    known, fresh, sent, s, rate);
+	if (r->kept_bytes + r->proven_bytes > 0) {
+		progress_bytes(r->kept_bytes, volumes);
+		progress_bytes(r->proven_bytes, read);
+		printf("  by a list of changes: %s not read, %s of the rest proven\n",
+		    volumes, read);
+	}
 	if (r->note[0] != '\0')
 		printf("  %s\n", r->note);
 }
@@ -88,6 +95,8 @@ command_backup(const struct command_context *c, struct err *err)
 {
 	struct backup_options o = { .settings = &c->settings,
 		.no_cache = c->cmd->no_cache,
+		.changed_from = c->cmd->changed_from,
+		.check_changes = c->cmd->check_changes,
 		.host_facts = c->cmd->host_facts,
 		.mode = command_progress(c->cmd),
 		.stop = c->stop,

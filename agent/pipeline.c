@@ -56,6 +56,24 @@ pipeline_fail(struct pipeline *p, int uplink, const struct err *why)
 	}
 }
 
+void
+pipeline_fail_stale(struct pipeline *p, uint64_t at)
+{
+	struct err why = ERR_INIT;
+
+	pthread_mutex_lock(&p->lock);
+	if (!p->failed) {
+		p->stale = 1;
+		p->stale_at = at;
+	}
+	pthread_mutex_unlock(&p->lock);
+	err_set(&why, ERR_SNAPSHOT_LOST,
+	    "byte %llu is not what the newest point has, though nothing said that it "
+	    "changed",
+	    (unsigned long long)at);
+	pipeline_fail(p, 0, &why);
+}
+
 int
 pipeline_failed(struct pipeline *p)
 {
@@ -302,6 +320,10 @@ pipeline_run(const struct pipeline_job *job, struct pipeline_result *out, struct
 	out->spans = p->spans;
 	out->root_id = p->root_id;
 	out->uplink_failed = p->uplink_failed;
+	out->stale = p->stale;
+	out->stale_at = p->stale_at;
+	out->kept_bytes = p->kept_bytes;
+	out->proven_bytes = p->proven_bytes;
 	memcpy(out->cpu_us, p->cpu_us, sizeof(out->cpu_us));
 	if (p->failed)
 		*err = p->why;

@@ -18,6 +18,7 @@
 #include "proto/chunk/chunk_id.h"
 #include "proto/chunk/tree.h"
 
+struct changes;
 struct err;
 struct progress;
 struct stop;
@@ -36,7 +37,11 @@ struct pipeline_job {
 	const char *new_cache;	 /* Where this tree's nodes go. */
 	const char *done_cache;	 /* An interrupted run's new_cache over the same view, */
 	uint64_t done_spans;	 /* and its `spans`: not read again; or NULL and 0. */
-	int level;		 /* zstd's. */
+	struct changes
+	    *changes;	       /* Since the base; NULL: all is read.  Doubts go there. */
+	const char *old_shape; /* agent/shape.h: the base's; NULL: none. */
+	const char *new_shape; /* Where this tree's goes; NULL: nowhere. */
+	int level;	       /* zstd's. */
 	struct progress *progress; /* May be NULL. */
 	uint64_t progress_from;	   /* Bytes of the volumes before this one. */
 	struct stop *stop;	   /* May be NULL. */
@@ -60,14 +65,18 @@ struct pipeline_result {
 	char note[256];		     /* From the map, or "". */
 	int cached;		     /* The base's tree was at hand. */
 	uint64_t spans;		     /* From the first, whose leaves are in new_cache. */
-	int uplink_failed;	     /* After a failure: it was the server's side. */
+	int uplink_failed;	     /* After a failure: it was the server's side, */
+	int stale;		     /* or the list of changes was wrong */
+	uint64_t stale_at;	     /* at this byte: read all. */
+	uint64_t kept_bytes;	     /* Not read: taken from the base. */
+	uint64_t proven_bytes;	     /* Could be kept, but were read and are the same. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 };
 
 /*
  * Run it.  On failure `out` still has counts, spans and uplink_failed.  ERR_CANCELED
- * when stopped; ERR_SNAPSHOT_LOST if bytes read twice differ; else what the
- * source or the uplink said.
+ * when stopped; ERR_SNAPSHOT_LOST if bytes read twice differ, or (`stale`) if what was
+ * not listed as changed has changed; else what the source or the uplink said.
  */
 int pipeline_run(
     const struct pipeline_job *job, struct pipeline_result *out, struct err *err);

@@ -76,6 +76,7 @@ pending_note(struct answerer *a, enum chunk_kind kind, const struct chunk_id *id
 	n->id = *id;
 	n->len = asked->len;
 	n->count = asked->count;
+	n->kept = asked->kept;
 	if (n->count > 0)
 		memcpy(n->pieces, asked->pieces, n->count * sizeof(n->pieces[0]));
 	if (kind == CHUNK_META) {
@@ -104,9 +105,12 @@ add_data(struct answerer *a, const struct chunk_id *id, const struct volmap_piec
 	return pipeline_fill_add(&a->fill, CHUNK_DATA, id, p, len, err);
 }
 
-/* The same of one whose bytes are not at hand. */
+/*
+ * The same of one whose bytes are not at hand.  Of one that was kept they may be others
+ * than the list of changes promised.
+ */
 static int
-read_again(struct answerer *a, const struct chunk_id *id,
+read_again(struct answerer *a, const struct chunk_id *id, int kept,
     const struct volmap_piece *pieces, uint32_t count, uint32_t len, struct err *err)
 {
 	struct chunk_id real;
@@ -114,6 +118,10 @@ read_again(struct answerer *a, const struct chunk_id *id,
 	if (pipeline_gather(a->p->job, pieces, count, a->scratch, err) != 0)
 		return -1;
 	chunk_id_of(a->p->job->keys, CHUNK_DATA, a->scratch, len, &real);
+	if (chunk_id_cmp(&real, id) != 0 && kept) {
+		pipeline_fail_stale(a->p, pieces[0].offset);
+		return 0;
+	}
 	if (chunk_id_cmp(&real, id) != 0)
 		return err_set(err, ERR_SNAPSHOT_LOST,
 		    "byte %llu changed while it was read",
@@ -127,7 +135,7 @@ pending_send(struct answerer *a, const struct pipeline_pending *n, struct err *e
 {
 	if (n->kind == CHUNK_META)
 		return pipeline_fill_add(&a->fill, n->kind, &n->id, n->node, n->len, err);
-	return read_again(a, &n->id, n->pieces, n->count, n->len, err);
+	return read_again(a, &n->id, n->kept, n->pieces, n->count, n->len, err);
 }
 
 /* Ask once more for up to PENDING_ASK of a kind: 1, 0 if ended, -1. */
@@ -226,8 +234,8 @@ take_answer(struct answerer *a, struct pipeline_batch *b, size_t i, struct err *
 	switch (a->answers[i]) {
 	case UPLINK_NEED:
 		if (asked->p == NULL)
-			return read_again(
-			    a, &b->ids[i], asked->pieces, asked->count, asked->len, err);
+			return read_again(a, &b->ids[i], asked->kept, asked->pieces,
+			    asked->count, asked->len, err);
 		if (b->kind == CHUNK_DATA)
 			return add_data(a, &b->ids[i], asked->pieces, asked->count,
 			    asked->p, asked->len, err);

@@ -121,6 +121,7 @@ cut_range(struct hasher *h, struct pipeline_slab *s, const struct pipeline_item 
 		}
 		len = (uint32_t)chunker_cut(s->mem + at, left, it->last);
 		c = &s->chunks[s->chunks_n++];
+		c->kept = 0;
 		c->len = len;
 		c->at = at;
 		c->piece = s->pieces_n;
@@ -130,6 +131,25 @@ cut_range(struct hasher *h, struct pipeline_slab *s, const struct pipeline_item 
 		s->pieces_n += c->count;
 		name(h, s, c);
 	}
+}
+
+/* A chunk as it stands: one of the base, or to be compared with it, or neither. */
+static void
+take_block(struct hasher *h, struct pipeline_slab *s, const struct pipeline_item *it,
+    struct pipeline_chunk *c)
+{
+	c->kept = it->keep == KEEP_IT;
+	if (c->kept) {
+		c->kind = it->kept.zero ? CHUNK_IS_ZERO : CHUNK_IS_DATA;
+		c->id = it->kept.id;
+		return;
+	}
+	name(h, s, c);
+	if (it->keep == KEEP_PROVE &&
+	    (c->kind == CHUNK_IS_ZERO
+		    ? !it->kept.zero
+		    : it->kept.zero || chunk_id_cmp(&c->id, &it->kept.id) != 0))
+		pipeline_fail_stale(h->p, it->offset);
 }
 
 static void
@@ -154,10 +174,11 @@ take_slab(struct hasher *h, struct pipeline_slab *s)
 		c->count = it->count;
 		c->kind = it->kind == VOLMAP_HOLE ? CHUNK_IS_HOLE : CHUNK_IS_EXCLUDED;
 		c->reason = it->reason;
+		c->kept = 0;
 		if (it->replay)
 			c->kind = CHUNK_IS_REPLAY;
 		else if (it->kind == VOLMAP_DATA)
-			name(h, s, c);
+			take_block(h, s, it, c);
 	}
 }
 

@@ -78,7 +78,8 @@ ask_data(struct planner *pl, struct pipeline_slab *s, const struct pipeline_chun
 		return 0;
 	a = &b->asked[b->n];
 	b->ids[b->n++] = c->id;
-	a->p = c->kind == CHUNK_IS_REPLAY ? NULL : s->mem + c->at;
+	a->p = c->kind == CHUNK_IS_REPLAY || c->kept ? NULL : s->mem + c->at;
+	a->kept = c->kept;
 	a->len = (uint32_t)c->len;
 	a->pieces = &s->pieces[c->piece];
 	a->count = c->count;

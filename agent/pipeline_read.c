@@ -1,36 +1,39 @@
 #include <assert.h>
 #include <string.h>
 
-#include "agent/pipeline_stages.h"
+#include "agent/pipeline_reader.h"
 #include "agent/progress.h"
+#include "agent/shape.h"
 #include "proto/base/queue.h"
 
-/*
- * The reader collects cuts in a slab and reads late: cuts that are neighbours on
- * the volume, as most are, become one large read.
- */
-struct reader {
-	struct pipeline *p;
-	struct pipeline_slab *slab;
-	uint64_t from; /* The read that is planned. */
-	uint32_t at, len;
-	uint64_t read_bytes;
-};
-
-static int
-read_planned(struct reader *r, struct err *err)
+int
+pipeline_reader_now(
+    struct reader *r, uint64_t from, uint32_t at, uint32_t len, struct err *err)
 {
 	const struct volmap_source *src = &r->p->job->source;
 
-	if (r->len == 0)
-		return 0;
-	if (src->read(src->arg, r->from, r->slab->mem + r->at, r->len, err) != 0)
+	if (pipeline_reader_flush(r, err) != 0)
+		return -1;
+	if (src->read(src->arg, from, r->slab->mem + at, len, err) != 0)
 		return err_context(
-		    err, "%u bytes at byte %llu", r->len, (unsigned long long)r->from);
-	r->read_bytes += r->len;
-	progress_add(r->p->job->progress, PROGRESS_READ, r->len);
-	r->len = 0;
+		    err, "%u bytes at byte %llu", len, (unsigned long long)from);
+	r->read_bytes += len;
+	progress_add(r->p->job->progress, PROGRESS_READ, len);
 	return 0;
+}
+
+int
+pipeline_reader_flush(struct reader *r, struct err *err)
+{
+	uint32_t len = r->len;
+
+	if (len == 0)
+		return 0;
+	r->len = 0;
+	if (pipeline_reader_now(r, r->from, r->at, len, err) == 0)
+		return 0;
+	r->len = len;
+	return -1;
 }
 
 /* That it failed is told once more when the slab is handed on. */
@@ -39,19 +42,18 @@ pipeline_map_read(void *arg, uint64_t offset, void *buf, size_t len, struct err 
 {
 	const struct pipeline *p = arg;
 
-	if (p->reader != NULL && read_planned(p->reader, err) != 0)
+	if (p->reader != NULL && pipeline_reader_flush(p->reader, err) != 0)
 		return -1;
 	return p->job->source.read(p->job->source.arg, offset, buf, len, err);
 }
 
-/* The next `len` bytes of the slab come from `from`. */
-static int
-plan_read(struct reader *r, uint64_t from, uint32_t len, struct err *err)
+int
+pipeline_reader_plan(struct reader *r, uint64_t from, uint32_t len, struct err *err)
 {
 	if (r->len > 0 && r->from + r->len == from) {
 		r->len += len;
 	} else {
-		if (read_planned(r, err) != 0)
+		if (pipeline_reader_flush(r, err) != 0)
 			return -1;
 		r->from = from;
 		r->at = r->slab->used;
@@ -67,7 +69,7 @@ hand_on(struct reader *r, struct err *err)
 {
 	if (r->slab == NULL)
 		return 1;
-	if (read_planned(r, err) != 0)
+	if (pipeline_reader_flush(r, err) != 0)
 		return -1;
 	if (queue_put(r->p->read, r->slab, 1) != QUEUE_OK)
 		return 0;
@@ -75,12 +77,9 @@ hand_on(struct reader *r, struct err *err)
 	return 1;
 }
 
-/*
- * Have room for an item of `pieces` pieces and `len` bytes in the slab: as hand_on().
- * The hasher, too, must have room for those of regions, and one more for each chunk.
- */
-static int
-make_room(struct reader *r, uint32_t pieces, uint32_t len, struct err *err)
+/* The hasher, too, must have room for pieces of regions, and one more for each chunk. */
+int
+pipeline_reader_room(struct reader *r, uint32_t pieces, uint32_t len, struct err *err)
 {
 	struct pipeline_slab *s = r->slab;
 	void *item;
@@ -101,8 +100,9 @@ make_room(struct reader *r, uint32_t pieces, uint32_t len, struct err *err)
 	return 1;
 }
 
-static struct pipeline_item *
-new_item(struct reader *r, enum volmap_kind kind, uint64_t offset, uint64_t len)
+struct pipeline_item *
+pipeline_reader_item(
+    struct reader *r, enum volmap_kind kind, uint64_t offset, uint64_t len)
 {
 	struct pipeline_item *it = &r->slab->items[r->slab->items_n++];
 
@@ -114,6 +114,17 @@ new_item(struct reader *r, enum volmap_kind kind, uint64_t offset, uint64_t len)
 	return it;
 }
 
+void
+pipeline_reader_keep(struct reader *r, struct pipeline_item *it,
+    enum pipeline_keep_what what, const struct pipeline_kept *kept)
+{
+	it->keep = what;
+	if (what == KEEP_NOTHING)
+		return;
+	it->kept = *kept;
+	*(what == KEEP_IT ? &r->p->kept_bytes : &r->p->proven_bytes) += it->len;
+}
+
 static int
 stream(struct reader *r, const struct volmap_cut *cut, struct err *err)
 {
@@ -123,15 +134,15 @@ stream(struct reader *r, const struct volmap_cut *cut, struct err *err)
 	int rc;
 
 	while (left > 0) {
-		if ((rc = make_room(r, 0, 1, err)) != 1)
+		if ((rc = pipeline_reader_room(r, 0, 1, err)) != 1)
 			return rc;
 		n = (uint32_t)sizeof(r->slab->mem) - r->slab->used;
 		if (n > left)
 			n = (uint32_t)left;
-		it = new_item(r, VOLMAP_STREAM, offset, n);
+		it = pipeline_reader_item(r, VOLMAP_STREAM, offset, n);
 		it->goes_on = left != cut->len;
 		it->last = n == left;
-		if (plan_read(r, offset, n, err) != 0)
+		if (pipeline_reader_plan(r, offset, n, err) != 0)
 			return -1;
 		offset += n;
 		left -= n;
@@ -160,9 +171,10 @@ replay_stream(struct reader *r, struct volmap_cut *cut, struct err *err)
 		to = cut->offset - cut->offset % TREE_SPAN_LEN + TREE_SPAN_LEN;
 		if (to > end || to >= r->p->done_end)
 			to = end;
-		if ((rc = make_room(r, 0, 0, err)) != 1)
+		if ((rc = pipeline_reader_room(r, 0, 0, err)) != 1)
 			break;
-		it = new_item(r, VOLMAP_STREAM, cut->offset, to - cut->offset);
+		it =
+		    pipeline_reader_item(r, VOLMAP_STREAM, cut->offset, to - cut->offset);
 		it->replay = 1;
 		cut->len -= to - cut->offset;
 		cut->offset = to;
@@ -200,7 +212,7 @@ region_part(struct reader *r, struct pipeline_item *it, const struct volmap_cut 
 		s->region_n++;
 		it->count++;
 		it->len += p.len;
-		if (plan_read(r, p.offset, p.len, err) != 0)
+		if (pipeline_reader_plan(r, p.offset, p.len, err) != 0)
 			return -1;
 	}
 	return 0;
@@ -218,9 +230,9 @@ region(struct reader *r, const struct volmap_cut *cut, struct err *err)
 	int rc;
 
 	while (first < cut->count) {
-		if ((rc = make_room(r, 2, 1, err)) != 1)
+		if ((rc = pipeline_reader_room(r, 2, 1, err)) != 1)
 			return rc;
-		it = new_item(r, VOLMAP_REGION, cut->offset, 0);
+		it = pipeline_reader_item(r, VOLMAP_REGION, cut->offset, 0);
 		it->goes_on = first > 0 || done > 0;
 		if (region_part(r, it, cut, &first, &done, err) != 0)
 			return -1;
@@ -232,20 +244,27 @@ region(struct reader *r, const struct volmap_cut *cut, struct err *err)
 static int
 data(struct reader *r, const struct volmap_cut *cut, struct err *err)
 {
+	enum pipeline_keep_what what = KEEP_NOTHING;
+	struct pipeline_kept kept;
 	struct pipeline_item *it;
 	uint32_t i;
 	int rc;
 
-	if ((rc = make_room(r, cut->count, (uint32_t)cut->len, err)) != 1)
+	if (r->keep != NULL && cut->offset >= r->p->done_end &&
+	    pipeline_keep_block(r->keep, cut, &what, &kept, err) != 0)
+		return -1;
+	if ((rc = pipeline_reader_room(r, cut->count, (uint32_t)cut->len, err)) != 1)
 		return rc;
-	it = new_item(r, VOLMAP_DATA, cut->offset, cut->len);
+	it = pipeline_reader_item(r, VOLMAP_DATA, cut->offset, cut->len);
 	it->piece = r->slab->pieces_n;
 	it->count = cut->count;
 	it->replay = cut->offset < r->p->done_end;
+	pipeline_reader_keep(r, it, what, &kept);
 	for (i = 0; i < cut->count; i++) {
 		r->slab->pieces[r->slab->pieces_n++] = cut->piece[i];
-		if (!it->replay &&
-		    plan_read(r, cut->piece[i].offset, cut->piece[i].len, err) != 0)
+		if (!it->replay && what != KEEP_IT &&
+		    pipeline_reader_plan(
+			r, cut->piece[i].offset, cut->piece[i].len, err) != 0)
 			return -1;
 	}
 	return 1;
@@ -259,7 +278,11 @@ range(struct reader *r, struct volmap_cut *cut, struct err *err)
 
 	if (cut->offset < r->p->done_end)
 		rc = replay_stream(r, cut, err);
-	return rc == 1 ? stream(r, cut, err) : rc;
+	if (rc != 1)
+		return rc;
+	if (r->keep != NULL && pipeline_keep_may(r->keep, cut))
+		return pipeline_keep_range(r, cut, err);
+	return stream(r, cut, err);
 }
 
 /* One cut of the map: 1, 0 if the pipeline has ended, -1. */
@@ -280,8 +303,9 @@ take_cut(struct reader *r, struct volmap_cut *cut, struct err *err)
 	case VOLMAP_EXCLUDED:
 		break;
 	}
-	if ((rc = make_room(r, 0, 0, err)) == 1)
-		new_item(r, cut->kind, cut->offset, cut->len)->reason = cut->reason;
+	if ((rc = pipeline_reader_room(r, 0, 0, err)) == 1)
+		pipeline_reader_item(r, cut->kind, cut->offset, cut->len)->reason =
+		    cut->reason;
 	return rc;
 }
 
@@ -289,18 +313,28 @@ void *
 pipeline_reader(void *arg)
 {
 	struct reader r = { .p = arg };
-	struct err err = ERR_INIT;
+	struct err err = ERR_INIT, ignored = ERR_INIT;
 	struct uplink_counts counts = { 0 };
+	struct shape_writer *shape = NULL;
 	struct volmap_cut cut;
 	int rc;
 
 	r.p->reader = &r;
-	while ((rc = volmap_next(r.p->map, &cut, &err)) == 1)
+	rc = pipeline_keep_open(r.p, &r.keep, &err);
+	if (rc == 0 && r.p->job->new_shape != NULL)
+		rc = shape_create(r.p->job->new_shape, &shape, &err);
+	while (rc >= 0 && (rc = volmap_next(r.p->map, &cut, &err)) == 1) {
+		if (shape != NULL && (rc = shape_add(shape, &cut, &err)) != 0)
+			break;
 		if ((rc = take_cut(&r, &cut, &err)) != 1)
 			break;
+	}
 	r.p->reader = NULL;
+	pipeline_keep_close(r.keep);
 	if (rc == 0)
 		rc = hand_on(&r, &err);
+	if (shape_finish(shape, rc < 0 ? &ignored : &err) != 0)
+		rc = -1;
 	if (rc < 0)
 		pipeline_fail(r.p, 0, &err);
 	counts.read_bytes = r.read_bytes;

@@ -58,6 +58,18 @@ struct tree_builder;
 
 /* ------------------------------------------------------------------ slabs -- */
 
+/* What the base point says of a chunk, and what is done with that (pipeline_keep.c). */
+enum pipeline_keep_what {
+	KEEP_NOTHING, /* It says nothing, or it changed: read it. */
+	KEEP_IT,
+	KEEP_PROVE /* It could be kept: read it and see that it is the same. */
+};
+
+struct pipeline_kept {
+	int zero;
+	struct chunk_id id; /* Unless zero. */
+};
+
 /* A part of what the reader read, in order of the walk. */
 struct pipeline_item {
 	enum volmap_kind kind;
@@ -68,6 +80,8 @@ struct pipeline_item {
 	uint32_t piece, count; /* DATA, REGION: which of the slab's pieces. */
 	int replay;	       /* Not read: an interrupted run has named it. */
 	uint8_t reason;	       /* EXCLUDED: enum extent_reason. */
+	enum pipeline_keep_what keep; /* DATA; KEEP_IT: not read either. */
+	struct pipeline_kept kept;
 };
 
 enum pipeline_chunk_kind {
@@ -85,6 +99,7 @@ struct pipeline_chunk {
 	uint32_t at;
 	uint32_t piece, count; /* None for HOLE and EXCLUDED. */
 	uint8_t reason;	       /* EXCLUDED: enum extent_reason. */
+	int kept;	       /* Not read: the base point has it. */
 	struct chunk_id id;
 };
 
@@ -109,6 +124,7 @@ void pipeline_slab_drop(struct pipeline_slab *s);
 struct pipeline_asked {
 	const uint8_t *p; /* NULL: to be read again if it is needed. */
 	uint32_t len, count;
+	int kept; /* By the word of a list of changes. */
 	const struct volmap_piece *pieces;
 	struct pipeline_slab *slab; /* Referenced; NULL: `p` is malloc'ed. */
 };
@@ -132,6 +148,7 @@ struct pipeline_pending {
 	enum chunk_kind kind;
 	struct chunk_id id;
 	uint32_t len, count;
+	int kept;		      /* By the word of a list of changes. */
 	uint8_t *node;		      /* META: its bytes. */
 	struct volmap_piece pieces[]; /* DATA: where to read it again. */
 };
@@ -180,10 +197,13 @@ struct pipeline {
 	pthread_cond_t changed; /* `window` or `failed` changed. */
 	uint64_t in_window;	/* Bytes sent and not yet stored. */
 	int failed, uplink_failed;
+	int stale;	   /* It failed since the list of changes was wrong, */
+	uint64_t stale_at; /* at this byte. */
 	struct err why;
-	unsigned packers; /* Still at work. */
-	int cached;	  /* Planner: the base is at hand. */
-	uint64_t spans;	  /* Planner: leaves made. */
+	unsigned packers;		   /* Still at work. */
+	int cached;			   /* Planner: the base is at hand. */
+	uint64_t kept_bytes, proven_bytes; /* Reader. */
+	uint64_t spans;			   /* Planner: leaves made. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 	struct uplink_counts counts;
 	struct chunk_id root_id;
@@ -192,6 +212,9 @@ struct pipeline {
 /* Record the first failure and wake everyone.  `uplink`: the server's side failed. */
 void pipeline_fail(struct pipeline *p, int uplink, const struct err *why);
 int pipeline_failed(struct pipeline *p);
+
+/* Fail: byte `at` is not what the base point has, though no change of it was listed. */
+void pipeline_fail_stale(struct pipeline *p, uint64_t at);
 
 /* Add to the counts; each argument may be zeros. */
 void pipeline_count(struct pipeline *p, const struct uplink_counts *more);

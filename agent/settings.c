@@ -21,6 +21,7 @@ settings_init(struct settings *s)
 	s->retry_s = SETTINGS_RETRY_S;
 	strcpy(s->provider, CHOOSE_AUTO);
 	s->script_timeout_s = SETTINGS_SCRIPT_S;
+	s->fast_proof = SETTINGS_FAST_PROOF;
 }
 
 static int
@@ -221,6 +222,18 @@ bytes(const char *text, int *out, struct err *err)
 	return 0;
 }
 
+static int
+percent(const char *text, unsigned *out, struct err *err)
+{
+	size_t n = strspn(text, "0123456789");
+
+	if (n == 0 || n > 3 || text[n] != '\0' || atoi(text) < 1 || atoi(text) > 100)
+		return err_set(
+		    err, ERR_CORRUPT, "'%s' is no percentage from 1 to 100", text);
+	*out = (unsigned)atoi(text);
+	return 0;
+}
+
 /* One line's meaning while the file is read. */
 struct reading {
 	struct settings *s;
@@ -271,6 +284,8 @@ agent_key(struct reading *r, const char *name, const char *value)
 		return settings_provider(r->s, value, r->err);
 	if (strcmp(name, "vss-type") == 0)
 		return vss_type(r->s, value, r->err);
+	if (strcmp(name, "fast-proof") == 0)
+		return percent(value, &r->s->fast_proof, r->err);
 	if (strcmp(name, "socket-buffer") == 0)
 		return bytes(value, &r->s->socket_buffer, r->err);
 	if (strcmp(name, "pre-script") == 0 || strcmp(name, "post-script") == 0 ||

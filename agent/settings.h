@@ -10,6 +10,7 @@
  *	pre-script = /etc/holdfast/pre	; before a backup, and after it: hooks.h
  *	post-script = /etc/holdfast/post
  *	script-timeout = 10m	; of either
+ *	fast-proof = 10		; percent of what is not read that is read all the same
  *	[volume C]
  *	path = /dev/sda2
  *	[disk disk0]		; whole: its table, its gaps, each of its partitions
@@ -38,6 +39,7 @@ struct err;
 #define SETTINGS_INTERVAL_S (24u * 3600)
 #define SETTINGS_RETRY_S (10u * 60)
 #define SETTINGS_SCRIPT_S (10u * 60)
+#define SETTINGS_FAST_PROOF 10u
 
 struct settings_volume {
 	char name[SETTINGS_NAME_MAX];
@@ -55,7 +57,8 @@ struct settings {
 	char pre_script[SETTINGS_PATH_MAX],
 	    post_script[SETTINGS_PATH_MAX]; /* "": none. */
 	uint32_t script_timeout_s;
-	unsigned count; /* Volumes. */
+	unsigned fast_proof; /* Percent, 1..100. */
+	unsigned count;	     /* Volumes. */
 	struct settings_volume volumes[SETTINGS_VOLUMES_MAX];
 	unsigned disks_count;
 	struct settings_volume disks[SETTINGS_DISKS_MAX];

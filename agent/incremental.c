@@ -1,0 +1,164 @@
+#include "agent/incremental.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/changes.h"
+#include "agent/pipeline.h"
+#include "agent/proof.h"
+#include "agent/shape.h"
+#include "agent/state.h"
+#include "proto/base/err.h"
+#include "proto/base/file.h"
+
+struct incremental {
+	const struct incremental_policy *policy;
+	struct changes *list;
+	char shape[STATE_PATH_MAX], new_shape[STATE_PATH_MAX];
+	int has_proof; /* Of the base. */
+	struct proof proof;
+	int ran; /* And what came of it: */
+	struct incremental_facts facts;
+};
+
+static int
+beside(char out[STATE_PATH_MAX], const char *cache, const char *what, struct err *err)
+{
+	/* '=' is in no volume's name: these can be no other volume's. */
+	if ((size_t)snprintf(out, STATE_PATH_MAX, "%s=%s", cache, what) < STATE_PATH_MAX)
+		return 0;
+	return err_set(err, ERR_LIMIT, "%s: path too long", cache);
+}
+
+int
+incremental_new(const struct incremental_policy *policy, const char *cache, uint64_t size,
+    struct incremental **out, struct err *err)
+{
+	struct incremental *inc = calloc(1, sizeof(*inc));
+
+	if (inc == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	inc->policy = policy;
+	inc->facts.why = "";
+	if (beside(inc->shape, cache, "shape", err) != 0 ||
+	    beside(inc->new_shape, cache, "shape-new", err) != 0 ||
+	    changes_new(size, &inc->list, err) != 0 ||
+	    (policy->changed_from != NULL &&
+		changes_load(inc->list, policy->changed_from, err) != 0)) {
+		incremental_free(inc);
+		return -1;
+	}
+	*out = inc;
+	return 0;
+}
+
+void
+incremental_free(struct incremental *inc)
+{
+	if (inc == NULL)
+		return;
+	changes_free(inc->list);
+	free(inc);
+}
+
+/* What is proven of the base: 1, 0 if nothing is known, -1. */
+static int
+look_at_base(struct incremental *inc, const struct pipeline_job *job, struct err *err)
+{
+	struct shape *s;
+	int found;
+
+	if (!job->base.known)
+		return 0;
+	found = shape_open(inc->shape, &job->base.root_id, &s, &inc->proof, err);
+	if (found == 1)
+		shape_close(s);
+	return found;
+}
+
+int
+incremental_job(struct incremental *inc, struct pipeline_job *job, struct err *err)
+{
+	unsigned slices = proof_slices(inc->policy->percent);
+	int found;
+
+	job->old_shape = inc->shape;
+	job->new_shape = inc->new_shape;
+	job->changes = NULL;
+	if ((found = look_at_base(inc, job, err)) == -1)
+		return -1;
+	inc->has_proof = found;
+	if (found)
+		proof_again(&inc->proof, slices);
+	if (inc->facts.suspect)
+		return 0;
+	changes_clear(inc->list);
+	if (inc->policy->changed_from != NULL &&
+	    changes_load(inc->list, inc->policy->changed_from, err) != 0)
+		return -1;
+	if (found)
+		changes_slice(inc->list, slices, inc->proof.next);
+	else
+		changes_doubt(inc->list, job->base.known
+					     ? "nothing is remembered of the newest point"
+					     : "there is no point to compare with");
+	job->changes = inc->list;
+	return 0;
+}
+
+void
+incremental_distrust(struct incremental *inc, uint64_t at)
+{
+	inc->facts.suspect = 1;
+	inc->facts.at = at;
+	inc->facts.since = inc->has_proof ? proof_since(&inc->proof) : 0;
+}
+
+int
+incremental_ran(struct incremental *inc, const struct pipeline_job *job,
+    const struct pipeline_result *r)
+{
+	inc->ran = 1;
+	inc->facts.used = job->changes != NULL && changes_why(job->changes)[0] == '\0';
+	inc->facts.kept_bytes = r->kept_bytes;
+	inc->facts.proven_bytes = r->proven_bytes;
+	inc->facts.slices = proof_slices(inc->policy->percent);
+	inc->facts.why = "";
+	if (job->changes != NULL && job->base.known)
+		inc->facts.why = changes_why(job->changes);
+	if (r->stale)
+		incremental_distrust(inc, r->stale_at);
+	return r->stale;
+}
+
+void
+incremental_facts(const struct incremental *inc, struct incremental_facts *out)
+{
+	*out = inc->facts;
+}
+
+void
+incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_id *root)
+{
+	struct err ignored = ERR_INIT;
+	struct proof proof = inc->proof;
+
+	if (!inc->ran)
+		return;
+	if (inc->facts.used && inc->has_proof)
+		proof_next(&proof, sequence);
+	else
+		proof_all(&proof, proof_slices(inc->policy->percent), sequence);
+	if (shape_seal(inc->new_shape, root, &proof, &ignored) != 0 ||
+	    file_rename(inc->new_shape, inc->shape, &ignored) != 0)
+		incremental_drop(inc);
+}
+
+void
+incremental_drop(struct incremental *inc)
+{
+	struct err ignored = ERR_INIT;
+
+	(void)file_remove(inc->new_shape, &ignored);
+}

@@ -1,0 +1,70 @@
+/*
+ * incremental.h - one volume's part in a backup that need not read everything.
+ *
+ * It brings together who says what changed (a list in a file; the records of an NTFS),
+ * what is remembered of the newest point (agent/shape.h, agent/fast.h), and what becomes
+ * of both afterwards.  Whatever is missing, or does not fit, costs reading all once, with
+ * a note that says why.
+ *
+ *	incremental_new
+ *	for each session:  incremental_job -> pipeline_run -> incremental_ran
+ *	incremental_kept once the point is made, or incremental_drop
+ */
+#ifndef AGENT_INCREMENTAL_H
+#define AGENT_INCREMENTAL_H
+
+#include <stdint.h>
+
+struct chunk_id;
+struct err;
+struct incremental;
+struct pipeline_job;
+struct pipeline_result;
+
+struct incremental_policy {
+	const char *changed_from; /* A file of ranges (agent/changes.h), or NULL. */
+	unsigned percent;	  /* 1..100: the slice that is proven in each run. */
+};
+
+/*
+ * `cache` is the path of the volume's tree cache: what is remembered lies beside it.
+ * `policy` is borrowed.  ERR_CORRUPT, ERR_IO of the list; ERR_NOMEM.
+ */
+int incremental_new(const struct incremental_policy *policy, const char *cache,
+    uint64_t size, struct incremental **out, struct err *err);
+void incremental_free(struct incremental *inc);
+
+/* Give a job that is otherwise made what it needs; the strings are `inc`'s. */
+int incremental_job(struct incremental *inc, struct pipeline_job *job, struct err *err);
+
+/*
+ * A pipeline ran with that job, well or not.  Non-zero if its list of changes was wrong:
+ * nothing that it kept counts, and the next job reads all.
+ */
+int incremental_ran(struct incremental *inc, const struct pipeline_job *job,
+    const struct pipeline_result *r);
+
+/* What is kept of it is not what the volume has, as somebody else found out. */
+void incremental_distrust(struct incremental *inc, uint64_t at);
+
+/* What the last run was, for the point and for people. */
+struct incremental_facts {
+	int used; /* A list of changes was used: the rest of this counts. */
+	uint64_t kept_bytes, proven_bytes;
+	unsigned slices;
+	/* The list was wrong: points after this one are suspect, and where it was seen.
+	 */
+	int suspect;
+	uint64_t since, at;
+	const char *why; /* Why all was read; "" if it was not, or was the first time. */
+};
+void incremental_facts(const struct incremental *inc, struct incremental_facts *out);
+
+/* The point `sequence` is made of the tree of `root`: remember it.  Best effort. */
+void
+incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_id *root);
+
+/* No point was made. */
+void incremental_drop(struct incremental *inc);
+
+#endif /* AGENT_INCREMENTAL_H */
