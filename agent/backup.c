@@ -7,6 +7,7 @@
 
 #include <sodium.h>
 
+#include "agent/cache.h"
 #include "agent/capture.h"
 #include "agent/dial.h"
 #include "agent/host_facts.h"
@@ -113,13 +114,13 @@ struct paths {
 static int
 cache_paths(const struct backup *b, unsigned i, struct paths *out, struct err *err)
 {
-	char name[SETTINGS_NAME_MAX + 16];
-	const char *volume = b->capture->volumes[i].name;
+	char name[CACHE_NAME_MAX + 16], volume[CACHE_NAME_MAX];
 
+	cache_name(b->capture->volumes[i].name, volume);
 	snprintf(name, sizeof(name), "cache/%s", volume);
 	if (state_path(b->st, name, out->old, err) != 0)
 		return -1;
-	/* '=' is in no volume's name: these can be no other volume's. */
+	/* '=' is in no volume's file: these can be no other volume's. */
 	snprintf(name, sizeof(name), "cache/%s=new", volume);
 	if (state_path(b->st, name, out->new, err) != 0)
 		return -1;

@@ -48,6 +48,42 @@ struct cache {
 	int inner_known;
 };
 
+/* ----------------------------------------------------------------- naming -- */
+
+/* As Windows has them: in small letters, also with an ending ("nul.txt"). */
+static int
+is_device(const char *name)
+{
+	static const char *const devices[] = { "con", "prn", "aux", "nul", "com", "lpt" };
+	const size_t len = strcspn(name, ".");
+
+	for (size_t i = 0; i < sizeof(devices) / sizeof(devices[0]); i++)
+		if (strncmp(name, devices[i], 3) == 0 &&
+		    (i < 4 ? len == 3 : len == 4 && name[3] >= '0' && name[3] <= '9'))
+			return 1;
+	return 0;
+}
+
+void
+cache_name(const char *volume, char out[CACHE_NAME_MAX])
+{
+	const char *from = volume;
+	size_t n = 2;
+
+	for (; *from != '\0' && n + 3 < CACHE_NAME_MAX; from++) {
+		const int capital = *from >= 'A' && *from <= 'Z';
+
+		/* A last dot is no part of a name on Windows. */
+		if (capital || (*from == '.' && from[1] == '\0'))
+			out[n++] = '^';
+		out[n++] = capital ? (char)(*from - 'A' + 'a') : *from;
+	}
+	out[n] = '\0';
+	out[0] = out[1] = '^'; /* Which is how nothing else begins. */
+	if (!is_device(out + 2))
+		memmove(out, out + 2, n - 1);
+}
+
 /* ---------------------------------------------------------------- writing -- */
 
 static void

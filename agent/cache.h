@@ -32,6 +32,15 @@ struct err;
 
 #define CACHE_NO_SPAN UINT64_MAX /* A root or an inner node. */
 
+/*
+ * The file's name for a volume's: what is small letters stays, the rest is written so
+ * that no two volumes share a file, nor a file a device's name, where capitals are no
+ * difference and "con" is the console.  Holds no '='; at most CACHE_NAME_MAX bytes, NUL
+ * included, of names under 64.
+ */
+#define CACHE_NAME_MAX 130
+void cache_name(const char *volume, char out[CACHE_NAME_MAX]);
+
 /* ---------------------------------------------------------------- writing -- */
 
 struct cache_writer;

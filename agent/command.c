@@ -291,7 +291,7 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 enum progress_mode
 command_progress(const struct command *cmd)
 {
-	return cmd->quiet ? PROGRESS_QUIET : cmd->json ? PROGRESS_JSON : PROGRESS_AUTO;
+	return cmd->quiet ? PROGRESS_SILENT : cmd->json ? PROGRESS_JSON : PROGRESS_AUTO;
 }
 
 void

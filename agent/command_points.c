@@ -117,8 +117,8 @@ status_text(const struct state_identity *id, const json_t *last, const char *ser
 		return;
 	}
 	command_time(json_integer_value(json_object_get(last, "time_us")), when);
-	printf("last backup     point %" JSON_INTEGER_FORMAT " at %s UTC\n",
-	    json_integer_value(json_object_get(last, "sequence")), when);
+	printf("last backup     point %lld at %s UTC\n",
+	    (long long)json_integer_value(json_object_get(last, "sequence")), when);
 }
 
 int

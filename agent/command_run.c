@@ -53,7 +53,7 @@ static int
 one(const struct command_context *c)
 {
 	struct backup_options o = { .settings = &c->settings,
-		.mode = PROGRESS_QUIET,
+		.mode = PROGRESS_SILENT,
 		.stop = c->stop,
 		.say = log_line,
 		.say_script = log_script };

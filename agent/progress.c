@@ -109,7 +109,7 @@ progress_start(enum progress_mode mode, const char *what, uint64_t total,
 	if (p == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	snprintf(p->what, sizeof(p->what), "%s", what);
-	p->quiet = mode == PROGRESS_QUIET;
+	p->quiet = mode == PROGRESS_SILENT;
 	p->json = mode == PROGRESS_JSON;
 	p->terminal = mode == PROGRESS_AUTO && progress_terminal();
 	p->total = total;

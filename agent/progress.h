@@ -13,7 +13,7 @@ struct err;
 struct progress;
 
 enum progress_mode {
-	PROGRESS_QUIET,
+	PROGRESS_SILENT,
 	PROGRESS_AUTO, /* To standard error: redrawn on a terminal, else plain lines. */
 	PROGRESS_JSON  /* To standard output. */
 };

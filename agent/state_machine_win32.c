@@ -27,9 +27,8 @@ machine_guid(struct buf *id, struct err *err)
 	char *text;
 	int found;
 
-	/* The 64-bit view: a 32-bit program sees another key. */
 	rc = RegGetValueW(HKEY_LOCAL_MACHINE, L"SOFTWARE\\Microsoft\\Cryptography",
-	    L"MachineGuid", RRF_RT_REG_SZ | RRF_SUBKEY_WOW6464KEY, NULL, guid, &size);
+	    L"MachineGuid", RRF_RT_REG_SZ, NULL, guid, &size);
 	if (rc == ERROR_FILE_NOT_FOUND)
 		return 0;
 	if (rc != ERROR_SUCCESS)

@@ -141,7 +141,7 @@ int file_kind(const char *path, enum file_kind *out, struct err *err);
  */
 int file_same(const char *a, const char *b);
 
-/* The full path without links, malloc'ed; NULL if there is no such file. */
+/* The full path, without links where the system tells; malloc'ed; NULL: no such file. */
 char *file_real_path(const char *path);
 
 #endif /* PROTO_BASE_FILE_H */

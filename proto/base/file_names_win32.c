@@ -333,16 +333,20 @@ file_real_path(const char *path)
 	HANDLE h = open_to_look(path);
 	wchar_t *wide;
 	char *out = NULL;
-	DWORD n;
+	DWORD n = 0;
 
 	if (h == INVALID_HANDLE_VALUE)
 		return NULL;
-	if ((wide = malloc(PATH_UNITS_MAX * sizeof(*wide))) != NULL) {
+	if ((wide = malloc(PATH_UNITS_MAX * sizeof(*wide))) != NULL)
 		n = GetFinalPathNameByHandleW(h, wide, PATH_UNITS_MAX, VOLUME_NAME_DOS);
-		if (n > 0 && n < PATH_UNITS_MAX)
-			out = winapi_utf8(plain(wide));
-	}
-	free(wide);
 	CloseHandle(h);
+	/* Some file systems do not tell (and Wine not beyond MAX_PATH). */
+	if (n == 0 || n >= PATH_UNITS_MAX) {
+		free(wide);
+		wide = winapi_path(path);
+	}
+	if (wide != NULL)
+		out = winapi_utf8(plain(wide));
+	free(wide);
 	return out;
 }

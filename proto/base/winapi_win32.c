@@ -166,9 +166,15 @@ winapi_path(const char *utf8)
 	wchar_t *wide = winapi_wide(utf8), *out, *p;
 	const size_t room = sizeof(share) / sizeof(share[0]);
 
-	if (wide == NULL || wcsncmp(wide, L"\\\\.\\", 4) == 0 ||
-	    wcsncmp(wide, L"\\\\?\\", 4) == 0)
+	if (wide == NULL || wcsncmp(wide, L"\\\\.\\", 4) == 0)
 		return wide;
+	if (wcsncmp(wide, L"\\\\?\\", 4) == 0) {
+		/* Behind that prefix nobody takes a slash for a separator. */
+		for (p = wide; *p != L'\0'; p++)
+			if (*p == L'/')
+				*p = L'\\';
+		return wide;
+	}
 	out = absolute(wide, room);
 	free(wide);
 	if (out == NULL)

@@ -175,7 +175,7 @@ restore_disk(struct cli *c, const struct restore_job *job, struct disk_order *o,
 	cli_fit_end(fit);
 	if (rc != 0)
 		return -1;
-	if (job->mode != PROGRESS_QUIET)
+	if (job->mode != PROGRESS_SILENT)
 		disk_order_print(o, &r, job->mode == PROGRESS_JSON);
 	return 0;
 }
@@ -219,7 +219,7 @@ take_option(struct cli *c, int opt, struct words *w)
 		return 0;
 	case QUIET:
 	case JSON:
-		w->job.mode = opt == JSON ? PROGRESS_JSON : PROGRESS_QUIET;
+		w->job.mode = opt == JSON ? PROGRESS_JSON : PROGRESS_SILENT;
 		return 0;
 	case DISK:
 		w->order.disk = optarg;

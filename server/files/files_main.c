@@ -49,7 +49,7 @@ copy(struct files_fs *fs, char **argv, struct stop *stop, struct err *err)
 {
 	struct files_copy_job job = { fs, argv[PATH], argv[TO],
 		flags_of(argv[FLAGS], "rfs"),
-		strchr(argv[FLAGS], 'q') != NULL ? PROGRESS_QUIET : PROGRESS_AUTO,
+		strchr(argv[FLAGS], 'q') != NULL ? PROGRESS_SILENT : PROGRESS_AUTO,
 		stopped, stop };
 	struct files_copy_result r;
 	int rc = files_copy(&job, &r, err), printed = strcmp(argv[TO], "-") == 0;

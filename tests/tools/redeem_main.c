@@ -69,7 +69,7 @@ restore(uint64_t sequence, const char *volume, const char *file, struct err *err
 		.volume = volume,
 		.target = file,
 		.flags = RESTORE_FORCE,
-		.mode = PROGRESS_QUIET };
+		.mode = PROGRESS_SILENT };
 	struct restore_result result;
 	struct dial d;
 	int rc;

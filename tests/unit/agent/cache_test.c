@@ -247,6 +247,29 @@ ids_are_seen_and_old_ones_forgotten(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
+static void
+no_two_volumes_share_a_file(void **state)
+{
+	static const struct {
+		const char *volume, *file;
+	} names[] = { { "data", "data" }, { "disk0.1", "disk0.1" }, { "C", "^c" },
+		{ "c", "c" }, { "Data", "^data" }, { "dATA", "d^a^t^a" }, { "a.", "a^." },
+		{ "a", "a" }, { "..", ".^." }, { "con", "^^con" }, { "Con", "^con" },
+		{ "CON", "^c^o^n" }, { "nul.x", "^^nul.x" }, { "com1", "^^com1" },
+		{ "com", "com" }, { "com10", "com10" }, { "console", "console" } };
+	char a[CACHE_NAME_MAX], longest[64];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		cache_name(names[i].volume, a);
+		assert_string_equal(a, names[i].file);
+	}
+	memset(longest, 'Z', 63);
+	longest[63] = '\0';
+	cache_name(longest, a);
+	assert_int_equal(strlen(a), 126);
+}
+
 int
 main(void)
 {
@@ -257,6 +280,7 @@ main(void)
 		TEST(all_nodes_are_given_and_damage_is_said),
 		cmocka_unit_test(pieces_come_in_order),
 		cmocka_unit_test(ids_are_seen_and_old_ones_forgotten),
+		cmocka_unit_test(no_two_volumes_share_a_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

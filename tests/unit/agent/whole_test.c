@@ -86,7 +86,7 @@ world_new(uint64_t seed)
 	assert_int_equal(settings_add(&w->settings, path, &w->err), 0);
 	w->options.settings = &w->settings;
 	memset(w->options.machine, (int)seed, sizeof(w->options.machine));
-	w->options.mode = PROGRESS_QUIET;
+	w->options.mode = PROGRESS_SILENT;
 	return w;
 }
 
@@ -156,7 +156,7 @@ restore(struct world *w, uint64_t sequence, unsigned flags)
 		.volume = "c",
 		.target = w->target,
 		.flags = flags,
-		.mode = PROGRESS_QUIET };
+		.mode = PROGRESS_SILENT };
 	struct dial d;
 	int rc;
 

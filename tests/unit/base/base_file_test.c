@@ -307,6 +307,11 @@ names_are_utf8_and_of_any_length(void **state)
 	assert_non_null(real);
 	assert_true(strlen(real) > 400);
 	holds(real, "deep");
+	/* What is full can be gone on from. */
+	*strrchr(real, real[0] == '/' ? '/' : '\\') = '\0';
+	snprintf(path, sizeof(path), "%s/more", real);
+	store(path, "deeper");
+	holds(path, "deeper");
 	free(real);
 }
 
