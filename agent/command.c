@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "agent/command_system.h"
+#include "agent/restore.h"
 #include "proto/base/err.h"
 
 const char *
@@ -61,6 +62,8 @@ command_help(void)
 	       "partition takes\n"
 	       "                    the room, length of a new image file, read all "
 	       "back\n"
+	       "         --format raw|vhdx  plain bytes or a virtual disk (a target "
+	       "*.vhdx is one)\n"
 	       "         --overwrite-source         allow a volume that was backed up "
 	       "from here\n";
 }
@@ -163,7 +166,7 @@ take_word(struct command *c, const char *word, struct err *err)
 }
 
 static int
-check(const struct command *c, struct err *err)
+check(struct command *c, struct err *err)
 {
 	if (c->verb == COMMAND_ENROLL && (c->token == NULL) == (c->token_file == NULL))
 		return err_set(err, ERR_UNSUPPORTED, "enroll: %s",
@@ -190,6 +193,8 @@ check(const struct command *c, struct err *err)
 	if (c->disks_count == 0 && (c->extend || c->verify || c->size > 0))
 		return err_set(err, ERR_UNSUPPORTED,
 		    "restore: --extend, --size and --verify belong to --disk");
+	if (restore_format(c->format, c->to, &c->vhdx, err) != 0)
+		return -1;
 	if (c->delta && c->force)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "restore: --delta keeps the target, --force replaces it: say one");
@@ -243,8 +248,8 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 		{ "--disk", &disk, NULL }, { "--host-facts", &out->host_facts, NULL },
 		{ "--extend", NULL, &out->extend }, { "--verify", NULL, &out->verify },
 		{ "--size", &size, NULL }, { "--provider", &out->provider, NULL },
-		{ "--help", NULL, &help }, { "--version", NULL, &version },
-		{ NULL, NULL, NULL } };
+		{ "--format", &out->format, NULL }, { "--help", NULL, &help },
+		{ "--version", NULL, &version }, { NULL, NULL, NULL } };
 
 	memset(out, 0, sizeof(*out));
 	for (i = 1; i < argc; i++) {

@@ -54,6 +54,8 @@ struct command {
 	const char *action; /* service: install, uninstall, start, stop, run */
 
 	const char *point, *volume, *to; /* restore; or disks[0] */
+	const char *format;		 /* NULL: by the target's name. */
+	int vhdx;
 	int delta, force, discard, zero_holes, over_source;
 	int extend, verify;
 	uint64_t size; /* Of a new image file; 0: the disk's. */

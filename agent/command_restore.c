@@ -1,5 +1,4 @@
 #include <inttypes.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include "agent/disk_order.h"
 #include "agent/restore.h"
 #include "agent/sources.h"
+#include "agent/target_check.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
 
@@ -77,7 +77,7 @@ check_state(const struct command_context *c, struct err *err)
 		}
 	free(at);
 	if (!in)
-		return 0;
+		return target_check_state(c->cmd->to, state_dir(c->st), err);
 	return err_set(
 	    err, ERR_BUSY, "target %s: in the agent's state directory", c->cmd->to);
 }
@@ -122,7 +122,8 @@ restore_disk(const struct command_context *c, struct err *err)
 		  (c->cmd->force ? DISK_RESTORE_FORCE : 0) |
 		  (c->cmd->zero_holes ? DISK_RESTORE_ZERO_HOLES : 0) |
 		  (c->cmd->discard ? DISK_RESTORE_DISCARD : 0) |
-		  (c->cmd->verify ? DISK_RESTORE_VERIFY : 0);
+		  (c->cmd->verify ? DISK_RESTORE_VERIFY : 0) |
+		  (c->cmd->vhdx ? DISK_RESTORE_VHDX : 0);
 	if (restore_point(c->cmd->point, NULL, &o.sequence, err) != 0 ||
 	    disk_order_run(&o, &r, err) != 0)
 		return -1;
@@ -146,12 +147,15 @@ command_restore(const struct command_context *c, struct err *err)
 	if (restore_point(c->cmd->point, NULL, &job.sequence, err) != 0 ||
 	    check_source(c, err) != 0 || check_state(c, err) != 0)
 		return err_context(err, "restore");
+	if (c->cmd->vhdx && c->cmd->format == NULL && !c->cmd->quiet)
+		command_say(NULL, "the target is made a VHDX by its name; --format raw "
+				  "writes plain bytes");
 	if (c->cmd->disks_count > 0)
 		return restore_disk(c, err) == 0 ? 0 : err_context(err, "restore");
-	job.flags = (c->cmd->delta ? RESTORE_DELTA : 0) |
-		    (c->cmd->force ? RESTORE_FORCE : 0) |
-		    (c->cmd->zero_holes ? RESTORE_ZERO_HOLES : 0) |
-		    (c->cmd->discard ? RESTORE_DISCARD : 0);
+	job.flags =
+	    (c->cmd->delta ? RESTORE_DELTA : 0) | (c->cmd->force ? RESTORE_FORCE : 0) |
+	    (c->cmd->zero_holes ? RESTORE_ZERO_HOLES : 0) |
+	    (c->cmd->discard ? RESTORE_DISCARD : 0) | (c->cmd->vhdx ? RESTORE_VHDX : 0);
 	if (dial_open(c->st, c->machine, c->stop, &d, err) != 0)
 		return err_context(err, "restore");
 	job.ch = d.ch;

@@ -62,6 +62,9 @@ make_plan(const struct disk_order *o, const struct disk_restore_point *p, unsign
 		return err_set(err, ERR_NOMEM, "out of memory");
 	if (disk_restore_measure(o->target, &wish->size, &wish->sector_size, err) != 0)
 		goto out;
+	/* How long the file of a virtual disk is says nothing about the disk. */
+	if ((o->flags & DISK_RESTORE_VHDX) != 0 && wish->sector_size == 0)
+		wish->size = 0;
 	if (wish->sector_size == 0 && o->size > 0)
 		wish->size = o->size;
 	if (wish->size == 0)

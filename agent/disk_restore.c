@@ -468,7 +468,8 @@ static unsigned
 target_flags(unsigned flags)
 {
 	return ((flags & DISK_RESTORE_DELTA) != 0 ? TARGET_KEEP : 0) |
-	       ((flags & DISK_RESTORE_FORCE) != 0 ? TARGET_REPLACE : 0);
+	       ((flags & DISK_RESTORE_FORCE) != 0 ? TARGET_REPLACE : 0) |
+	       ((flags & DISK_RESTORE_VHDX) != 0 ? TARGET_VHDX : 0);
 }
 
 static int
@@ -498,8 +499,8 @@ disk_restore_run(
 	r->out = out;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_mutex_init(&r->done_lock, NULL);
-	rc = target_open(
-	    job->target, job->plan->size, target_flags(job->flags), &r->target, err);
+	rc = target_open(job->target, job->plan->size, job->plan->sector_size,
+	    target_flags(job->flags), &r->target, err);
 	if (rc != 0) {
 		err_context(err, "target");
 		goto out;

@@ -31,6 +31,7 @@ struct target_skip;
 #define DISK_RESTORE_VERIFY 4u	/* Read all back and prove it by its ids. */
 #define DISK_RESTORE_DISCARD 8u /* Devices: tell them what is free. */
 #define DISK_RESTORE_ZERO_HOLES 16u
+#define DISK_RESTORE_VHDX 32u /* A new file, as a virtual disk. */
 
 #define DISK_RESTORE_SESSIONS 3u
 #define DISK_RESTORE_RETRY_S (24u * 3600)

@@ -1,5 +1,6 @@
 #include "agent/restore.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,7 +18,8 @@ target_flags(unsigned flags)
 	return ((flags & RESTORE_DELTA) != 0 ? TARGET_KEEP : 0) |
 	       ((flags & RESTORE_FORCE) != 0 ? TARGET_REPLACE : 0) |
 	       ((flags & RESTORE_ZERO_HOLES) != 0 ? TARGET_CLEAR : 0) |
-	       ((flags & RESTORE_DISCARD) != 0 ? TARGET_DISCARD : 0);
+	       ((flags & RESTORE_DISCARD) != 0 ? TARGET_DISCARD : 0) |
+	       ((flags & RESTORE_VHDX) != 0 ? TARGET_VHDX : 0) | TARGET_ENDS_LAST;
 }
 
 /* Where the flow's telling goes. */
@@ -48,8 +50,9 @@ write_target(const struct restore_job *job, struct restore_flow *flow,
 	struct restore_flow_result done;
 	int in_place, rc;
 
-	if (target_open(job->target, out->size, target_flags(job->flags), &flow->target,
-		err) != 0)
+	if (target_open(job->target, out->size,
+		restore_tree_root(flow->tree)->sector_size, target_flags(job->flags),
+		&flow->target, err) != 0)
 		return err_context(err, "target");
 	if (progress_start(job->mode, "restore", out->size, &telling.progress, err) !=
 	    0) {
@@ -185,4 +188,22 @@ restore_point(
 			return 0;
 	}
 	return err_set(err, ERR_NOTFOUND, "point '%.80s': a number or latest", text);
+}
+
+int
+restore_format(const char *text, const char *target, int *vhdx, struct err *err)
+{
+	static const char suffix[] = ".vhdx";
+	size_t len = strlen(target), n = sizeof(suffix) - 1;
+
+	*vhdx = text != NULL && strcmp(text, "vhdx") == 0;
+	if (text != NULL && !*vhdx && strcmp(text, "raw") != 0)
+		return err_set(
+		    err, ERR_UNSUPPORTED, "--format %.40s: there are raw and vhdx", text);
+	if (text != NULL || len <= n)
+		return 0;
+	*vhdx = 1;
+	for (size_t i = 0; i < n; i++)
+		*vhdx &= tolower((unsigned char)target[len - n + i]) == suffix[i];
+	return 0;
 }

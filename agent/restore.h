@@ -26,6 +26,7 @@ struct stop;
 #define RESTORE_FORCE 2u      /* Replace an existing file. */
 #define RESTORE_ZERO_HOLES 4u /* Existing targets: what is free becomes zeros. */
 #define RESTORE_DISCARD 8u    /* Devices: tell them what is free. */
+#define RESTORE_VHDX 16u      /* A new file, as a virtual disk. */
 
 struct restore_job {
 	struct channel *ch; /* Greeted. */
@@ -67,5 +68,11 @@ restore_run(const struct restore_job *job, struct restore_result *out, struct er
  */
 int restore_point(
     const char *text, char host[RESTORE_NAME_MAX], uint64_t *sequence, struct err *err);
+
+/*
+ * "raw" or "vhdx" (`text`); NULL: what the target's name says, vhdx if it ends so.
+ * `*vhdx` is non-zero for vhdx.  ERR_UNSUPPORTED.
+ */
+int restore_format(const char *text, const char *target, int *vhdx, struct err *err);
 
 #endif /* AGENT_RESTORE_H */

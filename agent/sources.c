@@ -1,24 +1,11 @@
 #include "agent/sources.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
+#include "agent/target_check.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
-
-static int
-same_file(const char *a, const char *b)
-{
-	struct stat x, y;
-
-	if (stat(a, &x) != 0 || stat(b, &y) != 0)
-		return strcmp(a, b) == 0;
-	if (S_ISBLK(x.st_mode) && S_ISBLK(y.st_mode))
-		return x.st_rdev == y.st_rdev;
-	return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
 
 /*
  * Go through the lines of `file` (ended by a NUL): the next line's name and
@@ -80,7 +67,7 @@ int
 sources_note(const struct state *st, const struct settings *settings, struct err *err)
 {
 	struct buf old = BUF_INIT(STATE_FILE_MAX), new = BUF_INIT(STATE_FILE_MAX);
-	char real[STATE_PATH_MAX], *at, *name, *path;
+	char *real = NULL, *at, *name, *path;
 	const struct settings_volume *v;
 	int rc = -1;
 
@@ -91,12 +78,14 @@ sources_note(const struct state *st, const struct settings *settings, struct err
 		if (!named(settings, name) && add_line(&new, name, path, err) != 0)
 			goto out;
 	for (unsigned i = 0; (v = settings_source(settings, i)) != NULL; i++) {
-		path = realpath(v->path, real);
-		if (path != NULL && add_line(&new, v->name, path, err) != 0)
+		free(real);
+		real = target_check_name(v->path);
+		if (real != NULL && add_line(&new, v->name, real, err) != 0)
 			goto out;
 	}
 	rc = state_write(st, "sources", new.p, new.len, 0600, err);
 out:
+	free(real);
 	buf_free(&old);
 	buf_free(&new);
 	return rc;
@@ -112,7 +101,7 @@ sources_has(const struct state *st, const struct settings *settings, const char 
 	int found = 0;
 
 	for (unsigned i = 0; !found && (v = settings_source(settings, i)) != NULL; i++)
-		if (same_file(v->path, path)) {
+		if (target_check_same(v->path, path)) {
 			strcpy(name, v->name);
 			found = 1;
 		}
@@ -120,7 +109,8 @@ sources_has(const struct state *st, const struct settings *settings, const char 
 		found = -1;
 	at = (char *)old.p;
 	while (found == 0 && next_line(&at, &which, &source))
-		if (strlen(which) < SETTINGS_NAME_MAX && same_file(source, path)) {
+		if (strlen(which) < SETTINGS_NAME_MAX &&
+		    target_check_same(source, path)) {
 			strcpy(name, which);
 			found = 1;
 		}

@@ -19,18 +19,21 @@ struct err;
 struct target;
 
 /* Flags. */
-#define TARGET_KEEP 1u	  /* Write in place, into what is there. */
-#define TARGET_REPLACE 2u /* An existing file may be replaced. */
-#define TARGET_DISCARD 4u /* target_hole() tells the device. */
-#define TARGET_CLEAR 8u	  /* target_hole() makes zeros. */
+#define TARGET_KEEP 1u	     /* Write in place, into what is there. */
+#define TARGET_REPLACE 2u    /* An existing file may be replaced. */
+#define TARGET_DISCARD 4u    /* target_hole() tells the device. */
+#define TARGET_CLEAR 8u	     /* target_hole() makes zeros. */
+#define TARGET_ENDS_LAST 32u /* Of a device the begin and end become valid last. */
+#define TARGET_VHDX 16u	     /* A new file, as a virtual disk of that size (vhdx.h). */
 
 /*
- * Open `path` for a volume of `size` bytes.  A file is made as "<path>.partial"
- * unless TARGET_KEEP.  ERR_EXISTS, ERR_BUSY, ERR_LIMIT (too small),
- * ERR_NOTFOUND (no such directory; nothing to keep), ERR_UNSUPPORTED.
+ * Open `path` for a volume or disk of `size` bytes in sectors of `sector_size` bytes
+ * (0: not known).  A file is made as "<path>.partial" unless TARGET_KEEP.  ERR_EXISTS,
+ * ERR_BUSY, ERR_LIMIT (too small), ERR_NOTFOUND (no such directory; nothing to keep),
+ * ERR_UNSUPPORTED.
  */
-int target_open(const char *path, uint64_t size, unsigned flags, struct target **out,
-    struct err *err);
+int target_open(const char *path, uint64_t size, uint32_t sector_size, unsigned flags,
+    struct target **out, struct err *err);
 
 /* Non-zero: what is not written reads as zeros. */
 int target_fresh(const struct target *t);

@@ -31,6 +31,7 @@ enum {
 	REPORT_DRIVERS,
 	MACHINE,
 	SIZE,
+	FORMAT,
 	JSON
 };
 
@@ -166,7 +167,8 @@ restore_disk(struct cli *c, const struct restore_job *job, struct disk_order *o,
 	    ((job->flags & RESTORE_DELTA) != 0 ? DISK_RESTORE_DELTA : 0) |
 	    ((job->flags & RESTORE_FORCE) != 0 ? DISK_RESTORE_FORCE : 0) |
 	    ((job->flags & RESTORE_ZERO_HOLES) != 0 ? DISK_RESTORE_ZERO_HOLES : 0) |
-	    ((job->flags & RESTORE_DISCARD) != 0 ? DISK_RESTORE_DISCARD : 0);
+	    ((job->flags & RESTORE_DISCARD) != 0 ? DISK_RESTORE_DISCARD : 0) |
+	    ((job->flags & RESTORE_VHDX) != 0 ? DISK_RESTORE_VHDX : 0);
 	rc = stop_on_signals(c->stop, err);
 	if (rc == 0)
 		rc = cli_fit_begin(fit, o, err);
@@ -187,6 +189,7 @@ struct words {
 	struct choice choice;
 	struct disk_order order;
 	struct cli_fit fit;
+	const char *format; /* NULL: by the target's name. */
 };
 
 /* An option that only sets a flag; 0 if it is none. */
@@ -238,6 +241,9 @@ take_option(struct cli *c, int opt, struct words *w)
 	case MACHINE:
 		w->fit.machine = optarg;
 		return 0;
+	case FORMAT:
+		w->format = optarg;
+		return 0;
 	case SIZE:
 		if (cli_rate(optarg, &w->order.size) == 0)
 			return 0;
@@ -265,6 +271,22 @@ check(const struct words *w)
 	if ((w->job.flags & RESTORE_DELTA) != 0 && (w->job.flags & RESTORE_FORCE) != 0)
 		return cli_usage(
 		    "restore", "--delta keeps the target, --force replaces it: say one");
+	return 0;
+}
+
+static int
+take_format(struct words *w, struct err *err)
+{
+	int vhdx;
+
+	if (restore_format(w->format, w->job.target, &vhdx, err) != 0)
+		return -1;
+	if (!vhdx)
+		return 0;
+	w->job.flags |= RESTORE_VHDX;
+	if (w->format == NULL && w->job.mode == PROGRESS_AUTO)
+		say(NULL, "the target is made a VHDX by its name; --format raw writes "
+			  "plain bytes");
 	return 0;
 }
 
@@ -303,6 +325,7 @@ cli_restore(struct cli *c, int argc, char **argv)
 		{ "report-drivers", no_argument, NULL, REPORT_DRIVERS },
 		{ "machine", required_argument, NULL, MACHINE },
 		{ "size", required_argument, NULL, SIZE },
+		{ "format", required_argument, NULL, FORMAT },
 		{ "verify", no_argument, NULL, VERIFY },
 		{ "json", no_argument, NULL, JSON }, { NULL, 0, NULL, 0 } };
 	struct words w = { .job = { .mode = PROGRESS_AUTO } };
@@ -317,7 +340,9 @@ cli_restore(struct cli *c, int argc, char **argv)
 	    (rc = check(&w)) != 0)
 		return rc;
 	w.job.host = host;
-	rc = cli_point_name(argv[optind], host, &w.job.sequence, &err);
+	rc = take_format(&w, &err);
+	if (rc == 0)
+		rc = cli_point_name(argv[optind], host, &w.job.sequence, &err);
 	if (rc == 0)
 		rc = w.order.disk != NULL
 			 ? restore_disk(c, &w.job, &w.order, &w.fit, &err)

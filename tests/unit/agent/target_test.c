@@ -102,7 +102,7 @@ attach(struct world *w)
 static void
 open_ok(struct world *w, const char *path, unsigned flags)
 {
-	if (target_open(path, SIZE, flags, &w->t, &w->err) != 0)
+	if (target_open(path, SIZE, 0, flags, &w->t, &w->err) != 0)
 		fail_msg("%s", w->err.text);
 }
 
@@ -111,7 +111,7 @@ refused(struct world *w, const char *path, uint64_t size, unsigned flags,
     enum err_code code, const char *word)
 {
 	err_clear(&w->err);
-	assert_int_equal(target_open(path, size, flags, &w->t, &w->err), -1);
+	assert_int_equal(target_open(path, size, 0, flags, &w->t, &w->err), -1);
 	if (w->err.code != code || strstr(w->err.text, word) == NULL)
 		fail_msg("%s", w->err.text);
 	assert_int_not_equal(access(w->partial, F_OK), 0);
@@ -269,7 +269,7 @@ a_file_in_use_is_refused(void **state)
 	unlink(w->path);
 	err_clear(&w->err);
 	open_ok(w, w->path, 0);
-	assert_int_equal(target_open(w->path, SIZE, 0, &other, &w->err), -1);
+	assert_int_equal(target_open(w->path, SIZE, 0, 0, &other, &w->err), -1);
 	assert_int_equal(w->err.code, ERR_BUSY);
 	/* The loser has not removed the winner's file. */
 	assert_int_equal(access(w->partial, F_OK), 0);
@@ -301,7 +301,7 @@ devices_are_checked_and_written(void **state)
 	/* The file behind the device is not to be written behind its back. */
 	refused(w, w->path, SIZE, TARGET_REPLACE, ERR_BUSY, "in use as /dev/loop");
 	err_clear(&w->err);
-	if (target_open(w->loop, SIZE / 2, TARGET_DISCARD, &w->t, &w->err) != 0)
+	if (target_open(w->loop, SIZE / 2, 0, TARGET_DISCARD, &w->t, &w->err) != 0)
 		fail_msg("%s", w->err.text);
 	assert_false(target_fresh(w->t));
 	assert_int_equal(target_write(w->t, 100, w->bytes, 10000, &w->err), 0);
@@ -337,7 +337,7 @@ a_device_behind_a_loop_is_refused(void **state)
 	assert_non_null(fgets(outer, sizeof(outer), f));
 	pclose(f);
 	outer[strcspn(outer, "\n")] = '\0';
-	if (target_open(w->loop, SIZE, 0, &w->t, &w->err) == 0) {
+	if (target_open(w->loop, SIZE, 0, 0, &w->t, &w->err) == 0) {
 		target_abandon(w->t);
 		w->err.code = ERR_NONE;
 	}

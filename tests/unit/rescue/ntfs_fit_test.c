@@ -237,7 +237,7 @@ shrink_to(uint64_t length, struct err *err)
 	struct view *v;
 	int rc;
 
-	assert_int_equal(target_open(out, length, TARGET_REPLACE, &t, &ignored), 0);
+	assert_int_equal(target_open(out, length, 0, TARGET_REPLACE, &t, &ignored), 0);
 	rc = ntfs_fit_shrink(&f, t, length, &v, err);
 	if (rc != 0) {
 		assert_int_equal(target_written(t), 0);
@@ -335,7 +335,7 @@ it_says_that_it_broke_off(void)
 	struct target *t;
 
 	assert_int_equal(shell("cp --sparse=always %s %s.spare", out, out), 0);
-	assert_int_equal(target_open(out, 300 * MIB, TARGET_KEEP, &t, &err), 0);
+	assert_int_equal(target_open(out, 300 * MIB, 0, TARGET_KEEP, &t, &err), 0);
 	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
 	little = before;
 	little.rlim_cur = 200 * MIB;
@@ -361,7 +361,7 @@ it_grows_into_its_partition_unless_chkdsk_must_run_first(void **state)
 
 	(void)state;
 	assert_int_equal(truncate(out, 300 * (off_t)MIB), 0);
-	assert_int_equal(target_open(out, 300 * MIB, TARGET_KEEP, &t, &err), 0);
+	assert_int_equal(target_open(out, 300 * MIB, 0, TARGET_KEEP, &t, &err), 0);
 	assert_int_equal(ntfs_fit_extend(&f, t, 300 * MIB, &err), -1);
 	assert_int_equal(err.code, ERR_UNSUPPORTED);
 	assert_non_null(strstr(err.text, "chkdsk"));
@@ -371,7 +371,7 @@ it_grows_into_its_partition_unless_chkdsk_must_run_first(void **state)
 
 	assert_int_equal(shell("ntfsfix -d %s >/dev/null%s", out, ""), 0);
 	it_says_that_it_broke_off();
-	assert_int_equal(target_open(out, 300 * MIB, TARGET_KEEP, &t, &err), 0);
+	assert_int_equal(target_open(out, 300 * MIB, 0, TARGET_KEEP, &t, &err), 0);
 	if (ntfs_fit_extend(&f, t, 300 * MIB, &err) != 0)
 		fail_msg("%s", err.text);
 	assert_int_equal(target_finish(t, &err), 0);

@@ -118,7 +118,7 @@ a_driver_is_enabled_in_a_hive_on_a_window(void **state)
 	struct target *t;
 
 	(void)state;
-	assert_int_equal(target_open(image, SIZE, TARGET_KEEP, &t, &err), 0);
+	assert_int_equal(target_open(image, SIZE, 0, TARGET_KEEP, &t, &err), 0);
 	look(t, 0, r);
 	assert_int_equal(target_written(t), 0);
 	assert_false(adapt_starts(r));
@@ -145,7 +145,7 @@ what_cannot_be_mounted_is_said_and_leaves_nothing(void **state)
 
 	(void)state;
 	shell("dd if=/dev/zero of=%s bs=4096 count=1 conv=notrunc status=none", image);
-	assert_int_equal(target_open(image, SIZE, TARGET_KEEP, &t, &err), 0);
+	assert_int_equal(target_open(image, SIZE, 0, TARGET_KEEP, &t, &err), 0);
 	assert_int_equal(ntfs_mount_open(t, SIZE, 0, &m, &err), -1);
 	assert_int_equal(err.code, ERR_UNSUPPORTED);
 	assert_non_null(strstr(err.text, "cannot be mounted"));

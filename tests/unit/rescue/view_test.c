@@ -102,7 +102,7 @@ show(struct world *w, uint64_t keep, size_t memory)
 	struct err err = ERR_INIT;
 
 	if (keep > 0)
-		assert_int_equal(target_open(w->path, keep, 0, &w->t, &err), 0);
+		assert_int_equal(target_open(w->path, keep, 0, 0, &w->t, &err), 0);
 	config.below = w->t;
 	if (view_open(&config, &w->v, &err) != 0)
 		fail_msg("%s", err.text);
