@@ -3,16 +3,13 @@
  *
  * A machine that gets new hardware (a restore to another one, too) must stay the host
  * that it is, and a second one that runs with a copied key must be noticed.  So it is
- * the id of the installed system: /etc/machine-id, on Windows MachineGuid, which Sysprep
- * makes anew for a clone as systemd does for an empty machine-id.  A clone that was made
- * without either has the same, and is noticed by nobody (docs/security.md).  The
- * mainboard's UUID comes last: there it is better than nothing.
+ * the id of the installed system: /etc/machine-id, on Windows MachineGuid, which Setup
+ * makes.  A clone that keeps it is noticed by nobody (docs/security.md): an empty
+ * machine-id gets a new one at boot; whether Sysprep makes a new MachineGuid is for a
+ * person to see.  The mainboard's UUID comes last: it is better than nothing.
  */
 #ifndef AGENT_STATE_MACHINE_H
 #define AGENT_STATE_MACHINE_H
-
-#include <stddef.h>
-#include <stdint.h>
 
 struct buf;
 struct err;
@@ -25,15 +22,5 @@ int state_machine_file(const char *path, struct buf *id, struct err *err);
 
 /* This system's (state_machine_SYSTEM.c), likewise. */
 int state_machine_system(struct buf *id, struct err *err);
-
-#define STATE_MACHINE_UUID_LEN 16
-
-/*
- * The system's UUID in the `len` bytes of a SMBIOS table (structures only, as
- * DSP0134 has them): 1, or 0 if there is none or it is one that says "none".  Foreign
- * bytes: any are fine.
- */
-int
-state_machine_smbios(const uint8_t *p, size_t len, uint8_t out[STATE_MACHINE_UUID_LEN]);
 
 #endif /* AGENT_STATE_MACHINE_H */

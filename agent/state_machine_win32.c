@@ -3,16 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/host_smbios.h"
 #include "agent/state_machine.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/winapi.h"
+#include "proto/layout/layout.h"
 
 #define GUID_UNITS_MAX 64u
 #define SMBIOS_MAX (1024u * 1024)
-
-/* Before the structures: RawSMBIOSData in GetSystemFirmwareTable's documentation. */
-#define SMBIOS_HEAD 8u
 #define SMBIOS_PROVIDER 0x52534d42u /* 'RSMB' */
 
 const char state_machine_place[] = "HKLM\\SOFTWARE\\Microsoft\\Cryptography\\MachineGuid";
@@ -42,22 +41,26 @@ machine_guid(struct buf *id, struct err *err)
 	return found;
 }
 
+/* Likewise from the firmware. */
 static int
 mainboard_uuid(struct buf *id, struct err *err)
 {
-	uint8_t uuid[STATE_MACHINE_UUID_LEN];
+	static const uint8_t none[sizeof(((struct layout *)0)->uuid)];
 	UINT size = GetSystemFirmwareTable(SMBIOS_PROVIDER, 0, NULL, 0);
-	uint8_t *table;
+	struct layout *l = calloc(1, sizeof(*l));
+	uint8_t *table = NULL;
 	int found = 0;
 
-	if (size <= SMBIOS_HEAD || size > SMBIOS_MAX || (table = malloc(size)) == NULL)
-		return 0;
-	if (GetSystemFirmwareTable(SMBIOS_PROVIDER, 0, table, size) == size &&
-	    state_machine_smbios(table + SMBIOS_HEAD, size - SMBIOS_HEAD, uuid)) {
+	if (l != NULL && size > 0 && size <= SMBIOS_MAX &&
+	    (table = malloc(size)) != NULL &&
+	    GetSystemFirmwareTable(SMBIOS_PROVIDER, 0, table, size) == size)
+		host_smbios_parse(table, size, l);
+	if (l != NULL && memcmp(l->uuid, none, sizeof(none)) != 0) {
 		buf_clear(id);
-		found = buf_add(id, uuid, sizeof(uuid), err) == 0 ? 1 : -1;
+		found = buf_add(id, l->uuid, sizeof(l->uuid), err) == 0 ? 1 : -1;
 	}
 	free(table);
+	free(l);
 	return found;
 }
 
