@@ -60,5 +60,6 @@ struct snapshot_provider {
 extern const struct snapshot_provider *const snapshot_providers[];
 
 extern const struct snapshot_provider snapshot_offline;
+extern const struct snapshot_provider snapshot_vss; /* Windows. */
 
 #endif /* AGENT_SNAPSHOT_PROVIDER_H */

@@ -1,0 +1,50 @@
+/*
+ * vss_com.h - VSS's calls through its COM interfaces.  Windows only.
+ *
+ * All of it belongs on a thread that holds COM (com_thread.h).  vssapi.dll is loaded when
+ * it is first needed, from the system's directory: a Windows without VSS (or Wine) has
+ * the agent run, and says so when VSS is asked for.
+ */
+#ifndef AGENT_VSS_COM_H
+#define AGENT_VSS_COM_H
+
+#include "agent/vss.h"
+
+struct err;
+
+/* One IVssBackupComponents and what it gave. */
+struct vss_com;
+
+/* The calls; `arg` is a struct vss_com. */
+extern const struct vss_ops vss_com_ops;
+
+/* ERR_UNSUPPORTED: no vssapi.dll, or not its entry points. */
+int vss_com_new(struct vss_com **out, struct err *err);
+
+/* Releases everything.  NULL is allowed. */
+void vss_com_free(struct vss_com *c);
+
+/* A volume's name as VSS wants it, "\\?\Volume{...}\" or "S:\": of any path on it. */
+int vss_com_volume(const char *path, char *out, size_t cap, struct err *err);
+
+/* Non-zero if the running system lies on this volume. */
+int vss_com_boots(const char *volume);
+
+/* A shadow copy or provider that there is; strings end inside. */
+struct vss_com_copy {
+	char id[39], set[39], volume[128], device[128];
+	int64_t made_us; /* Microseconds since 1970-01-01 UTC. */
+	uint32_t attributes;
+};
+struct vss_com_provider {
+	char id[39], name[128], version[64];
+	int type; /* VSS_PROVIDER_TYPE */
+};
+
+/* Call `each` for all of them; needs `create` and `init` before.  An HRESULT. */
+vss_code vss_com_copies(struct vss_com *c,
+    void (*each)(void *arg, const struct vss_com_copy *copy), void *arg);
+vss_code vss_com_providers(struct vss_com *c,
+    void (*each)(void *arg, const struct vss_com_provider *provider), void *arg);
+
+#endif /* AGENT_VSS_COM_H */

@@ -1,0 +1,34 @@
+/*
+ * vss_com_parts_win32.h - what vss_com_win32.c and vss_writers_win32.c share.
+ */
+#ifndef AGENT_VSS_COM_PARTS_WIN32_H
+#define AGENT_VSS_COM_PARTS_WIN32_H
+
+#define COBJMACROS
+#include <windows.h>
+/* In this order. */
+#include <vss.h>
+
+#include <vswriter.h>
+
+#include <vsbackup.h>
+
+#include "agent/vss_com.h"
+
+struct vss_com {
+	HMODULE dll;
+	HRESULT(STDAPICALLTYPE *create)(IVssBackupComponents **out);
+	void(APIENTRY *free_properties)(VSS_SNAPSHOT_PROP *prop);
+	IVssBackupComponents *backup;
+	IVssAsync *async;
+	int has_metadata, has_status; /* FreeWriterMetadata(), FreeWriterStatus() due. */
+	VSS_ID copies[VSS_VOLUMES_MAX];
+};
+
+/* Fill `out` from an interface that a writer's description is behind. */
+vss_code vss_com_writer(void *arg, unsigned i, struct vss_writer *out);
+
+/* A BSTR as UTF-8, "" for NULL; frees it.  NULL: no memory. */
+char *vss_com_text(BSTR text);
+
+#endif /* AGENT_VSS_COM_PARTS_WIN32_H */
