@@ -102,7 +102,8 @@
  * Pages: api/vsmgmt/nf-vsmgmt-ivssdifferentialsoftwaresnapshotmgmt-NAME
  */
 #define VSS_SLOTS_DIFF(X) \
-	X(IVssDifferentialSoftwareSnapshotMgmt, 6, QueryDiffAreasForVolume) /* -querydiffareasforvolume */
+	/* -querydiffareasforvolume */ \
+	X(IVssDifferentialSoftwareSnapshotMgmt, 6, QueryDiffAreasForVolume)
 
 /*
  * IVssEnumMgmtObject
