@@ -34,6 +34,16 @@ configure() {
 	    -DMBEDTLS_PLAIN_ROOT="$deps/mbedtls/plain" "${cache[@]}" "$@" > "$build/$name.configure.log" 2>&1 ||
 	    { cat "$build/$name.configure.log" >&2; die "cmake failed"; }
 }
+# configure_windows CMAKE-ARGUMENTS...: build/windows, by MinGW-w64 with libraries of its own.
+configure_windows() {
+	cmake/build-windows-libs.sh "$deps/windows" "$deps/sources"
+	local cache=()
+	command -v ccache >/dev/null && cache=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
+	cmake -S . -B "$build/windows" -G Ninja -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/mingw64.cmake" \
+	    -DHOLDFAST_WINDOWS_LIBS="$deps/windows" -DMBEDTLS_ROOT="$deps/windows/mbedtls/hooked" \
+	    "${cache[@]}" "$@" > "$build/windows.configure.log" 2>&1 ||
+	    { cat "$build/windows.configure.log" >&2; die "cmake failed"; }
+}
 # compile NAME [TARGET...]
 compile() {
 	local name=$1

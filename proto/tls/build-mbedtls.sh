@@ -1,56 +1,31 @@
 #!/bin/bash
-# build-mbedtls.sh DIR - fetch Debian's signed source of mbedTLS 3.6 and build
-# it twice: DIR/hooked with alt/'s ChaCha20-Poly1305, random numbers and settings
-# (what Holdfast links) and DIR/plain unmodified (the interop tests' peer).
-# MBEDTLS_CFLAGS is added to the compiler's flags (a sanitizer, say).
+# build-mbedtls.sh DIR [FORM [CMAKE-ARGUMENT...]] - fetch Debian's signed source of
+# mbedTLS 3.6 and build it twice, or in the one FORM: DIR/hooked with alt/'s
+# ChaCha20-Poly1305, random numbers and settings (what Holdfast links) and DIR/plain
+# unmodified (the interop tests' peer).
+# MBEDTLS_CFLAGS is added to the compiler's flags (a sanitizer, say); MBEDTLS_SOURCES is
+# where the source goes, if not to DIR.
 #
-# The source comes by apt from the machine's own mirrors: apt checks InRelease's
-# signature -> Sources -> SHA-256 of each file.  Debian 12 itself has 2.28 (no
-# TLS 1.3), so the suite is trixie, or sid where trixie has it no more.  The
-# tarball's SHA-256 is pinned; a newer signed 3.6.x is taken with a notice.
+# Debian 12 itself has 2.28 (no TLS 1.3), so the suite is trixie, or sid where trixie has
+# 3.6 no more.  See debian-source.sh for what is proved of it.
 set -euo pipefail
-out=$(realpath -m "${1:?usage: build-mbedtls.sh DIR}")
+out=$(realpath -m "${1:?usage: build-mbedtls.sh DIR [FORM [CMAKE-ARGUMENT...]]}")
+forms=${2:-plain hooked}
+shift $(($# < 2 ? $# : 2))
 here=$(cd "$(dirname "$0")" && pwd)
-pinned=8fb65fae8dcae5840f793c0a334860a411f884cc537ea290ce1c52bb64ca007a	# 3.6.6
+. "$here/../../cmake/debian-source.sh"
 
-stamp=$( (cat "$0" "$here"/alt/*.[ch]; echo "${MBEDTLS_CFLAGS-}") | sha256sum | cut -c1-64)
-if [ "$(cat "$out/stamp" 2>/dev/null)" = "$stamp" ]; then
+stamp=$( (cat "$0" "$here"/alt/*.[ch] "$here/../../cmake/debian-source.sh"; echo "${MBEDTLS_CFLAGS-} $forms $*") | sha256sum | cut -c1-64)
+if [ "$(cat "$out/built" 2>/dev/null)" = "$stamp" ]; then
 	exit 0
 fi
 mkdir -p "$out"
 exec 9>"$out/.lock"
 flock 9
-[ "$(cat "$out/stamp" 2>/dev/null)" = "$stamp" ] && exit 0
+[ "$(cat "$out/built" 2>/dev/null)" = "$stamp" ] && exit 0
 
-fetch() { # suite
-	local apt=$out/apt-$1
-	rm -rf "$apt"
-	mkdir -p "$apt"/{lists/partial,cache/archives/partial,parts}
-	# A deb-src stanza derived from the machine's own first Debian source.
-	if [ -e /etc/apt/sources.list.d/debian.sources ]; then
-		awk 'BEGIN{RS="";ORS="\n\n"} NR==1' /etc/apt/sources.list.d/debian.sources |
-		    sed "s/^Types:.*/Types: deb-src/; s/^Suites:.*/Suites: $1/; s/^Components:.*/Components: main/" > "$apt/parts/src.sources"
-	else
-		awk -v s="$1" '$1 == "deb" { u = $2; if (u ~ /^\[/) { while (u !~ /\]$/) { i++; u = $(2 + i) } u = $(3 + i) }
-		    print "deb-src", u, s, "main"; exit }' /etc/apt/sources.list > "$apt/parts/src.list"
-	fi
-	local o=(-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts="$apt/parts"
-	    -o Dir::State::lists="$apt/lists" -o Dir::Cache="$apt/cache" -o APT::Sandbox::User=root)
-	apt-get "${o[@]}" -qq update
-	(cd "$out" && rm -f mbedtls_3.6.* && apt-get "${o[@]}" -qq --download-only source mbedtls) || return 1
-	rm -rf "$apt"
-	ls "$out"/mbedtls_3.6.*.dsc > /dev/null
-}
-fetch trixie || fetch sid || { echo "build-mbedtls.sh: no mbedTLS 3.6 source in trixie or sid" >&2; exit 1; }
-tarball=$(ls "$out"/mbedtls_3.6.*.orig.tar.*)
-if ! echo "$pinned  $tarball" | sha256sum -c --status; then
-	case $(basename "$tarball") in
-	mbedtls_3.6.6.orig.*) echo "build-mbedtls.sh: $tarball is not the 3.6.6 that was pinned" >&2; exit 1 ;;
-	esac
-	echo "build-mbedtls.sh: notice: taking $(basename "$tarball"), newer than the pinned 3.6.6, on apt's signature alone" >&2
-fi
-rm -rf "$out/src"
-dpkg-source -q --no-check -x "$out"/mbedtls_3.6.*.dsc "$out/src" >/dev/null
+debian_source "${MBEDTLS_SOURCES:-$out}" mbedtls 3.6.6 \
+    8fb65fae8dcae5840f793c0a334860a411f884cc537ea290ce1c52bb64ca007a '3.6.*' "$out/src" trixie sid
 
 build() { # name, extra cmake arguments...
 	local name=$1
@@ -87,14 +62,15 @@ hooked_is() {
 	fi
 	[ $found = "$2" ] || { echo "build-mbedtls.sh: hook in $1: $found, should be $2" >&2; exit 1; }
 }
-build plain
-hook
-build hooked
-hooked_is "$out/plain.new/lib/libmbedcrypto.a" no
-hooked_is "$out/hooked.new/lib/libmbedcrypto.a" yes
-for name in plain hooked; do
+for name in $forms; do
+	is=no
+	[ "$name" != hooked ] || { hook; is=yes; }
+	build "$name" "$@"
+	hooked_is "$out/$name.new/lib/libmbedcrypto.a" $is
+done
+for name in $forms; do
 	rm -rf "${out:?}/$name"
 	mv "$out/$name.new" "$out/$name"
 done
 rm -rf "$out/src"
-echo "$stamp" > "$out/stamp"
+echo "$stamp" > "$out/built"
