@@ -81,6 +81,10 @@ already(const struct command_context *c, struct err *err)
 	struct state_identity id;
 	int found = state_identity(c->st, &id, err);
 
+	if (found < 0 && c->cmd->replace && err->code == ERR_DENIED) {
+		err_clear(err); /* enrol_run() knows what to do. */
+		return 0;
+	}
 	if (found != 1)
 		return found;
 	if (c->cmd->unless_enrolled)

@@ -8,6 +8,7 @@
 #include "agent/dial.h"
 #include "agent/pending.h"
 #include "agent/reading.h"
+#include "agent/seal.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/wire/msg.h"
@@ -103,8 +104,20 @@ last_backup(const struct command_context *c)
 	return j;
 }
 
+/* "dpapi", "none"; where the system seals nothing "none" is no news. */
+static const char *
+key_seal(const struct command_context *c)
+{
+	enum seal_kind kind = SEAL_NONE;
+	struct err ignored = ERR_INIT;
+
+	(void)state_key_kind(c->st, &kind, &ignored);
+	return kind == SEAL_DPAPI ? "dpapi" : "none";
+}
+
 static void
-status_text(const struct state_identity *id, const json_t *last, const char *server)
+status_text(const struct state_identity *id, const json_t *last, const char *server,
+    const char *seal)
 {
 	char when[24];
 
@@ -112,6 +125,10 @@ status_text(const struct state_identity *id, const json_t *last, const char *ser
 	printf(
 	    "enrolled as     %s\nserver          %s: %s\ncertificate     until %s UTC\n",
 	    id->facts.name, id->address, server, when);
+	if (strcmp(seal, "none") != 0)
+		printf("private key     sealed for this machine (%s)\n", seal);
+	else if (seal_available())
+		puts("private key     NOT SEALED: DPAPI does not work here");
 	if (last == NULL) {
 		puts("last backup     none");
 		return;
@@ -146,16 +163,16 @@ command_status(const struct command_context *c, struct err *err)
 	if (reached)
 		dial_close(&d);
 	if (c->cmd->json) {
-		j = json_pack("{s:s, s:s, s:I, s:b, s:s, s:O?}", "name", id.facts.name,
-		    "server", id.address, "certificate_ends_s",
+		j = json_pack("{s:s, s:s, s:I, s:b, s:s, s:s, s:O?}", "name",
+		    id.facts.name, "server", id.address, "certificate_ends_s",
 		    (json_int_t)id.facts.not_after, "reachable", reached, "why_not",
-		    why.text, "last", last);
+		    why.text, "key_seal", key_seal(c), "last", last);
 		if (j != NULL)
 			json_dumpf(j, stdout, JSON_COMPACT);
 		putchar('\n');
 		json_decref(j);
 	} else {
-		status_text(&id, last, reached ? "reachable" : why.text);
+		status_text(&id, last, reached ? "reachable" : why.text, key_seal(c));
 	}
 	json_decref(last);
 	state_identity_free(&id);

@@ -8,6 +8,7 @@
 #include "agent/command.h"
 #include "agent/dial.h"
 #include "agent/pending.h"
+#include "agent/seal.h"
 #include "agent/service.h"
 #include "agent/stop.h"
 #include "proto/base/err.h"
@@ -128,6 +129,25 @@ wait_s(const struct command_context *c, uint32_t seconds)
 		    c->stop, due - now < SLICE_MS ? (uint32_t)(due - now) : SLICE_MS);
 }
 
+/* Sealed by now, where this system can; else said aloud. */
+static void
+say_key(const struct command_context *c)
+{
+	enum seal_kind kind = SEAL_NONE;
+	struct err why = ERR_INIT;
+	struct state_identity id;
+
+	if (!seal_available())
+		return;
+	if (state_identity(c->st, &id, &why) == 1)
+		state_identity_free(&id);
+	err_clear(&why);
+	if (state_key_kind(c->st, &kind, &why) == 1 && kind == SEAL_NONE)
+		log_about(LOG_ALARM, LOG_WARN,
+		    "the private key in %s is not sealed: DPAPI does not work here",
+		    state_dir(c->st));
+}
+
 static void
 back_up(struct command_context *c)
 {
@@ -171,6 +191,7 @@ command_run(const struct command_context *from, struct err *err)
 	if (pending_wait(&enrolment, err) < 0 ||
 	    (!stop_asked(c->stop) && lock(c, err) != 0))
 		goto out;
+	say_key(c);
 	back_up(c);
 	rc = 0;
 out:

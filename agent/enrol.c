@@ -153,6 +153,22 @@ wanted_name(const struct enrol_options *o, char out[CERT_NAME_MAX], struct err *
 	return 0;
 }
 
+/* A new identity has a key of its own: the old one may be a copy. */
+static int
+key_for(const struct state *st, const struct enrol_options *o, int *found,
+    struct cert_key **key, struct err *err)
+{
+	if (*found)
+		return state_next_key(st, key, err);
+	if (state_key(st, key, err) == 0)
+		return 0;
+	if (err->code != ERR_DENIED || !o->replace)
+		return -1;
+	err_clear(err);
+	*found = 1;
+	return state_next_key(st, key, err);
+}
+
 int
 enrol_run(const struct state *st, const struct enrol_options *options,
     char name[CERT_NAME_MAX], struct err *err)
@@ -164,7 +180,13 @@ enrol_run(const struct state *st, const struct enrol_options *options,
 	struct cert csr;
 	int found, rc = -1;
 
-	if ((found = state_identity(st, &id, err)) < 0)
+	found = state_identity(st, &id, err);
+	if (found < 0 && options->replace && err->code == ERR_DENIED) {
+		/* A key that another machine sealed is no key, but was this host's. */
+		err_clear(err);
+		found = 2;
+	}
+	if (found < 0)
 		return -1;
 	if (found == 1) {
 		if (!options->replace)
@@ -180,8 +202,7 @@ enrol_run(const struct state *st, const struct enrol_options *options,
 		return err_context(err, "token");
 	if (wanted_name(options, want, err) != 0)
 		return -1;
-	/* A new identity has a key of its own: the old one may be a copy. */
-	if ((found ? state_next_key(st, &key, err) : state_key(st, &key, err)) != 0)
+	if (key_for(st, options, &found, &key, err) != 0)
 		return -1;
 	if (cert_request(key, want, &csr, err) == 0)
 		rc = attempts(st, options, &token, key, &csr, want, name, err);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/seal.h"
 #include "agent/state_machine.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
@@ -116,6 +117,55 @@ state_remove(const struct state *st, const char *name, struct err *err)
 	return file_remove(path, err) < 0 ? -1 : 0;
 }
 
+static void
+wipe(struct buf *b)
+{
+	if (b->p != NULL)
+		memset(b->p, 0, b->len);
+	buf_free(b);
+}
+
+/* Keep the key's bytes, sealed where that can be; `must`: also where it cannot. */
+static int
+write_key(const struct state *st, const char *name, const void *der, size_t len, int must,
+    struct err *err)
+{
+	struct buf file = BUF_INIT(STATE_FILE_MAX);
+	enum seal_kind kind;
+	int rc;
+
+	rc = seal_protect(der, len, &file, &kind, NULL, err);
+	if (rc == 0 && (must || kind != SEAL_NONE))
+		rc = state_write(st, name, file.p, file.len, 0600, err);
+	wipe(&file);
+	return rc;
+}
+
+/* The key's bytes out of its file: 1, or 0 if there is none, or -1. */
+static int
+read_key(const struct state *st, const char *name, struct buf *der, enum seal_kind *kind,
+    struct err *err)
+{
+	struct buf file = BUF_INIT(STATE_FILE_MAX);
+	int found;
+
+	found = state_read(st, name, &file, err);
+	if (found == 1 && seal_open(file.p, file.len, der, kind, err) != 0)
+		found = err_context(err, "%s/%s", st->dir, name);
+	wipe(&file);
+	return found;
+}
+
+/* One that was kept when nothing could seal it is sealed as soon as something can. */
+static void
+seal_late(const struct state *st, const char *name, const struct buf *der)
+{
+	struct err ignored = ERR_INIT;
+
+	if (st->lock != NULL && seal_available())
+		(void)write_key(st, name, der->p, der->len, 0, &ignored);
+}
+
 /* The key in file `name`; made and kept first if there is none. */
 static int
 key_in(const struct state *st, const char *name, struct cert_key **out, struct err *err)
@@ -123,32 +173,43 @@ key_in(const struct state *st, const char *name, struct cert_key **out, struct e
 	struct buf file = BUF_INIT(STATE_FILE_MAX);
 	uint8_t der[KEY_DER_MAX];
 	struct cert_key *key = NULL;
+	enum seal_kind kind;
 	size_t len;
 	int rc = -1, found;
 
-	if ((found = state_read(st, name, &file, err)) < 0)
+	if ((found = read_key(st, name, &file, &kind, err)) < 0)
 		goto out;
 	if (found) {
 		rc = cert_key_load(file.p, file.len, out, err);
 		if (rc != 0)
 			err_context(err, "%s/%s", st->dir, name);
+		else if (kind == SEAL_NONE)
+			seal_late(st, name, &file);
 		goto out;
 	}
 	if (cert_key_new(&key, err) != 0 ||
 	    cert_key_save(key, der, sizeof(der), &len, err) != 0)
 		goto out;
-	rc = state_write(st, name, der, len, 0600, err);
+	rc = write_key(st, name, der, len, 1, err);
 	memset(der, 0, sizeof(der));
 	if (rc == 0) {
 		*out = key;
 		key = NULL;
 	}
 out:
-	if (file.p != NULL)
-		memset(file.p, 0, file.len);
-	buf_free(&file);
+	wipe(&file);
 	cert_key_free(key);
 	return rc;
+}
+
+int
+state_key_kind(const struct state *st, enum seal_kind *out, struct err *err)
+{
+	struct buf der = BUF_INIT(STATE_FILE_MAX);
+	int found = read_key(st, "key", &der, out, err);
+
+	wipe(&der);
+	return found;
 }
 
 int
@@ -160,6 +221,14 @@ state_key(const struct state *st, struct cert_key **out, struct err *err)
 int
 state_next_key(const struct state *st, struct cert_key **out, struct err *err)
 {
+	if (key_in(st, "key.next", out, err) == 0)
+		return 0;
+	if (err->code != ERR_DENIED)
+		return -1;
+	/* Of an attempt on another machine, which nobody will repeat. */
+	err_clear(err);
+	if (state_remove(st, "key.next", err) != 0)
+		return -1;
 	return key_in(st, "key.next", out, err);
 }
 

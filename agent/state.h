@@ -1,14 +1,12 @@
 /*
  * state.h - the agent's directory: who it is, and what it remembers.
  *
- *	key		the private key, DER, mode 0600
- *	cert, ca	the agent's certificate and the authority's, DER
- *	server		"host:port"
- *	ticket		to resume a TLS session; may be lost at any time
- *	head		hash of the newest point of ours that the server acknowledged
- *	journal		where the server's journal ended when it last said
- *	last.json	what the last backup did, for `status`
- *	agent.conf	written by people, read by settings.h
+ *	key		the private key, DER, mode 0600, sealed where the system can:
+ *seal.h cert, ca	the agent's certificate and the authority's, DER server
+ *"host:port" ticket		to resume a TLS session; may be lost at any time head
+ *hash of the newest point of ours that the server acknowledged journal
+ *where the server's journal ended when it last said last.json	what the last backup did,
+ *for `status` agent.conf	written by people, read by settings.h
  *	cache/		the last trees, see cache.h; may be lost at any time
  *	lock		held while a program works with the directory
  *
@@ -21,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent/seal.h"
 #include "proto/tls/cert.h"
 
 struct buf;
@@ -67,6 +66,12 @@ int state_remove(const struct state *st, const char *name, struct err *err);
 int state_key(const struct state *st, struct cert_key **out, struct err *err);
 
 /*
+ * How the key lies on the disk: 1, or 0 if there is none, or -1.  One that could be
+ * sealed and is not is sealed when a program that has locked the directory uses it.
+ */
+int state_key_kind(const struct state *st, enum seal_kind *out, struct err *err);
+
+/*
  * The key for enrolling anew, which waits beside the one in use: made and kept
  * first, so that an attempt whose answer was lost is repeated with the same.
  * state_take_next_key(), last of all, puts it in the place of the other.
@@ -82,7 +87,10 @@ struct state_identity {
 	char address[STATE_ADDRESS_MAX];
 };
 
-/* 1, or 0 if the agent is not enrolled, or -1. */
+/*
+ * 1, or 0 if the agent is not enrolled, or -1; ERR_DENIED: the key is sealed for another
+ * machine, only enrolling anew helps.
+ */
 int state_identity(const struct state *st, struct state_identity *out, struct err *err);
 void state_identity_free(struct state_identity *id);
 
