@@ -27,6 +27,7 @@
 #define COMMIT_TRIES 5u	    /* Those answered by a list that was not full. */
 #define COMMIT_PAGES 10000u /* Those answered by a full list: there is more. */
 #define ATTEMPTS_MAX 100u
+#define VIEWS_LOST_MAX 2u	    /* Then another one would be lost as well. */
 #define BAD_MAX (16u * 1024 * 1024) /* Bytes of ids of bad chunks. */
 #define MISSING_MAX (16u * 1024 * 1024)
 
@@ -40,8 +41,10 @@ struct backup {
 	struct progress *progress;
 	uint64_t started_us;
 	int64_t frozen_at;
-	int uplink_failed;	       /* The last failure was the server's side. */
-	int moved;		       /* This session got as far as beginning. */
+	int uplink_failed; /* The last failure was the server's side. */
+	int moved;	   /* This session got as far as beginning. */
+	unsigned views_lost;
+	int may_freeze_again;
 	int asked;		       /* A Commit was sent that was never answered. */
 	uint8_t id[UPLINK_BACKUP_LEN]; /* By which the server knows it again. */
 	struct backup_result *out;
@@ -696,6 +699,56 @@ attempts(struct backup *b, struct err *err)
 	}
 }
 
+/* One frozen view, and a point of it, if it can be had. */
+static int
+one_view(struct backup *b, struct err *err)
+{
+	int rc = -1;
+
+	randombytes_buf(b->id, sizeof(b->id));
+	if (freeze(b, err) != 0 || open_incrementals(b, err) != 0 ||
+	    progress_start(b->o->mode, "backup", b->walked, &b->progress, err) != 0)
+		goto out;
+	rc = attempts(b, err);
+	progress_stop(b->progress);
+	if (rc == 0) {
+		tell_applications(b);
+		remember(b);
+	} else {
+		forget(b);
+	}
+out:
+	/* Offline sources change because somebody writes them: a person's matter. */
+	b->may_freeze_again =
+	    b->capture != NULL && strcmp(b->capture->choice.provider, "offline") != 0;
+	capture_free(b->capture);
+	b->capture = NULL;
+	for (unsigned i = 0; i < SETTINGS_VOLUMES_MAX; i++) {
+		incremental_free(b->inc[i]);
+		b->inc[i] = NULL;
+	}
+	return rc;
+}
+
+/* A view that was lost is frozen anew, and nothing of it is believed. */
+static int
+begins_again(struct backup *b, const struct err *err)
+{
+	char line[ERR_TEXT_MAX + 64];
+
+	if (err->code != ERR_SNAPSHOT_LOST || !b->may_freeze_again ||
+	    b->views_lost++ == VIEWS_LOST_MAX || stop_asked(b->o->stop))
+		return 0;
+	snprintf(line, sizeof(line), "%s; beginning again", err->text);
+	say(b, line);
+	b->asked = 0;
+	memset(b->done, 0, sizeof(b->done));
+	memset(&b->before, 0, sizeof(b->before));
+	memset(&b->out->counts, 0, sizeof(b->out->counts));
+	buf_clear(&b->layout);
+	return 1;
+}
+
 int
 backup_run(const struct state *st, const struct backup_options *options,
     struct backup_result *out, struct err *err)
@@ -711,27 +764,16 @@ backup_run(const struct state *st, const struct backup_options *options,
 	b->out = out;
 	b->layout.max = LAYOUT_LEN_MAX;
 	b->started_us = wait_now_us();
-	randombytes_buf(b->id, sizeof(b->id));
 	if (state_path(st, "cache", b->cache_dir, err) != 0)
 		goto out;
 	if (file_make_dir(b->cache_dir, err) != 0)
 		goto out;
 	spill_dir(&b->spill, b->cache_dir);
-	if (freeze(b, err) != 0 || open_incrementals(b, err) != 0 ||
-	    progress_start(options->mode, "backup", b->walked, &b->progress, err) != 0)
-		goto out;
-	rc = attempts(b, err);
-	progress_stop(b->progress);
-	if (rc == 0) {
-		tell_applications(b);
-		remember(b);
-	} else {
-		forget(b);
-	}
+	do {
+		err_clear(err);
+		rc = one_view(b, err);
+	} while (rc != 0 && begins_again(b, err));
 out:
-	capture_free(b->capture);
-	for (unsigned i = 0; i < SETTINGS_VOLUMES_MAX; i++)
-		incremental_free(b->inc[i]);
 	buf_free(&b->layout);
 	free(b);
 	return rc;
