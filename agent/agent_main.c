@@ -15,6 +15,8 @@ dispatch(const struct command_context *c, struct err *err)
 	switch (c->cmd->verb) {
 	case COMMAND_ENROLL:
 		return command_enroll(c, err);
+	case COMMAND_UNENROLL:
+		return command_unenroll(c, err);
 	case COMMAND_BACKUP:
 		return command_backup(c, err);
 	case COMMAND_RESTORE:

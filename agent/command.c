@@ -17,6 +17,8 @@ command_help(void)
 	       "  enroll TOKEN [--name NAME]    become a host of the server that made "
 	       "TOKEN\n"
 	       "                                (- reads it from standard input)\n"
+	       "  unenroll                      forget key and server (its points "
+	       "stay there)\n"
 	       "  backup [NAME=PATH | PATH]...  one recovery point of devices or image "
 	       "files\n"
 	       "                                (none: those of agent.conf)\n"
@@ -110,10 +112,11 @@ take_verb(struct command *c, const char *word, struct err *err)
 		const char *word;
 		enum command_verb verb;
 	} verbs[] = { { "enroll", COMMAND_ENROLL }, { "enrol", COMMAND_ENROLL },
-		{ "backup", COMMAND_BACKUP }, { "restore", COMMAND_RESTORE },
-		{ "points", COMMAND_POINTS }, { "status", COMMAND_STATUS },
-		{ "volumes", COMMAND_VOLUMES }, { "run", COMMAND_RUN },
-		{ "service", COMMAND_SERVICE }, { "help", COMMAND_HELP } };
+		{ "unenroll", COMMAND_UNENROLL }, { "backup", COMMAND_BACKUP },
+		{ "restore", COMMAND_RESTORE }, { "points", COMMAND_POINTS },
+		{ "status", COMMAND_STATUS }, { "volumes", COMMAND_VOLUMES },
+		{ "run", COMMAND_RUN }, { "service", COMMAND_SERVICE },
+		{ "help", COMMAND_HELP } };
 	size_t i;
 
 	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)

@@ -17,6 +17,7 @@ enum command_verb {
 	COMMAND_HELP,
 	COMMAND_VERSION,
 	COMMAND_ENROLL,
+	COMMAND_UNENROLL,
 	COMMAND_BACKUP,
 	COMMAND_RESTORE,
 	COMMAND_POINTS,
@@ -81,6 +82,7 @@ int command_settings(struct command_context *c, struct err *err);
 
 /* Do it. */
 int command_enroll(const struct command_context *c, struct err *err);
+int command_unenroll(const struct command_context *c, struct err *err);
 int command_backup(const struct command_context *c, struct err *err);
 int command_restore(const struct command_context *c, struct err *err);
 int command_points(const struct command_context *c, struct err *err);

@@ -5,33 +5,55 @@
 #include "agent/dial.h"
 #include "agent/enrol.h"
 #include "agent/pending.h"
+#include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 
 #define RETRY_MS (60u * 1000)
+
+/*
+ * The token out of a file, in which Windows' own tools may have put it as UTF-16 or
+ * behind a byte order mark.  A token is ASCII, so that is all there is to know.
+ */
+static int
+load_token(const char *path, char out[TOKEN_TEXT_MAX], struct err *err)
+{
+	struct buf file = BUF_INIT(STATE_FILE_MAX);
+	size_t i = 0, step = 1, len = 0;
+	int found = file_load(path, &file, err);
+
+	if (found == 1 && file.len >= 2 && file.p[0] == 0xff && file.p[1] == 0xfe)
+		i = step = 2;
+	else if (found == 1 && file.len >= 3 && memcmp(file.p, "\xef\xbb\xbf", 3) == 0)
+		i = 3;
+	for (; found == 1 && i < file.len && len < TOKEN_TEXT_MAX; i += step)
+		out[len++] = (char)file.p[i];
+	if (len == TOKEN_TEXT_MAX)
+		found = err_set(err, ERR_CORRUPT, "%s: too long for a token", path);
+	else
+		out[len] = '\0';
+	if (file.p != NULL)
+		memset(file.p, 0, file.len);
+	buf_free(&file);
+	if (found == 0 || (found == 1 && len == 0))
+		return err_set(err, ERR_NOTFOUND, "no token in %s", path);
+	return found < 0 ? -1 : 0;
+}
 
 /* The token's text, from wherever it comes. */
 static int
 read_token(const struct command *cmd, char out[TOKEN_TEXT_MAX], struct err *err)
 {
-	const char *from = cmd->token_file;
-	FILE *f = stdin;
-	int fine;
-
-	if (cmd->token != NULL && strcmp(cmd->token, "-") != 0) {
-		if (strlen(cmd->token) >= TOKEN_TEXT_MAX)
-			return err_set(err, ERR_CORRUPT, "token: too long");
-		strcpy(out, cmd->token);
-		return 0;
-	}
-	if (from != NULL && (f = fopen(from, "r")) == NULL)
-		return err_os(err, ERR_IO, "%s", from);
-	fine = fgets(out, TOKEN_TEXT_MAX, f) != NULL;
-	if (f != stdin)
-		fclose(f);
-	return fine ? 0
-		    : err_set(err, ERR_NOTFOUND, "no token %s%s",
-			  from != NULL ? "in " : "on standard input",
-			  from != NULL ? from : "");
+	if (cmd->token_file != NULL)
+		return load_token(cmd->token_file, out, err);
+	if (strcmp(cmd->token, "-") == 0)
+		return fgets(out, TOKEN_TEXT_MAX, stdin) != NULL
+			   ? 0
+			   : err_set(err, ERR_NOTFOUND, "no token on standard input");
+	if (strlen(cmd->token) >= TOKEN_TEXT_MAX)
+		return err_set(err, ERR_CORRUPT, "token: too long");
+	strcpy(out, cmd->token);
+	return 0;
 }
 
 static void
@@ -139,4 +161,16 @@ command_enroll(const struct command_context *c, struct err *err)
 		rc = c->cmd->later ? keep(c, token, NULL, err) : enroll(c, token, err);
 	memset(token, 0, sizeof(token));
 	return rc >= 0 ? 0 : err_context(err, "enroll");
+}
+
+int
+command_unenroll(const struct command_context *c, struct err *err)
+{
+	if (state_lock(c->st, err) != 0 || enrol_forget(c->st, err) != 0)
+		return err_context(err, "unenroll");
+	if (!c->cmd->json)
+		printf("%s: this machine is no host any more; its points stay on the "
+		       "server\n",
+		    state_dir(c->st));
+	return 0;
 }

@@ -1,11 +1,13 @@
 #include "agent/enrol.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/dial.h"
 #include "agent/stop.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 #include "proto/net/channel.h"
 #include "proto/net/conn.h"
 #include "proto/tls/tls.h"
@@ -212,4 +214,31 @@ enrol_run(const struct state *st, const struct enrol_options *options,
 	memset(token.secret, 0, sizeof(token.secret));
 	cert_key_free(key);
 	return rc;
+}
+
+static int
+remove_cached(void *arg, const char *name, struct err *err)
+{
+	const struct state *st = arg;
+	char path[STATE_PATH_MAX];
+
+	snprintf(path, sizeof(path), "cache/%s", name);
+	return state_remove(st, path, err);
+}
+
+int
+enrol_forget(const struct state *st, struct err *err)
+{
+	static const char *const names[] = { "key", "key.next", "enroll", "ticket",
+		"cert", "ca", "server", "head", "journal", "last.json", "sources" };
+	char path[STATE_PATH_MAX];
+	enum file_kind kind;
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (state_remove(st, names[i], err) != 0)
+			return -1;
+	if (state_path(st, "cache", path, err) != 0 || file_kind(path, &kind, err) != 0)
+		return -1;
+	return kind == FILE_IS_DIR ? file_list(path, remove_cached, (void *)st, err) : 0;
 }

@@ -39,4 +39,11 @@ int enrol_run(const struct state *st, const struct enrol_options *options,
 /* This machine's name in the network, perhaps with its domain (enrol_host_SYSTEM.c). */
 int enrol_host_name(char out[ENROL_HOST_MAX], struct err *err);
 
+/*
+ * Be nobody's host: key, certificate, what was remembered and what waits go, the key
+ * first; agent.conf stays.  The server is not told, the host's points stay there.  The
+ * state must be locked.  Nothing left is fine.
+ */
+int enrol_forget(const struct state *st, struct err *err);
+
 #endif /* AGENT_ENROL_H */

@@ -137,6 +137,7 @@ step(const struct pending_wait *w, unsigned *n, uint32_t *wait)
 			tell(w, "enrolment refused, give another token to `enroll`: ",
 			    why.text);
 			*n = 1;
+			err_clear(&why);
 			if (pending_read(w->st, &p, &why) != 0)
 				*wait = REFUSED_MS;
 		}

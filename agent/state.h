@@ -1,12 +1,17 @@
 /*
  * state.h - the agent's directory: who it is, and what it remembers.
  *
- *	key		the private key, DER, mode 0600, sealed where the system can:
- *seal.h cert, ca	the agent's certificate and the authority's, DER server
- *"host:port" ticket		to resume a TLS session; may be lost at any time head
- *hash of the newest point of ours that the server acknowledged journal
- *where the server's journal ended when it last said last.json	what the last backup did,
- *for `status` agent.conf	written by people, read by settings.h
+ *	key		the private key, DER, mode 0600; sealed where the
+ *			system can (seal.h)
+ *	cert, ca	the agent's certificate and the authority's, DER
+ *	server		"host:port"
+ *	ticket		to resume a TLS session; may be lost at any time
+ *	head		hash of the newest point of ours that the server acknowledged
+ *	journal		where the server's journal ended when it last said
+ *	enroll		an enrolment that waits, see pending.h
+ *	sources		what was backed up from here, see sources.h
+ *	last.json	what the last backup did, for `status`
+ *	agent.conf	written by people, read by settings.h
  *	cache/		the last trees, see cache.h; may be lost at any time
  *	lock		held while a program works with the directory
  *

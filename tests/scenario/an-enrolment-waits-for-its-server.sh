@@ -62,6 +62,23 @@ state h4
 run h4
 await 60 said h4 'waiting for'
 run_ends
+
+note "a token as Windows' tools write it"
+{ printf '\377\376'; operator enroll-token | sed 's/$/\r/' | iconv -t utf-16le; } > "$work/token"
+agent h5 enroll --token-file "$work/token" --name h5 > /dev/null
+{ printf '\357\273\277'; operator enroll-token; } > "$work/token"
+agent h6 enroll --token-file "$work/token" --name h6 > /dev/null
+
+note "a host that is none any more: only what a person wrote stays"
+printf '[volume v]\npath = %s\n' "$work/v.img" > "$work/agent-h5/agent.conf"
+agent h5 backup > /dev/null 2>&1
+[ -n "$(ls "$work/agent-h5/cache")" ] || fail "nothing in the cache: this proves nothing"
+agent h5 unenroll > /dev/null
+[ "$(cd "$work/agent-h5" && find . -type f | sort | tr '\n' ' ')" = "./agent.conf ./lock " ] || fail "left: $(find "$work/agent-h5")"
+agent h5 unenroll > /dev/null
+refuses 'not enrolled' agent h5 status
+has_point h5 || fail "the points went, too"
+
 refuses 'not a token|token' agent h4 enroll nonsense --later
 refuses 'no token in' agent h4 enroll --token-file /dev/null
 refuses 'not both' agent h4 enroll --token-file /dev/null x
