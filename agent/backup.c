@@ -17,6 +17,7 @@
 #include "agent/spill.h"
 #include "agent/stop.h"
 #include "agent/volmap.h"
+#include "agent/volumes.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
@@ -28,6 +29,7 @@
 #define COMMIT_PAGES 10000u /* Those answered by a full list: there is more. */
 #define ATTEMPTS_MAX 100u
 #define VIEWS_LOST_MAX 2u	    /* Then another one would be lost as well. */
+#define LIVE_TRIES 3u		    /* Of a volume that is read live and changes. */
 #define BAD_MAX (16u * 1024 * 1024) /* Bytes of ids of bad chunks. */
 #define MISSING_MAX (16u * 1024 * 1024)
 
@@ -35,6 +37,9 @@
 struct backup {
 	const struct state *st;
 	const struct backup_options *o;
+	struct backup_options own; /* Those, with settings that name what is there. */
+	struct settings *chosen;   /* Anew each time that the view is. */
+	const struct settings *configured;
 	struct capture *capture;
 	struct buf layout; /* As Commit has it. */
 	uint64_t walked;   /* Bytes of all volumes, holes of disks too. */
@@ -88,8 +93,12 @@ freeze(struct backup *b, struct err *err)
 	const struct snapshot_options wishes = {
 		.stop = b->o->stop, .say = b->o->say, .say_arg = b->o->say_arg
 	};
+	const struct capture_disks *disks =
+	    b->o->disks != NULL ? b->o->disks : &capture_disks_system;
 
-	if (capture_new(s, &wishes, &b->capture, err) != 0 ||
+	*b->chosen = *b->configured;
+	if (volumes_choose(b->chosen, err) != 0 ||
+	    capture_new(s, &wishes, disks, &b->capture, err) != 0 ||
 	    capture_freeze(b->capture, s, FREEZE_MS, err) != 0)
 		return -1;
 	b->walked = b->out->volumes_bytes = 0;
@@ -101,8 +110,8 @@ freeze(struct backup *b, struct err *err)
 		b->out->volumes_bytes += v->size;
 		for (unsigned k = 0; k < v->holes_count; k++)
 			b->out->volumes_bytes -= v->holes[k].len;
-		b->frozen_at = snapshot_info(v->view)->frozen_at;
 	}
+	b->frozen_at = b->capture->frozen_at;
 	return take_layout(b, err);
 }
 
@@ -171,7 +180,7 @@ make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
 {
 	const struct backup *b = s->b;
 	struct capture_volume *v = &b->capture->volumes[i];
-	const struct snapshot_info *info = snapshot_info(v->view);
+	const struct snapshot_info *info = &v->info;
 
 	memset(job, 0, sizeof(*job));
 	job->source = (struct volmap_source){ .read = capture_read,
@@ -302,6 +311,34 @@ check_changes(
 	return 0;
 }
 
+/* One volume; until what of it was read live was one state of it. */
+static int
+run_settled(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
+    struct pipeline_result *r, struct err *err)
+{
+	struct capture_volume *v = &s->b->capture->volumes[i];
+	char line[SETTINGS_NAME_MAX + 64];
+	int settled;
+
+	for (unsigned tries = 1;; tries++) {
+		memset(r, 0, sizeof(*r));
+		if (make_job(s, i, from, job, err) != 0 || pipeline_run(job, r, err) != 0)
+			return -1;
+		if ((settled = capture_settled(v, err)) != 0)
+			return settled < 0 ? -1 : 0;
+		s->b->done[i] = 0;
+		r->spans = 0;
+		if (tries == LIVE_TRIES)
+			return err_set(err, ERR_BUSY,
+			    "it changes while it is read, and nothing here freezes it: "
+			    "stop "
+			    "what writes there, or leave it out");
+		snprintf(line, sizeof(line),
+		    "%s changed while it was read; reading it again", v->name);
+		say(s->b, line);
+	}
+}
+
 static int
 run_volumes(struct session *s, struct err *err)
 {
@@ -317,9 +354,7 @@ run_volumes(struct session *s, struct err *err)
 	(void)snprintf(out->note, sizeof(out->note), "%s", b->capture->note);
 	out->kept_bytes = out->proven_bytes = 0;
 	for (i = 0; i < b->capture->count && rc == 0; i++) {
-		if (make_job(s, i, from, &job, err) != 0)
-			return -1;
-		rc = pipeline_run(&job, &r, err);
+		rc = run_settled(s, i, from, &job, &r, err);
 		b->uplink_failed = r.uplink_failed;
 		spans[i] = r.spans;
 		add_counts(&out->counts, &r.counts);
@@ -632,7 +667,7 @@ attempt(struct backup *b, struct err *err)
 			goto out;
 		rc = -1;
 		b->uplink_failed = 0;
-		if (snapshot_confirm(b->capture->snapshot, err) != 0)
+		if (capture_confirm(b->capture, err) != 0)
 			goto out;
 		stop_attach(b->o->stop, on_stop, s->dial.ch);
 	}
@@ -756,11 +791,16 @@ backup_run(const struct state *st, const struct backup_options *options,
 	struct backup *b = calloc(1, sizeof(*b));
 	int rc = -1;
 
-	if (b == NULL)
+	if (b == NULL || (b->chosen = malloc(sizeof(*b->chosen))) == NULL) {
+		free(b);
 		return err_set(err, ERR_NOMEM, "out of memory");
+	}
 	memset(out, 0, sizeof(*out));
 	b->st = st;
-	b->o = options;
+	b->configured = options->settings;
+	b->own = *options;
+	b->own.settings = b->chosen;
+	b->o = &b->own;
 	b->out = out;
 	b->layout.max = LAYOUT_LEN_MAX;
 	b->started_us = wait_now_us();
@@ -775,6 +815,7 @@ backup_run(const struct state *st, const struct backup_options *options,
 	} while (rc != 0 && begins_again(b, err));
 out:
 	buf_free(&b->layout);
+	free(b->chosen);
 	free(b);
 	return rc;
 }

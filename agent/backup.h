@@ -17,14 +17,16 @@
 #include "agent/state.h"
 #include "agent/uplink.h"
 
+struct capture_disks;
 struct err;
 struct stop;
 
 struct backup_options {
 	const struct settings *settings; /* Volumes, level, retry. */
 	uint8_t machine[STATE_HASH_LEN];
-	const char *host_facts;	  /* A directory in place of /sys; NULL. */
-	int no_cache;		  /* Ask for every chunk. */
+	const struct capture_disks *disks; /* NULL: this system's. */
+	const char *host_facts;		   /* A directory in place of /sys; NULL. */
+	int no_cache;			   /* Ask for every chunk. */
 	const char *changed_from; /* What changed since the newest point; NULL: look. */
 	int check_changes; /* Read all as well, and compare: for tests and doubts. */
 	size_t map_memory; /* Of a volume's map; 0: VOLMAP_MEMORY. */

@@ -6,6 +6,7 @@
 #include "agent/command.h"
 #include "agent/command_system.h"
 #include "agent/stop.h"
+#include "agent/volumes.h"
 #include "proto/base/err.h"
 
 /* Of a script that was run: how it ended and how long it took. */
@@ -104,7 +105,7 @@ command_backup(const struct command_context *c, struct err *err)
 	struct backup_result r;
 
 	memcpy(o.machine, c->machine, sizeof(o.machine));
-	if (c->settings.count + c->settings.disks_count == 0)
+	if (!volumes_wanted(&c->settings))
 		return err_set(err, ERR_NOTFOUND,
 		    "backup: no volumes: name them, or in %s/agent.conf",
 		    state_dir(c->st));

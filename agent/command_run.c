@@ -11,6 +11,7 @@
 #include "agent/seal.h"
 #include "agent/service.h"
 #include "agent/stop.h"
+#include "agent/volumes.h"
 #include "proto/base/err.h"
 #include "proto/base/log.h"
 
@@ -78,12 +79,6 @@ one(const struct command_context *c)
 	return 1;
 }
 
-static int
-has_sources(const struct settings *s)
-{
-	return s->count + s->disks_count > 0;
-}
-
 /* `enroll` or `status` may hold the directory a moment longer. */
 static int
 lock(const struct command_context *c, struct err *err)
@@ -107,7 +102,7 @@ read_again(struct command_context *c)
 	if (before == NULL)
 		return;
 	*before = c->settings;
-	if (command_settings(c, &err) == 0 && !has_sources(&c->settings))
+	if (command_settings(c, &err) == 0 && !volumes_wanted(&c->settings))
 		err_set(
 		    &err, ERR_NOTFOUND, "%s/agent.conf: no volumes", state_dir(c->st));
 	if (err.code != ERR_NONE) {
@@ -182,7 +177,7 @@ command_run(const struct command_context *from, struct err *err)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	*c = *from;
 	log_setup(LOG_INFO, c->cmd->json ? LOG_JSON : LOG_TEXT);
-	if (!has_sources(&c->settings)) {
+	if (!volumes_wanted(&c->settings)) {
 		err_set(
 		    err, ERR_NOTFOUND, "no volumes in %s/agent.conf", state_dir(c->st));
 		goto out;

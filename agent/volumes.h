@@ -116,6 +116,9 @@ const struct volumes_extent *volumes_piece(const struct volumes_volume *v);
  */
 int volumes_select(const struct volumes *v, struct settings *s, struct err *err);
 
+/* Do they name anything to read on this system, be it by naming nothing? */
+int volumes_wanted(const struct settings *s);
+
 /*
  * The same from the system's list, asked only if `s` needs it: not for plain files alone.
  */

@@ -282,8 +282,10 @@ select_all(const struct volumes *v, struct settings *s, struct err *err)
 
 		if ((out = volumes_listed(v, s->exclude, one, err)) < 0)
 			return -1;
-		if (out)
-			add_note(s, volumes_shown(one), "is left out (exclude)");
+		if (out && (d == NULL || !whole[d - v->disks]))
+			add_note(s, volumes_shown(one), "is left out");
+		else if (out)
+			continue; /* Capture says so. */
 		else if (d != NULL && whole[d - v->disks]) {
 			if (readable(s, one, err) != 0)
 				return -1;
@@ -349,6 +351,12 @@ volumes_select(const struct volumes *v, struct settings *s, struct err *err)
 	if (s->include[0] == '\0' || strcmp(s->include, "all") == 0)
 		return select_all(v, s, err);
 	return select_words(v, s, err) != 0 ? err_context(err, "include") : 0;
+}
+
+int
+volumes_wanted(const struct settings *s)
+{
+	return s->count + s->disks_count > 0 || s->include[0] != '\0' || volumes_known();
 }
 
 /* Can it be read only with the help of the list? */
