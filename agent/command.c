@@ -29,6 +29,8 @@ command_help(void)
 	       "  points                        this host's recovery points\n"
 	       "  status                        enrolment, certificate, last backup, "
 	       "server\n"
+	       "  vss doctor                    would a backup by VSS work here? "
+	       "(Windows)\n"
 	       "  volumes                       this machine's volumes and disks "
 	       "(Windows)\n"
 	       "  run                           back up at the interval of agent.conf\n"
@@ -115,8 +117,8 @@ take_verb(struct command *c, const char *word, struct err *err)
 		{ "unenroll", COMMAND_UNENROLL }, { "backup", COMMAND_BACKUP },
 		{ "restore", COMMAND_RESTORE }, { "points", COMMAND_POINTS },
 		{ "status", COMMAND_STATUS }, { "volumes", COMMAND_VOLUMES },
-		{ "run", COMMAND_RUN }, { "service", COMMAND_SERVICE },
-		{ "help", COMMAND_HELP } };
+		{ "vss", COMMAND_VSS }, { "run", COMMAND_RUN },
+		{ "service", COMMAND_SERVICE }, { "help", COMMAND_HELP } };
 	size_t i;
 
 	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
@@ -158,6 +160,7 @@ take_word(struct command *c, const char *word, struct err *err)
 		c->point = word;
 		return 0;
 	case COMMAND_SERVICE:
+	case COMMAND_VSS:
 		if (c->action != NULL)
 			break;
 		c->action = word;
@@ -182,6 +185,9 @@ check(struct command *c, struct err *err)
 	if (c->verb == COMMAND_SERVICE && c->action == NULL)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "service: say install, uninstall, start, stop or run");
+	if (c->verb == COMMAND_VSS &&
+	    (c->action == NULL || strcmp(c->action, "doctor") != 0))
+		return err_set(err, ERR_UNSUPPORTED, "vss: say doctor");
 	if (c->verb != COMMAND_RESTORE)
 		return 0;
 	if (c->point == NULL)

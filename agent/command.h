@@ -23,6 +23,7 @@ enum command_verb {
 	COMMAND_POINTS,
 	COMMAND_STATUS,
 	COMMAND_VOLUMES,
+	COMMAND_VSS,
 	COMMAND_RUN,
 	COMMAND_SERVICE
 };
@@ -48,11 +49,12 @@ struct command {
 	int has_retry;
 	uint32_t retry_s;
 	int no_cache, profile;
-	const char *provider; /* NULL: as configured. */
+	const char *provider;	  /* NULL: as configured. */
 	const char *changed_from; /* NULL: nobody says. */
 	int check_changes;
 
-	const char *action; /* service: install, uninstall, start, stop, run */
+	const char
+	    *action; /* vss: doctor; service: install, uninstall, start, stop, run */
 
 	const char *point, *volume, *to; /* restore; or disks[0] */
 	const char *format;		 /* NULL: by the target's name. */
@@ -87,6 +89,8 @@ int command_backup(const struct command_context *c, struct err *err);
 int command_restore(const struct command_context *c, struct err *err);
 int command_points(const struct command_context *c, struct err *err);
 int command_status(const struct command_context *c, struct err *err);
+/* Without a state. */
+int command_vss(const struct command *cmd, struct err *err);
 int command_volumes(const struct command_context *c, struct err *err);
 int command_run(const struct command_context *c, struct err *err);
 

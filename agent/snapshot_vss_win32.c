@@ -140,11 +140,10 @@ static int64_t
 now_us(void)
 {
 	FILETIME t;
-	uint64_t ticks;
 
 	GetSystemTimeAsFileTime(&t);
-	ticks = (uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime;
-	return (int64_t)(ticks / 10) - 11644473600000000;
+	return vss_com_time(
+	    (int64_t)((uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime));
 }
 
 static int
@@ -156,7 +155,9 @@ open_copy(struct set *s, struct volume *v, struct snapshot_info *info)
 	v->size = device_size(v->copy);
 	info->size = v->size;
 	info->sector_size = device_sector_size(v->copy);
-	info->grade = s->options->no_writers ? SNAPSHOT_CRASH : SNAPSHOT_APPLICATION;
+	info->grade = s->options->no_writers || vss_is_torn(s->vss)
+			  ? SNAPSHOT_CRASH
+			  : SNAPSHOT_APPLICATION;
 	/* VSS flushes file systems before it holds the writes. */
 	info->flushed = 1;
 	info->frozen_at = now_us();

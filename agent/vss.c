@@ -42,6 +42,7 @@ struct vss {
 	enum vss_retry retry; /* Of the last failure. */
 	unsigned writers_count, taken;
 	struct vss_writer *writers;
+	int torn;
 	char outside[128]; /* Those that could not be taken whole. */
 	char trouble[128]; /* Why it was tried again. */
 	char databases[128];
@@ -250,6 +251,7 @@ take_writer(struct vss *v, struct vss_writer *w, struct err *err)
 		if (why[0] != '\0' && inside > 0) {
 			say(v, why);
 			list(v->outside, sizeof(v->outside), w->name);
+			v->torn |= vss_is_database(w);
 		}
 		return 0;
 	}
@@ -270,6 +272,7 @@ forget_writers(struct vss *v)
 	free(v->writers);
 	v->writers = NULL;
 	v->writers_count = v->taken = 0;
+	v->torn = 0;
 	v->outside[0] = v->databases[0] = '\0';
 }
 
@@ -505,6 +508,12 @@ const char *
 vss_method(const struct vss *v)
 {
 	return v->method;
+}
+
+int
+vss_is_torn(const struct vss *v)
+{
+	return v->torn;
 }
 
 const char *

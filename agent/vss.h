@@ -145,6 +145,9 @@ const char *vss_method(const struct vss *v);
 /* Names of the databases' writers that were met, or "". */
 const char *vss_databases(const struct vss *v);
 
+/* Non-zero: files of a database are in the set, but not all, so that nobody flushed it. */
+int vss_is_torn(const struct vss *v);
+
 /* Abort what is under way and release.  NULL is allowed. */
 void vss_free(struct vss *v);
 

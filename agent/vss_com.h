@@ -9,6 +9,7 @@
 #define AGENT_VSS_COM_H
 
 #include "agent/vss.h"
+#include "agent/vss_doctor.h"
 
 struct err;
 
@@ -30,21 +31,17 @@ int vss_com_volume(const char *path, char *out, size_t cap, struct err *err);
 /* Non-zero if the running system lies on this volume. */
 int vss_com_boots(const char *volume);
 
-/* A shadow copy or provider that there is; strings end inside. */
-struct vss_com_copy {
-	char id[39], set[39], volume[128], device[128];
-	int64_t made_us; /* Microseconds since 1970-01-01 UTC. */
-	uint32_t attributes;
-};
-struct vss_com_provider {
-	char id[39], name[128], version[64];
-	int type; /* VSS_PROVIDER_TYPE */
-};
+/* Microseconds since 1970-01-01 UTC of 100 ns since 1601. */
+int64_t vss_com_time(int64_t filetime);
 
-/* Call `each` for all of them; needs `create` and `init` before.  An HRESULT. */
+/* Call `fn` for all that there are; needs `create`, `init` and VSS_CTX_ALL before. */
 vss_code vss_com_copies(struct vss_com *c,
-    void (*each)(void *arg, const struct vss_com_copy *copy), void *arg);
+    void (*fn)(void *arg, const struct vss_report_copy *copy), void *arg);
 vss_code vss_com_providers(struct vss_com *c,
-    void (*each)(void *arg, const struct vss_com_provider *provider), void *arg);
+    void (*fn)(void *arg, const struct vss_report_provider *provider), void *arg);
+
+/* The difference areas of Windows' own provider, at most `cap`. */
+int vss_com_areas(
+    struct vss_report_area *out, unsigned cap, unsigned *count, struct err *err);
 
 #endif /* AGENT_VSS_COM_H */

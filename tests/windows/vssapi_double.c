@@ -282,9 +282,9 @@ set_context(void *self, LONG context)
 	ENTER(b, "SetContext");
 	RULE(b->init && !b->context && !b->gathered, "ivssbackupcomponents-setcontext",
 	    "SetContext once, before GatherWriterMetadata");
-	RULE((context & ~0x2) == 0, "ne-vss-vss_snapshot_context",
-	    "VSS_CTX_BACKUP, perhaps without recovery");
-	b->context = 1;
+	RULE((context & ~0x2) == 0 || context == -1, "ne-vss-vss_snapshot_context",
+	    "VSS_CTX_BACKUP, perhaps without recovery; or VSS_CTX_ALL to ask");
+	b->context = context == -1 ? 2 : 1;
 	return S_OK;
 }
 
@@ -294,7 +294,7 @@ gather_metadata(void *self, void **out)
 	struct backup *b = self;
 
 	ENTER(b, "GatherWriterMetadata");
-	RULE(b->init && b->state && b->context && !b->gathered,
+	RULE(b->init && b->state && b->context == 1 && !b->gathered,
 	    "overview-of-backup-initialization",
 	    "GatherWriterMetadata once, after the context and the state");
 	return begin(b, 'M', out);
@@ -462,6 +462,92 @@ properties(void *self, VSS_ID *copy, VSS_SNAPSHOT_PROP *out)
 	out->m_lSnapshotsCount = (LONG)b->copies;
 	out->m_eStatus = VSS_SS_CREATED;
 	vssd.loans++;
+	return S_OK;
+}
+
+/* -------------------------------------------------------------------------- lists -- */
+
+/* One copy or one provider. */
+struct list {
+	const vssd_slot *table;
+	LONG references;
+	VSS_OBJECT_TYPE type;
+	int given;
+};
+
+static vssd_slot list_table[8];
+
+static ULONG WINAPI
+list_release(void *self)
+{
+	struct list *l = self;
+	LONG left = InterlockedDecrement(&l->references);
+
+	if (left == 0) {
+		vssd.objects--;
+		free(l);
+	}
+	return (ULONG)left;
+}
+
+static wchar_t *
+on_loan(const wchar_t *text)
+{
+	wchar_t *out = CoTaskMemAlloc((wcslen(text) + 1) * sizeof(*text));
+
+	if (out != NULL)
+		wcscpy(out, text);
+	return out;
+}
+
+static HRESULT WINAPI
+list_next(void *self, ULONG n, VSS_OBJECT_PROP *out, ULONG *got)
+{
+	struct list *l = self;
+	HRESULT hr = vssd_enter("Next");
+
+	*got = 0;
+	if (FAILED(hr))
+		return hr;
+	if (n != 1 || l->given)
+		return S_FALSE;
+	l->given = 1;
+	memset(out, 0, sizeof(*out));
+	out->Type = l->type;
+	if (l->type == VSS_OBJECT_PROVIDER) {
+		out->Obj.Prov.m_pwszProviderName = on_loan(L"Double of a provider");
+		out->Obj.Prov.m_pwszProviderVersion = on_loan(L"1.0");
+		out->Obj.Prov.m_eProviderType = VSS_PROV_SYSTEM;
+	} else {
+		out->Obj.Snap.m_pwszOriginalVolumeName = _wcsdup(L"S:\\");
+		out->Obj.Snap.m_pwszSnapshotDeviceObject = _wcsdup(L"old");
+		out->Obj.Snap.m_lSnapshotAttributes = VSS_VOLSNAP_ATTR_PERSISTENT;
+		/* 2020-01-01 */
+		out->Obj.Snap.m_tsCreationTimestamp = 132223104000000000;
+		vssd.loans++;
+	}
+	*got = 1;
+	return S_OK;
+}
+
+static HRESULT WINAPI
+query(void *self, VSS_ID *of, VSS_OBJECT_TYPE of_type, VSS_OBJECT_TYPE type, void **out)
+{
+	static const VSS_ID none;
+	struct backup *b = self;
+	struct list *l;
+
+	ENTER(b, "Query");
+	RULE(b->context == 2 && of_type == VSS_OBJECT_NONE &&
+		 memcmp(of, &none, sizeof(none)) == 0,
+	    "ivssbackupcomponents-query", "of all, in the context of all");
+	if ((l = calloc(1, sizeof(*l))) == NULL)
+		return E_OUTOFMEMORY;
+	vssd_table(list_table, 8, list_release);
+	VSSD_PUT(list_table, IVssEnumObject, Next, list_next);
+	*l = (struct list){ list_table, 1, type, 0 };
+	vssd.objects++;
+	*out = l;
 	return S_OK;
 }
 
@@ -650,6 +736,7 @@ CreateVssBackupComponentsInternal(void **out)
 	PUT(PrepareForBackup, prepare);
 	PUT(DoSnapshotSet, do_set);
 	PUT(GetSnapshotProperties, properties);
+	PUT(Query, query);
 	PUT(GatherWriterStatus, gather_status);
 	PUT(FreeWriterStatus, free_status);
 	PUT(GetWriterStatusCount, status_count);

@@ -389,6 +389,7 @@ a_backup_calls_in_the_documented_order(void **state)
 	assert_false(w.completed);
 	assert_string_equal(vss_method(v), "full, 1 of 2 writers");
 	assert_string_equal(vss_databases(v), "SqlServerWriter");
+	assert_false(vss_is_torn(v));
 	assert_int_equal(vss_finish(v, 1, &err), 0);
 	vss_free(v);
 	assert_int_equal(w.told, 1);
@@ -539,6 +540,7 @@ a_writer_with_files_elsewhere_takes_no_part_and_that_is_said(void **state)
 	v = session(NULL);
 	assert_int_equal(vss_freeze(v, &err), 0);
 	assert_int_equal(w.added, 0);
+	assert_true(vss_is_torn(v));
 	assert_string_equal(
 	    vss_method(v), "full, 0 of 2 writers, not whole: SqlServerWriter");
 	assert_non_null(strstr(w.said, "SqlServerWriter: 'db' has files outside"));
