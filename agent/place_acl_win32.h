@@ -1,0 +1,42 @@
+/*
+ * place_acl_win32.h - owner and access list of a file or directory; for place_win32.c.
+ *
+ * Trusted are SYSTEM, Administrators and TrustedInstaller; and, in a program without an
+ * administrator's rights, who runs it: he can hurt himself only.
+ */
+#ifndef AGENT_PLACE_ACL_WIN32_H
+#define AGENT_PLACE_ACL_WIN32_H
+
+#include <windows.h>
+
+struct err;
+
+#define PLACE_ACL_WHO_MAX 160
+
+/* Non-zero if `sid` is trusted. */
+int place_acl_trusted(PSID sid);
+
+/* "DOMAIN\name", or the SID in letters. */
+void place_acl_name(PSID sid, char out[PLACE_ACL_WHO_MAX]);
+
+/*
+ * Does the object behind `h` (opened with READ_CONTROL) belong to somebody trusted, and
+ * is none of the rights in `mask` (of a file object, no generic ones) given to others?
+ * 0; else *owner_bad tells which, `who` whose it is or who has them.  `inherited` counts
+ * entries for what will be made below, too.  -1 with `err` set if it cannot be told.
+ */
+enum place_acl_end { PLACE_ACL_FINE, PLACE_ACL_OWNER, PLACE_ACL_OTHERS };
+
+int place_acl_look(HANDLE h, DWORD mask, int inherited, enum place_acl_end *out,
+    char who[PLACE_ACL_WHO_MAX], struct err *err);
+
+/* Does its access list take nothing from the directory above? */
+int place_acl_protected(HANDLE h);
+
+/* SYSTEM and Administrators all, others nothing, owner Administrators; LocalFree(). */
+PSECURITY_DESCRIPTOR place_acl_private(void);
+
+/* Give it that (opened with WRITE_DAC and WRITE_OWNER too), and what lies below. */
+DWORD place_acl_set_private(HANDLE h);
+
+#endif /* AGENT_PLACE_ACL_WIN32_H */
