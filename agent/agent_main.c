@@ -49,6 +49,7 @@ work(void *arg, struct stop *stop, struct err *err)
 	    command_settings(c, err) != 0)
 		goto out;
 	state_set_socket_buffer(c->st, c->settings.socket_buffer);
+	state_set_silence(c->st, c->settings.silence_s * 1000);
 	if (cmd->server != NULL && state_override_address(c->st, cmd->server, err) != 0)
 		goto out;
 	rc = dispatch(c, err);

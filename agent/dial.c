@@ -34,7 +34,8 @@ reach(struct dial *d, const struct state_identity *id, struct stop *stop, struct
 {
 	const struct channel_watch watch = { dial_stoppable, stop };
 	const struct conn_limits limits = { .handshake_ms = DIAL_TIMEOUT_MS,
-		.silence_ms = DIAL_SILENCE_MS,
+		.silence_ms =
+		    state_silence(d->st) > 0 ? state_silence(d->st) : DIAL_SILENCE_MS,
 		.sndbuf = state_socket_buffer(d->st),
 		.rcvbuf = state_socket_buffer(d->st) };
 	struct buf ticket = BUF_INIT(TICKET_MAX);

@@ -19,6 +19,7 @@ settings_init(struct settings *s)
 	s->level = SETTINGS_LEVEL;
 	s->interval_s = SETTINGS_INTERVAL_S;
 	s->retry_s = SETTINGS_RETRY_S;
+	s->silence_s = SETTINGS_SILENCE_S;
 	strcpy(s->provider, CHOOSE_AUTO);
 	s->script_timeout_s = SETTINGS_SCRIPT_S;
 	s->fast_proof = SETTINGS_FAST_PROOF;
@@ -209,6 +210,16 @@ vss_type(struct settings *s, const char *word, struct err *err)
 		   : err_set(err, ERR_CORRUPT, "vss-type '%.32s': full or copy", word);
 }
 
+static int
+silence(const char *text, uint32_t *out, struct err *err)
+{
+	if (settings_duration(text, out, err) != 0)
+		return -1;
+	if (*out == 0 || *out > SETTINGS_SILENCE_MAX_S)
+		return err_set(err, ERR_LIMIT, "silence-timeout %s: from 1s to 1d", text);
+	return 0;
+}
+
 /* A number of bytes that a socket's buffer may have. */
 static int
 bytes(const char *text, int *out, struct err *err)
@@ -280,6 +291,8 @@ agent_key(struct reading *r, const char *name, const char *value)
 	}
 	if (strcmp(name, "retry-for") == 0)
 		return settings_duration(value, &r->s->retry_s, r->err);
+	if (strcmp(name, "silence-timeout") == 0)
+		return silence(value, &r->s->silence_s, r->err);
 	if (strcmp(name, "provider") == 0)
 		return settings_provider(r->s, value, r->err);
 	if (strcmp(name, "vss-type") == 0)

@@ -5,6 +5,7 @@
  *	level = 3		; zstd level of new data, 1..19
  *	interval = 24h		; of `run`; s, m, h or d after the number
  *	retry-for = 10m		; how long one backup outlasts a lost server
+ *	silence-timeout = 5m	; a server that says nothing for so long is lost
  *	provider = auto		; who freezes: auto, offline, vss, hotcopy
  *	vss-type = full		; or copy: applications do not cut their logs
  *	pre-script = /etc/holdfast/pre	; before a backup, and after it: hooks.h
@@ -38,6 +39,8 @@ struct err;
 #define SETTINGS_LEVEL 3
 #define SETTINGS_INTERVAL_S (24u * 3600)
 #define SETTINGS_RETRY_S (10u * 60)
+#define SETTINGS_SILENCE_S 300u
+#define SETTINGS_SILENCE_MAX_S 86400u
 #define SETTINGS_SCRIPT_S (10u * 60)
 #define SETTINGS_FAST_PROOF 10u
 
@@ -51,6 +54,7 @@ struct settings {
 	int level;
 	uint32_t interval_s;
 	uint32_t retry_s;
+	uint32_t silence_s; /* 1 and more. */
 	char provider[16]; /* As choose() has it. */
 	int vss_copy;	   /* Applications are told of a copy, not a backup. */
 	int socket_buffer; /* Bytes, each way; 0: the system's. */

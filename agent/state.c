@@ -19,6 +19,7 @@ struct state {
 	struct file *lock;		 /* NULL: not locked. */
 	char address[STATE_ADDRESS_MAX]; /* "": the one in the file. */
 	int socket_buffer;
+	uint32_t silence_ms;
 };
 
 int
@@ -319,6 +320,18 @@ int
 state_socket_buffer(const struct state *st)
 {
 	return st->socket_buffer;
+}
+
+void
+state_set_silence(struct state *st, uint32_t ms)
+{
+	st->silence_ms = ms;
+}
+
+uint32_t
+state_silence(const struct state *st)
+{
+	return st->silence_ms;
 }
 
 void

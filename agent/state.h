@@ -106,6 +106,10 @@ int state_override_address(struct state *st, const char *address, struct err *er
 void state_set_socket_buffer(struct state *st, int bytes);
 int state_socket_buffer(const struct state *st);
 
+/* How long connections from now on may be silent before they are lost; 0: not told. */
+void state_set_silence(struct state *st, uint32_t ms);
+uint32_t state_silence(const struct state *st);
+
 /*
  * Keep what enrolment or renewal gave.  With another authority than before what was
  * remembered of the server is forgotten: it is not that server.
