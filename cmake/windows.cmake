@@ -9,3 +9,6 @@ add_compile_options(-fstack-protector-strong)
 # -static: no DLL but the system's.  No timestamp: the same sources, the same bytes.
 add_link_options(-static -fstack-protector-strong -Wl,--fatal-warnings
     -Wl,--dynamicbase,--nxcompat,--high-entropy-va,--no-insert-timestamp)
+# What the C library has no functions for.
+string(APPEND CMAKE_C_STANDARD_LIBRARIES
+    " -lws2_32 -liphlpapi -lsetupapi -luserenv -lpsapi -lbcrypt -lcrypt32 -ldbghelp")
