@@ -5,9 +5,11 @@
 
 #include "agent/command.h"
 #include "agent/command_system.h"
+#include "agent/place.h"
 #include "agent/service.h"
 #include "agent/stop.h"
 #include "proto/base/err.h"
+#include "proto/base/log.h"
 
 static int
 dispatch(const struct command_context *c, struct err *err)
@@ -32,6 +34,30 @@ dispatch(const struct command_context *c, struct err *err)
 	}
 }
 
+/*
+ * Where it is usual the directory is made as it must be, or put right; where somebody
+ * wants it to be he is told what is wrong with it.
+ */
+static int
+open_state(const struct command *cmd, struct state **out, struct err *err)
+{
+	const char *usual = command_system_state();
+	struct err why = ERR_INIT;
+
+	if (usual != NULL && strcmp(cmd->state_dir, usual) == 0)
+		return place_make_private(usual, err) != 0 ? -1
+							   : state_open(usual, out, err);
+	if (state_open(cmd->state_dir, out, err) != 0)
+		return -1;
+	if (place_private(cmd->state_dir, &why) == 0)
+		return 0;
+	if (cmd->verb == COMMAND_RUN || cmd->verb == COMMAND_SERVICE)
+		log_event(LOG_WARN, "%s", why.text);
+	else
+		command_say(NULL, why.text);
+	return 0;
+}
+
 /* Do what `arg`, a struct command, says, until `stop` asks. */
 static int
 work(void *arg, struct stop *stop, struct err *err)
@@ -44,7 +70,7 @@ work(void *arg, struct stop *stop, struct err *err)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	c->cmd = cmd;
 	c->stop = stop;
-	if (state_open(cmd->state_dir, &c->st, err) != 0 ||
+	if (open_state(cmd, &c->st, err) != 0 ||
 	    state_machine(cmd->machine_id, c->machine, err) != 0 ||
 	    command_settings(c, err) != 0)
 		goto out;

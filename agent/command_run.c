@@ -148,9 +148,7 @@ back_up(struct command_context *c)
 {
 	uint32_t wait;
 
-	log_about(LOG_STARTED, LOG_INFO,
-	    "holdfast-agent " HOLDFAST_VERSION ": backing up %u volumes and %u disks "
-	    "every %u s",
+	log_event(LOG_INFO, "backing up %u volumes and %u disks every %u s",
 	    c->settings.count, c->settings.disks_count, c->settings.interval_s);
 	while (!stop_asked(c->stop)) {
 		wait = c->settings.interval_s;
@@ -160,7 +158,6 @@ back_up(struct command_context *c)
 		if (!stop_asked(c->stop))
 			read_again(c);
 	}
-	log_about(LOG_STOPPED, LOG_INFO, "asked to stop");
 }
 
 int
@@ -182,12 +179,15 @@ command_run(const struct command_context *from, struct err *err)
 		    err, ERR_NOTFOUND, "no volumes in %s/agent.conf", state_dir(c->st));
 		goto out;
 	}
+	log_about(LOG_STARTED, LOG_INFO, "holdfast-agent " HOLDFAST_VERSION ", %s",
+	    state_dir(c->st));
 	service_ready();
 	if (pending_wait(&enrolment, err) < 0 ||
 	    (!stop_asked(c->stop) && lock(c, err) != 0))
 		goto out;
 	say_key(c);
 	back_up(c);
+	log_about(LOG_STOPPED, LOG_INFO, "asked to stop");
 	rc = 0;
 out:
 	free(c);

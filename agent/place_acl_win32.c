@@ -28,18 +28,6 @@ is_sid(PSID sid, const wchar_t *text)
 	return same;
 }
 
-/* Has this process an administrator's rights (elevated, or a service)? */
-static int
-is_administrator(void)
-{
-	BYTE sid[SECURITY_MAX_SID_SIZE];
-	DWORD len = sizeof(sid);
-	BOOL member = FALSE;
-
-	return CreateWellKnownSid(WinBuiltinAdministratorsSid, NULL, sid, &len) &&
-	       CheckTokenMembership(NULL, sid, &member) && member;
-}
-
 static int
 is_us(PSID sid)
 {
@@ -60,12 +48,12 @@ is_us(PSID sid)
 }
 
 int
-place_acl_trusted(PSID sid)
+place_acl_trusted(PSID sid, int strictly)
 {
 	return IsWellKnownSid(sid, WinLocalSystemSid) ||
 	       IsWellKnownSid(sid, WinBuiltinAdministratorsSid) ||
 	       is_sid(sid, TRUSTED_INSTALLER) || is_sid(sid, OWNER_RIGHTS) ||
-	       (!is_administrator() && is_us(sid));
+	       (!strictly && is_us(sid));
 }
 
 void
@@ -123,7 +111,7 @@ find_other(PACL acl, DWORD mask, int inherited)
 		ace = (ACCESS_ALLOWED_ACE *)h;
 		if ((mapped(ace->Mask) & mask) == 0)
 			continue;
-		if (!place_acl_trusted(&ace->SidStart) &&
+		if (!place_acl_trusted(&ace->SidStart, 0) &&
 		    !IsWellKnownSid(&ace->SidStart, WinCreatorOwnerSid))
 			return &ace->SidStart;
 	}
@@ -146,7 +134,7 @@ place_acl_look(HANDLE h, DWORD mask, int inherited, enum place_acl_end *out,
 		return winapi_err(err, os, "access list");
 	*out = PLACE_ACL_FINE;
 	who[0] = '\0';
-	if (owner == NULL || !place_acl_trusted(owner)) {
+	if (owner == NULL || !place_acl_trusted(owner, 0)) {
 		*out = PLACE_ACL_OWNER;
 		if (owner != NULL)
 			place_acl_name(owner, who);
@@ -159,6 +147,20 @@ place_acl_look(HANDLE h, DWORD mask, int inherited, enum place_acl_end *out,
 	}
 	LocalFree(sd);
 	return 0;
+}
+
+int
+place_acl_official(HANDLE h)
+{
+	PSECURITY_DESCRIPTOR sd = NULL;
+	PSID owner = NULL;
+	int is;
+
+	is = GetSecurityInfo(h, SE_FILE_OBJECT, OWNER_SECURITY_INFORMATION, &owner, NULL,
+		 NULL, NULL, &sd) == ERROR_SUCCESS &&
+	     owner != NULL && place_acl_trusted(owner, 1);
+	LocalFree(sd);
+	return is;
 }
 
 int

@@ -1,8 +1,9 @@
 /*
  * place_acl_win32.h - owner and access list of a file or directory; for place_win32.c.
  *
- * Trusted are SYSTEM, Administrators and TrustedInstaller; and, in a program without an
- * administrator's rights, who runs it: he can hurt himself only.
+ * Trusted are SYSTEM, Administrators, TrustedInstaller, and who runs this program: what
+ * he may change he can hurt himself with only.  The service runs as SYSTEM, so there
+ * that is nobody more.
  */
 #ifndef AGENT_PLACE_ACL_WIN32_H
 #define AGENT_PLACE_ACL_WIN32_H
@@ -13,8 +14,11 @@ struct err;
 
 #define PLACE_ACL_WHO_MAX 160
 
-/* Non-zero if `sid` is trusted. */
-int place_acl_trusted(PSID sid);
+/* Non-zero if `sid` is trusted; by `strictly` who runs this program does not count. */
+int place_acl_trusted(PSID sid, int strictly);
+
+/* Does it belong to somebody who is trusted strictly? */
+int place_acl_official(HANDLE h);
 
 /* "DOMAIN\name", or the SID in letters. */
 void place_acl_name(PSID sid, char out[PLACE_ACL_WHO_MAX]);

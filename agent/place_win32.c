@@ -121,7 +121,7 @@ repair(const char *dir, const wchar_t *path, struct err *err)
 	return file_list(dir, check_content, &w, err);
 }
 
-/* What is there: 0 if it is right, 1 if its list is not, 2 if its owner is not, -1. */
+/* What is there: 0 if it is right, 1 if it can be put right, 2 if it is others', -1. */
 static int
 look(const char *dir, const wchar_t *path, char who[PLACE_ACL_WHO_MAX], struct err *err)
 {
@@ -140,9 +140,11 @@ look(const char *dir, const wchar_t *path, char who[PLACE_ACL_WHO_MAX], struct e
 	else if ((info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) == 0)
 		err_set(err, ERR_DENIED, "%s is no directory; remove it", dir);
 	else if (place_acl_look(h, FILE_ALL_ACCESS, 1, &end, who, err) == 0)
-		rc = end == PLACE_ACL_OWNER				  ? 2
-		     : end == PLACE_ACL_OTHERS || !place_acl_protected(h) ? 1
-									  : 0;
+		rc = end == PLACE_ACL_OWNER ? 2
+		     : end == PLACE_ACL_OTHERS || !place_acl_protected(h) ||
+			     !place_acl_official(h)
+			 ? 1
+			 : 0;
 	CloseHandle(h);
 	return rc;
 }

@@ -9,6 +9,7 @@
 #include "agent/command_system.h"
 #include "agent/eventlog_win32.h"
 #include "agent/place.h"
+#include "agent/place_acl_win32.h"
 #include "agent/service_parts_win32.h"
 #include "proto/base/err.h"
 #include "proto/base/winapi.h"
@@ -197,6 +198,22 @@ create(struct manager *m, const wchar_t *line, struct err *err)
 	return 1;
 }
 
+/* Good enough for who installs it, but not for LocalSystem. */
+static void
+warn_of_owner(const wchar_t *exe)
+{
+	HANDLE h = CreateFileW(exe, READ_CONTROL, FILE_SHARE_READ | FILE_SHARE_DELETE,
+	    NULL, OPEN_EXISTING, 0, NULL);
+
+	if (h == INVALID_HANDLE_VALUE)
+		return;
+	if (!place_acl_official(h))
+		command_say(NULL,
+		    "the program belongs to one person, who could change what "
+		    "then runs with all rights: better in C:\\Program Files");
+	CloseHandle(h);
+}
+
 /* The state is private and the program nobody's to change, or all of this is a hole. */
 static int
 check_places(const struct command *cmd, const wchar_t *exe, struct err *err)
@@ -212,6 +229,7 @@ check_places(const struct command *cmd, const wchar_t *exe, struct err *err)
 	free(utf8);
 	if (rc != 0)
 		return -1;
+	warn_of_owner(exe);
 	if (strcmp(cmd->state_dir, command_system_state()) == 0)
 		return place_make_private(cmd->state_dir, err);
 	if (place_private(cmd->state_dir, &why) != 0)

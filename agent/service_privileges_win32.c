@@ -5,21 +5,18 @@
 #include "agent/service_parts_win32.h"
 
 /*
- * What LocalSystem is left with (the manager takes away the rest:
- * learn.microsoft.com/windows/win32/api/winsvc/ns-winsvc-service_required_privileges_infow):
- *	SeBackupPrivilege	 opens any file, volume and hive for reading; asked for by
- *VSS SeRestorePrivilege	 the same for writing: a restore to a volume
- *				 (.../windows/win32/vss/working-with-file-system-and-security-features)
- *	SeManageVolumePrivilege	 a volume's and a disk's control codes: lock, dismount,
- *				 shadow copy storage
- *(.../windows/win32/secauthz/privilege-constants)
- *	SeImpersonatePrivilege	 VSS writers call back into the requester, which looks who
- *				 it is
- *(.../windows/win32/vss/security-considerations-for-requestors)
- *	SeSystemEnvironmentPrivilege
- *				 the firmware's boot entries, which a point keeps
- *				 (.../api/winbase/nf-winbase-getfirmwareenvironmentvariablew)
- *	SeChangeNotifyPrivilege	 is never taken away; named so that the list is whole
+ * What LocalSystem is left with; the manager takes away the rest (learn.microsoft.com,
+ * winsvc.h, SERVICE_REQUIRED_PRIVILEGES_INFOW).
+ * SeBackup: opens any volume, file and hive for reading; VSS asks for it.
+ * SeRestore: the same for writing, for a restore to a volume (learn.microsoft.com, VSS,
+ *	"Working with File System and Security Features").
+ * SeManageVolume: control codes of volumes and disks, as to lock and dismount
+ *	(learn.microsoft.com, "Privilege Constants").
+ * SeImpersonate: VSS and its writers call back into the requester, which must see who
+ *	calls (learn.microsoft.com, VSS, "Security Considerations for Requesters").
+ * SeSystemEnvironment: the firmware's boot entries, which a point keeps
+ *	(learn.microsoft.com, winbase.h, GetFirmwareEnvironmentVariableW).
+ * SeChangeNotify is never taken away; named so that the list is whole.
  */
 static const wchar_t privileges[] = L"SeBackupPrivilege\0SeRestorePrivilege\0"
 				    L"SeManageVolumePrivilege\0SeImpersonatePrivilege\0"

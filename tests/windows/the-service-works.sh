@@ -1,0 +1,94 @@
+#!/bin/bash
+# Goal: as a service the agent is installed twice without harm, waits for its enrolment,
+# backs up at its interval with scripts around it, ends a session cleanly when it is
+# stopped, says all of it in its log, keeps its key sealed, and goes without a trace.
+. "$(dirname "$0")/wine.sh"
+wine_begin
+home="$WINEPREFIX/drive_c/Program Files/Holdfast"
+state=$WINEPREFIX/drive_c/ProgramData/Holdfast
+mkdir -p "$home"
+cp "$windows/bin/holdfast-agent.exe" "$home/"
+agent() { wine_run 'C:\Program Files\Holdfast\holdfast-agent.exe' "$@"; }
+service() { agent service "$@" > "$work/out" 2> "$work/err" || fail "service $*: $(cat "$work/err")"; }
+key() { wine_run reg query "HKLM\\System\\CurrentControlSet\\Services\\$1" ${2:+/v "$2"} 2>/dev/null; }
+says() { grep -q -- "$1" "$2" || fail "'$1' is not in $2: $(tail -20 "$2")"; }
+logged() { grep -q -- "$1" "$state/log/holdfast.log" 2>/dev/null; }
+service_state() { wine_run sc query Holdfast | grep -o 'STATE.*' | grep -o '[A-Z_]*' | tail -1; }
+points() { operator points h1 --json 2>/dev/null | grep -o '"sequence"' | wc -l; }
+at_least() { [ "$(points)" -ge "$1" ]; }
+
+note "a directory that others may write is put right; installing twice is fine"
+mkdir -p "$state"
+chmod 777 "$state"
+service install
+says 'installed' "$work/out"
+service install
+says 'updated' "$work/out"
+[ $(($(stat -c 0%a "$state") & 2)) = 0 ] || fail "others may write $state"
+key Holdfast ImagePath | grep -qF '"C:\Program Files\Holdfast\holdfast-agent.exe" service run' ||
+	fail "not the command line of a service: $(key Holdfast ImagePath)"
+key Holdfast ObjectName | grep -q LocalSystem || fail "not LocalSystem"
+key 'EventLog\Application\Holdfast' EventMessageFile | grep -qF 'holdfast-agent.exe' || fail "no event source"
+
+note "it runs before it is enrolled, and waits"
+server_init
+server_start
+noise 4 "$work/v.img"
+mkdir -p "$state"
+printf '@echo off\r\necho %%HOLDFAST_EVENT%% %%HOLDFAST_HOST%% %%HOLDFAST_RESULT%%\r\n' > "$home/around.cmd"
+cat > "$state/agent.conf" <<-EOF
+	[agent]
+	interval = 1s
+	pre-script = C:\\Program Files\\Holdfast\\around.cmd
+	post-script = C:\\Program Files\\Holdfast\\around.cmd
+	[volume v]
+	path = $(wine_path "$work/v.img")
+EOF
+service start
+[ "$(service_state)" = RUNNING ] || fail "state $(service_state)"
+await 60 logged 'not enrolled: waiting'
+agent enroll "$(operator enroll-token)" --name h1 > "$work/out"
+await 300 at_least 2
+says 'pre-script: pre h1 *$' "$state/log/holdfast.log"
+says 'post-script: post h1 ok *$' "$state/log/holdfast.log"
+says 'post-script: exit code 0 after' "$state/log/holdfast.log"
+
+note "its key is sealed"
+head -c 8 "$state/key" | grep -q '^HFSEALED$' || fail "the key is not sealed"
+agent status | tr -d '\r' > "$work/status"
+says 'private key     sealed for this machine (dpapi)' "$work/status"
+
+note "stopped in the middle of a backup it makes no point and ends in time"
+head -c 400M /dev/urandom > "$work/big.img"
+sed -i "s/^interval.*/interval = 1d/; s/^.*script.*//; s/^path = .*/path = $(wine_path "$work/big.img" | sed 's/\\/\\\\/g')/" "$state/agent.conf"
+service stop
+[ "$(service_state)" = STOPPED ] || fail "state $(service_state)"
+now=$(points)
+before=$(du -sb "$work/store/packs" | cut -f1)
+service start
+busy() { [ "$(du -sb "$work/store/packs" | cut -f1)" -gt $((before + 10000000)) ]; }
+await 300 busy
+SECONDS=0
+service stop
+[ $SECONDS -lt 60 ] || fail "the stop took $SECONDS s"
+[ "$(service_state)" = STOPPED ] || fail "state $(service_state)"
+wine_run sc query Holdfast | grep -q 'WIN32_EXIT_CODE *: 0' || fail "a bad exit code: $(wine_run sc query Holdfast)"
+[ "$(points)" = "$now" ] || fail "an interrupted backup made a point"
+await 60 logged 'interrupted; no point was made'
+logged 'asked to stop' || fail "it did not say that it ended"
+
+note "an error is an exit code and a line, not a silence"
+printf 'nonsense\n' >> "$state/agent.conf"
+! agent service start > "$work/out" 2> "$work/err" || fail "it started with nonsense"
+says 'it stopped at once' "$work/err"
+logged 'stopped: .*agent.conf:[0-9]*: not a setting' || fail "no word of why"
+
+note "it goes, and leaves its directory"
+service uninstall
+! key Holdfast || fail "the service is left in the registry"
+! key 'EventLog\Application\Holdfast' || fail "the event source is left in the registry"
+[ -e "$state/key" ] || fail "its identity went with it"
+service uninstall
+! agent service stop > "$work/out" 2> "$work/err" || fail "stopped what is not there"
+says 'no service Holdfast' "$work/err"
+server_stop
