@@ -1,7 +1,7 @@
 /*
- * scratch.h - a private directory for a test program's files, on any system: setup and
- * teardown of a group whose *state is the directory's path.  It is removed with all
- * that is in it, also after a test that failed.
+ * scratch.h - a private directory for a test's files, on any system: scratch_make() and
+ * scratch_drop(), or as setup and teardown of a group whose *state is its path, so that
+ * it goes also after a test that failed.
  */
 #ifndef TESTS_UNIT_SCRATCH_H
 #define TESTS_UNIT_SCRATCH_H
@@ -21,15 +21,17 @@
 static inline void
 scratch_path(const char *dir, const char *name, char *out)
 {
-	(void)snprintf(out, SCRATCH_MAX, "%s/%s", dir, name);
+	if (snprintf(out, SCRATCH_MAX, "%s/%s", dir, name) >= SCRATCH_MAX)
+		abort();
 }
 
-static inline int
-scratch_setup(void **state)
+/* Make one; `dir` has SCRATCH_MAX bytes.  Ends the program if it cannot. */
+static inline void
+scratch_make(char *dir)
 {
 	const char *top = getenv("TMPDIR");
-	char *dir = malloc(SCRATCH_MAX);
 	struct err err = ERR_INIT;
+	static unsigned made;
 	struct timespec now;
 
 	if (top == NULL)
@@ -37,14 +39,12 @@ scratch_setup(void **state)
 	if (top == NULL)
 		top = "/tmp";
 	clock_gettime(CLOCK_REALTIME, &now);
-	(void)snprintf(dir, SCRATCH_MAX, "%s/holdfast-test-%ld-%ld", top, (long)getpid(),
-	    now.tv_nsec);
+	(void)snprintf(dir, SCRATCH_MAX, "%s/holdfast-test-%ld-%ld-%u", top,
+	    (long)getpid(), (long)now.tv_nsec, made++);
 	if (file_make_dir(dir, &err) != 0) {
 		fprintf(stderr, "%s\n", err.text);
-		return -1;
+		exit(1);
 	}
-	*state = dir;
-	return 0;
 }
 
 static inline int
@@ -67,14 +67,29 @@ scratch_remove(void *arg, const char *name, struct err *err)
 	return 0;
 }
 
-static inline int
-scratch_teardown(void **state)
+/* Remove it with all that is in it. */
+static inline void
+scratch_drop(char *dir)
 {
 	struct err ignored = ERR_INIT;
 
-	(void)file_list(*state, scratch_remove, *state, &ignored);
+	(void)file_list(dir, scratch_remove, dir, &ignored);
 	err_clear(&ignored);
-	(void)file_remove_dir(*state, &ignored);
+	(void)file_remove_dir(dir, &ignored);
+}
+
+static inline int
+scratch_setup(void **state)
+{
+	*state = malloc(SCRATCH_MAX);
+	scratch_make(*state);
+	return 0;
+}
+
+static inline int
+scratch_teardown(void **state)
+{
+	scratch_drop(*state);
 	free(*state);
 	return 0;
 }

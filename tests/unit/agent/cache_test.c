@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -18,13 +17,15 @@
 #include "agent/seen.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 #include "proto/chunk/tree.h"
+#include "tests/unit/scratch.h"
 
 /* Leaves for spans 0, 1 and 5 (2..4 are like 1), an inner node, the root. */
 #define NODES 5
 
 struct world {
-	char dir[64], path[96];
+	char dir[SCRATCH_MAX], path[SCRATCH_MAX];
 	struct chunk_keys keys;
 	struct chunk_id ids[NODES];
 	struct cache *c;
@@ -58,9 +59,8 @@ set_up(void **state)
 	static const uint8_t domain[CHUNK_KEY_LEN] = { 1 };
 	struct world *w = calloc(1, sizeof(*w));
 
-	strcpy(w->dir, "/tmp/hf-cache-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	snprintf(w->path, sizeof(w->path), "%s/tree", w->dir);
+	scratch_make(w->dir);
+	scratch_path(w->dir, "tree", w->path);
 	chunk_keys_init(&w->keys, domain);
 	w->out.max = CHUNK_META_MAX;
 	write_file(w);
@@ -75,8 +75,7 @@ tear_down(void **state)
 
 	cache_close(w->c);
 	buf_free(&w->out);
-	unlink(w->path);
-	rmdir(w->dir);
+	scratch_drop(w->dir);
 	free(w);
 	return 0;
 }
@@ -91,7 +90,7 @@ open_it(struct world *w)
 static void
 damage(struct world *w, long at)
 {
-	FILE *f = fopen(w->path, "r+");
+	FILE *f = fopen(w->path, "r+b");
 	int c;
 
 	assert_non_null(f);
@@ -131,7 +130,7 @@ another_root_or_an_unsealed_file_is_none(void **state)
 	assert_int_equal(cache_create(w->path, &out, &w->err), 0);
 	assert_int_equal(cache_finish(out, NULL, &w->err), 0);
 	assert_int_equal(open_it(w), 0);
-	unlink(w->path);
+	(void)file_remove(w->path, &w->err);
 	assert_int_equal(open_it(w), 0);
 }
 
@@ -140,7 +139,7 @@ damage_anywhere_gives_nothing_wrong(void **state)
 {
 	struct world *w = *state;
 	char text[8];
-	FILE *f = fopen(w->path, "r");
+	FILE *f = fopen(w->path, "rb");
 	long size, at;
 	uint64_t n;
 

@@ -7,16 +7,18 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "agent/pipeline.h"
 #include "agent/pipeline_stages.h"
 #include "agent/volmap_dense.h"
+#include "proto/base/err.h"
+#include "proto/base/file.h"
 #include "tests/unit/agent/fake_server.h"
 #include "tests/unit/agent/ntfs_image.h"
 #include "tests/unit/agent/volmap_cover.h"
+#include "tests/unit/scratch.h"
 
 #define CLUSTER 4096u
 #define MIB ((size_t)1024 * 1024)
@@ -36,7 +38,7 @@ struct world {
 	uint32_t record;      /* Of the file, */
 	const char *stream;   /* name and flags of its stream. */
 	uint16_t flags;
-	char dir[64], old[96], new[96];
+	char dir[SCRATCH_MAX], old[SCRATCH_MAX], new[SCRATCH_MAX];
 	struct pipeline_job job;
 	struct pipeline_result r;
 	struct err err;
@@ -85,10 +87,9 @@ set_up(void **state)
 	fill_dense(w->content, FILE_LEN + MIB, 1);
 	w->record = 16;
 	w->stream = "";
-	strcpy(w->dir, "/tmp/hf-dense-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	snprintf(w->old, sizeof(w->old), "%s/old", w->dir);
-	snprintf(w->new, sizeof(w->new), "%s/new", w->dir);
+	scratch_make(w->dir);
+	scratch_path(w->dir, "old", w->old);
+	scratch_path(w->dir, "new", w->new);
 	w->job = (struct pipeline_job){ .source = { .read = read_volume,
 					    .arg = w,
 					    .sector_size = 512,
@@ -108,9 +109,7 @@ tear_down(void **state)
 {
 	struct world *w = *state;
 
-	remove(w->old);
-	remove(w->new);
-	rmdir(w->dir);
+	scratch_drop(w->dir);
 	fake_free(w->server);
 	if (w->v != NULL)
 		image_free(w->v);
@@ -417,7 +416,7 @@ a_disk_need_not_turn_back(void **state)
 static void
 becomes_base(struct world *w)
 {
-	assert_int_equal(rename(w->new, w->old), 0);
+	assert_int_equal(file_rename(w->new, w->old, &(struct err)ERR_INIT), 0);
 	w->job.old_cache = w->old;
 	w->job.base.known = 1;
 	w->job.base.root_id = w->r.root_id;
@@ -529,7 +528,7 @@ an_interruption_changes_nothing(void **state)
 		w->job.done_cache = NULL;
 		run_and_compare(w);
 		root = w->r.root_id;
-		assert_int_equal(rename(w->new, w->old), 0);
+		assert_int_equal(file_rename(w->new, w->old, &(struct err)ERR_INIT), 0);
 		w->job.done_cache = w->old;
 		for (w->job.done_spans = 1; w->job.done_spans <= tree_spans(w->v->size);
 		     w->job.done_spans++) {
@@ -545,7 +544,7 @@ an_interruption_changes_nothing(void **state)
 		w->job.done_spans = 0;
 		w->server->fail_put = 12;
 		assert_int_equal(pipeline_run(&w->job, &w->r, &w->err), -1);
-		assert_int_equal(rename(w->new, w->old), 0);
+		assert_int_equal(file_rename(w->new, w->old, &(struct err)ERR_INIT), 0);
 		w->job.done_cache = w->old;
 		w->job.done_spans = w->r.spans;
 		fake_reset(w->server);

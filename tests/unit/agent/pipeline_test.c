@@ -7,7 +7,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -15,8 +14,11 @@
 #include "agent/pipeline_stages.h"
 #include "agent/stop.h"
 #include "proto/base/bytes.h"
+#include "proto/base/err.h"
+#include "proto/base/file.h"
 #include "tests/unit/agent/fake_server.h"
 #include "tests/unit/agent/ntfs_image.h"
+#include "tests/unit/scratch.h"
 
 #define SPAN ((uint64_t)TREE_SPAN_LEN)
 #define SIZE (2 * SPAN + 2 * 1024 * 1024)
@@ -30,7 +32,7 @@ struct world {
 	uint64_t bad_from, bad_to; /* Reading there fails. */
 	struct stop *stop;
 	uint64_t stop_at; /* Reading there asks to stop; 0: never. */
-	char dir[64], old[96], new[96];
+	char dir[SCRATCH_MAX], old[SCRATCH_MAX], new[SCRATCH_MAX];
 	struct pipeline_job job;
 	struct pipeline_result r;
 	struct err err;
@@ -82,10 +84,9 @@ set_up(void **state)
 		snprintf(
 		    (char *)w->disk + i, 64, "line %zu of what compresses well\n", i);
 	memcpy(w->disk + 2 * SPAN, w->disk, 2 * MIB);
-	strcpy(w->dir, "/tmp/hf-pipeline-XXXXXX");
-	assert_non_null(mkdtemp(w->dir));
-	snprintf(w->old, sizeof(w->old), "%s/old", w->dir);
-	snprintf(w->new, sizeof(w->new), "%s/new", w->dir);
+	scratch_make(w->dir);
+	scratch_path(w->dir, "old", w->old);
+	scratch_path(w->dir, "new", w->new);
 	w->stop = stop_new();
 	w->job = (struct pipeline_job){ .source = { .read = read_disk,
 					    .arg = w,
@@ -110,9 +111,7 @@ tear_down(void **state)
 {
 	struct world *w = *state;
 
-	remove(w->old);
-	remove(w->new);
-	rmdir(w->dir);
+	scratch_drop(w->dir);
 	fake_free(w->server);
 	stop_free(w->stop);
 	free(w->disk);
@@ -141,7 +140,7 @@ run_and_compare(struct world *w)
 static void
 becomes_base(struct world *w)
 {
-	assert_int_equal(rename(w->new, w->old), 0);
+	assert_int_equal(file_rename(w->new, w->old, &(struct err)ERR_INIT), 0);
 	w->job.old_cache = w->old;
 	w->job.base.known = 1;
 	w->job.base.root_id = w->r.root_id;
@@ -198,7 +197,7 @@ a_damaged_cache_only_costs_questions(void **state)
 
 	run_and_compare(w);
 	becomes_base(w);
-	f = fopen(w->old, "r+");
+	f = fopen(w->old, "r+b");
 	assert_non_null(f);
 	fseek(f, 300, SEEK_SET);
 	fputc('x', f);
@@ -441,7 +440,7 @@ interrupted(struct world *w, uint64_t put)
 {
 	w->server->fail_put = put;
 	assert_int_equal(pipeline_run(&w->job, &w->r, &w->err), -1);
-	assert_int_equal(rename(w->new, w->old), 0);
+	assert_int_equal(file_rename(w->new, w->old, &(struct err)ERR_INIT), 0);
 	w->job.done_cache = w->old;
 	w->job.done_spans = w->r.spans;
 	fake_reset(w->server);
@@ -626,7 +625,7 @@ scattered_files_survive_an_interruption(void **state)
 	/* Whatever was done when it ended: also try with one span and with all. */
 	run_and_compare(w);
 	assert_int_equal(chunk_id_cmp(&root, &w->r.root_id), 0);
-	assert_int_equal(rename(w->new, w->old), 0);
+	assert_int_equal(file_rename(w->new, w->old, &(struct err)ERR_INIT), 0);
 	for (w->job.done_spans = 1; w->job.done_spans <= tree_spans(w->size);
 	     w->job.done_spans++) {
 		run_and_compare(w);
