@@ -148,10 +148,15 @@ open_incrementals(struct backup *b, struct err *err)
 	unsigned i;
 
 	b->policy.changed_from = b->o->changed_from;
-	b->policy.percent = b->o->settings->fast_proof;
-	if (b->policy.changed_from == NULL || b->o->no_cache)
+	b->policy.percent = b->o->settings->fast.percent;
+	b->policy.fast = b->o->settings->fast.on;
+	b->policy.rules =
+	    (struct ntfs_compare_rules){ .large = b->o->settings->fast.large,
+		    .recent_s = b->o->settings->fast.recent_s,
+		    .types = b->o->settings->fast.types };
+	if ((b->policy.changed_from == NULL && !b->policy.fast) || b->o->no_cache)
 		return 0;
-	if (b->capture->count != 1)
+	if (b->policy.changed_from != NULL && b->capture->count != 1)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "--changed-from tells of one volume, and this backup has %u",
 		    b->capture->count);
@@ -215,7 +220,7 @@ make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
 	job->new_cache = s->paths.new;
 	job->done_cache = b->done[i] > 0 ? s->paths.done : NULL;
 	job->done_spans = b->done[i];
-	return b->inc[i] == NULL ? 0 : incremental_job(b->inc[i], job, err);
+	return b->inc[i] == NULL ? 0 : incremental_job(b->inc[i], b->frozen_at, job, err);
 }
 
 static void
@@ -300,6 +305,7 @@ check_changes(
 	if (!f.used)
 		return 0;
 	all.changes = NULL;
+	all.source.compare = NULL;
 	all.new_cache = all.new_shape = all.done_cache = NULL;
 	all.done_spans = 0;
 	if (pipeline_run(&all, &r, err) != 0)

@@ -16,6 +16,9 @@ struct incremental {
 	const struct incremental_policy *policy;
 	struct changes *list;
 	char shape[STATE_PATH_MAX], new_shape[STATE_PATH_MAX];
+	struct ntfs_compare *compare; /* NULL: nobody asks the records. */
+	char mft[STATE_PATH_MAX], new_mft[STATE_PATH_MAX];
+	struct chunk_id base;
 	int has_proof; /* Of the base. */
 	struct proof proof;
 	int ran; /* And what came of it: */
@@ -43,6 +46,9 @@ incremental_new(const struct incremental_policy *policy, const char *cache, uint
 	inc->facts.why = "";
 	if (beside(inc->shape, cache, "shape", err) != 0 ||
 	    beside(inc->new_shape, cache, "shape-new", err) != 0 ||
+	    beside(inc->mft, cache, "mft", err) != 0 ||
+	    beside(inc->new_mft, cache, "mft-new", err) != 0 ||
+	    (policy->fast && ntfs_compare_new(&policy->rules, &inc->compare, err) != 0) ||
 	    changes_new(size, &inc->list, err) != 0 ||
 	    (policy->changed_from != NULL &&
 		changes_load(inc->list, policy->changed_from, err) != 0)) {
@@ -58,6 +64,7 @@ incremental_free(struct incremental *inc)
 {
 	if (inc == NULL)
 		return;
+	ntfs_compare_free(inc->compare);
 	changes_free(inc->list);
 	free(inc);
 }
@@ -77,11 +84,30 @@ look_at_base(struct incremental *inc, const struct pipeline_job *job, struct err
 	return found;
 }
 
+/* Have the records compared, or (`told` 0) only remembered. */
+static void
+ask_records(struct incremental *inc, int64_t cut_us, int told, struct pipeline_job *job)
+{
+	const struct ntfs_compare_task task = { .changes = told ? inc->list : NULL,
+		.old_path = inc->mft,
+		.base = job->base.known ? &inc->base : NULL,
+		.new_path = inc->new_mft,
+		.keys = job->keys,
+		.cut_us = cut_us };
+
+	job->source.compare = inc->compare;
+	if (inc->compare == NULL)
+		return;
+	inc->base = job->base.root_id;
+	ntfs_compare_task(inc->compare, &task);
+}
+
 int
-incremental_job(struct incremental *inc, struct pipeline_job *job, struct err *err)
+incremental_job(
+    struct incremental *inc, int64_t cut_us, struct pipeline_job *job, struct err *err)
 {
 	unsigned slices = proof_slices(inc->policy->percent);
-	int found;
+	int told = inc->compare != NULL && inc->policy->changed_from == NULL, found;
 
 	job->old_shape = inc->shape;
 	job->new_shape = inc->new_shape;
@@ -91,11 +117,13 @@ incremental_job(struct incremental *inc, struct pipeline_job *job, struct err *e
 	inc->has_proof = found;
 	if (found)
 		proof_again(&inc->proof, slices);
+	ask_records(inc, cut_us, told && !inc->facts.suspect, job);
 	if (inc->facts.suspect)
 		return 0;
 	changes_clear(inc->list);
-	if (inc->policy->changed_from != NULL &&
-	    changes_load(inc->list, inc->policy->changed_from, err) != 0)
+	if (told)
+		changes_only_owned(inc->list);
+	else if (changes_load(inc->list, inc->policy->changed_from, err) != 0)
 		return -1;
 	if (found)
 		changes_slice(inc->list, slices, inc->proof.next);
@@ -151,8 +179,14 @@ incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_
 	else
 		proof_all(&proof, proof_slices(inc->policy->percent), sequence);
 	if (shape_seal(inc->new_shape, root, &proof, &ignored) != 0 ||
-	    file_rename(inc->new_shape, inc->shape, &ignored) != 0)
+	    file_rename(inc->new_shape, inc->shape, &ignored) != 0) {
 		incremental_drop(inc);
+		return;
+	}
+	err_clear(&ignored);
+	if (inc->compare != NULL && ntfs_compare_done(inc->compare) &&
+	    ntfs_compare_seal(inc->compare, root, &ignored) == 0)
+		(void)file_rename(inc->new_mft, inc->mft, &ignored);
 }
 
 void
@@ -161,4 +195,6 @@ incremental_drop(struct incremental *inc)
 	struct err ignored = ERR_INIT;
 
 	(void)file_remove(inc->new_shape, &ignored);
+	err_clear(&ignored);
+	(void)file_remove(inc->new_mft, &ignored);
 }

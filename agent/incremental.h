@@ -2,9 +2,9 @@
  * incremental.h - one volume's part in a backup that need not read everything.
  *
  * It brings together who says what changed (a list in a file; the records of an NTFS),
- * what is remembered of the newest point (agent/shape.h, agent/fast.h), and what becomes
- * of both afterwards.  Whatever is missing, or does not fit, costs reading all once, with
- * a note that says why.
+ * what is remembered of the newest point (agent/shape.h, agent/ntfs_compare.h), and what
+ *becomes of both afterwards.  Whatever is missing, or does not fit, costs reading all
+ *once, with a note that says why.
  *
  *	incremental_new
  *	for each session:  incremental_job -> pipeline_run -> incremental_ran
@@ -15,6 +15,8 @@
 
 #include <stdint.h>
 
+#include "agent/ntfs_compare.h"
+
 struct chunk_id;
 struct err;
 struct incremental;
@@ -22,6 +24,8 @@ struct pipeline_job;
 struct pipeline_result;
 
 struct incremental_policy {
+	int fast; /* Compare the records of an NTFS (agent/ntfs_compare.h). */
+	struct ntfs_compare_rules rules;
 	const char *changed_from; /* A file of ranges (agent/changes.h), or NULL. */
 	unsigned percent;	  /* 1..100: the slice that is proven in each run. */
 };
@@ -34,8 +38,12 @@ int incremental_new(const struct incremental_policy *policy, const char *cache,
     uint64_t size, struct incremental **out, struct err *err);
 void incremental_free(struct incremental *inc);
 
-/* Give a job that is otherwise made what it needs; the strings are `inc`'s. */
-int incremental_job(struct incremental *inc, struct pipeline_job *job, struct err *err);
+/*
+ * Give a job that is otherwise made, of a volume frozen at `cut_us`, what it needs; the
+ * strings are `inc`'s.
+ */
+int incremental_job(
+    struct incremental *inc, int64_t cut_us, struct pipeline_job *job, struct err *err);
 
 /*
  * A pipeline ran with that job, well or not.  Non-zero if its list of changes was wrong:

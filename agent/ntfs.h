@@ -5,6 +5,7 @@
  *	ntfs_stream.c	reading what an attribute of a record holds
  *	ntfs_log.c	was the volume left clean?
  *	ntfs_scan.c	all records: who owns which clusters
+ *	ntfs_compare.c	which of them are as they were at the last point
  *	ntfs_exclude.c	page files and the like
  *	ntfs.c		ntfs_plan(): the order of it all
  *

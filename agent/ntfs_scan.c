@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/ntfs_compare.h"
 #include "agent/volmap_plan.h"
 #include "agent/volmap_runs.h"
 #include "proto/base/bytes.h"
@@ -122,8 +123,11 @@ static int
 look_at_record(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan *s,
     uint32_t n, uint8_t *p, struct err *err)
 {
+	struct ntfs_compare *compare = v->src->compare;
 	struct ntfs_record r;
 
+	if (compare != NULL)
+		ntfs_compare_raw(compare, p, v->boot.record_size);
 	if (load_le32(p) == 0)
 		return 0; /* Never used. */
 	if (memcmp(p, "FILE", 4) == 0 && (load_le16(p + 22) & 1) == 0)
@@ -133,6 +137,8 @@ look_at_record(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan 
 		s->damaged++;
 		return 0;
 	}
+	if (compare != NULL)
+		ntfs_compare_record(compare, v, n, &r);
 	ntfs_candidate_look(s, n, &r);
 	return add_record(v, plan, s, n, &r, err);
 }
@@ -148,6 +154,8 @@ ntfs_scan(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan *out,
 	memset(out, 0, sizeof(*out));
 	if (p == NULL)
 		return err_set(err, ERR_NOMEM, "no memory to read the MFT");
+	if (v->src->compare != NULL && ntfs_compare_begin(v->src->compare, v, err) != 0)
+		got = -1;
 	for (; got == 1 && n < v->records; n += some) {
 		some = v->records - n < PIECE / size ? v->records - n : PIECE / size;
 		got = ntfs_stream_read(
@@ -162,5 +170,7 @@ ntfs_scan(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan *out,
 				got = -1;
 	}
 	free(p);
+	if (got != -1 && v->src->compare != NULL)
+		ntfs_compare_end(v->src->compare, out->damaged > 0);
 	return got == -1 ? -1 : 0;
 }

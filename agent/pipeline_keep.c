@@ -3,6 +3,7 @@
 
 #include "agent/cache.h"
 #include "agent/changes.h"
+#include "agent/ntfs_compare.h"
 #include "agent/pipeline_reader.h"
 #include "agent/prior.h"
 #include "agent/shape.h"
@@ -45,12 +46,16 @@ open_base(struct pipeline *p, struct pipeline_keep *k, struct err *err)
 	}
 	if ((found = prior_open(
 		 job->old_cache, &job->base.root_id, job->keys, &k->prior, err)) == 1)
-		found = shape_open(job->old_shape, &job->base.root_id, &k->shape, NULL, err);
+		found =
+		    shape_open(job->old_shape, &job->base.root_id, &k->shape, NULL, err);
 	if (found == 0)
 		changes_doubt(
 		    k->changes, "the tree of the newest point is not kept here");
 	if (found != 1)
 		return found;
+	if (job->source.compare != NULL && changes_are_only_owned(k->changes) &&
+	    !ntfs_compare_done(job->source.compare))
+		changes_doubt(k->changes, "there is no NTFS whose records could tell");
 	if (prior_root(k->prior)->size != job->root.size ||
 	    prior_root(k->prior)->sector_size != job->root.sector_size)
 		changes_doubt(k->changes, "the volume has another size");
@@ -155,7 +160,8 @@ pipeline_keep_block(struct pipeline_keep *k, const struct volmap_cut *cut,
 int
 pipeline_keep_may(const struct pipeline_keep *k, const struct volmap_cut *cut)
 {
-	return cut->kind != VOLMAP_STREAM || !changes_are_only_owned(k->changes);
+	return cut->kind != VOLMAP_STREAM || cut->owned ||
+	       !changes_are_only_owned(k->changes);
 }
 
 /*

@@ -22,7 +22,10 @@ settings_init(struct settings *s)
 	s->silence_s = SETTINGS_SILENCE_S;
 	strcpy(s->provider, CHOOSE_AUTO);
 	s->script_timeout_s = SETTINGS_SCRIPT_S;
-	s->fast_proof = SETTINGS_FAST_PROOF;
+	s->fast.percent = SETTINGS_FAST_PROOF;
+	s->fast.large = (uint64_t)SETTINGS_FAST_LARGE_MIB << 20;
+	s->fast.recent_s = SETTINGS_FAST_RECENT_S;
+	strcpy(s->fast.types, SETTINGS_FAST_TYPES);
 }
 
 static int
@@ -233,15 +236,65 @@ bytes(const char *text, int *out, struct err *err)
 	return 0;
 }
 
+/* A number from `least` to `most`. */
 static int
-percent(const char *text, unsigned *out, struct err *err)
+number(const char *text, unsigned least, unsigned most, unsigned *out, struct err *err)
 {
 	size_t n = strspn(text, "0123456789");
+	unsigned long value =
+	    n > 0 && n < 8 && text[n] == '\0' ? strtoul(text, NULL, 10) : most + 1ul;
 
-	if (n == 0 || n > 3 || text[n] != '\0' || atoi(text) < 1 || atoi(text) > 100)
+	if (value < least || value > most)
+		return err_set(err, ERR_CORRUPT, "'%s' is no number from %u to %u", text,
+		    least, most);
+	*out = (unsigned)value;
+	return 0;
+}
+
+/* "mdf ldf", "*.mdf, .ldf": what names end in. */
+static int
+types(const char *text, char out[SETTINGS_TYPES_MAX], struct err *err)
+{
+	size_t n = 0;
+
+	if (strlen(text) >= SETTINGS_TYPES_MAX)
 		return err_set(
-		    err, ERR_CORRUPT, "'%s' is no percentage from 1 to 100", text);
-	*out = (unsigned)atoi(text);
+		    err, ERR_LIMIT, "a list of types of %zu bytes", strlen(text));
+	for (; *text != '\0'; text++)
+		if (*text >= 'A' && *text <= 'Z')
+			out[n++] = (char)(*text - 'A' + 'a');
+		else if (*text == ',' || *text == '\t')
+			out[n++] = ' ';
+		else if (*text != '*' && *text != '.')
+			out[n++] = *text;
+	out[n] = '\0';
+	return 0;
+}
+
+/* A key that begins with "fast". */
+static int
+fast_key(struct settings_fast *f, const char *name, const char *value, struct err *err)
+{
+	unsigned mib;
+
+	if (strcmp(name, "fast") == 0 &&
+	    (strcmp(value, "on") == 0 || strcmp(value, "off") == 0)) {
+		f->on = strcmp(value, "on") == 0;
+		return 0;
+	}
+	if (strcmp(name, "fast") == 0)
+		return err_set(err, ERR_CORRUPT, "fast '%s': on or off", value);
+	if (strcmp(name, "fast-proof") == 0)
+		return number(value, 1, 100, &f->percent, err);
+	if (strcmp(name, "fast-recent") == 0)
+		return settings_duration(value, &f->recent_s, err);
+	if (strcmp(name, "fast-types") == 0)
+		return types(value, f->types, err);
+	if (strcmp(name, "fast-large") != 0)
+		return err_set(err, ERR_CORRUPT, "unknown key '%s' in [agent]", name);
+	if (number(value, 0, 1u << 20, &mib, err) != 0)
+		return -1;
+	f->large = (uint64_t)mib << 20;
 	return 0;
 }
 
@@ -297,8 +350,8 @@ agent_key(struct reading *r, const char *name, const char *value)
 		return settings_provider(r->s, value, r->err);
 	if (strcmp(name, "vss-type") == 0)
 		return vss_type(r->s, value, r->err);
-	if (strcmp(name, "fast-proof") == 0)
-		return percent(value, &r->s->fast_proof, r->err);
+	if (strncmp(name, "fast", 4) == 0)
+		return fast_key(&r->s->fast, name, value, r->err);
 	if (strcmp(name, "socket-buffer") == 0)
 		return bytes(value, &r->s->socket_buffer, r->err);
 	if (strcmp(name, "pre-script") == 0 || strcmp(name, "post-script") == 0 ||

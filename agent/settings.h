@@ -11,7 +11,11 @@
  *	pre-script = /etc/holdfast/pre	; before a backup, and after it: hooks.h
  *	post-script = /etc/holdfast/post
  *	script-timeout = 10m	; of either
- *	fast-proof = 10		; percent of what is not read that is read all the same
+ *	fast = off		; on: of NTFS, files whose record is the same are not read
+ *	fast-proof = 10		; ... but for so many percent of them in each run
+ *	fast-large = 256	; ... and those of so many MiB, 0: none
+ *	fast-recent = 24h	; ... and those changed in the last so many hours
+ *	fast-types = mdf ldf	; ... and those whose names end so: SETTINGS_FAST_TYPES
  *	[volume C]
  *	path = /dev/sda2
  *	[disk disk0]		; whole: its table, its gaps, each of its partitions
@@ -43,6 +47,25 @@ struct err;
 #define SETTINGS_SILENCE_MAX_S 86400u
 #define SETTINGS_SCRIPT_S (10u * 60)
 #define SETTINGS_FAST_PROOF 10u
+#define SETTINGS_FAST_LARGE_MIB 256u
+#define SETTINGS_FAST_RECENT_S (24u * 3600)
+#define SETTINGS_TYPES_MAX 1024
+
+/* Databases, mail stores, disks of virtual machines: open for long, and mapped. */
+#define SETTINGS_FAST_TYPES                                                              \
+	"mdf ndf ldf edb stm jrs jtx chk ibd ibdata1 myd myi frm dbf ora ctl rdo sdf "   \
+	"sqlite sqlite3 sqlitedb db db3 db-wal db-shm db-journal accdb mdb fdb gdb nsf " \
+	"pst ost dat blf regtrans-ms dit sdb wid gho tib vhd vhdx avhd avhdx vhdpmem "   \
+	"vmdk vmem vmsn vswp vdi qcow qcow2 qed hdd img raw vmrs vmcx vsv vfd mrt rct"
+
+/* Incrementals that do not read what an NTFS does not say was changed. */
+struct settings_fast {
+	int on;
+	unsigned percent; /* Proven in each run, 1..100. */
+	uint64_t large;	  /* Bytes. */
+	uint32_t recent_s;
+	char types[SETTINGS_TYPES_MAX]; /* In lower case, a blank between two. */
+};
 
 struct settings_volume {
 	char name[SETTINGS_NAME_MAX];
@@ -61,8 +84,8 @@ struct settings {
 	char pre_script[SETTINGS_PATH_MAX],
 	    post_script[SETTINGS_PATH_MAX]; /* "": none. */
 	uint32_t script_timeout_s;
-	unsigned fast_proof; /* Percent, 1..100. */
-	unsigned count;	     /* Volumes. */
+	struct settings_fast fast;
+	unsigned count; /* Volumes. */
 	struct settings_volume volumes[SETTINGS_VOLUMES_MAX];
 	unsigned disks_count;
 	struct settings_volume disks[SETTINGS_DISKS_MAX];

@@ -46,6 +46,7 @@
 #include <stdint.h>
 
 struct err;
+struct ntfs_compare;
 struct spill; /* agent/spill.h */
 
 #define VOLMAP_BLOCK 65536u
@@ -77,6 +78,7 @@ struct volmap_cut {
 	uint64_t len;	 /* Bytes, > 0; of DATA and REGION of all pieces. */
 	uint32_t count;	 /* Pieces; 0 unless DATA or REGION. */
 	uint8_t reason;	 /* EXCLUDED: enum extent_reason (proto/chunk/tree.h); else 0. */
+	uint8_t owned;	 /* STREAM: the end of a file's last cluster, all of it. */
 	const struct volmap_piece *piece; /* Valid until the next is asked for. */
 };
 
@@ -103,6 +105,7 @@ struct volmap_source {
 	int is_disk;
 	const struct volmap_range *holes;
 	unsigned holes_count;
+	struct ntfs_compare *compare; /* Is shown the records of an NTFS; or NULL. */
 };
 
 /* Memory for who owns what (bytes); while the volume is walked it is two thirds. */

@@ -352,7 +352,7 @@ gather(struct volmap_walk *w, uint64_t done, struct volmap_piece here,
 		w->held += volmap_ahead(w->kind, w->piece[i].len);
 	}
 	out->kind = w->kind;
-	out->reason = 0;
+	out->reason = out->owned = 0;
 	out->offset = here.offset;
 	out->len = len;
 	out->count = n;
@@ -379,6 +379,7 @@ cut_file(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 			/* Behind the file's last byte: kept, but not the file's. */
 			out->kind = VOLMAP_STREAM;
 			out->reason = 0;
+			out->owned = 1;
 			out->offset = w->file.offset;
 			out->len = w->file.len;
 			out->count = 0;
@@ -443,6 +444,7 @@ volmap_walk_next(struct volmap_walk *w, struct volmap_cut *out, struct err *err)
 		out->len = s.len;
 		out->count = 0;
 		out->reason = s.reason;
+		out->owned = 0;
 		return 1;
 	}
 }

@@ -50,3 +50,65 @@ for seed in 2 3 4 5; do
 	step
 	note "changed $(awk '{ s += $2 } END { print s }' "$work/list"), read $(of read_bytes), kept $(of kept_bytes), proven $(of proven_bytes)"
 done
+
+# ------------------------------------------- the records of an NTFS tell themselves
+# conf LINE...: what the agent is told in agent.conf.
+conf() { { echo '[agent]'; printf '%s\n' "$@"; } > "$work/agent-pc/agent.conf"; }
+# fast: one more incremental by the records, and the same by reading all.
+fast() {
+	backup "$work/f.img" --check-changes "$@"
+	note "read $(of read_bytes), kept $(of kept_bytes), proven $(of proven_bytes) of $(of volumes_bytes)"
+}
+# What everyday programs do: new, gone, renamed, shorter, longer, in place, linked, streams, sparse, in pieces.
+churn() { # SEED DIR
+	python3 - "$1" "$2" <<'PY'
+import os, random, sys
+seed, root = int(sys.argv[1]), sys.argv[2]
+r = random.Random(seed)
+day = f"{root}/churn"
+os.makedirs(f"{day}/{seed}", exist_ok=True)
+files = sorted(f"{d}/{n}" for d, _, names in os.walk(day) for n in names)
+for path in r.sample(files, min(len(files), 12)):
+    what = r.randrange(6)
+    if what == 0:
+        os.unlink(path)
+    elif what == 1:
+        os.rename(path, path + ".moved")
+    elif what == 2:
+        os.truncate(path, r.randrange(os.path.getsize(path) + 1))
+    elif what == 3:
+        with open(path, "r+b") as f:
+            f.seek(r.randrange(os.path.getsize(path) + 1))
+            f.write(r.randbytes(r.randrange(1, 5000)))
+    elif what == 4:
+        with open(path, "ab") as f:
+            f.write(r.randbytes(r.randrange(1, 300000)))
+    else:
+        os.link(path, f"{day}/{seed}/link-{len(path)}-{r.randrange(10**9)}")
+for n in range(12):
+    with open(f"{day}/{seed}/new-{n}", "wb") as f:
+        f.write(r.randbytes(r.choice([0, 100, 5000, 70000, 600000])))
+with open(f"{day}/{seed}/new-1:stream", "wb") as f:
+    f.write(r.randbytes(90000))
+with open(f"{day}/{seed}/sparse", "wb") as f:
+    f.truncate(3000000)
+    f.seek(1500000)
+    f.write(r.randbytes(100000))
+a, b = open(f"{day}/{seed}/pieces-a", "wb", buffering=0), open(f"{day}/{seed}/pieces-b", "wb", buffering=0)
+for n in range(60):
+    a.write(r.randbytes(4096))
+    b.write(bytes(2048) + r.randbytes(2048))
+with open(f"{root}/table.mdf", "r+b" if seed > 1 else "wb") as f:
+    f.seek(r.randrange(100) * 8192)
+    f.write(r.randbytes(8192))
+PY
+}
+conf 'fast = on' 'fast-recent = 0' 'fast-large = 64'
+ntfs_make "$work/f.img" 320 128 7
+fast
+[ "$(of kept_bytes)" = 0 ] || fail "kept something without a base"
+for seed in 1 2 3 4 5 6; do
+	mounted_ntfs "$work/f.img" rw,noatime,compression churn $seed
+	fast
+	[ "$(of kept_bytes)" -gt 50000000 ] || fail "kept next to nothing"
+done
