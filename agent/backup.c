@@ -58,6 +58,7 @@ struct backup {
 	struct uplink_counts before;	     /* Of the sessions that were lost. */
 	struct incremental_policy policy;
 	struct incremental *inc[SETTINGS_VOLUMES_MAX]; /* NULL: all is read. */
+	int marked[SETTINGS_VOLUMES_MAX]; /* The server knows of suspect points. */
 	int distrusted; /* This session ended since a list of changes was wrong. */
 	char cache_dir[STATE_PATH_MAX];
 	struct spill spill; /* In cache_dir, which is nobody's volume. */
@@ -409,10 +410,29 @@ send_missing(
 	return 0;
 }
 
+/* What was not read of which volume; how many. */
+static unsigned
+changes_of(const struct backup *b, struct uplink_changes out[SETTINGS_VOLUMES_MAX])
+{
+	struct incremental_facts f;
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->capture->count; i++) {
+		if (b->inc[i] == NULL)
+			continue;
+		incremental_facts(b->inc[i], &f);
+		if (f.used)
+			out[n++] = (struct uplink_changes){ i, f.kept_bytes,
+				f.proven_bytes, f.slices };
+	}
+	return n;
+}
+
 static int
 commit(struct session *s, struct err *err)
 {
 	struct backup *b = s->b;
+	struct uplink_changes changes[SETTINGS_VOLUMES_MAX];
 	const char *names[SETTINGS_VOLUMES_MAX];
 	struct uplink_commit c = { .count = b->capture->count,
 		.names = names,
@@ -421,13 +441,16 @@ commit(struct session *s, struct err *err)
 		.note = b->out->note,
 		.layout = b->layout.p,
 		.layout_len = s->dial.welcome.layout ? b->layout.len : 0,
-		.capture = s->dial.welcome.capture ? b->capture->method : "" };
+		.capture = s->dial.welcome.capture ? b->capture->method : "",
+		.changes = changes };
 	struct buf data = BUF_INIT(MISSING_MAX), meta = BUF_INIT(MISSING_MAX);
 	enum uplink_commit_result result = UPLINK_MISSING;
 	unsigned i, tries = 0, pages = 0;
 	int rc = 0;
 
 	memcpy(c.backup, b->id, sizeof(c.backup));
+	if (s->dial.welcome.changes)
+		c.changes_count = changes_of(b, changes);
 	for (i = 0; i < c.count; i++)
 		names[i] = b->capture->volumes[i].name;
 	while (rc == 0 && result == UPLINK_MISSING && tries < COMMIT_TRIES &&
@@ -556,6 +579,33 @@ forget(struct backup *b)
 	}
 }
 
+/* Lists of changes that were found wrong: the server must know before all else. */
+static int
+mark_suspects(struct session *s, struct err *err)
+{
+	struct backup *b = s->b;
+	struct incremental_facts f;
+	char why[160];
+
+	for (unsigned i = 0; i < b->capture->count; i++) {
+		if (b->inc[i] == NULL || b->marked[i])
+			continue;
+		incremental_facts(b->inc[i], &f);
+		if (!f.suspect)
+			continue;
+		snprintf(why, sizeof(why),
+		    "byte %llu was not what the point before had, though nothing said "
+		    "that it changed",
+		    (unsigned long long)f.at);
+		if (s->dial.welcome.changes &&
+		    s->up.ops->suspect(
+			s->up.arg, b->capture->volumes[i].name, f.since, why, err) != 0)
+			return -1;
+		b->marked[i] = 1;
+	}
+	return 0;
+}
+
 /* ---------------------------------------------------------------- sessions -- */
 
 static int
@@ -664,6 +714,8 @@ attempt(struct backup *b, struct err *err)
 	if (begin(s, err) != 0)
 		goto out;
 	b->moved = 1;
+	if (mark_suspects(s, err) != 0)
+		goto out;
 	if (!b->asked) {
 		stop_attach(b->o->stop, NULL, NULL);
 		memset(&b->out->counts, 0, sizeof(b->out->counts));

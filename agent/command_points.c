@@ -35,14 +35,16 @@ print_json(void *arg, const Wire__Point *p)
 	(void)arg;
 	for (i = 0; i < p->n_volumes; i++)
 		json_array_append_new(volumes, volume_json(p->volumes[i]));
-	j = json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:o}",
+	j = json_pack(
+	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:s, s:b, s:s, s:o}",
 	    "host", p->host, "sequence", (json_int_t)p->sequence, "time_us",
 	    (json_int_t)p->time_us, "frozen_at_us", (json_int_t)p->frozen_at_us,
 	    "read_bytes", (json_int_t)n->read_bytes, "known_bytes",
 	    (json_int_t)n->known_bytes, "new_bytes", (json_int_t)n->new_bytes,
 	    "sent_bytes", (json_int_t)n->sent_bytes, "stored_bytes",
 	    (json_int_t)n->stored_bytes, "duration_us", (json_int_t)n->duration_us,
-	    "note", p->note, "capture", p->capture, "volumes", volumes);
+	    "note", p->note, "capture", p->capture, "unproven", p->n_changes > 0,
+	    "suspect", p->suspect, "volumes", volumes);
 	if (j != NULL) {
 		json_dumpf(j, stdout, JSON_COMPACT);
 		putchar('\n');
@@ -68,6 +70,10 @@ print_text(void *arg, const Wire__Point *p)
 		progress_bytes(p->volumes[i]->size, read);
 		printf(" %s (%s, %s)", p->volumes[i]->name, p->volumes[i]->fs, read);
 	}
+	fputs(p->suspect[0] != '\0' ? " suspect"
+	      : p->n_changes > 0    ? " unproven"
+				    : "",
+	    stdout);
 	putchar('\n');
 	return 0;
 }

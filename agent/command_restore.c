@@ -139,7 +139,8 @@ command_restore(const struct command_context *c, struct err *err)
 		.volume = c->cmd->volume,
 		.target = c->cmd->to,
 		.mode = command_progress(c->cmd),
-		.stop = c->stop };
+		.stop = c->stop,
+		.say = command_say };
 	struct restore_result r;
 	struct dial d;
 	int rc;

@@ -54,7 +54,7 @@ reach(struct dial *d, const struct state_identity *id, struct stop *stop, struct
 }
 
 /* Features that an agent has a use for. */
-static const char *const offers[] = { "layout", "capture" };
+static const char *const offers[] = { "layout", "capture", "changes" };
 #define OFFERS (sizeof(offers) / sizeof(offers[0]))
 
 static int
@@ -65,6 +65,7 @@ understand(struct dial *d, const Wire__Welcome *w, struct err *err)
 	for (size_t i = 0; i < w->n_features; i++) {
 		d->welcome.layout |= strcmp(w->features[i], "layout") == 0;
 		d->welcome.capture |= strcmp(w->features[i], "capture") == 0;
+		d->welcome.changes |= strcmp(w->features[i], "changes") == 0;
 	}
 	if (w->domain_key.len != CHUNK_KEY_LEN)
 		return err_set(err, ERR_PROTOCOL, "the server gave no dedup key");

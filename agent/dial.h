@@ -26,6 +26,7 @@ struct dial_welcome {
 	int rolled_back;
 	int layout;  /* The server keeps disks. */
 	int capture; /* It keeps how a point was frozen. */
+	int changes; /* It keeps what rests on a list of changes. */
 	int renew;   /* The certificate is past half its life. */
 	int has_head;
 	uint8_t head[STATE_HASH_LEN]; /* Newest record the server has of us. */

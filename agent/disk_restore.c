@@ -499,6 +499,8 @@ disk_restore_run(
 	r->out = out;
 	pthread_mutex_init(&r->lock, NULL);
 	pthread_mutex_init(&r->done_lock, NULL);
+	if (job->say != NULL && job->point->doubt[0] != '\0')
+		job->say(job->say_arg, job->point->doubt);
 	rc = target_open(job->target, job->plan->size, job->plan->sector_size,
 	    target_flags(job->flags), &r->target, err);
 	if (rc != 0) {

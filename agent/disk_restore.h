@@ -44,6 +44,7 @@ struct disk_restore_point {
 	uint64_t sequence;
 	int64_t time_us;
 	struct layout layout;
+	char doubt[512]; /* As restore_warn() says it; or "". */
 	unsigned volumes;
 	struct disk_restore_volume {
 		char name[RESTORE_NAME_MAX];

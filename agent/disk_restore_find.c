@@ -13,6 +13,14 @@ struct finding {
 	struct err *err;
 };
 
+static void
+note_doubt(void *arg, const char *line)
+{
+	struct disk_restore_point *p = arg;
+
+	(void)snprintf(p->doubt, sizeof(p->doubt), "%s", line);
+}
+
 static int
 take(struct disk_restore_point *out, const Wire__Point *p, struct err *err)
 {
@@ -22,6 +30,7 @@ take(struct disk_restore_point *out, const Wire__Point *p, struct err *err)
 	(void)snprintf(out->host, sizeof(out->host), "%s", p->host);
 	out->sequence = p->sequence;
 	out->time_us = p->time_us;
+	restore_warn(p, note_doubt, out);
 	out->volumes = (unsigned)p->n_volumes;
 	for (unsigned i = 0; i < out->volumes; i++) {
 		struct disk_restore_volume *v = &out->volume[i];

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -87,6 +88,27 @@ struct finding {
 	int found;
 };
 
+void
+restore_warn(
+    const Wire__Point *p, void (*say)(void *arg, const char *line), void *say_arg)
+{
+	char line[512];
+
+	if (say == NULL || (p->suspect[0] == '\0' && p->n_changes == 0))
+		return;
+	if (p->suspect[0] != '\0')
+		(void)snprintf(line, sizeof(line),
+		    "WARNING: point %llu is suspect: it may not be what was backed up "
+		    "(%.300s)",
+		    (unsigned long long)p->sequence, p->suspect);
+	else
+		(void)snprintf(line, sizeof(line),
+		    "point %llu is unproven: not all of it was read, by a list of what "
+		    "changed",
+		    (unsigned long long)p->sequence);
+	say(say_arg, line);
+}
+
 /* The newest point that has the volume, or the one that was named. */
 static int
 on_point(void *arg, const Wire__Point *p)
@@ -110,6 +132,7 @@ on_point(void *arg, const Wire__Point *p)
 	f->src->volume = i;
 	memcpy(f->src->root_id.b, p->volumes[i]->root_id.data, CHUNK_ID_LEN);
 	f->found = 1;
+	restore_warn(p, f->job->say, f->job->say_arg);
 	return 1;
 }
 

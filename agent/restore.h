@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "agent/progress.h"
+#include "proto/wire/msg.h"
 
 struct channel;
 struct chunk_keys;
@@ -38,7 +39,17 @@ struct restore_job {
 	unsigned flags;
 	enum progress_mode mode;
 	struct stop *stop; /* May be NULL. */
+	/* A line that people must read, before a byte is written; may be NULL. */
+	void (*say)(void *arg, const char *line);
+	void *say_arg;
 };
+
+/*
+ * Warn of a point that may not be what its volumes were, or rests on lists of changes
+ * that nobody has proven yet.
+ */
+void restore_warn(
+    const Wire__Point *p, void (*say)(void *arg, const char *line), void *say_arg);
 
 struct restore_result {
 	char host[RESTORE_NAME_MAX];

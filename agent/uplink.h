@@ -49,6 +49,13 @@ struct uplink_counts {
 	uint64_t excluded_by[EXTENT_REASONS]; /* By enum extent_reason. */
 };
 
+/* Of a volume, what was not read by the word of a list (agent/changes.h). */
+struct uplink_changes {
+	unsigned volume; /* Of the commit's. */
+	uint64_t kept_bytes, proven_bytes;
+	unsigned slices;
+};
+
 struct uplink_commit {
 	unsigned count;
 	const char *const *names; /* Of the volumes, and their roots. */
@@ -58,7 +65,9 @@ struct uplink_commit {
 	const char *note;
 	const uint8_t *layout; /* proto/layout's fields, or none. */
 	size_t layout_len;
-	const char *capture;		   /* How it was frozen; or "". */
+	const char *capture;		      /* How it was frozen; or "". */
+	const struct uplink_changes *changes; /* Volumes rise. */
+	unsigned changes_count;
 	uint8_t backup[UPLINK_BACKUP_LEN]; /* Its id: the same one is one point. */
 };
 
@@ -95,6 +104,10 @@ struct uplink_ops {
 	int (*commit)(void *arg, const struct uplink_commit *c,
 	    enum uplink_commit_result *result, struct uplink_point *out,
 	    struct buf *data_ids, struct buf *meta_ids, struct err *err);
+
+	/* The host's points of `volume` after sequence `after` are suspect: `why`. */
+	int (*suspect)(void *arg, const char *volume, uint64_t after, const char *why,
+	    struct err *err);
 
 	/* Make every waiting and later call fail with ERR_CANCELED; from any thread. */
 	void (*cancel)(void *arg);

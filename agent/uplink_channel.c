@@ -235,6 +235,7 @@ channel_commit(void *arg, const struct uplink_commit *c,
     struct buf *meta_ids, struct err *err)
 {
 	Wire__CommitVolume each[MSG_VOLUMES_MAX], *list[MSG_VOLUMES_MAX];
+	Wire__Changes changes[MSG_VOLUMES_MAX], *changed[MSG_VOLUMES_MAX];
 	Wire__Commit commit = WIRE__COMMIT__INIT;
 	struct counts_room counts;
 	struct channel_frame f;
@@ -259,6 +260,16 @@ channel_commit(void *arg, const struct uplink_commit *c,
 	commit.backup.len = sizeof(c->backup);
 	commit.layout.data = (uint8_t *)(uintptr_t)c->layout;
 	commit.layout.len = c->layout_len;
+	for (i = 0; i < c->changes_count && i < MSG_VOLUMES_MAX; i++) {
+		wire__changes__init(&changes[i]);
+		changes[i].volume = c->changes[i].volume;
+		changes[i].kept_bytes = c->changes[i].kept_bytes;
+		changes[i].proven_bytes = c->changes[i].proven_bytes;
+		changes[i].slices = c->changes[i].slices;
+		changed[i] = &changes[i];
+	}
+	commit.n_changes = i;
+	commit.changes = changed;
 	commit.capture = (char *)(uintptr_t)c->capture;
 	if (channel_send(arg, &commit.base, &request, err) != 0 ||
 	    channel_wait(arg, request, 0, &f, err) != 0)
@@ -266,6 +277,22 @@ channel_commit(void *arg, const struct uplink_commit *c,
 	rc = take_commit_answer(&f, result, out, data_ids, meta_ids, err);
 	free(f.payload);
 	return rc;
+}
+
+static int
+channel_suspect(
+    void *arg, const char *volume, uint64_t after, const char *why, struct err *err)
+{
+	Wire__MarkSuspect m = WIRE__MARK_SUSPECT__INIT;
+	ProtobufCMessage *reply = NULL;
+
+	m.volume = (char *)(uintptr_t)volume;
+	m.after = after;
+	m.text = (char *)(uintptr_t)why;
+	if (channel_call(arg, &m.base, MSG_DONE, &reply, err) != 0)
+		return -1;
+	msg_free(reply);
+	return 0;
 }
 
 static void
@@ -283,6 +310,7 @@ uplink_channel(struct channel *ch, uint64_t window)
 		.put = channel_put,
 		.put_wait = channel_put_wait,
 		.commit = channel_commit,
+		.suspect = channel_suspect,
 		.cancel = channel_stop };
 	struct uplink up = { &ops, ch, window };
 

@@ -73,7 +73,10 @@ take_point(void *arg, const Wire__Point *p)
 	for (i = 0; i < p->n_volumes; i++)
 		out->bytes += p->volumes[i]->size;
 	snprintf(out->note, sizeof(out->note), "%s",
-	    p->damage[0] != '\0' ? "damaged" : p->note);
+	    p->damage[0] != '\0'    ? "damaged"
+	    : p->suspect[0] != '\0' ? "suspect"
+	    : p->n_changes > 0	    ? "unproven"
+				    : p->note);
 	return ++u->points_count == UI_POINTS_MAX;
 }
 

@@ -8,6 +8,7 @@
 #include "proto/layout/layout.h"
 #include "server/scratch.h"
 #include "storage/store_space.h"
+#include "storage/store_verify.h"
 
 /* What Begun may say of bad chunks; with more, the base is as good as none. */
 #define BAD_IDS_MAX (256u * 1024)
@@ -234,12 +235,37 @@ draft_layout(const Wire__Commit *m, struct store_point *p, struct err *err)
 	return err_context(err, "Commit");
 }
 
+/* What was not read, by the word of a list. */
+static int
+draft_changes(const Wire__Commit *m, struct store_point *p, struct err *err)
+{
+	struct store_changes c[STORE_VOLUMES_MAX];
+	size_t n = 0;
+
+	for (; n < m->n_changes && n < STORE_VOLUMES_MAX; n++) {
+		const Wire__Changes *from = m->changes[n];
+
+		if (from->volume >= p->volumes_count ||
+		    (n > 0 && from->volume <= c[n - 1].volume))
+			return err_set(err, ERR_PROTOCOL,
+			    "Commit: changes of volume %u, which is none or is told of "
+			    "twice",
+			    from->volume);
+		c[n] = (struct store_changes){ (uint8_t)from->volume, from->kept_bytes,
+			from->proven_bytes,
+			from->slices < 255 ? (uint8_t)from->slices : 255 };
+	}
+	return store_facts_set_changes(p, c, n, err);
+}
+
 /* What comes behind the excluded bytes, by type. */
 static int
 draft_facts(const Wire__Commit *m, struct store_point *p, struct err *err)
 {
-	return draft_layout(m, p, err) != 0 ? -1
-					    : store_facts_set_capture(p, m->capture, err);
+	return draft_layout(m, p, err) != 0 ||
+		       store_facts_set_capture(p, m->capture, err) != 0
+		   ? -1
+		   : draft_changes(m, p, err);
 }
 
 static int
@@ -285,6 +311,29 @@ draft(struct session *s, const Wire__Commit *m, struct store_point *p, struct er
 	p->counts.new_chunks = c->new_chunks;
 	p->counts.duration_us = c->duration_us;
 	return draft_excluded(c, p, err) != 0 ? -1 : draft_facts(m, p, err);
+}
+
+void
+session_suspect_run(struct session_job *j)
+{
+	const Wire__MarkSuspect *m = (const Wire__MarkSuspect *)j->msg;
+	Wire__Done done = WIRE__DONE__INIT;
+	struct session *s = j->s;
+	char why[STORE_TEXT_MAX];
+	uint64_t n;
+
+	if (!begun(s, m->volume)) {
+		session_refuse(
+		    j, ERR_PROTOCOL, "MarkSuspect of '%.60s': not in Begin", m->volume);
+		return;
+	}
+	session_text(why, sizeof(why), m->text);
+	if (store_suspect(
+		s->world->store, s->name, m->volume, m->after, why, &n, &j->err) != 0)
+		return;
+	session_log(s, LOG_WARN, "points of volume %s after %llu are suspect: %s",
+	    m->volume, (unsigned long long)m->after, why);
+	session_reply(j, &done.base, 0);
 }
 
 static void

@@ -45,6 +45,25 @@ fill_excluded(const struct store_point *p, struct session_point_room *room)
 	room->counts.excluded = room->reasons;
 }
 
+static void
+fill_changes(
+    const struct store_point *p, struct session_point_room *room, Wire__Point *out)
+{
+	struct store_changes c[STORE_VOLUMES_MAX];
+	size_t n = store_facts_changes(p, c);
+
+	for (size_t i = 0; i < n; i++) {
+		wire__changes__init(&room->changes[i]);
+		room->changes[i].volume = c[i].volume;
+		room->changes[i].kept_bytes = c[i].kept_bytes;
+		room->changes[i].proven_bytes = c[i].proven_bytes;
+		room->changes[i].slices = c[i].slices;
+		room->changed[i] = &room->changes[i];
+	}
+	out->n_changes = n;
+	out->changes = room->changed;
+}
+
 void
 session_point_fill(
     Wire__Point *out, const struct store_point *p, struct session_point_room *room)
@@ -84,6 +103,7 @@ session_point_fill(
 	o->stored_bytes = c->stored_bytes;
 	fill_excluded(p, room);
 	out->counts = o;
+	fill_changes(p, room, out);
 	store_facts_capture(p, room->capture);
 	out->capture = room->capture;
 }
@@ -100,14 +120,14 @@ struct listing {
 	int64_t before_us; /* Of the last point. */
 	int full;	   /* The round is. */
 	struct session_point_room room[BATCH];
-	char damage[BATCH][STORE_TEXT_MAX];
+	char damage[BATCH][STORE_TEXT_MAX], suspect[BATCH][STORE_TEXT_MAX];
 };
 
 /* What verify learned of a point and what holds it; nothing if it was pruned meanwhile.
  */
 static void
 add_verdict(struct session_job *j, const struct store_point *p, Wire__Point *out,
-    struct store_kept *k, char damage[STORE_TEXT_MAX])
+    struct store_kept *k, char damage[STORE_TEXT_MAX], char suspect[STORE_TEXT_MAX])
 {
 	struct store *store = j->s->world->store;
 	struct err ignored = ERR_INIT;
@@ -125,6 +145,9 @@ add_verdict(struct session_job *j, const struct store_point *p, Wire__Point *out
 	err_clear(&ignored);
 	if (store_point_hurt(store, p->host, p->sequence, damage, &ignored) > 0)
 		out->damage = damage;
+	err_clear(&ignored);
+	if (store_point_suspect(store, p->host, p->sequence, suspect, &ignored) > 0)
+		out->suspect = suspect;
 }
 
 /* As the host gave it, for those who asked. */
@@ -145,8 +168,8 @@ flush(struct listing *l, uint16_t flags)
 
 	for (uint32_t i = 0; i < l->count; i++) {
 		session_point_fill(&items[i], &l->points[i], &l->room[i]);
-		add_verdict(
-		    l->j, &l->points[i], &items[i], &l->room[i].kept, l->damage[i]);
+		add_verdict(l->j, &l->points[i], &items[i], &l->room[i].kept,
+		    l->damage[i], l->suspect[i]);
 		pointers[i] = &items[i];
 	}
 	if (((const Wire__ListPoints *)l->j->msg)->layout)

@@ -224,6 +224,7 @@ void session_begin_done(struct session_job *j);
 void session_have_run(struct session_job *j);
 void session_put_run(struct session_job *j);
 void session_commit_run(struct session_job *j);
+void session_suspect_run(struct session_job *j);
 void session_commit_done(struct session_job *j);
 void session_points_run(struct session_job *j);
 void session_nodes_run(struct session_job *j);
@@ -268,6 +269,7 @@ struct session_point_room {
 	Wire__Excluded excluded[STORE_EXCLUDED_MAX], *reasons[STORE_EXCLUDED_MAX];
 	struct store_kept kept;
 	char capture[STORE_CAPTURE_MAX];
+	Wire__Changes changes[STORE_VOLUMES_MAX], *changed[STORE_VOLUMES_MAX];
 };
 void session_point_fill(
     Wire__Point *out, const struct store_point *p, struct session_point_room *room);

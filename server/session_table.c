@@ -12,6 +12,8 @@ static const struct session_handler handlers[] = {
 	    session_begin_done },
 	{ MSG_HAVE_ASK, SESSION_RECEIVING, 1, SESSION_DISK, session_have_run, NULL },
 	{ MSG_PUT, SESSION_RECEIVING, 1, SESSION_CPU, session_put_run, NULL },
+	{ MSG_MARK_SUSPECT, SESSION_RECEIVING, 0, SESSION_DISK, session_suspect_run,
+	    NULL },
 	{ MSG_COMMIT, SESSION_RECEIVING, 0, SESSION_DISK, session_commit_run,
 	    session_commit_done },
 

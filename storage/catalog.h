@@ -164,6 +164,14 @@ int catalog_hurt(struct catalog *c, const char *host, uint64_t sequence,
 /* How many points of a host are hurt. */
 int catalog_hurt_count(struct catalog *c, const char *host, uint64_t *n, struct err *err);
 
+/* May a point not be what its volumes were?  1, of which and why, or 0. */
+int catalog_suspect(struct catalog *c, const char *host, uint64_t sequence,
+    char volume[STORE_NAME_MAX], char why[STORE_TEXT_MAX], struct err *err);
+
+/* How many points of a host are suspect. */
+int
+catalog_suspect_count(struct catalog *c, const char *host, uint64_t *n, struct err *err);
+
 /* Groups recorded as bad, behind `after` (NULL for the first). */
 int catalog_quarantined(struct catalog *c, const struct journal_group *after,
     struct journal_group *out, uint32_t cap, uint32_t *n, struct err *err);

@@ -168,6 +168,7 @@ apply_event(struct catalog *c, const struct journal_event *e,
 	case JOURNAL_VERIFIED:
 	case JOURNAL_HURT:
 	case JOURNAL_BRAKE:
+	case JOURNAL_SUSPECT:
 		return catalog_apply_retention(c, e, r, err);
 	case JOURNAL_RESTORE:
 	case JOURNAL_REDEEMED:

@@ -99,6 +99,11 @@ enum catalog_op {
 	CATALOG_HURT_DROP,
 	CATALOG_HURT_GET,
 	CATALOG_HURT_COUNT,
+	CATALOG_SUSPECT_SET,
+	CATALOG_SUSPECT_END,
+	CATALOG_SUSPECT_DROP,
+	CATALOG_SUSPECT_GET,
+	CATALOG_SUSPECT_COUNT,
 	CATALOG_RESTORE_SET,
 	CATALOG_RESTORE_REDEEMED,
 	CATALOG_RESTORE_OVER,
@@ -142,7 +147,7 @@ extern const char *const catalog_wipe[];
  * it: a further optional type of record, a field.  A catalog that an older program
  * went on with has skipped these; only its number tells, and it is made anew.
  */
-#define CATALOG_SCHEMA_VERSION 8
+#define CATALOG_SCHEMA_VERSION 9
 
 /*
  * Lock and catch up with the journal; on failure it is not locked.  Where damage is

@@ -24,7 +24,7 @@ drop_point(struct catalog *c, const char *host, uint64_t sequence, struct err *e
 {
 	static const enum catalog_op of_it[] = { CATALOG_POINT_DROP, CATALOG_VOLUMES_DROP,
 		CATALOG_HOLD_DROP, CATALOG_LOCK_DROP, CATALOG_VERIFIED_DROP,
-		CATALOG_HURT_DROP };
+		CATALOG_HURT_DROP, CATALOG_SUSPECT_DROP };
 
 	for (size_t i = 0; i < sizeof(of_it) / sizeof(of_it[0]); i++)
 		if (CATALOG_RUN(c, of_it[i], err, "ti", host, (int64_t)sequence) != 0)
@@ -92,6 +92,19 @@ apply_mark(struct catalog *c, enum journal_type type, const struct journal_mark 
 	}
 }
 
+static int
+apply_suspect(
+    struct catalog *c, const struct journal_suspect *s, int64_t time_us, struct err *err)
+{
+	int64_t after = (int64_t)s->after, last = (int64_t)s->last;
+
+	if (s->text[0] == '\0')
+		return CATALOG_RUN(
+		    c, CATALOG_SUSPECT_END, err, "ttii", s->host, s->volume, after, last);
+	return CATALOG_RUN(c, CATALOG_SUSPECT_SET, err, "ttiiit", s->host, s->volume,
+	    after, last, time_us, s->text);
+}
+
 int
 catalog_apply_retention(struct catalog *c, const struct journal_event *e,
     const struct journal_record *r, struct err *err)
@@ -100,6 +113,8 @@ catalog_apply_retention(struct catalog *c, const struct journal_event *e,
 
 	if (e->type == JOURNAL_STUB)
 		ret = apply_stubs(c, &e->u.stubs, err);
+	else if (e->type == JOURNAL_SUSPECT)
+		ret = apply_suspect(c, &e->u.suspect, r->end.time_us, err);
 	else if (e->type == JOURNAL_POLICY)
 		ret = apply_policy(c, &e->u.policy, r->end.time_us, err);
 	else
@@ -159,6 +174,7 @@ read_kept(sqlite3_stmt *st, struct store_kept *k)
 	k->verified_us = sqlite3_column_int64(st, 7);
 	k->hurt = sqlite3_column_type(st, 8) != SQLITE_NULL;
 	k->restoring_us = sqlite3_column_int64(st, 9);
+	k->suspect = sqlite3_column_type(st, 10) != SQLITE_NULL;
 }
 
 int

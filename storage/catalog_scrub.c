@@ -2,7 +2,7 @@
 
 #include "storage/catalog_db.h"
 
-/* When packs were checked, and which points are hurt. */
+/* When packs were checked, and which points are hurt or suspect. */
 
 int
 catalog_apply_checked(struct catalog *c, const struct journal_checked *k, struct err *err)
@@ -55,8 +55,9 @@ catalog_hurt(struct catalog *c, const char *host, uint64_t sequence,
 	return row;
 }
 
-int
-catalog_hurt_count(struct catalog *c, const char *host, uint64_t *n, struct err *err)
+static int
+count(
+    struct catalog *c, enum catalog_op op, const char *host, uint64_t *n, struct err *err)
 {
 	sqlite3_stmt *st;
 	int row = -1;
@@ -64,10 +65,42 @@ catalog_hurt_count(struct catalog *c, const char *host, uint64_t *n, struct err 
 	*n = 0;
 	if (catalog_enter(c, err) != 0)
 		return -1;
-	st = catalog_bind(c, CATALOG_HURT_COUNT, err, "t", host);
+	st = catalog_bind(c, op, err, "t", host);
 	if ((row = catalog_step(c, st, err)) > 0)
 		*n = (uint64_t)sqlite3_column_int64(st, 0);
 	catalog_done(st);
 	catalog_leave(c);
 	return row < 0 ? -1 : 0;
+}
+
+int
+catalog_hurt_count(struct catalog *c, const char *host, uint64_t *n, struct err *err)
+{
+	return count(c, CATALOG_HURT_COUNT, host, n, err);
+}
+
+int
+catalog_suspect(struct catalog *c, const char *host, uint64_t sequence,
+    char volume[STORE_NAME_MAX], char why[STORE_TEXT_MAX], struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	volume[0] = why[0] = '\0';
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_SUSPECT_GET, err, "ti", host, (int64_t)sequence);
+	if ((row = catalog_step(c, st, err)) > 0) {
+		catalog_text(st, 0, volume, STORE_NAME_MAX);
+		catalog_text(st, 1, why, STORE_TEXT_MAX);
+	}
+	catalog_done(st);
+	catalog_leave(c);
+	return row;
+}
+
+int
+catalog_suspect_count(struct catalog *c, const char *host, uint64_t *n, struct err *err)
+{
+	return count(c, CATALOG_SUSPECT_COUNT, host, n, err);
 }

@@ -127,6 +127,11 @@ const char *const catalog_schema[] = {
 	"host,sequence,when_us,text",
 	"host TEXT,sequence INTEGER,when_us INTEGER,text TEXT",
 	ONLY_KEY("host,sequence")),
+    /* Points that may not be what their volume was. */
+    TABLE("suspects",
+	"host,sequence,volume,when_us,text",
+	"host TEXT,sequence INTEGER,volume TEXT,when_us INTEGER,text TEXT",
+	ONLY_KEY("host,sequence,volume")),
     TABLE("restores",
 	"id,host,who,by_mac,ether,token,lone,sequence,ends_us,made_us,state,machine,key_hash,"
 	"serial,cert_ends_us,redeems,begun_us,ended_us,text",
@@ -172,6 +177,7 @@ const char *const catalog_wipe[] = {
     WIPE("escrows"),
     WIPE("checks"),
     WIPE("hurt"),
+    WIPE("suspects"),
     WIPE("restores"),
     NULL
 };
@@ -192,14 +198,15 @@ const char *const catalog_wipe[] = {
 	"SELECT p.sequence,p.time_us,h.who,h.reason,h.since_us,l.until_us,l.who,"  \
 	"v.when_us,u.when_us,(SELECT max(iif(r.state=1,9223372036854775807,"       \
 	"r.ends_us)) FROM restores r WHERE r.host=p.host AND r.sequence="          \
-	"p.sequence AND r.state<2)"                                                \
+	"p.sequence AND r.state<2),(SELECT max(x.when_us) FROM suspects x WHERE "  \
+	"x.host=p.host AND x.sequence=p.sequence)"                                 \
 	" FROM points p LEFT JOIN holds h USING(host,sequence)"                    \
 	" LEFT JOIN locks l USING(host,sequence) LEFT JOIN verified v USING(host," \
 	"sequence) LEFT JOIN hurt u USING(host,sequence)"
 #define POINT "SELECT time_us,record,body FROM points WHERE "
-#define RESTORE                                                                    \
+#define RESTORE                                                                      \
 	"SELECT id,host,who,by_mac,ether,token,lone,sequence,ends_us,made_us,state," \
-	"machine,key_hash,serial,cert_ends_us,redeems,begun_us,ended_us,text"      \
+	"machine,key_hash,serial,cert_ends_us,redeems,begun_us,ended_us,text"        \
 	" FROM restores WHERE "
 
 /*
@@ -354,6 +361,18 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	[CATALOG_HURT_DROP] = "DELETE FROM main.hurt WHERE host=?1 AND sequence=?2",
 	[CATALOG_HURT_GET] = "SELECT text FROM hurt WHERE host=?1 AND sequence=?2",
 	[CATALOG_HURT_COUNT] = "SELECT count(*) FROM hurt WHERE host=?1",
+	[CATALOG_SUSPECT_SET] =
+	    "INSERT OR REPLACE INTO main.suspects SELECT host,sequence,name,?5,?6 FROM "
+	    "volumes WHERE host=?1 AND name=?2 AND sequence>?3 AND sequence<=?4",
+	[CATALOG_SUSPECT_END] =
+	    "DELETE FROM main.suspects WHERE host=?1 AND volume=?2 AND sequence>?3 AND "
+	    "sequence<=?4",
+	[CATALOG_SUSPECT_DROP] =
+	    "DELETE FROM main.suspects WHERE host=?1 AND sequence=?2",
+	[CATALOG_SUSPECT_GET] =
+	    "SELECT volume,text FROM suspects WHERE host=?1 AND sequence=?2 LIMIT 1",
+	[CATALOG_SUSPECT_COUNT] =
+	    "SELECT count(DISTINCT sequence) FROM suspects WHERE host=?1",
 	[CATALOG_RESTORE_SET] =
 	    "INSERT OR REPLACE INTO main.restores VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,"
 	    "0,zeroblob(32),zeroblob(32),zeroblob(16),0,0,0,0,'')",

@@ -362,6 +362,16 @@ f_mark(struct fields *f, unsigned type, struct journal_mark *m)
 		f_text(f, m->text, sizeof(m->text));
 }
 
+static void
+f_suspect(struct fields *f, struct journal_suspect *s)
+{
+	f_text(f, s->host, sizeof(s->host));
+	f_text(f, s->volume, sizeof(s->volume));
+	f_u64(f, &s->after);
+	f_u64(f, &s->last);
+	f_text(f, s->text, sizeof(s->text));
+}
+
 /* What retention records; non-zero if `type` is one of these. */
 static int
 f_retention(struct fields *f, unsigned type, struct journal_event *e)
@@ -381,6 +391,9 @@ f_retention(struct fields *f, unsigned type, struct journal_event *e)
 	case JOURNAL_HURT:
 	case JOURNAL_BRAKE:
 		f_mark(f, type, &e->u.mark);
+		return 1;
+	case JOURNAL_SUSPECT:
+		f_suspect(f, &e->u.suspect);
 		return 1;
 	default:
 		return 0;

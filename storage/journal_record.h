@@ -77,6 +77,7 @@ enum journal_type {
 	JOURNAL_STORE_ALARM = 28 | 0x8000,
 	JOURNAL_CHECKED = 27 | 0x8000, /* Packs were read whole; optional. */
 	JOURNAL_HURT = 29 | 0x8000,    /* Something of a point is lost; optional. */
+	JOURNAL_SUSPECT = 36 | 0x8000, /* Points may be wrong; optional. */
 	JOURNAL_KEY = 23 | 0x8000      /* The master key was exported; optional. */
 };
 
@@ -140,6 +141,14 @@ struct journal_mark {
 	char text[STORE_TEXT_MAX]; /* Why. */
 };
 
+/* Points of a volume, after one and up to another, may not be what it was. */
+struct journal_suspect {
+	char host[STORE_NAME_MAX];
+	char volume[STORE_NAME_MAX];
+	uint64_t after, last;
+	char text[STORE_TEXT_MAX]; /* Why; "": they are not. */
+};
+
 /* Packs all of whose groups were read. */
 #define JOURNAL_CHECKED_MAX 1024u
 struct journal_checked {
@@ -193,6 +202,7 @@ struct journal_event {
 		struct store_policy policy; /* All but since_us. */
 		struct journal_mark mark;
 		struct journal_checked checked;
+		struct journal_suspect suspect;
 		struct journal_key key;
 		struct store_restore restore; /* RESTORE: what was allowed. */
 		struct journal_redeemed redeemed;

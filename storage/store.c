@@ -574,6 +574,7 @@ may_pretend(enum journal_type type)
 	       type == JOURNAL_QUARANTINE || type == JOURNAL_RELEASE ||
 	       type == JOURNAL_VERIFIED || type == JOURNAL_CHECKED ||
 	       type == JOURNAL_HURT || type == JOURNAL_STORE_ALARM ||
+	       type == JOURNAL_SUSPECT ||
 	       /* Machines may be restored from it; as long as it is open. */
 	       type == JOURNAL_RESTORE || type == JOURNAL_REDEEMED ||
 	       type == JOURNAL_RESTORED;

@@ -183,7 +183,8 @@ enum store_fact {
 	STORE_FACT_EXCLUDED = 1, /* Bytes left out, by reason. */
 	STORE_FACT_DISKS = 2,	 /* The host's disks and what lies on them. */
 	STORE_FACT_HOST = 3,	 /* Firmware, controllers, names. */
-	STORE_FACT_CAPTURE = 5	 /* How it was frozen; text. */
+	STORE_FACT_CAPTURE = 5,	 /* How it was frozen; text. */
+	STORE_FACT_CHANGES = 6	 /* What was not read, by the word of a list. */
 };
 
 /* STORE_FACT_EXCLUDED holds these, by reason, 9 bytes each. */
@@ -192,6 +193,13 @@ struct store_excluded {
 	uint64_t bytes;
 };
 #define STORE_EXCLUDED_MAX 64u
+
+/* STORE_FACT_CHANGES holds these, by volume, 18 bytes each: the point is unproven. */
+struct store_changes {
+	uint8_t volume; /* Index in the point. */
+	uint64_t kept_bytes, proven_bytes;
+	uint8_t slices; /* In how many points all is proven once. */
+};
 
 /* Bytes of STORE_FACT_CAPTURE's text, its end counted. */
 #define STORE_CAPTURE_MAX 513u
@@ -235,6 +243,14 @@ int store_facts_set_capture(struct store_point *p, const char *text, struct err 
 
 /* That text, or an empty one. */
 void store_facts_capture(const struct store_point *p, char out[STORE_CAPTURE_MAX]);
+
+/* Append what was not read of `n` volumes, which rise, after facts of lower types. */
+int store_facts_set_changes(
+    struct store_point *p, const struct store_changes *c, size_t n, struct err *err);
+
+/* Those; returns how many: 0 if all was read. */
+size_t store_facts_changes(
+    const struct store_point *p, struct store_changes out[STORE_VOLUMES_MAX]);
 
 /* ERR_CORRUPT, or ERR_UNSUPPORTED for a required fact that this program does not know. */
 int store_facts_check(const uint8_t *p, size_t len, struct err *err);

@@ -8,6 +8,7 @@
 #include "storage/store.h"
 
 #define EXCLUDED_LEN 9u
+#define CHANGES_LEN 18u
 
 /* The value of STORE_FACT_EXCLUDED: reason and bytes, reasons rising. */
 static int
@@ -34,12 +35,25 @@ capture_ok(const struct feature_field *f)
 	return 1;
 }
 
+/* The value of STORE_FACT_CHANGES: volumes that rise. */
+static int
+changes_ok(const struct feature_field *f)
+{
+	if (f->len == 0 || f->len % CHANGES_LEN != 0)
+		return 0;
+	for (uint32_t at = 0; at < f->len; at += CHANGES_LEN)
+		if (f->p[at] >= STORE_VOLUMES_MAX ||
+		    (at > 0 && f->p[at] <= f->p[at - CHANGES_LEN]))
+			return 0;
+	return 1;
+}
+
 int
 store_facts_check(const uint8_t *p, size_t len, struct err *err)
 {
 	struct feature_field f;
 	size_t at = 0;
-	unsigned excluded = 0, capture = 0;
+	unsigned excluded = 0, capture = 0, changes = 0;
 
 	if (len > STORE_FACTS_MAX)
 		return err_set(err, ERR_CORRUPT, "a point has %zu bytes of facts", len);
@@ -52,6 +66,9 @@ store_facts_check(const uint8_t *p, size_t len, struct err *err)
 		if (f.type == STORE_FACT_CAPTURE && (capture++ > 0 || !capture_ok(&f)))
 			return err_set(
 			    err, ERR_CORRUPT, "how a point was frozen makes no sense");
+		if (f.type == STORE_FACT_CHANGES && (changes++ > 0 || !changes_ok(&f)))
+			return err_set(
+			    err, ERR_CORRUPT, "what a point did not read makes no sense");
 	}
 	return 0;
 }
@@ -147,4 +164,49 @@ store_facts_capture(const struct store_point *p, char out[STORE_CAPTURE_MAX])
 			memcpy(out, f.p, f.len);
 			out[f.len] = '\0';
 		}
+}
+
+int
+store_facts_set_changes(
+    struct store_point *p, const struct store_changes *c, size_t n, struct err *err)
+{
+	struct buf facts = BUF_INIT(STORE_FACTS_MAX);
+	uint8_t value[CHANGES_LEN * STORE_VOLUMES_MAX], *at = value;
+	int rc;
+
+	if (n == 0)
+		return 0;
+	if (n > STORE_VOLUMES_MAX)
+		return err_set(err, ERR_LIMIT, "%zu volumes that were not read", n);
+	for (size_t i = 0; i < n; i++, at += CHANGES_LEN) {
+		at[0] = c[i].volume;
+		store_le64(at + 1, c[i].kept_bytes);
+		store_le64(at + 9, c[i].proven_bytes);
+		at[17] = c[i].slices;
+	}
+	rc = feature_add_field(
+	    &facts, STORE_FACT_CHANGES, value, (size_t)(at - value), err);
+	if (rc == 0)
+		rc = store_facts_add(p, facts.p, facts.len, err);
+	buf_free(&facts);
+	return rc;
+}
+
+size_t
+store_facts_changes(
+    const struct store_point *p, struct store_changes out[STORE_VOLUMES_MAX])
+{
+	struct feature_field f;
+	size_t at = 0, n = 0;
+
+	while (feature_next(p->facts, p->facts_len, &at, &f) == 1)
+		if (f.type == STORE_FACT_CHANGES)
+			for (n = 0; n < f.len / CHANGES_LEN && n < STORE_VOLUMES_MAX;
+			     n++) {
+				const uint8_t *c = f.p + CHANGES_LEN * n;
+
+				out[n] = (struct store_changes){ c[0], load_le64(c + 1),
+					load_le64(c + 9), c[17] };
+			}
+	return n;
 }

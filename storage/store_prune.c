@@ -177,7 +177,8 @@ take_kept(void *arg, const struct store_kept *k)
 	}
 	memset(&p->fates[p->n], 0, sizeof(p->fates[0]));
 	p->fates[p->n].kept = *k;
-	p->fates[p->n].damaged = k->hurt || is_damaged(p, k->sequence);
+	/* What may be wrong takes the place of nothing that is right. */
+	p->fates[p->n].damaged = k->hurt || k->suspect || is_damaged(p, k->sequence);
 	p->points[p->n] = (struct retention_point){ .time_us = k->time_us,
 		.sequence = k->sequence,
 		.held = k->held || store_is_restoring(p->s, k),
@@ -220,7 +221,9 @@ say_why(struct pruning *p, size_t i, const struct store_rules *rules)
 	}
 	if (store_is_restoring(p->s, &f->kept))
 		append(f, " [a restore of it is open]");
-	if (f->damaged)
+	if (f->kept.suspect)
+		append(f, " [suspect]");
+	else if (f->damaged)
 		append(f, " [damaged]");
 }
 

@@ -71,6 +71,7 @@ struct store_kept {
 	char locked_by[STORE_NAME_MAX];
 	int64_t verified_us;  /* When it was last found whole; 0: never. */
 	int hurt;	      /* But since then something of it was found lost. */
+	int suspect;	      /* It may not be what its volumes were. */
 	int64_t restoring_us; /* A restore of it is open until then; 0: none. */
 };
 

@@ -8,6 +8,10 @@
  * A point is verified (record 25, `holds` a place in retention) when its trees are
  * whole and every pack of the store was checked since the point was made.  A point
  * that lacks something is hurt (record 29), until it is verified.
+ *
+ * Whole is not right: a point that a list of changes led astray is suspect (record 36)
+ * for ever, since nothing in the store can tell what its volume was.  Whoever keeps
+ * points or restores them takes it for damaged.
  */
 #ifndef STORAGE_STORE_VERIFY_H
 #define STORAGE_STORE_VERIFY_H
@@ -43,5 +47,17 @@ int store_point_hurt(struct store *s, const char *host, uint64_t sequence,
 
 /* How many points of a host are hurt. */
 int store_points_hurt(struct store *s, const char *host, uint64_t *n, struct err *err);
+
+/*
+ * The host's points of `volume` after sequence `after` may not be what it was: record
+ * that with `why`, and raise the host's alarm unless another one stands.  `*n` gets how
+ * many are suspect now.
+ */
+int store_suspect(struct store *s, const char *host, const char *volume, uint64_t after,
+    const char *why, uint64_t *n, struct err *err);
+
+/* Is a point suspect?  1 and why (STORE_TEXT_MAX), or 0. */
+int store_point_suspect(struct store *s, const char *host, uint64_t sequence,
+    char why[STORE_TEXT_MAX], struct err *err);
 
 #endif /* STORAGE_STORE_VERIFY_H */

@@ -89,18 +89,19 @@ static const struct kind kinds[] = {
 	{ MSG_END_RESTORE, "EndRestore", &wire__end_restore__descriptor },
 	{ MSG_CHECK_RESCUE, "CheckRescue", &wire__check_rescue__descriptor },
 	{ MSG_RESCUE_REPORT, "RescueReport", &wire__rescue_report__descriptor },
+	{ MSG_MARK_SUSPECT, "MarkSuspect", &wire__mark_suspect__descriptor },
 };
 
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
 const char *const msg_features[MSG_FEATURES] = { "retention", "collect", "repair", "copy",
-	"rescue", "layout", "capture" };
+	"rescue", "layout", "capture", "changes" };
 
 /* Each has a range of kinds; a feature of fields alone an empty one. */
 static const struct {
 	uint16_t first, last;
 } feature_kinds[MSG_FEATURES] = { { 81, 100 }, { 101, 120 }, { 121, 130 }, { 131, 140 },
-	{ 141, 160 }, { 1, 0 }, { 1, 0 } };
+	{ 141, 156 }, { 1, 0 }, { 1, 0 }, { 157, 164 } };
 
 const char *
 msg_feature_of(uint16_t kind)

@@ -117,6 +117,8 @@ enum msg_kind {
 	MSG_END_RESTORE = 153,	  /* answered by Done */
 	MSG_CHECK_RESCUE = 155,
 	MSG_RESCUE_REPORT = 156,
+
+	MSG_MARK_SUSPECT = 157, /* answered by Done */
 };
 
 /*
@@ -124,7 +126,7 @@ enum msg_kind {
  * and for msg_welcome_ok(); and the one that a kind came with, or NULL: such a kind
  * is sent only where its feature is in force.
  */
-#define MSG_FEATURES 7u
+#define MSG_FEATURES 8u
 extern const char *const msg_features[MSG_FEATURES];
 const char *msg_feature_of(uint16_t kind);
 

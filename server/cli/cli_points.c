@@ -125,6 +125,24 @@ counts_json(const Wire__Counts *c)
 }
 
 static json_t *
+changes_json(const Wire__Point *p)
+{
+	json_t *all = json_array();
+
+	for (size_t i = 0; i < p->n_changes; i++) {
+		const Wire__Changes *c = p->changes[i];
+
+		if (c->volume < p->n_volumes)
+			(void)json_array_append_new(all,
+			    json_pack("{s:s, s:I, s:I, s:i}", "volume",
+				p->volumes[c->volume]->name, "kept_bytes",
+				(json_int_t)c->kept_bytes, "proven_bytes",
+				(json_int_t)c->proven_bytes, "slices", (int)c->slices));
+	}
+	return all;
+}
+
+static json_t *
 point_json(const Wire__Point *p)
 {
 	json_t *volumes = json_array();
@@ -133,14 +151,15 @@ point_json(const Wire__Point *p)
 		(void)json_array_append_new(volumes, volume_json(p->volumes[i]));
 	return json_pack(
 	    "{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, "
-	    "s:s}",
+	    "s:s, s:b, s:o, s:s}",
 	    "host", p->host, "sequence", (json_int_t)p->sequence, "time",
 	    cli_json_time(p->time_us), "frozen_at", cli_json_time(p->frozen_at_us),
 	    "note", p->note, "volumes", volumes, "counts", counts_json(p->counts),
 	    "record", hex(&p->record), "previous", hex(&p->previous), "verified",
 	    p->verified_us != 0 ? cli_json_time(p->verified_us) : json_null(), "damage",
 	    p->damage, "held_by", p->held_by, "held_why", p->held_why, "locked_until",
-	    cli_json_time(p->locked_us), "capture", p->capture);
+	    cli_json_time(p->locked_us), "capture", p->capture, "unproven",
+	    p->n_changes > 0, "changes", changes_json(p), "suspect", p->suspect);
 }
 
 /* -------------------------------------------------------------------- tables -- */
@@ -189,17 +208,19 @@ names_of(const Wire__Point *p, char *out, size_t cap)
 		    out + n, cap - n, "%s%s", i > 0 ? "," : "", p->volumes[i]->name);
 }
 
-/* "DAMAGED held locked verified" and the note. */
+/* "DAMAGED suspect unproven held locked verified" and the note. */
 static const char *
 remarks(const Wire__Point *p, char *out, size_t cap)
 {
 	const char *words[] = { p->damage[0] != '\0' ? "DAMAGED" : "",
-		p->held_by[0] != '\0' ? "held" : "", p->locked_us != 0 ? "locked" : "",
-		p->verified_us != 0 ? "verified" : "", p->note };
+		p->suspect[0] != '\0' ? "suspect" : "",
+		p->n_changes > 0 ? "unproven" : "", p->held_by[0] != '\0' ? "held" : "",
+		p->locked_us != 0 ? "locked" : "", p->verified_us != 0 ? "verified" : "",
+		p->note };
 	size_t n = 0;
 
 	out[0] = '\0';
-	for (size_t i = 0; i < 5 && n + 1 < cap; i++)
+	for (size_t i = 0; i < 7 && n + 1 < cap; i++)
 		if (words[i][0] != '\0')
 			n += (size_t)snprintf(
 			    out + n, cap - n, "%s%s", n > 0 ? " " : "", words[i]);
@@ -309,6 +330,18 @@ show(void *arg, const Wire__Point *p)
 	    p->verified_us != 0 ? cli_time(p->verified_us) : "never");
 	if (p->damage[0] != '\0')
 		(void)printf("DAMAGED       %s\n", p->damage);
+	if (p->suspect[0] != '\0')
+		(void)printf("suspect       %s\n", p->suspect);
+	for (size_t i = 0; i < p->n_changes; i++) {
+		const Wire__Changes *k = p->changes[i];
+
+		if (k->volume < p->n_volumes)
+			(void)printf(
+			    "unproven      volume %s: %s not read, by a list of changes; "
+			    "%s of it proven, all in %u points\n",
+			    p->volumes[k->volume]->name, cli_size(k->kept_bytes),
+			    cli_size(k->proven_bytes), k->slices);
+	}
 	if (p->held_by[0] != '\0')
 		(void)printf("held          by %s: %s\n", p->held_by, p->held_why);
 	if (p->locked_us != 0)

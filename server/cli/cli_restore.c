@@ -87,6 +87,13 @@ pick_volume(struct cli *c, const char *host, uint64_t sequence, struct choice *c
 	    (unsigned long long)choice->sequence, choice->volumes, choice->names);
 }
 
+static void
+say(void *arg, const char *line)
+{
+	(void)arg;
+	(void)fprintf(stderr, "holdfast: %s\n", line);
+}
+
 static int
 restore(struct cli *c, struct restore_job *job, struct choice *choice,
     struct restore_result *out, struct err *err)
@@ -107,6 +114,7 @@ restore(struct cli *c, struct restore_job *job, struct choice *choice,
 	job->sequence = choice->sequence;
 	job->volume = choice->volume;
 	job->stop = stop;
+	job->say = say;
 	return restore_run(job, out, err);
 }
 
@@ -136,13 +144,6 @@ dial(void *arg, struct dial *out, struct err *err)
 	cli_close(again);
 	free(again);
 	return rc;
-}
-
-static void
-say(void *arg, const char *line)
-{
-	(void)arg;
-	(void)fprintf(stderr, "holdfast: %s\n", line);
 }
 
 static int

@@ -31,6 +31,7 @@
 #include "storage/journal.h"
 #include "storage/pack_format.h"
 #include "storage/store_escrow.h"
+#include "tests/golden/golden_learned.h"
 
 #define GOLDEN_DIR "tests/golden/v1/"
 #define GOLDEN_MAX (8u * 1024 * 1024)
@@ -818,28 +819,7 @@ golden_record_alarm(struct buf *out)
 	free(e);
 }
 
-static inline void
-golden_checked(struct journal_event *e)
-{
-	memset(e, 0, sizeof(*e));
-	e->type = JOURNAL_CHECKED;
-	e->u.checked.when_us = 1700000000000005;
-	e->u.checked.n = 3;
-	for (unsigned i = 0; i < 3; i++)
-		e->u.checked.packs[i] = 0x01020300 + i;
-}
-
-static inline void
-golden_hurt(struct journal_event *e)
-{
-	memset(e, 0, sizeof(*e));
-	e->type = JOURNAL_HURT;
-	(void)snprintf(e->u.mark.host, STORE_NAME_MAX, "web01");
-	e->u.mark.sequence = 7;
-	(void)snprintf(e->u.mark.text, STORE_TEXT_MAX, "volume C: 2 chunks are missing");
-}
-
-/* Of what verify learned. */
+/* Of what was learned of packs and points. */
 static inline void
 golden_record_of(void (*make)(struct journal_event *e), struct buf *out)
 {
@@ -862,6 +842,12 @@ static inline void
 golden_record_hurt(struct buf *out)
 {
 	golden_record_of(golden_hurt, out);
+}
+
+static inline void
+golden_record_suspect(struct buf *out)
+{
+	golden_record_of(golden_suspect, out);
 }
 
 /* In the order in which they are made: packs need groups. */
@@ -893,6 +879,7 @@ static const struct golden_item golden_items[] = {
 	{ "record-28", golden_record_alarm, 0 },
 	{ "record-27", golden_record_checked, 0 },
 	{ "record-29", golden_record_hurt, 0 },
+	{ "record-36", golden_record_suspect, 0 },
 };
 
 #define GOLDEN_ITEMS (sizeof(golden_items) / sizeof(golden_items[0]))

@@ -44,7 +44,7 @@ static const ProtobufCMessageDescriptor *const golden_messages[] = {
 	&wire__new_restore_token__descriptor, &wire__list_restores__descriptor,
 	&wire__restores__descriptor, &wire__confirm_rescue__descriptor,
 	&wire__end_restore__descriptor, &wire__check_rescue__descriptor,
-	&wire__rescue_report__descriptor
+	&wire__rescue_report__descriptor, &wire__mark_suspect__descriptor
 };
 
 #define GOLDEN_MESSAGES (sizeof(golden_messages) / sizeof(golden_messages[0]))
@@ -76,13 +76,22 @@ static const ProtobufCMessageDescriptor *const golden_grown_more[] = {
 
 #define GOLDEN_GROWN_MORE (sizeof(golden_grown_more) / sizeof(golden_grown_more[0]))
 
+/* Once more: a fifth frame, and fields-5. */
+static const ProtobufCMessageDescriptor *const golden_grown_further[] = {
+	&wire__commit__descriptor, &wire__points__descriptor
+};
+
+#define GOLDEN_GROWN_FURTHER \
+	(sizeof(golden_grown_further) / sizeof(golden_grown_further[0]))
+
 /* What a message is held against: which of its frames. */
 enum golden_age {
 	GOLDEN_MAKE,
 	GOLDEN_FIRST_FRAME,
 	GOLDEN_SECOND_FRAME,
 	GOLDEN_THIRD_FRAME,
-	GOLDEN_FOURTH_FRAME
+	GOLDEN_FOURTH_FRAME,
+	GOLDEN_FIFTH_FRAME
 };
 
 /* "Hello.version", and a number that follows from it. */
@@ -113,9 +122,10 @@ golden_has_field(const char *name, enum golden_age age)
 {
 	static const char *const lists[] = { "fields", "fields-collect",
 		"fields-retention", "fields-copy", "fields-copy-net", "fields-rescue",
-		"fields-rescue-check", "fields-2", "fields-3", "fields-4" };
+		"fields-rescue-check", "fields-changes", "fields-2", "fields-3",
+		"fields-4", "fields-5" };
 	const size_t n =
-	    sizeof(lists) / sizeof(lists[0]) - (size_t)(GOLDEN_FOURTH_FRAME - age);
+	    sizeof(lists) / sizeof(lists[0]) - (size_t)(GOLDEN_FIFTH_FRAME - age);
 	struct buf list = BUF_INIT(GOLDEN_MAX);
 	char line[90];
 	int found = 0;
@@ -281,6 +291,7 @@ golden_frame_name(uint16_t kind, enum golden_age age, char name[64])
 	    age == GOLDEN_SECOND_FRAME	 ? "-2"
 	    : age == GOLDEN_THIRD_FRAME	 ? "-3"
 	    : age == GOLDEN_FOURTH_FRAME ? "-4"
+	    : age == GOLDEN_FIFTH_FRAME	 ? "-5"
 					 : "");
 }
 

@@ -51,6 +51,42 @@ for seed in 2 3 4 5; do
 	note "changed $(awk '{ s += $2 } END { print s }' "$work/list"), read $(of read_bytes), kept $(of kept_bytes), proven $(of proven_bytes)"
 done
 
+# A list that is not complete is found out by the proof, or else by the hidden compare.
+: > "$work/list"
+ntfs_change "$work/c.img" 6
+agent pc --quiet backup "c=$work/c.img" --changed-from "$work/list" --check-changes > /dev/null 2> "$work/said" || true
+grep -Eq 'reading everything gives another tree|nothing said that it changed' "$work/said" || fail "an empty list passed: $(cat "$work/said")"
+note "$(tail -1 "$work/said")"
+# Nor is one that is no list, or none at all.
+echo '4096 lots' > "$work/list"
+refuses 'list:1: a range is two numbers of bytes' agent pc --quiet backup "c=$work/c.img" --changed-from "$work/list"
+refuses 'nowhere: No such file' agent pc --quiet backup "c=$work/c.img" --changed-from "$work/nowhere"
+refuses 'tells of one volume' agent pc --quiet backup "c=$work/c.img" "d=$work/before.img" --changed-from "$work/nowhere"
+
+# A volume that nobody knows, cut by content alone: bytes change, come, go and become zeros.
+noisy() { # SEED: change it
+	python3 - "$1" "$work/n.img" <<'PY'
+import random, sys
+r = random.Random(int(sys.argv[1]))
+with open(sys.argv[2], "r+b") as f:
+    size = f.seek(0, 2)
+    for n in range(6):
+        at, length = r.randrange(size), r.choice([1, 500, 70000, 400000])
+        f.seek(at)
+        f.write((bytes if r.randrange(3) == 0 else r.randbytes)(min(length, size - at)))
+PY
+}
+head -c 40000000 /dev/urandom > "$work/n.img"
+truncate -s 50331648 "$work/n.img"
+for seed in 0 1 2 3 4 5 6 7; do
+	cp "$work/n.img" "$work/before.img"
+	[ $seed = 0 ] || noisy $seed
+	ranges "$work/before.img" "$work/n.img" > "$work/list"
+	agent pc --json --quiet backup "n=$work/n.img" --changed-from "$work/list" --check-changes > "$work/last.json"
+	[ $seed = 0 ] || [ "$(of kept_bytes)" -gt 30000000 ] || fail "kept $(of kept_bytes) of noise"
+done
+note "noise: changed $(awk '{ s += $2 } END { print s }' "$work/list"), read $(of read_bytes), kept $(of kept_bytes)"
+
 # ------------------------------------------- the records of an NTFS tell themselves
 # conf LINE...: what the agent is told in agent.conf.
 conf() { { echo '[agent]'; printf '%s\n' "$@"; } > "$work/agent-pc/agent.conf"; }
@@ -112,3 +148,102 @@ for seed in 1 2 3 4 5 6; do
 	fast
 	[ "$(of kept_bytes)" -gt 50000000 ] || fail "kept next to nothing"
 done
+
+# --------------------------------------------- who writes without a trace is found out
+# What "holdfast points" says of the newest point, and of one.
+point() { operator points pc --json | python3 -c 'import json,sys; print(json.dumps(json.load(sys.stdin)[int(sys.argv[1])]))' "$1"; }
+said() { python3 -c 'import json,sys; print(json.loads(sys.argv[1])[sys.argv[2]])' "$1" "$2"; }
+[ "$(said "$(point 0)" unproven)" = True ] || fail "an incremental by a list is not called unproven"
+operator points pc | sed -n 2p | grep unproven > /dev/null || fail "not shown: unproven"
+operator show pc | grep '^unproven .*not read, by a list of changes' > /dev/null || fail "not shown: $(operator show pc)"
+
+
+# Bytes of a file changed on the disk itself: its record stays as it is, and so does
+# what the incrementals say of it, until its slice is due.
+quiet() { head -c 3000000 /dev/urandom > "$1/quiet.bin"; head -c 3000000 <(yes 'so it was written') > "$1/quiet.txt"; }
+mounted_ntfs "$work/f.img" rw,noatime quiet
+fast
+at_of() { # FILE: where its middle lies
+	ntfscluster -F "$1" "$work/f.img" 2> /dev/null |
+	    awk '/0x80 - non-resident/ { on = 1 } on && NF == 3 && $1 $2 $3 ~ /^[0-9]+$/ { print ($2 + int($3 / 2)) * 4096; exit }' || true
+}
+caught_at() { # BYTE: overwrite it behind everybody's back; how many incrementals until that is known
+	local n
+	printf 'nobody saw this' | dd of="$work/f.img" bs=1 seek="$1" conv=notrunc status=none
+	for n in 1 2 3 4 5 6 7 8 9 10 11; do
+		backup "$work/f.img" 2> "$work/said"
+		if grep -q 'nothing said that it changed' "$work/said"; then
+			caught=$n
+			return
+		fi
+		[ "$(of kept_bytes)" -gt 0 ] || fail "read all without a word: $(cat "$work/last.json")"
+	done
+	fail "byte $1 was never looked at"
+}
+same() { # restore the newest point: it is what lies on the disk now
+	rm -f "$work/back.img"
+	operator restore pc/latest --volume c --to "$work/back.img" --quiet > /dev/null 2> "$work/warned"
+	ntfs_equal "$work/f.img" "$work/back.img"
+}
+for file in quiet.bin quiet.txt; do
+	before=$(of sequence)
+	victim=$(at_of $file)
+	[ -n "$victim" ] || fail "ntfscluster does not say where $file lies"
+	caught_at "$victim"
+	note "$file, byte $victim: found by incremental $caught"
+	[ "$caught" -le 10 ] || fail "found after more than a round"
+	[ "$(of kept_bytes)" = 0 ] || fail "not all was read when it was found"
+	now=$(of sequence)
+	same
+	[ ! -s "$work/warned" ] || fail "a point that was read whole is warned of: $(cat "$work/warned")"
+	[ "$(said "$(point 0)" suspect)" = "" ] && [ "$(said "$(point 0)" unproven)" = False ] || fail "the whole point is in doubt"
+	# Every point in between, and the ones since all was last proven.
+	for ((k = 1; now - k > before; k++)); do
+		said "$(point $k)" suspect | grep '^volume c: byte' > /dev/null || fail "point $((now - k)) is not suspect"
+	done
+	operator points pc | sed -n 3p | grep suspect > /dev/null || fail "not shown: suspect"
+	operator hosts | grep 'was not all known' > /dev/null || fail "no alarm: $(operator hosts)"
+	operator restore "pc/$((now - 1))" --volume c --to "$work/old.img" --force --quiet > /dev/null 2> "$work/warned"
+	grep -q 'WARNING: point .* is suspect' "$work/warned" || fail "no warning: $(cat "$work/warned")"
+	operator prune pc --dry-run > "$work/fates"
+	grep -q "/$((now - 1)).*\[suspect\]" "$work/fates" || fail "a suspect point passes for a good one: $(cat "$work/fates")"
+	fast
+	[ "$(of kept_bytes)" -gt 0 ] || fail "no incremental after a full compare"
+done
+
+# --------------------------------------- whatever does not fit is read whole, with a word
+whole() { # WHY: the next backup keeps nothing and says so
+	backup "$work/f.img" --check-changes
+	[ "$(of kept_bytes)" = 0 ] || fail "kept $(of kept_bytes), though $1"
+	said "$(point 0)" note | grep "all is read: .*$1" > /dev/null || fail "said '$(said "$(point 0)" note)', not '$1'"
+	same
+	note "read whole: $(said "$(point 0)" note)"
+}
+cp --sparse=always "$work/f.img" "$work/earlier.img"
+mounted_ntfs "$work/f.img" rw,noatime,compression churn 20
+fast
+cp --sparse=always "$work/earlier.img" "$work/f.img"
+whole 'put back to an earlier state'
+fast
+# Another file system of the same size, also with the same files.
+size=$(stat -c %s "$work/f.img")
+rm "$work/f.img"
+ntfs_make "$work/f.img" $((size / 1048576)) 32 9
+whole 'no records of this file system'
+fast
+# What was remembered is lost, or damaged.
+rm "$work/agent-pc/cache/c=mft"
+whole 'no records of this file system'
+rm "$work/agent-pc/cache/c=shape"
+whole 'nothing is remembered'
+printf 'x' | dd of="$work/agent-pc/cache/c=shape" bs=1 seek=60 conv=notrunc status=none
+whole 'nothing is remembered'
+fast
+rm "$work/agent-pc/cache/c"
+whole 'is not kept here'
+# Larger.
+truncate -s +16M "$work/f.img"
+ntfsresize -f -f "$work/f.img" > "$work/resize.out" 2>&1 <<< y || fail "ntfsresize: $(tail -3 "$work/resize.out")"
+ntfsfix -d "$work/f.img" > /dev/null 2>&1 || true
+whole ''
+note "nothing wrong was kept"

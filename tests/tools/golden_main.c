@@ -100,6 +100,8 @@ main(int argc, char **argv)
 		put_message(golden_grown_again[i], GOLDEN_THIRD_FRAME);
 	for (size_t i = 0; i < GOLDEN_GROWN_MORE; i++)
 		put_message(golden_grown_more[i], GOLDEN_FOURTH_FRAME);
+	for (size_t i = 0; i < GOLDEN_GROWN_FURTHER; i++)
+		put_message(golden_grown_further[i], GOLDEN_FIFTH_FRAME);
 	buf_clear(&b);
 	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
 	for (size_t i = 0; i < GOLDEN_MESSAGES; i++)
@@ -121,6 +123,11 @@ main(int argc, char **argv)
 	for (size_t i = 0; i < GOLDEN_GROWN_MORE; i++)
 		list_fields(golden_grown_more[i], GOLDEN_THIRD_FRAME, &b);
 	put("fields-4", &b);
+	buf_clear(&b);
+	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
+	for (size_t i = 0; i < GOLDEN_GROWN_FURTHER; i++)
+		list_fields(golden_grown_further[i], GOLDEN_FOURTH_FRAME, &b);
+	put("fields-5", &b);
 	for (size_t k = 0; k < MSG_FEATURES; k++) {
 		buf_clear(&b);
 		GOLDEN_MUST(buf_add_u8(&b, '\n', &err));

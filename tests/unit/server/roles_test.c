@@ -63,6 +63,7 @@ static const struct {
 	{ MSG_CONFIRM_RESCUE, "---yy---" },
 	{ MSG_END_RESTORE, "---yy---" },
 	{ MSG_CHECK_RESCUE, "--yyy---" },
+	{ MSG_MARK_SUSPECT, "-y------" },
 };
 
 static const char *
