@@ -3,9 +3,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "agent/command.h"
 #include "agent/dial.h"
+#include "agent/enrol.h"
 #include "agent/pending.h"
 #include "agent/reading.h"
 #include "agent/seal.h"
@@ -121,6 +123,20 @@ key_seal(const struct command_context *c)
 	return kind == SEAL_DPAPI ? "dpapi" : "none";
 }
 
+/* A host keeps the name that it was enrolled under, whatever its computer is called. */
+static void
+say_name(const char *enrolled)
+{
+	struct err ignored = ERR_INIT;
+	char host[ENROL_HOST_MAX];
+
+	if (enrol_host_name(host, &ignored) != 0)
+		return;
+	host[strcspn(host, ".")] = '\0';
+	if (strcasecmp(host, enrolled) != 0)
+		printf("computer name   %s; it stays the host %s\n", host, enrolled);
+}
+
 static void
 status_text(const struct state_identity *id, const json_t *last, const char *server,
     const char *seal)
@@ -131,6 +147,7 @@ status_text(const struct state_identity *id, const json_t *last, const char *ser
 	printf(
 	    "enrolled as     %s\nserver          %s: %s\ncertificate     until %s UTC\n",
 	    id->facts.name, id->address, server, when);
+	say_name(id->facts.name);
 	if (strcmp(seal, "none") != 0)
 		printf("private key     sealed for this machine (%s)\n", seal);
 	else if (seal_available())

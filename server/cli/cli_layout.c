@@ -213,11 +213,13 @@ cli_layout_print(const Wire__Point *p)
 			print_partitions(p, l);
 		}
 	}
-	if (l != NULL &&
-	    (l->firmware != LAYOUT_FIRMWARE_UNKNOWN || l->devices_count > 0)) {
+	if (l != NULL && (l->firmware != LAYOUT_FIRMWARE_UNKNOWN ||
+			     l->devices_count > 0 || l->hostname[0] != '\0')) {
 		(void)printf("\nmachine       %s %s; firmware %s%s\n", l->vendor,
 		    l->product, firmware_name(l->firmware),
 		    l->secure_boot ? ", Secure Boot" : "");
+		if (l->hostname[0] != '\0')
+			(void)printf("called        %s\n", l->hostname);
 		for (unsigned i = 0; i < l->devices_count; i++)
 			(void)printf("%s       %s (%s)\n",
 			    l->devices[i].kind == LAYOUT_STORAGE ? "storage" : "network",
