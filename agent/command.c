@@ -24,6 +24,8 @@ command_help(void)
 	       "                                (none: those of agent.conf)\n"
 	       "                                --disk NAME=PATH: a whole disk with its "
 	       "table\n"
+	       "                                Windows: C:, C:\\mnt, label:DATA, "
+	       "\\\\?\\Volume{...}\n"
 	       "  restore POINT --volume NAME | --disk NAME  --to FILE|DEVICE\n"
 	       "                                POINT is a number or latest\n"
 	       "  points                        this host's recovery points\n"
@@ -231,6 +233,18 @@ take_size(const char *text, uint64_t *out, struct err *err)
 	return err_set(err, ERR_UNSUPPORTED, "'%s' is no size; say 500G", text);
 }
 
+/* Of `backup`, --volume NAME=PATH is one word more; of `restore` it is which. */
+static int
+take_named(struct command *c, int has_verb, struct err *err)
+{
+	const char *volume = c->volume;
+
+	if (!has_verb || c->verb != COMMAND_BACKUP || volume == NULL)
+		return 0;
+	c->volume = NULL;
+	return take_word(c, volume, err);
+}
+
 int
 command_parse(int argc, char **argv, struct command *out, struct err *err)
 {
@@ -277,6 +291,8 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 		if (rc == 0 && disk != NULL)
 			rc = take_disk(out, disk, err);
 		disk = NULL;
+		if (rc == 0)
+			rc = take_named(out, has_verb, err);
 		if (rc != 0)
 			return -1;
 	}

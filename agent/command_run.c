@@ -148,8 +148,14 @@ back_up(struct command_context *c)
 {
 	uint32_t wait;
 
-	log_event(LOG_INFO, "backing up %u volumes and %u disks every %u s",
-	    c->settings.count, c->settings.disks_count, c->settings.interval_s);
+	if (c->settings.count + c->settings.disks_count == 0)
+		log_event(LOG_INFO, "backing up %s every %u s",
+		    c->settings.include[0] != '\0' ? c->settings.include
+						   : "all of this machine",
+		    c->settings.interval_s);
+	else
+		log_event(LOG_INFO, "backing up %u volumes and %u disks every %u s",
+		    c->settings.count, c->settings.disks_count, c->settings.interval_s);
 	while (!stop_asked(c->stop)) {
 		wait = c->settings.interval_s;
 		if (!one(c) && wait > AGAIN_S)

@@ -13,8 +13,10 @@ command_settings(struct command_context *c, struct err *err)
 	if (state_path(c->st, "agent.conf", path, err) != 0 ||
 	    settings_load(&c->settings, path, err) != 0)
 		return -1;
-	if (cmd->verb == COMMAND_BACKUP && cmd->volumes_count + cmd->disks_count > 0)
+	if (cmd->verb == COMMAND_BACKUP && cmd->volumes_count + cmd->disks_count > 0) {
 		c->settings.count = c->settings.disks_count = 0;
+		c->settings.include[0] = '\0';
+	}
 	for (i = 0; cmd->verb == COMMAND_BACKUP && i < cmd->disks_count; i++)
 		if (settings_add_disk(&c->settings, cmd->disks[i], err) != 0)
 			return -1;

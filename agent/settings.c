@@ -125,9 +125,14 @@ add_spec(struct settings *s, const struct list *l, const char *spec, struct err 
 			    err, ERR_NOTFOUND, "%s %s: no path", l->what, spec);
 		return add(s, l, spec, (size_t)(eq - spec), eq + 1, err);
 	}
+	if (strncmp(spec, "label:", 6) == 0)
+		name = spec + 6;
+	/* "C:\" is a drive as "C:" is. */
+	if (name == spec + 3 && spec[1] == ':' && *name == '\0')
+		name = spec;
 	len = strlen(name);
 	/* A drive is named by its letter. */
-	if (len == 2 && name[1] == ':')
+	if (len >= 2 && len <= 3 && name[1] == ':')
 		len = 1;
 	/* An image file is named without its ending. */
 	if (len > 4 &&

@@ -101,7 +101,8 @@ int settings_load(struct settings *s, const char *path, struct err *err);
 
 /*
  * Add a volume: "NAME=PATH", or a path whose last part is the name (without ".img" or
- * ".raw"; of "C:" it is C).  Names hold letters, digits, '.', '_' and '-'.  ERR_EXISTS,
+ * ".raw"; of "C:" it is C, of
+ * "label:DATA" DATA).  Names hold letters, digits, '.', '_' and '-'.  ERR_EXISTS,
  * ERR_LIMIT.
  */
 int settings_add(struct settings *s, const char *spec, struct err *err);

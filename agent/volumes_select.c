@@ -334,7 +334,8 @@ resolve(const struct volumes *v, struct settings *s, struct settings_volume *of,
 		return volumes_is_spec(of->path) ? -1 : 0;
 	if (readable(s, one, err) != 0)
 		return -1;
-	(void)snprintf(of->path, sizeof(of->path), "%s", one->guid);
+	if (device_path_kind(of->path) == DEVICE_FILE)
+		(void)snprintf(of->path, sizeof(of->path), "%s", one->guid);
 	return 0;
 }
 

@@ -239,6 +239,10 @@ settings_are_read(void **state)
 	assert_string_equal(settings_source(&w->s, 0)->path, "/dev/sdb2");
 	assert_string_equal(settings_source(&w->s, 1)->path, "/dev/sda");
 	assert_null(settings_source(&w->s, 2));
+	assert_int_equal(
+	    load(w, "[volumes]\ninclude = C:, label:my data\nexclude = D:\n"), 0);
+	assert_string_equal(w->s.include, "C:, label:my data");
+	assert_string_equal(w->s.exclude, "D:");
 }
 
 static void
@@ -254,6 +258,9 @@ what_is_no_setting_is_named_with_its_line(void **state)
 		{ "[volume a b]\npath = /x\n", "letters" },
 		{ "[volume a]\npaht = /x\n", "paht" },
 		{ "[disk a]\npaht = /x\n", "paht" },
+		{ "[volumes]\ninclude =\n", "which" },
+		{ "[volumes]\npath = C:\n", "path" },
+		{ "[volumes]\nexclude = C:\nexclude = D:\n", "twice" },
 		{ "[disk a]\npath = /x\n[volume a]\npath = /y\n", "twice" },
 		{ "[volume a]\npath = /x\npath = /y\n", "twice" },
 		{ "[agent]\nwhat is this\n", ":2" } };
@@ -306,6 +313,22 @@ volumes_are_named_on_the_command_line(void **state)
 	assert_string_equal(w->s.disks[0].name, "sda");
 }
 
+static void
+volumes_of_windows_have_names_of_their_own(void **state)
+{
+	static const char *const specs[][2] = { { "C:", "C" }, { "D:\\", "D" },
+		{ "\\\\.\\E:", "E" }, { "label:DATA", "DATA" },
+		{ "F:\\disks\\web.img", "web" }, { "G:\\mnt", "mnt" } };
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
+		if (settings_add(&w->s, specs[i][0], &w->err) != 0)
+			fail_msg("%s", w->err.text);
+		assert_string_equal(w->s.volumes[i].name, specs[i][1]);
+		assert_string_equal(w->s.volumes[i].path, specs[i][0]);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -323,6 +346,7 @@ main(void)
 		TEST(settings_are_read),
 		TEST(what_is_no_setting_is_named_with_its_line),
 		TEST(volumes_are_named_on_the_command_line),
+		TEST(volumes_of_windows_have_names_of_their_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

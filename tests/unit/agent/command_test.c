@@ -58,6 +58,12 @@ every_verb_is_understood(void **state)
 	assert_int_equal(parse("enroll --token-file /t --or-later --unless-enrolled"), 0);
 	assert_string_equal(cmd.token_file, "/t");
 	assert_true(cmd.or_later && cmd.unless_enrolled && !cmd.later);
+	assert_int_equal(parse("backup --volume C: D: --volume=x=label:DATA"), 0);
+	assert_int_equal(cmd.volumes_count, 3);
+	assert_string_equal(cmd.volumes[0], "C:");
+	assert_string_equal(cmd.volumes[2], "x=label:DATA");
+	assert_int_equal(parse("volumes --json"), 0);
+	assert_int_equal(cmd.verb, COMMAND_VOLUMES);
 	assert_int_equal(parse("points"), 0);
 	assert_int_equal(parse("status --json"), 0);
 	assert_int_equal(parse("run"), 0);
