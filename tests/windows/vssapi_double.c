@@ -27,7 +27,11 @@ static struct {
 	HRESULT veto_with;
 	int pending;
 	int lost;
+	char gate_call[32], gate[MAX_PATH];
 } plan;
+
+/* Sets that were lost since the last reset. */
+static int lost_sets;
 
 /* The one backup under way (the real one may have several; the agent has one). */
 struct backup {
@@ -36,6 +40,7 @@ struct backup {
 	int init, state, context, gathered, set, prepared, frozen, complete, aborted;
 	int has_status, status_ready, prepare_due;
 	unsigned copies, asked, components, told;
+	int lost;
 	wchar_t volumes[COPIES_MAX][128];
 	wchar_t added[COMPONENTS_MAX][64];
 	struct async *async;
@@ -47,6 +52,7 @@ struct async {
 	struct backup *of;
 	int what; /* A letter: of the call that began it. */
 	int left; /* Questions until it ends. */
+	int gated;
 	HRESULT ends;
 	int over;
 };
@@ -160,6 +166,12 @@ async_finish(struct async *a)
 	vssd.completed |= a->what == 'C';
 }
 
+static int
+gate_is_shut(void)
+{
+	return GetFileAttributesA(plan.gate) != INVALID_FILE_ATTRIBUTES;
+}
+
 static HRESULT WINAPI
 async_cancel(void *self)
 {
@@ -168,7 +180,7 @@ async_cancel(void *self)
 
 	if (!a->over)
 		a->ends = VSS_S_ASYNC_CANCELLED;
-	a->left = 0;
+	a->left = a->gated = 0;
 	return hr;
 }
 
@@ -186,7 +198,8 @@ async_status(void *self, HRESULT *status, INT *reserved)
 	struct async *a = self;
 
 	vssd_broken(reserved == NULL, "ivssasync-querystatus", "pReserved is not NULL");
-	if (a->left < 0 || a->left-- > 0) {
+	if (a->left != 0 || (a->gated && gate_is_shut())) {
+		a->left -= a->left > 0;
 		*status = VSS_S_ASYNC_PENDING;
 		return S_OK;
 	}
@@ -212,6 +225,7 @@ begin(struct backup *b, int what, void **out)
 	a->references = 1;
 	a->of = b;
 	a->what = what;
+	a->gated = strcmp(plan.gate_call, vssd.last) == 0;
 	a->left = plan.pending;
 	a->ends = plan.async_due != S_OK ? plan.async_due : VSS_S_ASYNC_FINISHED;
 	plan.async_due = S_OK;
@@ -449,7 +463,11 @@ properties(void *self, VSS_ID *copy, VSS_SNAPSHOT_PROP *out)
 	ENTER(b, "GetSnapshotProperties");
 	RULE(b->frozen && i < b->copies, "ivssbackupcomponents-getsnapshotproperties",
 	    "of a copy that was made");
-	if (plan.lost && b->asked >= b->copies)
+	if (b->asked >= b->copies && !b->lost && lost_sets < plan.lost) {
+		b->lost = 1;
+		lost_sets++;
+	}
+	if (b->lost)
 		return VSS_E_OBJECT_NOT_FOUND;
 	b->asked++;
 	(void)wsprintfW(name, L"VSSD_COPY_%c", letter_of(b->volumes[i]));
@@ -685,7 +703,7 @@ backup_release(void *self)
 static void
 read_plan(void)
 {
-	char text[128], *end;
+	char text[128], gate[MAX_PATH + 32], *end;
 
 	memset(&plan, 0, sizeof(plan));
 	(void)GetEnvironmentVariableA("VSSD_LOG", plan.log, sizeof(plan.log));
@@ -702,7 +720,14 @@ read_plan(void)
 	}
 	if (GetEnvironmentVariableA("VSSD_PENDING", text, sizeof(text)) != 0)
 		plan.pending = atoi(text);
-	plan.lost = GetEnvironmentVariableA("VSSD_LOST", text, sizeof(text)) != 0;
+	if (GetEnvironmentVariableA("VSSD_LOST", text, sizeof(text)) != 0)
+		plan.lost = atoi(text);
+	if (GetEnvironmentVariableA("VSSD_GATE", gate, sizeof(gate)) != 0 &&
+	    (end = strchr(gate, ':')) != NULL) {
+		*end = '\0';
+		lstrcpynA(plan.gate_call, gate, sizeof(plan.gate_call));
+		lstrcpynA(plan.gate, end + 1, sizeof(plan.gate));
+	}
 }
 
 __declspec(dllexport) HRESULT WINAPI CreateVssBackupComponentsInternal(void **out);
@@ -770,4 +795,5 @@ void WINAPI
 VssDoubleReset(void)
 {
 	memset(&vssd, 0, sizeof(vssd));
+	lost_sets = 0;
 }

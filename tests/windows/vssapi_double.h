@@ -10,7 +10,9 @@
  *after PrepareForBackup, DoSnapshotSet or BackupComplete VSSD_PENDING	N
  *an async ends when it was asked about N times; -1 never VSSD_COPY_S ...	a path
  *the device object of drive S's shadow copy
- *	VSSD_LOST	1		no copy is known any more once one was asked for
+ *	VSSD_LOST	N		the copies of the first N sets are not known any more
+ *					once each was asked for
+ *	VSSD_GATE	CALL:FILE	the async that CALL begins goes on while FILE exists
  */
 #ifndef TESTS_WINDOWS_VSSAPI_DOUBLE_H
 #define TESTS_WINDOWS_VSSAPI_DOUBLE_H
