@@ -112,6 +112,8 @@ freeze(struct backup *b, struct err *err)
 		for (unsigned k = 0; k < v->holes_count; k++)
 			b->out->volumes_bytes -= v->holes[k].len;
 	}
+	(void)snprintf(b->out->captured, sizeof(b->out->captured), "%s",
+	    b->capture->method);
 	b->frozen_at = b->capture->frozen_at;
 	return take_layout(b, err);
 }

@@ -71,6 +71,8 @@ one(const struct command_context *c)
 			log_about(LOG_FAILED, LOG_ERROR, "backup: %s", err.text);
 		return 0;
 	}
+	if (r.captured[0] != '\0')
+		log_about(LOG_CAPTURED, LOG_INFO, "captured: %s", r.captured);
 	progress_bytes(r.counts.read_bytes, read);
 	progress_bytes(r.counts.sent_bytes, sent);
 	log_about(LOG_DONE, LOG_INFO, "point %llu made: read %s, sent %s in %.1f s",

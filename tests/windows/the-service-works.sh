@@ -30,6 +30,13 @@ key Holdfast ImagePath | grep -qF '"C:\Program Files\Holdfast\holdfast-agent.exe
 key Holdfast ObjectName | grep -q LocalSystem || fail "not LocalSystem"
 key 'EventLog\Application\Holdfast' EventMessageFile | grep -qF 'holdfast-agent.exe' || fail "no event source"
 
+note "each event of docs/windows.md has its text in the program, and no other"
+wine_run messages.exe 'C:\Program Files\Holdfast\holdfast-agent.exe' | tr -d '\r' > "$work/messages"
+sed -n 's/^| \([0-9]*\) | \([a-z]*\) |.*/\1 \2/p' "$(dirname "$0")/../../docs/windows.md" > "$work/documented"
+[ -s "$work/documented" ] || fail "no events in docs/windows.md"
+cut -d' ' -f1,2 "$work/messages" | diff "$work/documented" - || fail "docs/windows.md and the message table differ"
+[ "$(grep -c WHAT "$work/messages")" = "$(wc -l < "$work/documented")" ] || fail "a text without its words: $(cat "$work/messages")"
+
 note "it runs before it is enrolled, and waits"
 server_init
 server_start
@@ -52,6 +59,28 @@ await 300 at_least 2
 says 'pre-script: pre h1 *$' "$state/log/holdfast.log"
 says 'post-script: post h1 ok *$' "$state/log/holdfast.log"
 says 'post-script: exit code 0 after' "$state/log/holdfast.log"
+logged 'captured: offline' || fail "it does not say how it read"
+
+note "a script that hangs is stopped with what it started; where all may write none is run"
+conf() { # LINE: in [agent]
+	printf '[agent]\n%s\n[volume v]\npath = %s\n' "$1" "$(wine_path "$work/v.img")"
+}
+cp "$windows/bin/hold.exe" "$home/hang.exe"
+printf '@"C:\\Program Files\\Holdfast\\hang.exe" "%s"\r\n' "$(wine_path "$work/hangs")" > "$home/hang.cmd"
+service stop
+conf 'pre-script = C:\Program Files\Holdfast\hang.cmd
+script-timeout = 3s' > "$state/agent.conf"
+! agent backup > "$work/out" 2> "$work/err" || fail "a backup in spite of its script"
+says 'hang.cmd: out of time after' "$work/err"
+[ -e "$work/hangs" ] || fail "it did not hang"
+gone() { ! pgrep -f "hang.exe.*$(basename "$work")" > /dev/null; }
+await 60 gone
+mkdir "$home/open"
+cp "$home/around.cmd" "$home/open/"
+chmod 777 "$home/open"
+conf 'post-script = C:\Program Files\Holdfast\open\around.cmd' > "$state/agent.conf"
+! agent backup > "$work/out" 2> "$work/err" || fail "a backup in spite of its script's place"
+says 'open.around.cmd: not trusted: C:.Program Files.Holdfast.open may be changed by' "$work/err"
 
 note "its key is sealed"
 head -c 8 "$state/key" | grep -q '^HFSEALED$' || fail "the key is not sealed"
@@ -60,8 +89,7 @@ says 'private key     sealed for this machine (dpapi)' "$work/status"
 
 note "stopped in the middle of a backup it makes no point and ends in time"
 head -c 400M /dev/urandom > "$work/big.img"
-sed -i "s/^interval.*/interval = 1d/; s/^.*script.*//; s/^path = .*/path = $(wine_path "$work/big.img" | sed 's/\\/\\\\/g')/" "$state/agent.conf"
-service stop
+printf '[agent]\ninterval = 1d\n[volume v]\npath = %s\n' "$(wine_path "$work/big.img")" > "$state/agent.conf"
 [ "$(service_state)" = STOPPED ] || fail "state $(service_state)"
 now=$(points)
 before=$(du -sb "$work/store/packs" | cut -f1)
