@@ -54,7 +54,7 @@ def check_script(text, help_text):
             bad.append(f"{SCRIPT}: sets ${name}, which is PowerShell's own")
     called = set(re.findall(r"(?<![\w$.:-])([A-Z][a-z]+-[A-Z]\w+)", code))
     own = set(re.findall(r"^function ([\w-]+)", code, re.M))
-    known = {"Add-Type", "Compare-Object", "ConvertFrom-Json", "ForEach-Object", "Get-Acl", "Get-AuthenticodeSignature",
+    known = {"Add-Type", "Compare-Object", "ConvertFrom-Json", "Copy-Item", "ForEach-Object", "Get-Acl", "Get-AuthenticodeSignature",
              "Get-ChildItem", "Get-Date", "Get-Disk", "Get-DiskImage", "Get-Item", "Get-ItemProperty", "Get-Partition",
              "Get-Service", "Get-WinEvent", "Get-WmiObject", "Join-Path", "New-Item", "New-Object", "Remove-Item",
              "Resolve-Path", "Select-Object", "Select-String", "Set-Content", "Set-Service", "Set-StrictMode",

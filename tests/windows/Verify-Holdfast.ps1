@@ -42,6 +42,7 @@ $script:Results = New-Object System.Collections.ArrayList
 $script:Vhds = New-Object System.Collections.ArrayList
 $script:Scratch = $null
 $script:State = $null
+$script:Programs = $null
 $script:ServiceName = 'Holdfast'
 
 # ------------------------------------------------------------------ running
@@ -64,6 +65,8 @@ function Invoke-Program([string]$Path, [string[]]$Words, [int]$Seconds = 900, [s
     $info.RedirectStandardOutput = $true
     $info.RedirectStandardError = $true
     $info.RedirectStandardInput = $true
+    # Ours speaks UTF-8, Windows' own tools the console's code page.
+    if ($Path -like '*holdfast-agent.exe') { $info.StandardOutputEncoding = $info.StandardErrorEncoding = [System.Text.Encoding]::UTF8 }
     $process = [System.Diagnostics.Process]::Start($info)
     $out = $process.StandardOutput.ReadToEndAsync()
     $err = $process.StandardError.ReadToEndAsync()
@@ -519,7 +522,7 @@ function Test-Offline {
         Assert-True ($volume.provider -eq 'offline') "frozen by $($volume.provider)"
         # Let go of: it is mounted and may be written.
         [System.IO.File]::WriteAllText("$($a.Letter):\after.txt", 'x')
-        $system = Assert-Refused @('backup', '--provider', 'offline', "c=$($env:SystemDrive)") 'system|running|Windows'
+        $system = Assert-Refused @('backup', '--provider', 'offline', "c=$($env:SystemDrive)") 'Windows|page|system|lock'
     } finally { Remove-Vhd $a.File }
     "in use: $line; $($env:SystemDrive) $system"
 }
@@ -568,15 +571,15 @@ function Test-Vhdx {
 }
 
 function Test-RunningSystem {
-    $line = Assert-Refused @('backup', '--provider', 'offline', "c=$($env:SystemDrive)") 'system|running|Windows'
+    $line = Assert-Refused @('backup', '--provider', 'offline', "c=$($env:SystemDrive)") 'Windows|page|system|lock'
     if (-not $Refusals) { Skip-Check "offline backup of it is refused ($line); restores onto it: only with -Refusals" }
     $a = New-ScratchVolume 'run'
     try {
         [void](Use-Agent @('backup', "a=$($a.Letter):"))
-        $volume = Assert-Refused @('restore', 'latest', '--volume', 'a', '--to', $env:SystemDrive, '--overwrite-source') 'system|running|Windows|small|large'
+        $volume = Assert-Refused @('restore', 'latest', '--volume', 'a', '--to', $env:SystemDrive, '--overwrite-source') 'Windows|rescue|page|system|small'
         $number = (Get-Partition -DriveLetter $env:SystemDrive.Substring(0, 1)).DiskNumber
         [void](Use-Agent @('backup', '--disk', "d=\\.\PhysicalDrive$($a.Number)"))
-        $disk = Assert-Refused @('restore', 'latest', '--disk', 'd', '--to', "\\.\PhysicalDrive$number", '--overwrite-source') 'system|running|Windows|use'
+        $disk = Assert-Refused @('restore', 'latest', '--disk', 'd', '--to', "\\.\PhysicalDrive$number", '--overwrite-source') 'Windows|rescue|page|system|use'
     } finally { Remove-Vhd $a.File }
     "$volume; $disk"
 }
@@ -748,6 +751,13 @@ function Initialize-Run {
     if ($script:Scratch -eq '') { $script:Scratch = Join-Path $env:SystemDrive ('HoldfastVerify-' + [System.Guid]::NewGuid().ToString('N').Substring(0, 8)) }
     if (Test-Path $script:Scratch) { throw "$($script:Scratch) exists: give a directory that does not" }
     [void](New-Item -ItemType Directory $script:Scratch)
+    # A service's program must lie where only administrators write.
+    $script:Programs = Join-Path $env:ProgramFiles (Split-Path -Leaf $script:Scratch)
+    [void](New-Item -ItemType Directory $script:Programs)
+    Copy-Item $script:Agent (Join-Path $script:Programs 'holdfast-agent.exe')
+    $script:Agent = Join-Path $script:Programs 'holdfast-agent.exe'
+    if ($Msi -ne '') { $script:Msi = (Resolve-Path $Msi).Path }
+    if ($OlderMsi -ne '') { $script:OlderMsi = (Resolve-Path $OlderMsi).Path }
     $script:State = Join-Path $script:Scratch 'state'
     $words = @('enroll', '-', '--name', ($env:COMPUTERNAME + '-verify').ToLowerInvariant())
     if ($Server -ne '') { $words += @('--server', $Server) }
@@ -758,8 +768,9 @@ function Clear-Run {
     foreach ($file in @($script:Vhds)) {
         try { Remove-Vhd $file } catch { Write-Host "could not remove ${file}: $_" }
     }
-    if ($script:Scratch -and (Test-Path $script:Scratch)) {
-        try { Remove-Item -Recurse -Force $script:Scratch } catch { Write-Host "could not remove $($script:Scratch): $_" }
+    foreach ($directory in $script:Scratch, $script:Programs) {
+        if (-not $directory -or -not (Test-Path $directory)) { continue }
+        try { Remove-Item -Recurse -Force $directory } catch { Write-Host "could not remove ${directory}: $_" }
     }
 }
 
