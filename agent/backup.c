@@ -91,9 +91,12 @@ static int
 freeze(struct backup *b, struct err *err)
 {
 	const struct settings *s = b->o->settings;
-	const struct snapshot_options wishes = {
-		.stop = b->o->stop, .say = b->o->say, .say_arg = b->o->say_arg
-	};
+	/* What is not read is what a list says did not change: nobody may change it then.
+	 */
+	const struct snapshot_options wishes = { .no_autorecovery = s->fast.on,
+		.stop = b->o->stop,
+		.say = b->o->say,
+		.say_arg = b->o->say_arg };
 	const struct capture_disks *disks =
 	    b->o->disks != NULL ? b->o->disks : &capture_disks_system;
 

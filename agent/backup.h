@@ -48,7 +48,7 @@ struct backup_result {
 	uint64_t cpu_us[PIPELINE_STAGES];
 	uint64_t kept_bytes, proven_bytes; /* By lists of changes. */
 	char note[256];
-	char captured[512];	       /* How the volumes were frozen, and why so; or "". */
+	char captured[512]; /* How the volumes were frozen, and why so; or "". */
 	struct hooks_result pre, post; /* Of backup_with_scripts(). */
 };
 

@@ -71,6 +71,8 @@ print_text(const struct backup_result *r)
 		printf("  by a list of changes: %s not read, %s of the rest proven\n",
 		    volumes, read);
 	}
+	if (strcmp(r->captured, "offline") != 0)
+		printf("  frozen by %s\n", r->captured);
 	if (r->note[0] != '\0')
 		printf("  %s\n", r->note);
 }
