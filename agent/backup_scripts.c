@@ -117,6 +117,23 @@ run_pre(struct round *r, struct err *err)
 	return err->code == ERR_NONE ? 0 : -1;
 }
 
+/*
+ * An error's words come from anywhere, a server too, and a script that says
+ * "echo %HOLDFAST_ERROR%" would run what stands behind an "&".
+ */
+static void
+without_syntax(const char *text, char out[ERR_TEXT_MAX])
+{
+	size_t i;
+
+	for (i = 0; text[i] != '\0' && i < ERR_TEXT_MAX - 1; i++)
+		out[i] = (unsigned char)text[i] < 0x20 ||
+				 strchr("&|<>^%!\"'`$();*?~#{}[]", text[i]) != NULL
+			     ? '_'
+			     : text[i];
+	out[i] = '\0';
+}
+
 /* Whatever happened; `why` is what went wrong with the backup. */
 static void
 run_post(struct round *r, int pre_failed, const struct err *why)
@@ -125,15 +142,15 @@ run_post(struct round *r, int pre_failed, const struct err *why)
 			     : why->code == ERR_CANCELED ? "interrupted"
 			     : pre_failed		 ? "pre-failed"
 							 : "failed";
-	char line[ERR_TEXT_MAX + 64];
+	char line[ERR_TEXT_MAX + 64], words[ERR_TEXT_MAX];
 	struct err err = ERR_INIT;
 
+	without_syntax(why->text, words);
 	r->event = "post";
 	if (why->code == ERR_NONE)
 		(void)snprintf(
 		    r->point, sizeof(r->point), "%" PRIu64, r->out->point.sequence);
-	if (run(r, r->o->settings->post_script, result, why->text, &r->out->post, &err) ==
-	    0)
+	if (run(r, r->o->settings->post_script, result, words, &r->out->post, &err) == 0)
 		return;
 	(void)snprintf(line, sizeof(line), "post-script: %s; the point is %smade",
 	    err.text, why->code == ERR_NONE ? "" : "not ");

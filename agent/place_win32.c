@@ -201,7 +201,7 @@ place_private(const char *dir, struct err *err)
 		    err, ERR_DENIED, "%s belongs to %s, not to administrators", dir, who);
 	if (is == 1 && who[0] != '\0')
 		return err_set(err, ERR_DENIED,
-		    "%s: %s may use it, and who the key is lies there", dir, who);
+		    "%s: %s has access to it, and the private key lies there", dir, who);
 	return 0;
 }
 

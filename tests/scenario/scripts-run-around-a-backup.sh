@@ -63,6 +63,11 @@ refuses 'v.img' agent h1 backup
 says '^post h1 v result=failed point= pre=0 error=.*v.img' "$work/told"
 mv "$work/w.img" "$work/v.img"
 
+note "no error is a command"
+: > "$work/told"
+refuses 'x&y' agent h1 backup "v=$work/x&y %z%;(w).img"
+says '^post h1 v result=failed point= pre=0 error=.*/x_y _z___w_.img: ' "$work/told"
+
 note "what others may write is not run, and neither is its fellow"
 : > "$work/told"
 script pre "$tells"
