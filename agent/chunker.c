@@ -51,13 +51,15 @@ scan(const uint8_t *p, size_t from, size_t to, uint64_t mask, uint64_t *hash)
 size_t
 chunker_cut_sized(const struct chunker_sizes *s, const uint8_t *p, size_t len, int last)
 {
-	unsigned bits = (unsigned)__builtin_ctz(s->average);
 	size_t cut, middle;
+	unsigned bits = 0;
 	uint64_t h = 0;
 
 	assert(last || len >= s->max);
 	assert(s->min >= WINDOW && s->average >= 256 && s->average <= s->max);
 	(void)last;
+	while ((size_t)1 << bits < s->average)
+		bits++;
 	if (len <= s->min)
 		return len;
 	if (len > s->max)

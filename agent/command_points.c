@@ -1,9 +1,9 @@
+#include <ctype.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "agent/command.h"
 #include "agent/dial.h"
@@ -123,6 +123,17 @@ key_seal(const struct command_context *c)
 	return kind == SEAL_DPAPI ? "dpapi" : "none";
 }
 
+/* Names of hosts are ASCII. */
+static int
+names_equal(const char *a, const char *b)
+{
+	while (*a != '\0' && tolower((unsigned char)*a) == tolower((unsigned char)*b)) {
+		a++;
+		b++;
+	}
+	return *a == *b;
+}
+
 /* A host keeps the name that it was enrolled under, whatever its computer is called. */
 static void
 say_name(const char *enrolled)
@@ -133,7 +144,7 @@ say_name(const char *enrolled)
 	if (enrol_host_name(host, &ignored) != 0)
 		return;
 	host[strcspn(host, ".")] = '\0';
-	if (strcasecmp(host, enrolled) != 0)
+	if (!names_equal(host, enrolled))
 		printf("computer name   %s; it stays the host %s\n", host, enrolled);
 }
 

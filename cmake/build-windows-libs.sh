@@ -126,7 +126,7 @@ for lib in libsodium libuv libzstd protobuf_c jansson inih cmocka; do
 done
 # Its hooks want libsodium's headers.
 cd "$here"
-PKG_CONFIG_LIBDIR=$out/lib/pkgconfig MBEDTLS_SOURCES=$sources MBEDTLS_CFLAGS="${flags[*]}" \
+PKG_CONFIG_LIBDIR=$out/lib/pkgconfig MBEDTLS_SOURCES=$sources MBEDTLS_CFLAGS="${flags[*]} -ffile-prefix-map=$out/mbedtls/src=mbedtls" \
     "$tls"/build-mbedtls.sh "$out/mbedtls" hooked -DCMAKE_TOOLCHAIN_FILE="$here/mingw64.cmake" -DHOLDFAST_WINDOWS_LIBS="$out"
 rm -rf "$out"/{src,obj}
 echo "$stamp" > "$out/stamp"

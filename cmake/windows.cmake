@@ -5,7 +5,10 @@
 # time.  printf as C has it, not as msvcrt.dll does; gmtime_r and 64-bit off_t.
 add_compile_definitions(_WIN32_WINNT=0x0602 WINVER=0x0602 __USE_MINGW_ANSI_STDIO=1
     _POSIX_C_SOURCE=200809L _FILE_OFFSET_BITS=64)
-add_compile_options(-fstack-protector-strong)
+# No path of the build machine in what is shipped.
+add_compile_options(-fstack-protector-strong "-ffile-prefix-map=${PROJECT_SOURCE_DIR}=."
+    "-ffile-prefix-map=${PROJECT_BINARY_DIR}=build")
+# MinGW's linker has no Control Flow Guard.
 # -static: no DLL but the system's.  No timestamp: the same sources, the same bytes.
 add_link_options(-static -fstack-protector-strong -Wl,--fatal-warnings
     -Wl,--dynamicbase,--nxcompat,--high-entropy-va,--no-insert-timestamp)

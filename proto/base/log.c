@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #define LINE_MAX_LEN 1024
 
@@ -92,7 +91,7 @@ write_event(enum log_topic topic, enum log_level level, const char *fmt, va_list
 	if (sink_fn != NULL)
 		sink_fn(sink_arg, &e);
 	/* Nothing is left to tell when even the log cannot be written. */
-	else if (e.line_len > 0 && write(STDERR_FILENO, line, e.line_len) < 0)
+	else if (e.line_len > 0 && fwrite(line, 1, e.line_len, stderr) < e.line_len)
 		return;
 }
 

@@ -1,6 +1,7 @@
 #include <immintrin.h>
 #include <string.h>
 
+#include "proto/base/compiler.h"
 #include "proto/chunk/blake3_ops.h"
 
 #define LANES 8u

@@ -1,5 +1,6 @@
 #include <stddef.h>
 
+#include "proto/base/compiler.h"
 #include "proto/chunk/blake3_ops.h"
 
 /*
@@ -9,16 +10,15 @@
 int
 blake3_cpu_runs(enum blake3_path path)
 {
-	__builtin_cpu_init();
 	switch (path) {
 	case BLAKE3_PORTABLE:
 		return 1;
 	case BLAKE3_SSE41:
-		return __builtin_cpu_supports("sse4.1") != 0;
+		return COMPILER_CPU_HAS("sse4.1");
 	case BLAKE3_AVX2:
-		return __builtin_cpu_supports("avx2") != 0;
+		return COMPILER_CPU_HAS("avx2");
 	case BLAKE3_AVX512:
-		return __builtin_cpu_supports("avx512f") != 0;
+		return COMPILER_CPU_HAS("avx512f");
 	}
 	return 0;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/base/bytes.h"
+#include "proto/base/compiler.h"
 
 const uint32_t blake3_iv[8] = { 0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
 	0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19 };
@@ -19,16 +20,14 @@ static const uint8_t order[7][16] = {
 };
 
 /* Left to itself GCC keeps the state in memory, at half the speed. */
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-ALWAYS_INLINE uint32_t
+COMPILER_INLINE uint32_t
 rotr(uint32_t x, unsigned n)
 {
 	return x >> n | x << (32 - n);
 }
 
 /* The quarter round, equation 1. */
-ALWAYS_INLINE void
+COMPILER_INLINE void
 mix(uint32_t v[16], unsigned a, unsigned b, unsigned c, unsigned d, uint32_t x,
     uint32_t y)
 {
@@ -43,7 +42,7 @@ mix(uint32_t v[16], unsigned a, unsigned b, unsigned c, unsigned d, uint32_t x,
 }
 
 /* Columns, then diagonals.  `o` is known at compile time in every call. */
-ALWAYS_INLINE void
+COMPILER_INLINE void
 mix_round(uint32_t v[16], const uint32_t m[16], const uint8_t o[16])
 {
 	mix(v, 0, 4, 8, 12, m[o[0]], m[o[1]]);

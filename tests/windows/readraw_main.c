@@ -19,8 +19,8 @@ main(int argc, char **argv)
 		fprintf(stderr, "usage: readraw PATH\n");
 		return 2;
 	}
-	file = CreateFileA(argv[1], GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL,
-	    OPEN_EXISTING, FILE_FLAG_NO_BUFFERING, NULL);
+	file = CreateFileA(argv[1], GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE,
+	    NULL, OPEN_EXISTING, FILE_FLAG_NO_BUFFERING, NULL);
 	if (file == INVALID_HANDLE_VALUE) {
 		fprintf(stderr, "%s: error %lu\n", argv[1], GetLastError());
 		return 1;

@@ -189,8 +189,11 @@ vector_paths_give_the_published_bytes(void **state)
 
 	(void)state;
 	for (path = BLAKE3_SSE41; path < BLAKE3_PATHS; path++) {
-		if (blake3_path_usable((enum blake3_path)path))
+		if (blake3_path_usable((enum blake3_path)path)) {
 			check_native((enum blake3_path)path);
+			print_message("run by this CPU: %s\n",
+			    blake3_path_name((enum blake3_path)path));
+		}
 		assert_non_null(emulated[path]);
 		assert_int_equal(emulated[path]->path, path);
 		check_emulated(emulated[path]);
