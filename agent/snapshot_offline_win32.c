@@ -11,7 +11,10 @@
 
 #include "agent/device.h"
 #include "agent/snapshot_provider.h"
+#include "agent/target_place.h"
 #include "proto/base/err.h"
+
+#define IN_USE "offline (what is in use needs provider = vss)"
 
 /* From 1601-01-01 to 1970-01-01. */
 #define EPOCH_US 11644473600000000ll
@@ -49,9 +52,29 @@ check_size(const struct offline *v, struct err *err)
 	return 0;
 }
 
+/* Windows does not let go of what it runs from: no need to wait until that is clear. */
+static int
+refuse_running(const struct offline *v, struct err *err)
+{
+	char *device = target_place_device(v->path);
+	struct err why = ERR_INIT;
+	int rc = device != NULL ? target_place_refuse(device, NULL, &why) : 0;
+
+	free(device);
+	if (rc == 0)
+		return 0;
+	return err_set(err, ERR_BUSY,
+	    "%s: Windows runs, starts or pages from it, so nobody has it alone: back it "
+	    "up "
+	    "with provider = vss",
+	    v->path);
+}
+
 static int
 take(struct offline *v, struct err *err)
 {
+	if (device_path_kind(v->path) == DEVICE_VOLUME && refuse_running(v, err) != 0)
+		return -1;
 	if (device_open(v->path, DEVICE_ALONE, &v->dev, err) != 0)
 		return -1;
 	if (device_kind(v->dev) == DEVICE_DISK)
