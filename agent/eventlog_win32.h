@@ -8,6 +8,8 @@
 #ifndef AGENT_EVENTLOG_WIN32_H
 #define AGENT_EVENTLOG_WIN32_H
 
+#include <stddef.h>
+
 struct err;
 struct eventlog;
 struct log_entry;

@@ -1,9 +1,10 @@
 #!/bin/bash
-# run.sh BUILD_ROOT [CTEST-ARGUMENTS] - what `./dev test` runs: three builds and
+# run.sh BUILD_ROOT [CTEST-ARGUMENTS] - what `./dev test` runs: four builds and
 # every test in the build that tells most.
 #	asan	unit tests and fuzz inputs under ASan and UBSan
 #	tsan	scenarios and the threaded unit tests under TSan
 #	release	what is shipped: unit tests, scenarios, lint
+#	windows	the agent for Windows under Wine: unit tests, scripts with release's server
 # A missing tool fails; nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -12,7 +13,7 @@ shift
 mkdir -p "$build"
 . tests/build.sh
 
-for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl faketime zstd qemu-system-x86_64 sgdisk grub-mkimage cpio; do
+for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl faketime zstd qemu-system-x86_64 sgdisk grub-mkimage cpio x86_64-w64-mingw32-gcc-posix wine wixl; do
 	PATH=$PATH:/usr/sbin:/sbin command -v $tool > /dev/null || die "missing tool $tool"
 done
 for lib in rocksdb lmdb; do
@@ -32,12 +33,13 @@ run() { # build, ctest arguments...
 	say "tests in build $b"
 	ctest --test-dir "$build/$b" -j "$jobs" --output-on-failure --no-tests=error "$@"
 }
-say "building release, asan, tsan"
-for b in release asan tsan; do
+say "building release, asan, tsan, windows"
+for b in release asan tsan windows; do
 	case $b in
 	release) configure release ;;
 	asan) configure asan -DSANITIZE=address ;;
 	tsan) configure tsan -DSANITIZE=thread ;;
+	windows) configure_windows ;;
 	esac
 	compile $b
 done
@@ -45,3 +47,4 @@ run asan -L 'unit|fuzz' "$@"
 run tsan -L 'unit|scenario' "$@"
 python3 tests/tsan_reports.py "$reports"
 run release "$@"
+run windows "$@"

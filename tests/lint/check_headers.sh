@@ -10,7 +10,7 @@ for header in $(find agent rescue server proto storage driver -name '*.h' 2>/dev
 	case $header in proto/tls/chachapoly_alt.h | proto/tls/mbedtls_config_holdfast.h) continue ;; esac
 	compilers="gcc clang"
 	system="-D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE"
-	if grep -qE '^#include <(windows|winsock2|vss|objbase)\.h>|^#include "proto/base/winapi\.h"' "$header"; then
+	if [ "${header%_win32.h}" != "$header" ] || grep -qE '^#include <(windows|winsock2|vss|objbase)\.h>|^#include "proto/base/winapi\.h"' "$header"; then
 		compilers=x86_64-w64-mingw32-gcc-posix
 		system="-D_WIN32_WINNT=0x0602 -D__USE_MINGW_ANSI_STDIO=1"
 	fi
