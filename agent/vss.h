@@ -35,7 +35,7 @@ struct vss_component {
 	int type;	   /* VSS_COMPONENT_TYPE */
 	int selectable;	   /* For backup. */
 	unsigned files;
-	char **file; /* Directories with its files, as volume_of() takes them. */
+	char **file; /* Where its files are: each place once, as volume_of() takes it. */
 	int outside; /* Files of it lie on no volume of the set. */
 	int take;    /* Explicitly: AddComponent(). */
 };
@@ -145,7 +145,8 @@ const char *vss_method(const struct vss *v);
 /* Names of the databases' writers that were met, or "". */
 const char *vss_databases(const struct vss *v);
 
-/* Non-zero: files of a database are in the set, but not all, so that nobody flushed it. */
+/* Non-zero: files of a database are in the set, but not all, so that nobody flushed it.
+ */
 int vss_is_torn(const struct vss *v);
 
 /* Abort what is under way and release.  NULL is allowed. */

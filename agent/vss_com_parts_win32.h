@@ -23,10 +23,17 @@ struct vss_com {
 	IVssAsync *async;
 	int has_metadata, has_status; /* FreeWriterMetadata(), FreeWriterStatus() due. */
 	VSS_ID copies[VSS_VOLUMES_MAX];
+	struct {
+		int plain; /* 1: no volume is mounted on it, -1: perhaps; 0: not known. */
+		char name[64]; /* Of the volume. */
+	} drives[26];
 };
 
 /* Fill `out` from an interface that a writer's description is behind. */
 vss_code vss_com_writer(void *arg, unsigned i, struct vss_writer *out);
+
+/* A path with its variables filled in, room for a '\\' left behind it; -1: no path. */
+int vss_com_expand(const char *path, wchar_t *out, size_t cap);
 
 /* A BSTR as UTF-8, "" for NULL; frees it.  NULL: no memory. */
 char *vss_com_text(BSTR text);

@@ -8,37 +8,68 @@
 #include "proto/base/err.h"
 #include "proto/base/winapi.h"
 
-#define FILES_MAX 65536u
+#define PLACES_MAX 256u
 
-/* A directory that a component has files in; the same as the last one is no news. */
-static int
-add_file(struct vss_component *c, char *path)
+/*
+ * The volume of a path of a writer; "" if it is on none here.  The system's own writer
+ * names a hundred thousand files: where a drive has no volumes mounted on it, its letter
+ * tells.
+ */
+static void
+volume_of(struct vss_com *c, const char *path, char *out, size_t cap)
+{
+	wchar_t root[] = L"A:\\", full[1024], below[1024];
+	struct err ignored = ERR_INIT;
+	unsigned letter;
+	HANDLE h;
+
+	out[0] = '\0';
+	if (vss_com_expand(path, full, 1024) != 0)
+		return;
+	letter = full[1] == L':' ? (unsigned)((full[0] | 32) - L'a') : 26;
+	if (letter < 26 && c->drives[letter].plain == 0) {
+		root[0] = (wchar_t)(L'A' + letter);
+		h = FindFirstVolumeMountPointW(root, below, 1024);
+		c->drives[letter].plain =
+		    h == INVALID_HANDLE_VALUE && GetLastError() == ERROR_NO_MORE_FILES &&
+			    vss_com_volume(path, c->drives[letter].name,
+				sizeof(c->drives[letter].name), &ignored) == 0
+			? 1
+			: -1;
+		if (h != INVALID_HANDLE_VALUE)
+			(void)FindVolumeMountPointClose(h);
+	}
+	if (letter < 26 && c->drives[letter].plain == 1)
+		(void)snprintf(out, cap, "%s", c->drives[letter].name);
+	else if (vss_com_volume(path, out, cap, &ignored) != 0)
+		out[0] = '\0';
+}
+
+/* A place where the component has files; each once. */
+static HRESULT
+add_place(struct vss_component *c, const char *place)
 {
 	char **more;
 
-	if (path == NULL)
-		return -1;
-	if (c->files > 0 && strcmp(c->file[c->files - 1], path) == 0) {
-		free(path);
-		return 0;
-	}
-	if (c->files == FILES_MAX ||
-	    ((c->files & (c->files - 1)) == 0 &&
-		(more = realloc(c->file, (c->files == 0 ? 1 : 2 * (size_t)c->files) *
-					     sizeof(*more))) == NULL)) {
-		free(path);
-		return -1;
-	}
-	if ((c->files & (c->files - 1)) == 0)
-		c->file = more;
-	c->file[c->files++] = path;
-	return 0;
+	for (unsigned i = 0; i < c->files; i++)
+		if (strcmp(c->file[i], place) == 0)
+			return S_OK;
+	if (c->files == PLACES_MAX)
+		return E_UNEXPECTED;
+	if ((more = realloc(c->file, ((size_t)c->files + 1) * sizeof(*more))) == NULL)
+		return E_OUTOFMEMORY;
+	c->file = more;
+	if ((c->file[c->files] = _strdup(place)) == NULL)
+		return E_OUTOFMEMORY;
+	c->files++;
+	return S_OK;
 }
 
 /* Where the files are to be read: at the alternate location, if there is one. */
 static HRESULT
-take_file(struct vss_component *c, IVssWMFiledesc *d)
+take_file(struct vss_com *com, struct vss_component *c, IVssWMFiledesc *d)
 {
+	char place[512], *path;
 	BSTR text = NULL;
 	HRESULT hr = IVssWMFiledesc_GetAlternateLocation(d, &text);
 
@@ -47,14 +78,22 @@ take_file(struct vss_component *c, IVssWMFiledesc *d)
 		text = NULL;
 		hr = IVssWMFiledesc_GetPath(d, &text);
 	}
-	if (SUCCEEDED(hr) && add_file(c, vss_com_text(text)) != 0)
+	if (SUCCEEDED(hr)) {
+		path = vss_com_text(text);
 		hr = E_OUTOFMEMORY;
+		if (path != NULL) {
+			volume_of(com, path, place, sizeof(place));
+			hr = add_place(c, place);
+		}
+		free(path);
+	}
 	(void)IVssWMFiledesc_Release(d);
 	return hr;
 }
 
 static HRESULT
-take_files(struct vss_component *c, IVssWMComponent *m, const VSS_COMPONENTINFO *info)
+take_files(struct vss_com *com, struct vss_component *c, IVssWMComponent *m,
+    const VSS_COMPONENTINFO *info)
 {
 	const UINT counts[3] = { info->cFileCount, info->cDatabases, info->cLogFiles };
 	HRESULT hr = S_OK;
@@ -67,13 +106,13 @@ take_files(struct vss_component *c, IVssWMComponent *m, const VSS_COMPONENTINFO 
 			     : kind == 1 ? IVssWMComponent_GetDatabaseFile(m, i, &d)
 					 : IVssWMComponent_GetDatabaseLogFile(m, i, &d);
 			if (SUCCEEDED(hr))
-				hr = take_file(c, d);
+				hr = take_file(com, c, d);
 		}
 	return hr;
 }
 
 static HRESULT
-take_component(struct vss_component *c, IVssWMComponent *m)
+take_component(struct vss_com *com, struct vss_component *c, IVssWMComponent *m)
 {
 	const VSS_COMPONENTINFO *info = NULL;
 	HRESULT hr = IVssWMComponent_GetComponentInfo(m, (PVSSCOMPONENTINFO *)&info);
@@ -86,13 +125,14 @@ take_component(struct vss_component *c, IVssWMComponent *m)
 	    winapi_utf8(info->bstrComponentName != NULL ? info->bstrComponentName : L"");
 	c->type = (int)info->type;
 	c->selectable = info->bSelectable != 0;
-	hr = c->path == NULL || c->name == NULL ? E_OUTOFMEMORY : take_files(c, m, info);
+	hr = c->path == NULL || c->name == NULL ? E_OUTOFMEMORY
+						: take_files(com, c, m, info);
 	(void)IVssWMComponent_FreeComponentInfo(m, (PVSSCOMPONENTINFO)info);
 	return hr;
 }
 
 static HRESULT
-take_writer(struct vss_writer *out, IVssExamineWriterMetadata *m)
+take_writer(struct vss_com *com, struct vss_writer *out, IVssExamineWriterMetadata *m)
 {
 	VSS_ID instance, id;
 	BSTR name = NULL;
@@ -123,7 +163,7 @@ take_writer(struct vss_writer *out, IVssExamineWriterMetadata *m)
 		if (FAILED(hr))
 			break;
 		out->count = i + 1;
-		hr = take_component(&out->components[i], one);
+		hr = take_component(com, &out->components[i], one);
 		(void)IVssWMComponent_Release(one);
 	}
 	return hr;
@@ -139,7 +179,7 @@ vss_com_writer(void *arg, unsigned i, struct vss_writer *out)
 
 	if (FAILED(hr))
 		return (vss_code)hr;
-	hr = take_writer(out, m);
+	hr = take_writer(c, out, m);
 	(void)IVssExamineWriterMetadata_Release(m);
 	return (vss_code)hr;
 }
@@ -148,17 +188,17 @@ vss_com_writer(void *arg, unsigned i, struct vss_writer *out)
 
 /* "C:\" of "\\.\C:", "C:" ...; the rest as it is.  Expanded, for writers use variables.
  */
-static int
-clean(const char *path, wchar_t *out, DWORD cap)
+int
+vss_com_expand(const char *path, wchar_t *out, size_t cap)
 {
 	const char *p = strncmp(path, "\\\\.\\", 4) == 0 ? path + 4 : path;
 	wchar_t *wide = winapi_wide(p);
 	DWORD n = 0;
 
 	if (wide != NULL)
-		n = ExpandEnvironmentStringsW(wide, out, cap);
+		n = ExpandEnvironmentStringsW(wide, out, (DWORD)cap - 2);
 	free(wide);
-	if (n == 0 || n > cap)
+	if (n <= 1 || n > cap - 2)
 		return -1;
 	/* Without it "C:" is the drive's current directory. */
 	if (wcslen(out) == 2 && out[1] == L':')
@@ -174,7 +214,7 @@ vss_com_volume(const char *path, char *out, size_t cap, struct err *err)
 	char *utf8;
 	size_t len;
 
-	if (clean(path, full, 1000) != 0)
+	if (vss_com_expand(path, full, 1024) != 0)
 		return err_set(err, ERR_NOTFOUND, "%.100s: no path", path);
 	/* A volume's own name is understood with a '\\' at its end only. */
 	len = wcslen(full);

@@ -203,6 +203,11 @@ others(const char *scratch)
 
 	r.stop = NULL;
 	err_clear(&err);
+	set("VSSD_PENDING", "1");
+	check(plain("delay", &r, &err) == 0, "asyncs that take a while", "delay", &err);
+	set("VSSD_PENDING", "");
+
+	err_clear(&err);
 	set("VSSD_LOST", "1");
 	check(plain("lost", &r, &err) == -1 && err.code == ERR_SNAPSHOT_LOST,
 	    "a lost copy is not noticed", "lost", &err);
