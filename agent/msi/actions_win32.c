@@ -21,6 +21,7 @@
 #define LINE_MAX 1024u
 /* Longer than any command of the agent's takes: its service may stop for 3 minutes. */
 #define RUN_MS (10u * 60 * 1000)
+#define LOOK_MS 100u
 /* Row of the table Error (tables.py); 25000 to 30000 are for custom actions. */
 #define ERROR_ROW 25001
 
@@ -244,33 +245,58 @@ close_both(HANDLE ends[2])
 	ends[0] = ends[1] = NULL;
 }
 
-/* Log what the program says, line by line; `last` keeps the last one. */
-static void
-log_output(MSIHANDLE install, HANDLE from, wchar_t last[LINE_MAX])
-{
+/* A line of the program's output, cut where it is too long; `last` keeps the last one. */
+struct output {
 	char line[LINE_MAX];
-	DWORD got;
-	size_t len = 0;
-	char c;
+	size_t len;
+	wchar_t last[LINE_MAX];
+};
 
-	while (ReadFile(from, &c, 1, &got, NULL) && got == 1) {
-		if (c != '\n' && c != '\r' && len < sizeof(line) - 1) {
-			line[len++] = c;
+static void
+take_output(MSIHANDLE install, struct output *o, const char *p, size_t len)
+{
+	size_t i;
+
+	for (i = 0; i < len; i++) {
+		if (p[i] != '\n' && p[i] != '\r') {
+			if (o->len < sizeof(o->line) - 1)
+				o->line[o->len++] = p[i];
 			continue;
 		}
-		line[len] = '\0';
-		if (len > 0 &&
-		    MultiByteToWideChar(CP_UTF8, 0, line, -1, last, LINE_MAX) > 0)
-			say(install, INSTALLMESSAGE_INFO, last);
-		len = c == '\n' || c == '\r' ? 0 : 1;
-		line[0] = c;
+		o->line[o->len] = '\0';
+		if (o->len > 0 &&
+		    MultiByteToWideChar(CP_UTF8, 0, o->line, -1, o->last, LINE_MAX) > 0)
+			say(install, INSTALLMESSAGE_INFO, o->last);
+		o->len = 0;
 	}
+}
+
+/*
+ * Log what it says until it ends.  Not until the pipe does: what it has started may hold
+ * that open.  0 if it did not end in time.
+ */
+static int
+follow(MSIHANDLE install, HANDLE process, HANDLE from, struct output *o)
+{
+	const ULONGLONG until = GetTickCount64() + RUN_MS;
+	char some[512];
+	DWORD there, got;
+	int ended;
+
+	do {
+		ended = WaitForSingleObject(process, LOOK_MS) == WAIT_OBJECT_0;
+		while (PeekNamedPipe(from, NULL, 0, NULL, &there, NULL) && there > 0 &&
+		       ReadFile(from, some, sizeof(some), &got, NULL) && got > 0)
+			take_output(install, o, some, got);
+	} while (!ended && GetTickCount64() < until);
+	take_output(install, o, "\n", 1);
+	return ended;
 }
 
 /* Run it to its end; -1 if it could not be started or did not end. */
 static long
 run(MSIHANDLE install, const wchar_t *program, wchar_t *command, const char *input,
-    wchar_t last[LINE_MAX])
+    struct output *o)
 {
 	HANDLE in[2] = { NULL, NULL }, out[2] = { NULL, NULL };
 	STARTUPINFOW start = { .cb = sizeof(start), .dwFlags = STARTF_USESTDHANDLES };
@@ -292,12 +318,10 @@ run(MSIHANDLE install, const wchar_t *program, wchar_t *command, const char *inp
 	WriteFile(in[1], input, (DWORD)strlen(input), &done, NULL);
 	CloseHandle(in[1]);
 	in[1] = NULL;
-	log_output(install, out[0], last);
-	if (WaitForSingleObject(child.hProcess, RUN_MS) == WAIT_OBJECT_0 &&
-	    GetExitCodeProcess(child.hProcess, &code))
-		rc = (long)(code & 0x7fffffff);
-	else
+	if (!follow(install, child.hProcess, out[0], o))
 		TerminateProcess(child.hProcess, 1);
+	else if (GetExitCodeProcess(child.hProcess, &code))
+		rc = (long)(code & 0x7fffffff);
 	CloseHandle(child.hThread);
 	CloseHandle(child.hProcess);
 out:
@@ -342,7 +366,8 @@ without_program(MSIHANDLE install, const wchar_t *arguments)
 ACTION
 actions_run(MSIHANDLE install)
 {
-	wchar_t data[DATA_MAX], command[DATA_MAX + 4], last[LINE_MAX] = L"";
+	wchar_t data[DATA_MAX], command[DATA_MAX + 4];
+	struct output o = { .len = 0 };
 	wchar_t *arguments, *input;
 	char bytes[VALUE_MAX] = "";
 	long code;
@@ -359,13 +384,13 @@ actions_run(MSIHANDLE install)
 	wcscat(command, arguments);
 	WideCharToMultiByte(CP_UTF8, 0, input, -1, bytes, sizeof(bytes), NULL, NULL);
 	say(install, INSTALLMESSAGE_INFO, command);
-	code = run(install, data, command, bytes, last);
+	code = run(install, data, command, bytes, &o);
 	SecureZeroMemory(data, sizeof(data));
 	SecureZeroMemory(bytes, sizeof(bytes));
 	if (code == 0)
 		return ERROR_SUCCESS;
-	return refuse(install, last[0] != 0 ? last
-			       : code < 0   ? L"holdfast-agent.exe cannot be run"
+	return refuse(install, o.last[0] != 0 ? o.last
+			       : code < 0     ? L"holdfast-agent.exe cannot be run"
 					  : L"holdfast-agent.exe failed without a word");
 }
 

@@ -45,17 +45,29 @@ def file_version(path):
     return f"{high >> 16}.{high & 0xFFFF}.{low >> 16}.{low & 0xFFFF}"
 
 
-def table(msi, name, change):
-    """Replace a table by change(its columns, its rows)."""
-    text = subprocess.run(["msiinfo", "export", msi, name], check=True, stdout=subprocess.PIPE).stdout.decode()
-    lines = [line.split("\t") for line in text.replace("\r\n", "\n").rstrip("\n").split("\n")]
-    head, rows = lines[:3], lines[3:]
-    rows = change(head[0], rows)
-    with tempfile.TemporaryDirectory() as d:
-        path = os.path.join(d, name + ".idt")
-        with open(path, "w", newline="") as f:
-            f.write("".join("\t".join(map(str, r)) + "\r\n" for r in head + rows))
-        subprocess.run(["msibuild", msi, "-i", path], check=True)
+class Tables:
+    """Tables of an MSI as text, changed one after the other, put back together."""
+
+    def __init__(self, msi):
+        self.msi, self.texts = msi, {}
+
+    def change(self, name, how):
+        """Replace a table's rows by how(its columns, its rows)."""
+        if name not in self.texts:
+            text = subprocess.run(["msiinfo", "export", self.msi, name], check=True, stdout=subprocess.PIPE).stdout.decode()
+            lines = [line.split("\t") for line in text.replace("\r\n", "\n").rstrip("\n").split("\n")]
+            self.texts[name] = lines[:3], lines[3:]
+        head, rows = self.texts[name]
+        self.texts[name] = head, how(head[0], rows)
+
+    def write(self):
+        with tempfile.TemporaryDirectory() as d:
+            paths = []
+            for name, (head, rows) in self.texts.items():
+                paths += [os.path.join(d, name + ".idt")]
+                with open(paths[-1], "w", newline="") as f:
+                    f.write("".join("\t".join(map(str, r)) + "\r\n" for r in head + rows))
+            subprocess.run(["msibuild", self.msi, "-i", *paths], check=True)
 
 
 def set_cell(key, column, value):
@@ -99,24 +111,26 @@ def summary(msi, code):
 
 
 def main(msi, exe, code):
-    table(msi, "CustomAction", add(*([name, kind, "Actions", entry, ""] for name, entry, kind, _, _ in ACTIONS)))
-    table(msi, "Property", properties)
+    tables = Tables(msi)
+    tables.change("CustomAction", add(*([name, kind, "Actions", entry, ""] for name, entry, kind, _, _ in ACTIONS)))
+    tables.change("Property", properties)
     # The old version goes first, within the transaction (InstallInitialize is 1500).
-    table(msi, "InstallExecuteSequence", set_cell("RemoveExistingProducts", "Sequence", "1501"))
-    table(msi, "InstallExecuteSequence", add(*([name, when, at] for name, _, _, when, at in ACTIONS)))
+    tables.change("InstallExecuteSequence", set_cell("RemoveExistingProducts", "Sequence", "1501"))
+    tables.change("InstallExecuteSequence", add(*([name, when, at] for name, _, _, when, at in ACTIONS)))
     # Another build of the same version takes the older one's place, too (1 + 512: MigrateFeatures, VersionMaxInclusive).
-    table(msi, "Upgrade", set_cell("WIX_UPGRADE_DETECTED", "Attributes", "513"))
-    table(msi, "LaunchCondition", add(["Installed OR VersionNT >= 602",
+    tables.change("Upgrade", set_cell("WIX_UPGRADE_DETECTED", "Attributes", "513"))
+    tables.change("LaunchCondition", add(["Installed OR VersionNT >= 602",
                                        "The Holdfast backup agent needs Windows 8, Windows Server 2012 or later."]))
-    table(msi, "Error", add(["25001", "Holdfast: [2]"]))
+    tables.change("Error", add(["25001", "Holdfast: [2]"]))
     # A file with a version is compared by it, not by its hash.
     version = file_version(exe)
     if version is None:
         print(f"{exe}: no version resource", file=sys.stderr)
     else:
-        table(msi, "File", set_cell("AgentExe", "Version", version))
-        table(msi, "File", set_cell("AgentExe", "Language", "1033"))
-        table(msi, "MsiFileHash", lambda columns, rows: [r for r in rows if r[0] != "AgentExe"])
+        tables.change("File", set_cell("AgentExe", "Version", version))
+        tables.change("File", set_cell("AgentExe", "Language", "1033"))
+        tables.change("MsiFileHash", lambda columns, rows: [r for r in rows if r[0] != "AgentExe"])
+    tables.write()
     summary(msi, code)
 
 
