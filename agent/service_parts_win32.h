@@ -4,6 +4,8 @@
 #ifndef AGENT_SERVICE_PARTS_WIN32_H
 #define AGENT_SERVICE_PARTS_WIN32_H
 
+#include <stddef.h>
+
 #include "agent/service.h"
 
 struct command;
