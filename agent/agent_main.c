@@ -42,19 +42,23 @@ static int
 open_state(const struct command *cmd, struct state **out, struct err *err)
 {
 	const char *usual = command_system_state();
+	char note[PLACE_NOTE_MAX] = "";
 	struct err why = ERR_INIT;
 
-	if (usual != NULL && strcmp(cmd->state_dir, usual) == 0)
-		return place_make_private(usual, err) != 0 ? -1
-							   : state_open(usual, out, err);
-	if (state_open(cmd->state_dir, out, err) != 0)
-		return -1;
-	if (place_private(cmd->state_dir, &why) == 0)
-		return 0;
-	if (cmd->verb == COMMAND_RUN || cmd->verb == COMMAND_SERVICE)
-		log_event(LOG_WARN, "%s", why.text);
-	else
-		command_say(NULL, why.text);
+	if (usual != NULL && strcmp(cmd->state_dir, usual) == 0) {
+		if (place_make_private(usual, note, err) != 0 ||
+		    state_open(usual, out, err) != 0)
+			return -1;
+	} else {
+		if (state_open(cmd->state_dir, out, err) != 0)
+			return -1;
+		if (place_private(cmd->state_dir, &why) != 0)
+			strcpy(note, why.text);
+	}
+	if (note[0] != '\0' && (cmd->verb == COMMAND_RUN || cmd->verb == COMMAND_SERVICE))
+		log_about(LOG_ALARM, LOG_WARN, "%s", note);
+	else if (note[0] != '\0')
+		command_say(NULL, note);
 	return 0;
 }
 
@@ -90,6 +94,7 @@ run(struct command *cmd, struct err *err)
 {
 	struct stop *stop;
 
+	(void)service_take_privileges();
 	if (cmd->verb == COMMAND_VSS)
 		return command_vss(cmd, err);
 	if (cmd->verb == COMMAND_SERVICE)

@@ -14,9 +14,11 @@ struct err;
  * Make `dir` for administrators (and the system, root) alone, or see to it that it
  * is so: a directory of theirs that others may use gets its access list anew; an
  * empty one of somebody else goes and is made again; one of somebody else with
- * something in it, or a link, is ERR_DENIED with what to do.
+ * something in it, or a link, is ERR_DENIED with what to do.  `note` gets what a person
+ * must know: that others could write what lies in it; else "".
  */
-int place_make_private(const char *dir, struct err *err);
+#define PLACE_NOTE_MAX 240
+int place_make_private(const char *dir, char note[PLACE_NOTE_MAX], struct err *err);
 
 /*
  * Only administrators (root, or who we are) can change the file `path`, put another

@@ -12,10 +12,15 @@
 _Static_assert(PLACE_PATH_MAX >= PATH_MAX, "what realpath() writes");
 
 int
-place_make_private(const char *dir, struct err *err)
+place_make_private(const char *dir, char note[PLACE_NOTE_MAX], struct err *err)
 {
+	struct err why = ERR_INIT;
+
+	note[0] = '\0';
 	if (mkdir(dir, 0700) != 0 && errno != EEXIST)
 		return err_os(err, errno, "%s", dir);
+	if (place_private(dir, &why) != 0)
+		strcpy(note, why.text);
 	return 0;
 }
 

@@ -121,9 +121,13 @@ repair(const char *dir, const wchar_t *path, struct err *err)
 	return file_list(dir, check_content, &w, err);
 }
 
-/* What is there: 0 if it is right, 1 if it can be put right, 2 if it is others', -1. */
+/*
+ * What is there: 0 if it is right, 1 if it can be put right, 2 if it is others', -1.
+ * `who` is whose it is or who has access; `writer` who can put something there, or "".
+ */
 static int
-look(const char *dir, const wchar_t *path, char who[PLACE_ACL_WHO_MAX], struct err *err)
+look(const char *dir, const wchar_t *path, char who[PLACE_ACL_WHO_MAX],
+    char writer[PLACE_ACL_WHO_MAX], struct err *err)
 {
 	HANDLE h = open_as(
 	    path, READ_CONTROL | FILE_READ_ATTRIBUTES, FILE_FLAG_OPEN_REPARSE_POINT);
@@ -139,7 +143,8 @@ look(const char *dir, const wchar_t *path, char who[PLACE_ACL_WHO_MAX], struct e
 		err_set(err, ERR_DENIED, "%s is a link to elsewhere; remove it", dir);
 	else if ((info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) == 0)
 		err_set(err, ERR_DENIED, "%s is no directory; remove it", dir);
-	else if (place_acl_look(h, FILE_ALL_ACCESS, 1, &end, who, err) == 0)
+	else if (place_acl_look(h, CHANGES_BESIDE, 1, &end, writer, err) == 0 &&
+		 place_acl_look(h, FILE_ALL_ACCESS, 1, &end, who, err) == 0)
 		rc = end == PLACE_ACL_OWNER ? 2
 		     : end == PLACE_ACL_OTHERS || !place_acl_protected(h) ||
 			     !place_acl_official(h)
@@ -150,18 +155,19 @@ look(const char *dir, const wchar_t *path, char who[PLACE_ACL_WHO_MAX], struct e
 }
 
 int
-place_make_private(const char *dir, struct err *err)
+place_make_private(const char *dir, char note[PLACE_NOTE_MAX], struct err *err)
 {
-	char who[PLACE_ACL_WHO_MAX];
+	char who[PLACE_ACL_WHO_MAX], writer[PLACE_ACL_WHO_MAX];
 	wchar_t *path = winapi_path(dir);
 	int rc = -1, is;
 
+	note[0] = '\0';
 	if (path == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	if ((rc = make(dir, path, err)) != 0)
 		goto out;
 	rc = -1;
-	if ((is = look(dir, path, who, err)) < 0)
+	if ((is = look(dir, path, who, writer, err)) < 0)
 		goto out;
 	if (is == 2) {
 		/*
@@ -171,13 +177,17 @@ place_make_private(const char *dir, struct err *err)
 		if (RemoveDirectoryW(path) && (rc = make(dir, path, err)) != 0)
 			goto out;
 		rc = err_set(err, ERR_DENIED,
-		    "%s belongs to %s, not to administrators, and is not empty: look "
-		    "what "
-		    "is in it, remove it, try again",
+		    "%s belongs to %s, not to administrators, and is not empty: "
+		    "look what is in it, remove it, try again",
 		    dir, who);
 		goto out;
 	}
 	rc = is == 1 ? repair(dir, path, err) : 0;
+	if (is == 1 && rc == 0 && writer[0] != '\0')
+		(void)snprintf(note, PLACE_NOTE_MAX,
+		    "%s: %s could write there until now: look whether "
+		    "agent.conf says what you wrote",
+		    dir, writer);
 out:
 	free(path);
 	return rc < 0 ? -1 : 0;
@@ -186,13 +196,13 @@ out:
 int
 place_private(const char *dir, struct err *err)
 {
-	char who[PLACE_ACL_WHO_MAX];
+	char who[PLACE_ACL_WHO_MAX], writer[PLACE_ACL_WHO_MAX];
 	wchar_t *path = winapi_path(dir);
 	int is;
 
 	if (path == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	is = look(dir, path, who, err);
+	is = look(dir, path, who, writer, err);
 	free(path);
 	if (is < 0)
 		return -1;

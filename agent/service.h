@@ -34,4 +34,10 @@ int service_command(
 /* From `work`, any number of times; nothing where no service runs. */
 void service_ready(void);
 
+/*
+ * Switch on the privileges that a backup or a restore needs and this process has; how
+ * many of them it lacks.  They are off in an administrator's shell, too.
+ */
+unsigned service_take_privileges(void);
+
 #endif /* AGENT_SERVICE_H */

@@ -218,7 +218,7 @@ warn_of_owner(const wchar_t *exe)
 static int
 check_places(const struct command *cmd, const wchar_t *exe, struct err *err)
 {
-	char real[PLACE_PATH_MAX], *utf8 = winapi_utf8(exe);
+	char real[PLACE_PATH_MAX], note[PLACE_NOTE_MAX], *utf8 = winapi_utf8(exe);
 	struct err why = ERR_INIT;
 	int rc;
 
@@ -230,8 +230,12 @@ check_places(const struct command *cmd, const wchar_t *exe, struct err *err)
 	if (rc != 0)
 		return -1;
 	warn_of_owner(exe);
-	if (strcmp(cmd->state_dir, command_system_state()) == 0)
-		return place_make_private(cmd->state_dir, err);
+	if (strcmp(cmd->state_dir, command_system_state()) == 0) {
+		rc = place_make_private(cmd->state_dir, note, err);
+		if (note[0] != '\0')
+			command_say(NULL, note);
+		return rc;
+	}
 	if (place_private(cmd->state_dir, &why) != 0)
 		command_say(NULL, why.text);
 	return 0;

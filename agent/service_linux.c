@@ -18,3 +18,9 @@ void
 service_ready(void)
 {
 }
+
+unsigned
+service_take_privileges(void)
+{
+	return 0;
+}

@@ -17,11 +17,7 @@ int service_uninstall(const struct command *cmd, struct err *err);
 int service_start(const struct command *cmd, struct err *err);
 int service_stop(const struct command *cmd, struct err *err);
 
-/*
- * The privileges that the service keeps, a multi-string, and switching them on in this
- * process; how many of them it lacks.
- */
+/* The privileges that the service keeps: a multi-string. */
 const wchar_t *service_privileges(void);
-unsigned service_take_privileges(void);
 
 #endif /* AGENT_SERVICE_PARTS_WIN32_H */

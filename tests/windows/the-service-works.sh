@@ -22,6 +22,7 @@ mkdir -p "$state"
 chmod 777 "$state"
 service install
 says 'installed' "$work/out"
+says 'Everyone could write there until now' "$work/err"
 service install
 says 'updated' "$work/out"
 [ $(($(stat -c 0%a "$state") & 2)) = 0 ] || fail "others may write $state"
