@@ -60,6 +60,10 @@ describe(struct round *r)
 		len += (size_t)snprintf(r->volumes + len, sizeof(r->volumes) - len,
 		    "%s%s", len > 0 ? " " : "", v->name);
 	}
+	/* What that is shows only when the system is asked. */
+	if (len == 0)
+		(void)snprintf(r->volumes, sizeof(r->volumes), "%s",
+		    r->o->settings->include[0] != '\0' ? r->o->settings->include : "all");
 }
 
 static int

@@ -27,8 +27,12 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	    strlen(l->product) >= sizeof(l->product))
 		abort();
 	if (host_alias_make((const char *)p, len, alias, sizeof(alias)) &&
-	    strlen(alias) >= sizeof(alias))
+	    (strlen(alias) >= sizeof(alias) || host_alias_kind(alias) > LAYOUT_NETWORK))
 		abort();
+	if (len >= 512)
+		(void)volumes_encrypted(p);
+	if (len >= 16)
+		(void)volumes_is_pool(p);
 	if (volumes_parse_extents(p, len, v, &err) == 0 &&
 	    v->extents_count > VOLUMES_EXTENTS_MAX)
 		abort();
