@@ -15,7 +15,10 @@ struct file;
  */
 int target_check_use(const char *path, struct err *err);
 
-/* Do both lead to one file, volume or disk, whatever they are called? */
+/*
+ * Do both lead to one file, volume or disk, whatever they are called?  On Windows also:
+ * is one a disk and the other a volume on it?
+ */
 int target_check_same(const char *a, const char *b);
 
 /*

@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 
-#include "agent/device.h"
 #include "agent/target_place.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
@@ -16,28 +15,19 @@ target_check_use(const char *path, struct err *err)
 	return 0;
 }
 
-static struct device *
-look_at(const char *path)
-{
-	char *place = target_place_device(path);
-	struct err ignored = ERR_INIT;
-	struct device *d = NULL;
-
-	if (place != NULL)
-		(void)device_open(place, 0, &d, &ignored);
-	free(place);
-	return d;
-}
-
+/* A disk and a volume on it: what is written over one is lost to the other. */
 int
 target_check_same(const char *a, const char *b)
 {
-	struct device *x = look_at(a), *y = look_at(b);
-	int same = x != NULL && y != NULL ? device_same(x, y)
-					  : x == NULL && y == NULL && file_same(a, b);
+	char *x = target_place_device(a), *y = target_place_device(b);
+	int same;
 
-	device_close(x);
-	device_close(y);
+	if (x != NULL && y != NULL)
+		same = target_place_shares(x, y) || target_place_shares(y, x);
+	else
+		same = x == NULL && y == NULL && file_same(a, b);
+	free(x);
+	free(y);
 	return same;
 }
 

@@ -146,9 +146,8 @@ volume_of(const wchar_t *path)
 	return guid_of(root);
 }
 
-/* Is `device` the volume, or a disk that the volume has a part on? */
-static int
-touches(const char *device, const char *volume)
+int
+target_place_shares(const char *device, const char *volume)
 {
 	struct err ignored = ERR_INIT, again = ERR_INIT;
 	struct device *d = NULL, *v = NULL;
@@ -171,7 +170,7 @@ refuse(const char *device, char *volume, const char *what, struct err *err)
 {
 	int rc = 0;
 
-	if (volume != NULL && touches(device, volume))
+	if (volume != NULL && target_place_shares(device, volume))
 		rc = err_set(err, ERR_BUSY,
 		    "%s: %s is on it; boot the machine by the rescue image to restore it",
 		    device, what);

@@ -42,6 +42,7 @@ static const struct cli_command commands[] = {
 	    "HOST[/NUMBER] [--volume NAME | --disk NAME] --to FILE|DEVICE [--delta]\n"
 	    "           [--force] [--zero-holes] [--discard] [--quiet]\n"
 	    "           [--extend] [--shrink] [--size 500G] [--verify] [--json]\n"
+	    "           [--format raw|vhdx]\n"
 	    "           [--adapt | --report-drivers] [--machine FILE]",
 	    "write a volume or a whole disk of a point to a file or device",
 	    "The newest point without NUMBER; the only volume without --volume.  --delta "
@@ -50,6 +51,7 @@ static const struct cli_command commands[] = {
 	    "file;\n"
 	    "--zero-holes makes free space zeros, --discard tells a device what is "
 	    "free.\n"
+	    "--format vhdx, or a FILE called *.vhdx: a dynamic virtual disk.\n"
 	    "With --disk: the table last, until then the disk does not boot; a larger\n"
 	    "target is as long as it is (a new file: --size), --extend gives the last "
 	    "data\n"
