@@ -115,8 +115,8 @@ freeze(struct backup *b, struct err *err)
 		for (unsigned k = 0; k < v->holes_count; k++)
 			b->out->volumes_bytes -= v->holes[k].len;
 	}
-	(void)snprintf(b->out->captured, sizeof(b->out->captured), "%s",
-	    b->capture->method);
+	(void)snprintf(
+	    b->out->captured, sizeof(b->out->captured), "%s", b->capture->method);
 	b->frozen_at = b->capture->frozen_at;
 	return take_layout(b, err);
 }
@@ -226,7 +226,7 @@ make_job(struct session *s, unsigned i, uint64_t from, struct pipeline_job *job,
 	job->new_cache = s->paths.new;
 	job->done_cache = b->done[i] > 0 ? s->paths.done : NULL;
 	job->done_spans = b->done[i];
-	return b->inc[i] == NULL ? 0 : incremental_job(b->inc[i], b->frozen_at, job, err);
+	return 0;
 }
 
 static void
@@ -287,9 +287,7 @@ take_incremental(struct session *s, unsigned i, const struct pipeline_job *job,
 	b->out->kept_bytes += f.used ? f.kept_bytes : 0;
 	b->out->proven_bytes += f.used ? f.proven_bytes : 0;
 	if (f.suspect)
-		snprintf(line, sizeof(line),
-		    "all is read: byte %llu had changed and nothing said so",
-		    (unsigned long long)f.at);
+		snprintf(line, sizeof(line), "all is read: %s", f.how);
 	else
 		snprintf(line, sizeof(line), "%s%s",
 		    f.why[0] != '\0' ? "all is read: " : "", f.why);
@@ -334,7 +332,10 @@ run_settled(struct session *s, unsigned i, uint64_t from, struct pipeline_job *j
 
 	for (unsigned tries = 1;; tries++) {
 		memset(r, 0, sizeof(*r));
-		if (make_job(s, i, from, job, err) != 0 || pipeline_run(job, r, err) != 0)
+		if (make_job(s, i, from, job, err) != 0 ||
+		    (s->b->inc[i] != NULL &&
+			incremental_job(s->b->inc[i], s->b->frozen_at, job, err) != 0) ||
+		    pipeline_run(job, r, err) != 0)
 			return -1;
 		if ((settled = capture_settled(v, err)) != 0)
 			return settled < 0 ? -1 : 0;
@@ -391,6 +392,23 @@ run_volumes(struct session *s, struct err *err)
 
 /* ------------------------------------------------------------------ commit -- */
 
+/* What the server lacks of volume `i` is not there any more: was it only kept? */
+static void
+doubt_kept(struct backup *b, unsigned i, const struct err *why)
+{
+	struct incremental_facts f;
+
+	if (why->code != ERR_SNAPSHOT_LOST || b->inc[i] == NULL)
+		return;
+	incremental_facts(b->inc[i], &f);
+	if (!f.used)
+		return;
+	incremental_distrust(
+	    b->inc[i], "what the server lost of it had changed, though nothing said so");
+	b->distrusted = 1;
+	b->done[i] = 0;
+}
+
 /* Send what Commit says is missing; -1 also if nothing of it could be found. */
 static int
 send_missing(
@@ -404,8 +422,10 @@ send_missing(
 		if (make_job(s, i, 0, &job, err) != 0 ||
 		    pipeline_resend(&job, (struct chunk_id *)data_ids->p,
 			data_ids->len / CHUNK_ID_LEN, (struct chunk_id *)meta_ids->p,
-			meta_ids->len / CHUNK_ID_LEN, &s->b->roots[i], &sent, err) != 0)
+			meta_ids->len / CHUNK_ID_LEN, &s->b->roots[i], &sent, err) != 0) {
+			doubt_kept(s->b, i, err);
 			return err_context(err, "sending again what the server lacks");
+		}
 		total += sent;
 	}
 	if (total == 0)
@@ -590,7 +610,6 @@ mark_suspects(struct session *s, struct err *err)
 {
 	struct backup *b = s->b;
 	struct incremental_facts f;
-	char why[160];
 
 	for (unsigned i = 0; i < b->capture->count; i++) {
 		if (b->inc[i] == NULL || b->marked[i])
@@ -598,13 +617,9 @@ mark_suspects(struct session *s, struct err *err)
 		incremental_facts(b->inc[i], &f);
 		if (!f.suspect)
 			continue;
-		snprintf(why, sizeof(why),
-		    "byte %llu was not what the point before had, though nothing said "
-		    "that it changed",
-		    (unsigned long long)f.at);
 		if (s->dial.welcome.changes &&
 		    s->up.ops->suspect(
-			s->up.arg, b->capture->volumes[i].name, f.since, why, err) != 0)
+			s->up.arg, b->capture->volumes[i].name, f.since, f.how, err) != 0)
 			return -1;
 		b->marked[i] = 1;
 	}

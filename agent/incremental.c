@@ -136,10 +136,10 @@ incremental_job(
 }
 
 void
-incremental_distrust(struct incremental *inc, uint64_t at)
+incremental_distrust(struct incremental *inc, const char *how)
 {
 	inc->facts.suspect = 1;
-	inc->facts.at = at;
+	(void)snprintf(inc->facts.how, sizeof(inc->facts.how), "%s", how);
 	inc->facts.since = inc->has_proof ? proof_since(&inc->proof) : 0;
 }
 
@@ -147,6 +147,8 @@ int
 incremental_ran(struct incremental *inc, const struct pipeline_job *job,
     const struct pipeline_result *r)
 {
+	char how[160];
+
 	inc->ran = 1;
 	inc->facts.used = job->changes != NULL && changes_why(job->changes)[0] == '\0';
 	inc->facts.kept_bytes = r->kept_bytes;
@@ -155,8 +157,13 @@ incremental_ran(struct incremental *inc, const struct pipeline_job *job,
 	inc->facts.why = "";
 	if (job->changes != NULL && job->base.known)
 		inc->facts.why = changes_why(job->changes);
-	if (r->stale)
-		incremental_distrust(inc, r->stale_at);
+	if (r->stale) {
+		(void)snprintf(how, sizeof(how),
+		    "byte %llu was not what the point before had, though nothing said "
+		    "that it changed",
+		    (unsigned long long)r->stale_at);
+		incremental_distrust(inc, how);
+	}
 	return r->stale;
 }
 

@@ -52,18 +52,19 @@ int incremental_job(
 int incremental_ran(struct incremental *inc, const struct pipeline_job *job,
     const struct pipeline_result *r);
 
-/* What is kept of it is not what the volume has, as somebody else found out. */
-void incremental_distrust(struct incremental *inc, uint64_t at);
+/* Something that was kept is not what the volume has, as somebody else found out: `how`.
+ */
+void incremental_distrust(struct incremental *inc, const char *how);
 
 /* What the last run was, for the point and for people. */
 struct incremental_facts {
 	int used; /* A list of changes was used: the rest of this counts. */
 	uint64_t kept_bytes, proven_bytes;
 	unsigned slices;
-	/* The list was wrong: points after this one are suspect, and where it was seen.
-	 */
+	/* The list was wrong, as `how` says: points after this one are suspect. */
 	int suspect;
-	uint64_t since, at;
+	uint64_t since;
+	char how[160];
 	const char *why; /* Why all was read; "" if it was not, or was the first time. */
 };
 void incremental_facts(const struct incremental *inc, struct incremental_facts *out);

@@ -8,6 +8,7 @@
 #	maintenance	a backup while the server collects and verifies, and while it does not: the ratio is judged
 #	rescue		a bare-metal restore in QEMU, part by part, beside the raw rate of the same guest; the server's CPU
 #	reading		any place of a point beside a restore: sequential rate and first byte are judged
+#	fast		incrementals by the records of an NTFS beside a full compare: bytes read and CPU are judged
 #	cuts		ways of cutting, grouping and compressing, on several corpora (storage/DESIGN.md)
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
@@ -73,6 +74,13 @@ reading() {
 	    exec python3 tests/bench/reading.py
 }
 
+# fast: ROUNDS and SIZE (MiB).
+fast() {
+	ninja -C "$build/release" --quiet holdfastd holdfast holdfast-agent
+	WORK=$build/bench-fast PROGRAMS=$build/release/bin PYTHONDONTWRITEBYTECODE=1 \
+	    exec python3 tests/bench/fast.py
+}
+
 # index: KEYS (10^8: 10 GB of disk, some minutes) for ours, PEER_KEYS (4 million) beside the others.
 index() {
 	ninja -C "$build/release" --quiet index_bench
@@ -120,6 +128,6 @@ cuts() {
 }
 
 case ${1:-} in
-programs | main | judge | huge | index | maintenance | rescue | reading | cuts) "$@" ;;
+programs | main | judge | huge | index | maintenance | rescue | reading | fast | cuts) "$@" ;;
 *) sed -n '2,12p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac

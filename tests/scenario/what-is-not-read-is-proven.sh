@@ -36,7 +36,7 @@ of() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))[sys.argv[
 step() {
 	ranges "$work/before.img" "$work/c.img" > "$work/list"
 	backup "$work/c.img" --changed-from "$work/list" --check-changes
-	[ "$(of kept_bytes)" -gt 0 ] || fail "nothing was kept: $(cat "$work/last.json")"
+	[ "$(of kept_bytes)" -gt 0 ] || fail "nothing was kept: $(cat "$work/last.json"), $(operator show pc | grep note)"
 	cp --sparse=always "$work/c.img" "$work/before.img"
 }
 

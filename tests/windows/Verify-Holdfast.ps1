@@ -647,7 +647,7 @@ function Test-Fast {
     $missed = @()
     try {
         $root = "$($a.Letter):\"
-        [System.IO.File]::WriteAllText((Join-Path $script:State 'agent.conf'), "[agent]`r`nfast = on`r`n[volume a]`r`npath = $($a.Letter):`r`n")
+        [System.IO.File]::WriteAllText((Join-Path $script:State 'agent.conf'), "[agent]`r`nfast = on`r`nfast-recent = 0`r`n[volume a]`r`npath = $($a.Letter):`r`n")
         [void](Use-Agent @('backup'))
         $ways = @(
             @('in place', { $s = [System.IO.File]::OpenWrite("${root}random-5000.bin"); $s.Position = 77; $s.WriteByte(1); $s.Close() }),

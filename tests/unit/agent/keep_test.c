@@ -1,0 +1,541 @@
+/*
+ * What is kept by the word of a list of changes: the tree is that of reading everything,
+ * whatever changed; what the list does not say is found out; what the server lost is read
+ * again.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "agent/changes.h"
+#include "agent/pipeline.h"
+#include "agent/proof.h"
+#include "agent/shape.h"
+#include "proto/base/bytes.h"
+#include "tests/unit/agent/fake_server.h"
+#include "tests/unit/agent/ntfs_image.h"
+#include "tests/unit/scratch.h"
+
+#define SPAN ((uint64_t)TREE_SPAN_LEN)
+#define SIZE (2 * SPAN + 3 * 1024 * 1024)
+#define CLUSTER 4096u
+#define FILES 40u
+
+struct world {
+	struct fake_server *server;
+	struct chunk_keys keys;
+	uint8_t *disk, *back;
+	uint64_t size;
+	struct changes *list;
+	uint64_t reads, fail_read; /* The n-th read fails; 0: none. */
+	char dir[SCRATCH_MAX], old[SCRATCH_MAX], new[SCRATCH_MAX];
+	char shape[SCRATCH_MAX], new_shape[SCRATCH_MAX];
+	struct pipeline_job job;
+	struct pipeline_result r;
+	struct err err;
+};
+
+static uint64_t
+rnd(uint64_t *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x;
+}
+
+static void
+fill(uint8_t *p, size_t len, uint64_t seed)
+{
+	uint64_t x = seed * 0x9e3779b97f4a7c15u + 1;
+
+	for (size_t i = 0; i < len; i++)
+		p[i] = (uint8_t)(rnd(&x) >> 24);
+}
+
+static int
+read_disk(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
+{
+	struct world *w = arg;
+
+	if (offset + len > w->size)
+		return err_set(err, ERR_LIMIT, "past the end");
+	if (++w->reads == w->fail_read)
+		return err_set(err, ERR_IO, "read: Input/output error");
+	memcpy(buf, w->disk + offset, len);
+	return 0;
+}
+
+static int
+set_up(void **state)
+{
+	static const uint8_t domain[CHUNK_KEY_LEN] = { 7 };
+	struct world *w = calloc(1, sizeof(*w));
+
+	chunk_keys_init(&w->keys, domain);
+	w->server = fake_new(&w->keys);
+	w->size = SIZE;
+	w->disk = calloc(1, SIZE);
+	w->back = malloc(SIZE);
+	fill(w->disk, 9 << 20, 1);
+	fill(w->disk + (12 << 20), 15 << 20, 2);
+	scratch_make(w->dir);
+	scratch_path(w->dir, "old", w->old);
+	scratch_path(w->dir, "new", w->new);
+	scratch_path(w->dir, "shape", w->shape);
+	scratch_path(w->dir, "new-shape", w->new_shape);
+	w->job = (struct pipeline_job){ .source = { .read = read_disk,
+					    .arg = w,
+					    .size = SIZE,
+					    .sector_size = 512,
+					    .flushed = 1 },
+		.map_flags = VOLMAP_WHOLE,
+		.keys = &w->keys,
+		.up = { &fake_ops, w->server, 4u << 20 },
+		.level = 1,
+		.new_cache = w->new,
+		.new_shape = w->new_shape };
+	w->job.root.size = SIZE;
+	w->job.root.sector_size = 512;
+	strcpy(w->job.root.provider, "offline");
+	assert_int_equal(changes_new(SIZE, &w->list, &w->err), 0);
+	*state = w;
+	return 0;
+}
+
+static int
+tear_down(void **state)
+{
+	struct world *w = *state;
+
+	scratch_drop(w->dir);
+	fake_free(w->server);
+	changes_free(w->list);
+	free(w->disk);
+	free(w->back);
+	free(w);
+	return 0;
+}
+
+/* Run it, which must succeed, and see that the server has what is on the disk. */
+static void
+run(struct world *w)
+{
+	struct fake_image im;
+
+	fake_reset(w->server);
+	if (pipeline_run(&w->job, &w->r, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	if (w->server->bad.code != ERR_NONE)
+		fail_msg("%s", w->server->bad.text);
+	if (fake_rebuild(w->server, &w->r.root_id, w->back, w->size, &im, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	assert_memory_equal(w->back, w->disk, w->size);
+}
+
+/* The same by reading everything: the tree must be this one. */
+static void
+same_as_reading_all(struct world *w)
+{
+	struct pipeline_job all = w->job;
+	struct pipeline_result r;
+
+	all.changes = NULL;
+	all.new_cache = all.new_shape = NULL;
+	fake_reset(w->server);
+	if (pipeline_run(&all, &r, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	assert_int_equal(chunk_id_cmp(&r.root_id, &w->r.root_id), 0);
+}
+
+/* What was made is the base of the next run, which has an empty list. */
+static void
+becomes_base(struct world *w)
+{
+	struct proof proof;
+	struct err err = ERR_INIT;
+
+	proof_all(&proof, 10, 1);
+	assert_int_equal(shape_seal(w->new_shape, &w->r.root_id, &proof, &err), 0);
+	assert_int_equal(file_replace(w->new, w->old, &err), 0);
+	assert_int_equal(file_replace(w->new_shape, w->shape, &err), 0);
+	w->job.base.known = 1;
+	w->job.base.root_id = w->r.root_id;
+	w->job.old_cache = w->old;
+	w->job.old_shape = w->shape;
+	w->job.changes = w->list;
+	changes_clear(w->list);
+}
+
+/* Change `len` bytes of the disk, and say so. */
+static void
+change(struct world *w, uint64_t at, uint64_t len, uint64_t seed)
+{
+	if (at + len > w->size)
+		len = w->size - at;
+	if (seed % 4 == 0)
+		memset(w->disk + at, 0, len);
+	else
+		fill(w->disk + at, len, seed);
+	changes_add(w->list, at, len);
+}
+
+/* ------------------------------------------------------------------ raw bytes -- */
+
+static void
+nothing_changed_and_nothing_is_read(void **state)
+{
+	struct world *w = *state;
+
+	run(w);
+	assert_int_equal(w->r.kept_bytes, 0);
+	becomes_base(w);
+	run(w);
+	assert_string_equal(changes_why(w->list), "");
+	assert_int_equal(w->r.counts.read_bytes, 0);
+	assert_int_equal(w->r.kept_bytes, SIZE);
+	assert_int_equal(w->server->puts, 0);
+	same_as_reading_all(w);
+}
+
+static void
+a_stream_is_cut_as_if_all_was_read(void **state)
+{
+	static const uint64_t lens[] = { 1, 4096, 30000, 70000, 300000, 1500000 };
+	struct world *w = *state;
+	uint64_t x = 99, changed;
+
+	run(w);
+	for (unsigned round = 0; round < 12; round++) {
+		becomes_base(w);
+		changed = 0;
+		for (unsigned i = 0; i < round % 5; i++) {
+			uint64_t len = lens[rnd(&x) % 6];
+
+			/* Now and then where spans meet. */
+			change(w, rnd(&x) % 3 == 0 ? SPAN - len / 2 : rnd(&x) % SIZE, len,
+			    rnd(&x));
+			changed += len;
+		}
+		run(w);
+		assert_string_equal(changes_why(w->list), "");
+		/* Around each change at most a few chunks. */
+		assert_true(w->r.counts.read_bytes <= changed + (round % 5) * (1 << 20));
+		same_as_reading_all(w);
+	}
+}
+
+static void
+a_slice_is_read_in_each_run(void **state)
+{
+	struct world *w = *state;
+	uint64_t proven = 0;
+
+	run(w);
+	for (unsigned slice = 0; slice < 10; slice++) {
+		becomes_base(w);
+		changes_slice(w->list, 10, slice);
+		run(w);
+		proven += w->r.proven_bytes;
+		assert_int_equal(w->r.kept_bytes + w->r.proven_bytes, SIZE);
+		assert_true(w->r.proven_bytes < SIZE / 5);
+	}
+	assert_int_equal(proven, SIZE);
+}
+
+static void
+what_the_list_does_not_say_is_found_out(void **state)
+{
+	static const uint64_t places[] = { 0, 5 << 20, SPAN - 1, 10 << 20, SIZE - 1 };
+	struct world *w = *state;
+
+	for (unsigned i = 0; i < 5; i++) {
+		w->job.changes = NULL;
+		fake_reset(w->server);
+		w->err = (struct err)ERR_INIT;
+		run(w);
+		becomes_base(w);
+		w->disk[places[i]] ^= 0x55;
+		changes_slice(w->list, 1, 0);
+		fake_reset(w->server);
+		assert_int_equal(pipeline_run(&w->job, &w->r, &w->err), -1);
+		assert_true(w->r.stale);
+		assert_true(
+		    w->r.stale_at <= places[i] && places[i] < w->r.stale_at + 262144);
+		assert_int_equal(w->err.code, ERR_SNAPSHOT_LOST);
+	}
+}
+
+static void
+what_the_server_lost_is_read_again(void **state)
+{
+	struct world *w = *state;
+	struct fake_chunk *c;
+	uint8_t bad[64 * CHUNK_ID_LEN];
+	size_t n = 0;
+
+	run(w);
+	becomes_base(w);
+	for (size_t i = 0; i < FAKE_CHUNKS && n < 64; i++) {
+		c = &w->server->chunks[i];
+		if (c->p == NULL || c->kind != CHUNK_DATA)
+			continue;
+		memcpy(bad + n++ * CHUNK_ID_LEN, c->id.b, CHUNK_ID_LEN);
+		free(c->p);
+		c->p = NULL;
+		c->claimed = 0;
+	}
+	w->job.bad = bad;
+	w->job.bad_len = n * CHUNK_ID_LEN;
+	run(w);
+	assert_int_equal(w->server->chunks_put, n);
+	/* But of one that is something else by now there is only doubt. */
+	becomes_base(w);
+	w->disk[5 << 20] ^= 1;
+	for (size_t i = 0; i < FAKE_CHUNKS; i++)
+		if (w->server->chunks[i].kind == CHUNK_DATA) {
+			free(w->server->chunks[i].p);
+			w->server->chunks[i].p = NULL;
+			w->server->chunks[i].claimed = 0;
+		}
+	uint8_t *all = malloc(FAKE_CHUNKS * CHUNK_ID_LEN);
+
+	for (size_t i = n = 0; i < FAKE_CHUNKS; i++)
+		if (w->server->chunks[i].kind == CHUNK_DATA)
+			memcpy(all + n++ * CHUNK_ID_LEN, w->server->chunks[i].id.b,
+			    CHUNK_ID_LEN);
+	w->job.bad = all;
+	w->job.bad_len = n * CHUNK_ID_LEN;
+	fake_reset(w->server);
+	assert_int_equal(pipeline_run(&w->job, &w->r, &w->err), -1);
+	assert_true(w->r.stale);
+	free(all);
+}
+
+static void
+an_interruption_loses_nothing_that_was_kept(void **state)
+{
+	struct world *w = *state;
+	char done[SCRATCH_MAX];
+	unsigned resumed = 0;
+
+	scratch_path(w->dir, "done", done);
+	run(w);
+	for (uint64_t put = 1; put < 30; put += 4) {
+		becomes_base(w);
+		changes_slice(w->list, 10, (unsigned)put % 10);
+		change(w, SPAN - 3000000, 5 << 20, 1000 + 4 * put + 1);
+		change(w, 2 * SPAN - 100000, 1 << 20, 2000 + 4 * put + 1);
+		fake_reset(w->server);
+		w->server->fail_put = put;
+		if (pipeline_run(&w->job, &w->r, &w->err) != 0) {
+			assert_int_equal(w->err.code, ERR_IO);
+			w->err = (struct err)ERR_INIT;
+			assert_int_equal(file_replace(w->new, done, &w->err), 0);
+			w->job.done_cache = done;
+			w->job.done_spans = w->r.spans;
+			resumed += w->r.spans > 0;
+		}
+		if (w->job.done_spans == 0)
+			w->job.done_cache = NULL;
+		run(w);
+		w->job.done_cache = NULL;
+		w->job.done_spans = 0;
+		same_as_reading_all(w);
+	}
+	assert_true(resumed > 1);
+}
+
+/* One byte of a file of the agent's own changes: all is read, or nothing depends on it.
+ */
+static void
+damage(const char *path, uint64_t at)
+{
+	struct err err = ERR_INIT;
+	struct file *f;
+	uint8_t b;
+
+	assert_int_equal(file_open(path, FILE_TO_WRITE, &f, &err), 0);
+	assert_int_equal(file_read_all(f, at, &b, 1, &err), 0);
+	b ^= 0x41;
+	assert_int_equal(file_write(f, at, &b, 1, &err), 0);
+	file_close(f);
+}
+
+static void
+a_damaged_memory_only_costs_reading(void **state)
+{
+	/* Magic, root, turns, hash; an entry; of the tree: header, a span, a node. */
+	static const uint64_t shape[] = { 0, 10, 41, 850, 1024 + 9 };
+	static const uint64_t tree[] = { 3, 12, 44, 80 + 4, 80 + 20, 80 + 200 };
+	struct world *w = *state;
+
+	run(w);
+	for (unsigned i = 0; i < 5 + 6; i++) {
+		becomes_base(w);
+		damage(i < 5 ? w->shape : w->old, i < 5 ? shape[i] : tree[i - 5]);
+		run(w);
+		if (i < 4)
+			assert_string_not_equal(changes_why(w->list), "");
+		same_as_reading_all(w);
+	}
+	becomes_base(w);
+	assert_int_equal(file_remove(w->shape, &w->err), 1);
+	run(w);
+	assert_string_not_equal(changes_why(w->list), "");
+	assert_int_equal(w->r.kept_bytes, 0);
+}
+
+static void
+another_size_or_point_is_read_whole(void **state)
+{
+	struct world *w = *state;
+
+	run(w);
+	becomes_base(w);
+	w->job.base.root_id.b[0] ^= 1;
+	run(w);
+	assert_int_equal(w->r.kept_bytes, 0);
+	becomes_base(w);
+	w->size = w->job.source.size = w->job.root.size = SIZE - 4096;
+	run(w);
+	assert_int_equal(w->r.kept_bytes, 0);
+	assert_string_equal(changes_why(w->list), "the volume has another size");
+	becomes_base(w);
+	w->job.base.known = 0;
+	run(w);
+	assert_int_equal(w->r.kept_bytes, 0);
+}
+
+/* ----------------------------------------------------------------------- files -- */
+
+/* A volume of files, some in pieces, some dense; every one of `seeds` is its content. */
+static void
+files(struct world *w, const uint64_t seeds[FILES], uint32_t turn)
+{
+	struct image *v = image_new(8192, CLUSTER, 512, 1024, 16 + FILES + 8);
+	uint32_t at = image_free_from(v);
+	char name[8];
+
+	for (uint32_t n = 0; n < FILES; n++) {
+		/* Every fifth lies elsewhere in each turn; every seventh is gone. */
+		uint32_t len = 3 + n * 7 % 150, skip = n % 5 == 0 ? turn % 3 : 0;
+		struct image_run runs[4] = { { at + skip, len / 3 },
+			{ at + skip + len / 3 + 5, len / 3 },
+			{ at + skip + 2 * (len / 3) + 8, len - 2 * (len / 3) },
+			{ 0, 0 } };
+
+		at += len + 16;
+		if (turn > 0 && n % 7 == 6 && turn % 2 == 0)
+			continue;
+		if (n % 3 == 0) {
+			runs[0].len = len;
+			runs[1].len = 0;
+		}
+		for (unsigned k = 0; runs[k].len > 0; k++) {
+			uint8_t *p = image_cluster(v, (uint64_t)runs[k].lcn);
+
+			for (uint32_t c = 0; c < runs[k].len * CLUSTER; c += CLUSTER)
+				if (n % 2 == 0)
+					fill(p + c, CLUSTER, seeds[n] + k * 1000 + c);
+				else
+					snprintf((char *)p + c, CLUSTER, "%llu %u",
+					    (unsigned long long)seeds[n], k * 1000 + c);
+		}
+		snprintf(name, sizeof(name), "f%u", n);
+		image_file(v, 16 + n, 5, name, runs);
+	}
+	image_finish(v);
+	assert_true(v->size <= SIZE && v->size > SPAN);
+	w->size = w->job.source.size = w->job.root.size = v->size;
+	w->job.map_flags = 0;
+	/* What differs is what changed. */
+	for (uint64_t o = 0; o < v->size; o += 512)
+		if (memcmp(w->disk + o, v->p + o, 512) != 0)
+			changes_add(w->list, o, 512);
+	memcpy(w->disk, v->p, v->size);
+	image_free(v);
+}
+
+static void
+files_are_cut_as_if_all_was_read(void **state)
+{
+	struct world *w = *state;
+	uint64_t seeds[FILES], x = 5, kept = 0;
+
+	for (uint32_t n = 0; n < FILES; n++)
+		seeds[n] = n;
+	files(w, seeds, 0);
+	run(w);
+	for (uint32_t turn = 1; turn < 9; turn++) {
+		becomes_base(w);
+		if (turn % 3 == 0)
+			changes_slice(w->list, 2, turn & 1);
+		for (unsigned i = 0; i < turn % 4; i++)
+			seeds[rnd(&x) % FILES] = rnd(&x);
+		files(w, seeds, turn);
+		run(w);
+		assert_string_equal(changes_why(w->list), "");
+		kept += w->r.kept_bytes;
+		same_as_reading_all(w);
+	}
+	assert_true(kept > 20 << 20);
+}
+
+static void
+a_read_that_fails_ends_it_and_leaves_nothing_wrong(void **state)
+{
+	struct world *w = *state;
+	uint64_t seeds[FILES] = { 0 }, all;
+	int failed = 0;
+
+	files(w, seeds, 0);
+	run(w);
+	becomes_base(w);
+	changes_slice(w->list, 3, 1);
+	seeds[3] = seeds[8] = 77;
+	files(w, seeds, 1);
+	w->reads = 0;
+	run(w);
+	all = w->reads;
+	for (uint64_t nth = 1; nth <= all; nth += 1 + all / 60) {
+		w->reads = 0;
+		w->fail_read = nth;
+		w->err = (struct err)ERR_INIT;
+		fake_reset(w->server);
+		/* But for the head of a file: that is then taken for not dense. */
+		if (pipeline_run(&w->job, &w->r, &w->err) == 0)
+			continue;
+		assert_int_equal(w->err.code, ERR_IO);
+		failed++;
+	}
+	assert_true(failed > 20);
+	w->fail_read = 0;
+	w->err = (struct err)ERR_INIT;
+	run(w);
+	same_as_reading_all(w);
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		TEST(nothing_changed_and_nothing_is_read),
+		TEST(a_stream_is_cut_as_if_all_was_read),
+		TEST(a_slice_is_read_in_each_run),
+		TEST(what_the_list_does_not_say_is_found_out),
+		TEST(what_the_server_lost_is_read_again),
+		TEST(an_interruption_loses_nothing_that_was_kept),
+		TEST(a_damaged_memory_only_costs_reading),
+		TEST(another_size_or_point_is_read_whole),
+		TEST(files_are_cut_as_if_all_was_read),
+		TEST(a_read_that_fails_ends_it_and_leaves_nothing_wrong),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
