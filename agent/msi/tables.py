@@ -36,11 +36,11 @@ PUBLIC = ["TOKEN", "TOKENFILE", "SERVER", "NAME", "CONFIG", "ENROLL", "REMOVE_ID
 
 
 def file_version(path):
-    """Version in the resource VS_FIXEDFILEINFO, which Windows Installer compares; or None."""
+    """Version in the resource VS_FIXEDFILEINFO, which Windows Installer compares."""
     data = open(path, "rb").read()
     at = data.find(struct.pack("<II", 0xFEEF04BD, 0x10000))
     if at < 0:
-        return None
+        sys.exit(f"{path}: no version resource")
     high, low = struct.unpack_from("<II", data, at + 8)
     return f"{high >> 16}.{high & 0xFFFF}.{low >> 16}.{low & 0xFFFF}"
 
@@ -123,13 +123,9 @@ def main(msi, exe, code):
                                        "The Holdfast backup agent needs Windows 8, Windows Server 2012 or later."]))
     tables.change("Error", add(["25001", "Holdfast: [2]"]))
     # A file with a version is compared by it, not by its hash.
-    version = file_version(exe)
-    if version is None:
-        print(f"{exe}: no version resource", file=sys.stderr)
-    else:
-        tables.change("File", set_cell("AgentExe", "Version", version))
-        tables.change("File", set_cell("AgentExe", "Language", "1033"))
-        tables.change("MsiFileHash", lambda columns, rows: [r for r in rows if r[0] != "AgentExe"])
+    tables.change("File", set_cell("AgentExe", "Version", file_version(exe)))
+    tables.change("File", set_cell("AgentExe", "Language", "1033"))
+    tables.change("MsiFileHash", lambda columns, rows: [r for r in rows if r[0] != "AgentExe"])
     tables.write()
     summary(msi, code)
 

@@ -23,9 +23,22 @@ table() { msiinfo export "$work"/new/*.msi "$1"; }
 table Property | grep -q '^MsiHiddenProperties.TOKEN;EnrollHost.$' || fail "the token may come into a log"
 [ $(($(table CustomAction | awk '$1 == "EnrollHost" { print $2 }') & 8192)) != 0 ] || fail "EnrollHost shows its data"
 [ "$(table Upgrade | grep -c '{14970C93-7348-49FD-96D2-00B005A95291}')" = 2 ] || fail "another UpgradeCode"
-python3 -m zipfile -l "$work"/new/*.zip > "$work/zip"
+table File | grep -q "^AgentExe.*[[:blank:]]$(sed -n 's/^project(holdfast VERSION \([0-9.]*\).*/\1/p' "$top/CMakeLists.txt")\.0[[:blank:]]1033" || fail "the program's version: $(table File)"
+python3 -m zipfile -e "$work"/new/*.zip "$work/zip"
 for f in holdfast-agent.exe LICENSE.txt NOTICE.txt README.txt Verify-Holdfast.ps1; do
-	grep -q "holdfast-agent/$f " "$work/zip" || fail "no $f in the zip"
+	[ -s "$work/zip/holdfast-agent/$f" ] || fail "no $f in the zip"
+done
+for p in mbedtls libsodium libuv1 libzstd protobuf-c jansson libinih MinGW-w64; do
+	grep -q "^======== $p" "$work/zip/holdfast-agent/NOTICE.txt" || fail "no license of $p in NOTICE.txt"
+done
+
+note "the program as it is packed: the system's DLLs only, high-entropy ASLR, DEP"
+x86_64-w64-mingw32-objdump -p "$work/zip/holdfast-agent/holdfast-agent.exe" > "$work/pe"
+foreign=$(sed -n 's/.*DLL Name: //p' "$work/pe" | tr 'A-Z' 'a-z' |
+    grep -vxE '(advapi32|bcrypt|crypt32|dbghelp|iphlpapi|kernel32|msvcrt|ole32|oleaut32|psapi|setupapi|shell32|user32|userenv|version|ws2_32)\.dll' || true)
+[ -z "$foreign" ] || fail "needs $foreign"
+for flag in HIGH_ENTROPY_VA DYNAMIC_BASE NX_COMPAT; do
+	grep -q "$flag" "$work/pe" || fail "$flag is not set: $(grep -A6 DllCharacteristics "$work/pe")"
 done
 
 server_init
