@@ -825,8 +825,8 @@ one_view(struct backup *b, struct err *err)
 	rc = attempts(b, err);
 	progress_stop(b->progress);
 	if (rc == 0) {
-		tell_applications(b);
 		remember(b);
+		tell_applications(b);
 	} else {
 		forget(b);
 	}

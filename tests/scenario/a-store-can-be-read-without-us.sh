@@ -19,6 +19,8 @@ agent h1 backup p="$work/p.img" --quiet
 operator show h1/3 | tee "$work/shown"
 grep -q '^left out      8.6 MiB page file, 2.9 MiB swap file$' "$work/shown" || fail "not said what was left out"
 operator show h1/3 --json | grep '"page file": 9003008' > /dev/null || fail "not in the JSON what was left out"
+operator show h1/3 --json | grep '"capture": "offline"' > /dev/null || fail "not in the JSON how it was frozen"
+operator show h1/3 | grep '^frozen by  *offline$' > /dev/null || fail "show does not say how it was frozen"
 operator show h1/1 | grep '^left out' > /dev/null && fail "nothing was left out of the first"
 server_kill
 note "the packs lie as the kill left them, unsealed"
