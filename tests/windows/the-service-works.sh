@@ -89,7 +89,7 @@ agent status | tr -d '\r' > "$work/status"
 says 'private key     sealed for this machine (dpapi)' "$work/status"
 
 note "stopped in the middle of a backup it makes no point and ends in time"
-head -c 400M /dev/urandom > "$work/big.img"
+head -c 200M /dev/urandom > "$work/big.img"
 printf '[agent]\ninterval = 1d\n[volume v]\npath = %s\n' "$(wine_path "$work/big.img")" > "$state/agent.conf"
 [ "$(service_state)" = STOPPED ] || fail "state $(service_state)"
 now=$(points)
