@@ -88,6 +88,16 @@ head -c 8 "$state/key" | grep -q '^HFSEALED$' || fail "the key is not sealed"
 agent status | tr -d '\r' > "$work/status"
 says 'private key     sealed for this machine (dpapi)' "$work/status"
 
+note "one that was kept plain is sealed by whoever works with it next"
+"$bin/holdfast-agent" --state "$work/plain" --machine-id "$work/machine-id" enroll "$(operator enroll-token)" --name h2 > "$work/out"
+! grep -q HFSEALED "$work/plain/key" || fail "Linux has sealed a key"
+for i in 1 2; do
+	agent --state "$(wine_path "$work/plain")" --machine-id "$(wine_path "$work/machine-id")" backup --quiet "v=$(wine_path "$work/v.img")" > "$work/out" 2>&1 ||
+		fail "backup $i: $(cat "$work/out")"
+	head -c 8 "$work/plain/key" | grep -q '^HFSEALED$' || fail "the key is not sealed"
+done
+refuses 'sealed by a Windows' "$bin/holdfast-agent" --state "$work/plain" --machine-id "$work/machine-id" points
+
 note "stopped in the middle of a backup it makes no point and ends in time"
 head -c 200M /dev/urandom > "$work/big.img"
 printf '[agent]\ninterval = 1d\n[volume v]\npath = %s\n' "$(wine_path "$work/big.img")" > "$state/agent.conf"
