@@ -576,7 +576,7 @@ a_dial_that_is_canceled_does_not_wait(void **state)
 	struct channel *ch = NULL;
 	struct err err = ERR_INIT;
 	struct timespec from, to;
-	int calls = 0, fd = socket(AF_INET, SOCK_STREAM, 0);
+	int calls = 0, fd = socket_tcp();
 	const struct channel_watch watch = { cancel_at_once, &calls };
 	char address[64];
 
@@ -594,7 +594,7 @@ a_dial_that_is_canceled_does_not_wait(void **state)
 	assert_int_equal(err.code, ERR_CANCELED);
 	assert_int_equal(calls, 2);
 	assert_true(to.tv_sec - from.tv_sec < 30);
-	close(fd);
+	socket_close(fd);
 }
 
 static void
@@ -605,7 +605,7 @@ a_dial_that_fails_says_where_and_why(void **state)
 	struct channel *ch = NULL;
 	struct err err = ERR_INIT;
 	char address[64], want[128];
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket_tcp();
 
 	(void)state;
 	/* A port that is taken and on which nobody listens. */
@@ -629,7 +629,7 @@ a_dial_that_fails_says_where_and_why(void **state)
 	    "connect to %s: the TLS handshake was not done within 50 ms", address);
 	assert_string_equal(err.text, want);
 	err_clear(&err);
-	close(fd);
+	socket_close(fd);
 
 	assert_int_equal(
 	    channel_open("nohost", peers.agent, NULL, 0, NULL, 50, &ch, &err), -1);

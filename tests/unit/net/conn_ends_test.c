@@ -232,20 +232,20 @@ strangers_are_ended_with_one_reason(void **state)
 		watch(patient ? &short_wait : NULL, 10);
 		fd = peers_plain(&peers);
 		assert_int_equal(
-		    write(fd, strangers[i].bytes, strangers[i].len), strangers[i].len);
+		    send(fd, strangers[i].bytes, strangers[i].len, MSG_NOSIGNAL), strangers[i].len);
 		if (strangers[i].hang_up)
 			assert_int_equal(shutdown(fd, SHUT_WR), 0);
 		if (!patient) {
 			char junk[512];
 
 			/* Until the server closes: it does not wait for us. */
-			while (read(fd, junk, sizeof(junk)) > 0)
+			while (socket_read(fd, junk, sizeof(junk)) > 0)
 				;
-			close(fd);
+			socket_close(fd);
 		}
 		expect_end(strangers[i].code, strangers[i].text);
 		if (patient)
-			close(fd);
+			socket_close(fd);
 		assert_int_equal(gate_count(&came), 0);
 		peers_deaf(&peers);
 	}
@@ -268,7 +268,7 @@ a_slow_handshake_ends_at_its_limit(void **state)
 		(void)nanosleep(&nap, NULL);
 	}
 	expect_end(ERR_TIMEOUT, "the TLS handshake was not done within 200 ms");
-	close(fd);
+	socket_close(fd);
 	peers_deaf(&peers);
 }
 
@@ -340,11 +340,11 @@ a_broken_record_is_told_by_an_alert(void **state)
 		MSG_NOSIGNAL),
 	    37);
 	/* An end of the stream, not a reset, and something before it. */
-	while ((n = read(r.fd, buf, sizeof(buf))) > 0)
+	while ((n = socket_read(r.fd, buf, sizeof(buf))) > 0)
 		last = n;
 	assert_int_equal(n, 0);
 	assert_true(last > 0);
-	close(r.fd);
+	socket_close(r.fd);
 	expect_end(ERR_PROTOCOL, "");
 	tls_free(r.tls);
 	peers_deaf(&peers);
@@ -494,7 +494,7 @@ raw_serve(struct raw *r, int listening)
 	r->fd = accept(listening, NULL, NULL);
 	r->tls = tls_new(peers.server);
 	while (!tls_open(r->tls)) {
-		n = read(r->fd, buf, sizeof(buf));
+		n = socket_read(r->fd, buf, sizeof(buf));
 		PAIR_MUST(n > 0 && tls_input(r->tls, buf, (size_t)n, &err) == 0);
 		PAIR_MUST(tls_read(r->tls, junk, sizeof(junk), &got, &err) != TLS_FAILED);
 		raw_flush(r);
@@ -507,7 +507,7 @@ what_was_said_before_a_reset_is_still_heard(void **state)
 	static const uint8_t more[16] = { 0, 0, 0, 0, 9 };
 	struct sockaddr_in here = { .sin_family = AF_INET };
 	socklen_t len = sizeof(here);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket_tcp();
 	char address[64], byte;
 	struct raw r;
 
@@ -532,7 +532,7 @@ what_was_said_before_a_reset_is_still_heard(void **state)
 	assert_int_equal(gate_count(&late_heard), 1);
 	assert_int_equal(late_why.code, ERR_IO);
 	assert_memory_equal(late_why.text, "connection to 127.0.0.1:", 24);
-	close(fd);
+	socket_close(fd);
 }
 
 int

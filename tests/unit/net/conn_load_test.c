@@ -32,7 +32,7 @@ read_all_of(struct raw *r, size_t n)
 	struct err err = ERR_INIT;
 
 	while (n > 0) {
-		ssize_t got = read(r->fd, buf, sizeof(buf));
+		ssize_t got = socket_read(r->fd, buf, sizeof(buf));
 		size_t m;
 
 		PAIR_MUST(got > 0 && tls_input(r->tls, buf, (size_t)got, &err) == 0);

@@ -5,15 +5,11 @@
 #ifndef TESTS_UNIT_NET_NET_PEERS_H
 #define TESTS_UNIT_NET_NET_PEERS_H
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "proto/base/err.h"
 #include "proto/net/conn.h"
@@ -21,6 +17,7 @@
 #include "proto/net/loop.h"
 #include "proto/tls/tls.h"
 #include "proto/wire/frame.h"
+#include "tests/unit/net/net_sockets.h"
 #include "tests/unit/tls/tls_pair.h"
 
 /* No wait in a test is longer: what takes so long has failed. */
@@ -175,7 +172,7 @@ peers_plain(const struct peers *p)
 {
 	struct sockaddr_in to = { .sin_family = AF_INET,
 		.sin_port = htons(listener_port(p->listener)) };
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	int fd = socket_tcp();
 
 	to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	PAIR_MUST(fd >= 0 && connect(fd, (struct sockaddr *)&to, sizeof(to)) == 0);

@@ -137,7 +137,7 @@ raw_open(struct raw *r)
 		ssize_t n;
 
 		raw_flush(r);
-		n = read(r->fd, buf, sizeof(buf));
+		n = socket_read(r->fd, buf, sizeof(buf));
 		PAIR_MUST(n > 0 && tls_input(r->tls, buf, (size_t)n, &err) == 0);
 	}
 }
@@ -153,7 +153,7 @@ raw_write(struct raw *r, const void *p, size_t n)
 static inline void
 raw_close(struct raw *r)
 {
-	close(r->fd);
+	socket_close(r->fd);
 	tls_free(r->tls);
 }
 
