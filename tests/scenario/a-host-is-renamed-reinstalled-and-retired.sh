@@ -15,7 +15,14 @@ on() { # NAME STATE WORDS...: the agent there
 }
 sequences() { operator points old-name --json | python3 -c 'import json,sys; print(*sorted(p["sequence"] for p in json.load(sys.stdin)))'; }
 loop=
-drop() { local status=$?; [ -z "$loop" ] || losetup -d "$loop" || true; (exit $status); cleanup; }
+drop() {
+	local status=$?
+	set +e
+	trap - ERR
+	[ -z "$loop" ] || losetup -d "$loop"
+	(exit $status)
+	cleanup
+}
 trap drop EXIT
 server_init
 server_start
