@@ -130,7 +130,7 @@ int volumes_listed(const struct volumes *v, const char *words,
 
 /* ------------------------------------------------ what Windows answers, as bytes -- */
 
-/* VOLUME_DISK_EXTENTS.  ERR_CORRUPT; ERR_LIMIT: more than VOLUMES_EXTENTS_MAX. */
+/* VOLUME_DISK_EXTENTS, VOLUMES_EXTENTS_MAX at most.  ERR_CORRUPT. */
 int volumes_parse_extents(
     const uint8_t *p, size_t len, struct volumes_volume *out, struct err *err);
 

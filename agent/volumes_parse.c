@@ -15,10 +15,9 @@ volumes_parse_extents(
 	uint32_t n = len >= EXTENTS_HEAD ? load_le32(p) : 0;
 
 	out->extents_count = 0;
+	/* That it is no single piece is what matters; the first say on which disks. */
 	if (n > VOLUMES_EXTENTS_MAX)
-		return err_set(err, ERR_LIMIT,
-		    "%s lies on %lu pieces of disks, which are more than %u", out->guid,
-		    (unsigned long)n, VOLUMES_EXTENTS_MAX);
+		n = VOLUMES_EXTENTS_MAX;
 	if (len < EXTENTS_HEAD || n > (len - EXTENTS_HEAD) / EXTENT_LEN)
 		return err_set(
 		    err, ERR_CORRUPT, "%s: its pieces end too early", out->guid);

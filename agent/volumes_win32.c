@@ -269,13 +269,18 @@ int
 volumes_list(struct volumes **out, struct err *err)
 {
 	struct volumes *v = calloc(1, sizeof(*v));
+	DWORD before = 0;
+	int rc;
 
 	if (v == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a list of volumes");
-	if (take_volumes(v, err) != 0 || volumes_take_disks(v, err) != 0) {
+	/* A drive without a medium is no question to whoever sits there. */
+	(void)SetThreadErrorMode(SEM_FAILCRITICALERRORS, &before);
+	rc = take_volumes(v, err) != 0 ? -1 : volumes_take_disks(v, err);
+	(void)SetThreadErrorMode(before, NULL);
+	if (rc == 0)
+		*out = v;
+	else
 		volumes_free(v);
-		return -1;
-	}
-	*out = v;
-	return 0;
+	return rc;
 }

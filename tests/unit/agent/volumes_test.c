@@ -377,7 +377,7 @@ static void
 pieces_are_read_from_what_windows_answers(void **state)
 {
 	/* VOLUME_DISK_EXTENTS of a volume spanned over disks 1 and 2 (winioctl.h). */
-	uint8_t p[56] = { 0 };
+	uint8_t p[56] = { 0 }, many[8 + 24 * (VOLUMES_EXTENTS_MAX + 1)];
 	struct volumes_volume v = { .guid = "x" };
 	struct err err = ERR_INIT;
 
@@ -409,7 +409,12 @@ pieces_are_read_from_what_windows_answers(void **state)
 	err_clear(&err);
 	store_le32(p, UINT32_MAX);
 	assert_int_equal(volumes_parse_extents(p, sizeof(p), &v, &err), -1);
-	assert_int_equal(err.code, ERR_LIMIT);
+	assert_int_equal(err.code, ERR_CORRUPT);
+	memset(many, 1, sizeof(many));
+	store_le32(many, VOLUMES_EXTENTS_MAX + 1);
+	err_clear(&err);
+	assert_int_equal(volumes_parse_extents(many, sizeof(many), &v, &err), 0);
+	assert_int_equal(v.extents_count, VOLUMES_EXTENTS_MAX);
 	err_clear(&err);
 	store_le32(p, 1);
 	store_le64(p + 16, UINT64_MAX);
