@@ -19,11 +19,12 @@ cmp "$work"/new/*.msi "$work"/again/*.msi && cmp "$work"/new/*.zip "$work"/again
 new=$(wine_path "$work"/new/*.msi) old=$(wine_path "$work"/old/*.msi)
 
 note "what is in it, by the tables, since Wine's own log hides nothing"
+# grep reads all: who is hung up on fails.
 table() { msiinfo export "$work"/new/*.msi "$1"; }
-table Property | grep -q '^MsiHiddenProperties.TOKEN;EnrollHost.$' || fail "the token may come into a log"
+table Property | grep -c '^MsiHiddenProperties.TOKEN;EnrollHost.$' > /dev/null || fail "the token may come into a log"
 [ $(($(table CustomAction | awk '$1 == "EnrollHost" { print $2 }') & 8192)) != 0 ] || fail "EnrollHost shows its data"
 [ "$(table Upgrade | grep -c '{14970C93-7348-49FD-96D2-00B005A95291}')" = 2 ] || fail "another UpgradeCode"
-table File | grep -q "^AgentExe.*[[:blank:]]$(sed -n 's/^project(holdfast VERSION \([0-9.]*\).*/\1/p' "$top/CMakeLists.txt")\.0[[:blank:]]1033" || fail "the program's version: $(table File)"
+table File | grep -c "^AgentExe.*[[:blank:]]$(sed -n 's/^project(holdfast VERSION \([0-9.]*\).*/\1/p' "$top/CMakeLists.txt")\.0[[:blank:]]1033" > /dev/null || fail "the program's version: $(table File)"
 python3 -m zipfile -e "$work"/new/*.zip "$work/zip"
 for f in holdfast-agent.exe LICENSE.txt NOTICE.txt README.txt Verify-Holdfast.ps1; do
 	[ -s "$work/zip/holdfast-agent/$f" ] || fail "no $f in the zip"
