@@ -478,6 +478,8 @@ restore(struct run *r, struct err *err)
 	for (unsigned i = 0; i < r->items.count; i++)
 		r->progress.total += r->items.item[i].weight;
 	r->out->bytes = r->progress.total;
+	if (target_need(r->target, r->progress.total, err) != 0)
+		return err_context(err, "target");
 	return invalidate(r, err) != 0 || run_hands(r, err) != 0 ||
 		       write_table(r, err) != 0
 		   ? -1

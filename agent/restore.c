@@ -55,6 +55,11 @@ write_target(const struct restore_job *job, struct restore_flow *flow,
 		restore_tree_root(flow->tree)->sector_size, target_flags(job->flags),
 		&flow->target, err) != 0)
 		return err_context(err, "target");
+	if (target_need(
+		flow->target, restore_tree_root(flow->tree)->top.sums.data, err) != 0) {
+		target_abandon(flow->target);
+		return err_context(err, "target");
+	}
 	if (progress_start(job->mode, "restore", out->size, &telling.progress, err) !=
 	    0) {
 		target_abandon(flow->target);

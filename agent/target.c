@@ -68,6 +68,21 @@ target_fresh(const struct target *t)
 }
 
 int
+target_need(struct target *t, uint64_t bytes, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	uint64_t room;
+
+	/* A file system that does not tell says so when it is full. */
+	if (!t->m->fresh || t->m->ops->room == NULL ||
+	    t->m->ops->room(t->m, &room, &ignored) != 0 || room >= bytes)
+		return 0;
+	return err_set(err, ERR_NOSPACE,
+	    "%s: too little room: %llu bytes are free there, the data has %llu",
+	    t->m->path, (unsigned long long)room, (unsigned long long)bytes);
+}
+
+int
 target_in_place(const struct target *t)
 {
 	return t->m->in_place;

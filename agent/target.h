@@ -38,6 +38,12 @@ int target_open(const char *path, uint64_t size, uint32_t sector_size, unsigned 
 /* Non-zero: what is not written reads as zeros. */
 int target_fresh(const struct target *t);
 
+/*
+ * ERR_NOSPACE where a new file would get `bytes` of data and its file system has less
+ * room: better said now than after hours.
+ */
+int target_need(struct target *t, uint64_t bytes, struct err *err);
+
 /* Non-zero: a failure leaves the target half written. */
 int target_in_place(const struct target *t);
 

@@ -60,6 +60,12 @@ file_medium_grow(struct target_medium *m, uint64_t size, struct err *err)
 }
 
 static int
+file_medium_room(struct target_medium *m, uint64_t *out, struct err *err)
+{
+	return file_room(((struct target_file *)m)->f, out, err);
+}
+
+static int
 file_medium_finish(struct target_medium *m, struct err *err)
 {
 	struct target_file *t = (struct target_file *)m;
@@ -97,6 +103,7 @@ static const struct target_medium_ops file_ops = {
 	.onward = file_medium_onward,
 	.settle = file_medium_settle,
 	.grow = file_medium_grow,
+	.room = file_medium_room,
 	.finish = file_medium_finish,
 	.close = file_medium_close,
 };

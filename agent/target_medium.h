@@ -33,6 +33,8 @@ struct target_medium_ops {
 	int (*settle)(struct target_medium *m, struct err *err);
 	/* Make it at least so long.  Files only. */
 	int (*grow)(struct target_medium *m, uint64_t size, struct err *err);
+	/* Bytes that may still be written; NULL: as many as it has. */
+	int (*room)(struct target_medium *m, uint64_t *out, struct err *err);
 	/* All is written: on the medium, under its name.  close() follows, also if not.
 	 */
 	int (*finish)(struct target_medium *m, struct err *err);

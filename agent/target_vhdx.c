@@ -117,6 +117,14 @@ vhdx_medium_settle(struct target_medium *m, struct err *err)
 }
 
 static int
+vhdx_medium_room(struct target_medium *m, uint64_t *out, struct err *err)
+{
+	struct target_vhdx *t = (struct target_vhdx *)m;
+
+	return t->file->ops->room(t->file, out, err);
+}
+
+static int
 write_bat(struct target_vhdx *t, struct err *err)
 {
 	uint8_t *p = calloc(1, VHDX_ALIGN);
@@ -188,6 +196,7 @@ static const struct target_medium_ops vhdx_ops = {
 	.zero = vhdx_medium_zero,
 	.onward = vhdx_medium_onward,
 	.settle = vhdx_medium_settle,
+	.room = vhdx_medium_room,
 	.finish = vhdx_medium_finish,
 	.close = vhdx_medium_close,
 };

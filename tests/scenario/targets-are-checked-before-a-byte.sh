@@ -35,6 +35,15 @@ refuses 'point|number|sequence' agent h1 restore x9z --volume c --to "$work/x"
 [ ! -e "$work/x" ] || fail "a refused restore left a file"
 refuses 'directory|No such' agent h1 restore latest --volume c --to "$work/none/x"
 
+note "a file system that would be full"
+mkdir "$work/tiny"
+mount -t tmpfs -o size=4m none "$work/tiny"
+for f in x x.vhdx; do
+	refuses 'too little room' agent h1 restore latest --volume c --to "$work/tiny/$f" --format "$([ $f = x ] && echo raw || echo vhdx)"
+done
+[ -z "$(ls "$work/tiny")" ] || fail "a refused restore left a file"
+umount "$work/tiny"
+
 note "sources that cannot be backed up"
 : > "$work/empty"
 refuses 'empty|size' agent h1 backup e="$work/empty"

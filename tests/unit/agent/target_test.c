@@ -253,6 +253,24 @@ holes_stay_unless_they_shall_be_zeros(void **state)
 }
 
 static void
+a_file_that_would_not_fit_is_refused_at_once(void **state)
+{
+	struct world *w = *state;
+
+	open_ok(w, w->path, 0);
+	assert_int_equal(target_need(w->t, 1, &w->err), 0);
+	assert_int_equal(target_need(w->t, (uint64_t)1 << 60, &w->err), -1);
+	assert_int_equal(w->err.code, ERR_NOSPACE);
+	target_abandon(w->t);
+	err_clear(&w->err);
+	/* In place the room is the file's own. */
+	existing(w, 'x');
+	open_ok(w, w->path, TARGET_KEEP);
+	assert_int_equal(target_need(w->t, (uint64_t)1 << 60, &w->err), 0);
+	target_abandon(w->t);
+}
+
+static void
 a_file_in_use_is_refused(void **state)
 {
 	struct world *w = *state;
@@ -438,6 +456,7 @@ main(void)
 		TEST(a_file_that_exists_is_kept_unless_forced),
 		TEST(delta_writes_only_what_differs),
 		TEST(holes_stay_unless_they_shall_be_zeros),
+		TEST(a_file_that_would_not_fit_is_refused_at_once),
 		TEST(a_file_in_use_is_refused),
 		TEST(other_things_are_refused),
 		TEST(a_view_sends_bytes_where_they_belong),
