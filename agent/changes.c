@@ -1,7 +1,5 @@
 #include "agent/changes.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,37 +157,6 @@ changes_due(const struct changes *c, uint64_t offset)
 	return c->slices > 0 && offset / SLICE_LEN % c->slices == c->which;
 }
 
-/* A number and what follows it; 0 if there is none. */
-static int
-number(char **p, uint64_t *out)
-{
-	char *end;
-
-	*p += strspn(*p, " \t");
-	if (**p < '0' || **p > '9')
-		return 0;
-	errno = 0;
-	*out = strtoumax(*p, &end, 0);
-	*p = end;
-	return errno == 0;
-}
-
-/* 1, or 0 if the line makes no sense. */
-static int
-take_line(struct changes *c, char *line)
-{
-	uint64_t offset, len;
-
-	line[strcspn(line, "#\r")] = '\0';
-	if (line[strspn(line, " \t")] == '\0')
-		return 1;
-	if (!number(&line, &offset) || !number(&line, &len) ||
-	    line[strspn(line, " \t")] != '\0')
-		return 0;
-	changes_add(c, offset, len);
-	return 1;
-}
-
 /* The lines of a file, one at a time; the first `from` of `held` bytes are done with. */
 struct lines {
 	struct file *f;
@@ -243,7 +210,7 @@ changes_load(struct changes *c, const char *path, struct err *err)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	if (file_open(path, FILE_IN_ORDER, &l->f, err) == 0) {
 		while ((rc = next_line(l, &line, err)) == 1)
-			if (line == NULL || !take_line(c, line)) {
+			if (line == NULL || !changes_take(c, line)) {
 				rc = err_set(err, ERR_CORRUPT,
 				    "%s:%lu: a range is two numbers of bytes: OFFSET "
 				    "LENGTH",

@@ -59,4 +59,7 @@ int changes_due(const struct changes *c, uint64_t offset);
  */
 int changes_load(struct changes *c, const char *path, struct err *err);
 
+/* One line of such a file, which is changed by it: 1, or 0 if it makes no sense. */
+int changes_take(struct changes *c, char *line);
+
 #endif /* AGENT_CHANGES_H */

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "storage/store_verify.h"
 #include "tests/unit/storage/store_retention_rig.h"
 
 /* Two points of 12 blocks each, a day apart. */
@@ -91,6 +92,62 @@ test_a_point_that_is_hurt_takes_no_whole_ones_place(void **state)
 	verified(h, "alpha", 3);
 	(void)prune(h, NULL, 0);
 	assert_string_equal(points(h, "alpha"), "3v");
+}
+
+static void
+suspect(
+    struct here *h, const char *volume, uint64_t after, uint64_t last, const char *why)
+{
+	struct journal_event *e = calloc(1, sizeof(*e));
+
+	assert_non_null(e);
+	e->type = JOURNAL_SUSPECT;
+	(void)snprintf(e->u.suspect.host, STORE_NAME_MAX, "alpha");
+	(void)snprintf(e->u.suspect.volume, STORE_NAME_MAX, "%s", volume);
+	e->u.suspect.after = after;
+	e->u.suspect.last = last;
+	(void)snprintf(e->u.suspect.text, STORE_TEXT_MAX, "%s", why);
+	OK(store_record(h->s, e, NULL, &h->err));
+	free(e);
+}
+
+/* What may be wrong counts for nothing, also when every byte of it was found whole. */
+static void
+test_a_suspect_point_takes_no_good_ones_place(void **state)
+{
+	struct here *h = *state;
+	char why[STORE_TEXT_MAX];
+	struct said *s;
+
+	add_days(h, "alpha", 4);
+	set_policy(h, STORE_POLICY_DEFAULT, "",
+	    (struct store_rules){ .last = 1, .min_verified = 1 });
+	for (uint64_t n = 1; n <= 4; n++)
+		verified(h, "alpha", n);
+	s = prune(h, NULL, 1);
+	assert_string_equal(s->text, "1- 2- 3- 4+");
+	suspect(h, "D", 0, 4, "of another volume");
+	s = prune(h, NULL, 1);
+	assert_string_equal(s->text, "1- 2- 3- 4+");
+	suspect(h, "C", 2, 4, "byte 7 had changed");
+	verified(h, "alpha", 4);
+	for (int anew = 0; anew < 2; anew++) {
+		s = prune(h, NULL, 1);
+		assert_string_equal(s->text, "1- 2+ 3+ 4+");
+		assert_non_null(strstr(s->why, "[suspect]"));
+		assert_int_equal(store_point_suspect(h->s, "alpha", 3, why, &h->err), 1);
+		assert_string_equal(why, "volume C: byte 7 had changed");
+		assert_int_equal(store_point_suspect(h->s, "alpha", 2, why, &h->err), 0);
+		reopen(h, anew);
+	}
+	/* Those that came after the record are not; one that is gone is no more. */
+	add_days(h, "alpha", 1);
+	assert_int_equal(store_point_suspect(h->s, "alpha", 5, why, &h->err), 0);
+	OK(store_forget(h->s, "bob", "alpha", 4, "", &h->err));
+	assert_int_equal(store_point_suspect(h->s, "alpha", 4, why, &h->err), 0);
+	/* An end of it, as the format has it. */
+	suspect(h, "C", 0, 5, "");
+	assert_int_equal(store_point_suspect(h->s, "alpha", 3, why, &h->err), 0);
 }
 
 struct rotting {
@@ -219,6 +276,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_a_damaged_point_takes_no_whole_ones_place),
 		T(test_a_point_that_is_hurt_takes_no_whole_ones_place),
+		T(test_a_suspect_point_takes_no_good_ones_place),
 		T(test_what_rots_while_all_hosts_are_pruned_is_noticed),
 		T(test_what_fails_at_one_host_does_not_keep_the_others),
 		T(test_what_a_policy_keeps_does_not_go_after_it_was_set),
