@@ -68,4 +68,11 @@ wagent backup --json "bild=$(wine_path "$deep/Größe.img")" > "$work/third.out"
 wagent restore 3 --volume bild --to "$(wine_path "$deep/zurück €.img")" > "$work/restore.out"
 grep -q 'zurück €.img' "$work/restore.out" || fail "said: $(cat "$work/restore.out")"
 ntfs_equal "$work/vol.img" "$deep/zurück €.img"
+
+note "what its records do not say was changed is not read, and the tree is the same"
+printf '[agent]\nfast = on\nfast-recent = 0\n' > "$work/windows/agent.conf"
+wagent backup --provider offline --json 'vol=\\.\T:' > "$work/fourth.out"
+ntfs_change "$work/vol.img" 3
+wagent backup --provider offline --json --check-changes 'vol=\\.\T:' > "$work/fifth.out"
+[ "$(number kept_bytes < "$work/fifth.out")" -gt 1000000 ] || fail "all was read: $(cat "$work/fifth.out")"
 server_stop
