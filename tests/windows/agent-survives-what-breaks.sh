@@ -63,12 +63,12 @@ grep -q 'windows at 127.0.0.1: agent, .*, resumed' "$work/server.log" || fail "n
 note "a full disk is said, and the target is not left half written"
 mkdir "$work/disk"
 mount -t tmpfs -o size=40m tmpfs "$work/disk"
-refuses 'space|full' wagent restore latest --volume big --to "$(wine_path "$work/disk/r.big")"
+refuses 'room|space|full' wagent restore latest --volume big --to "$(wine_path "$work/disk/r.big")"
 [ -z "$(ls -A "$work/disk")" ] || fail "left behind: $(ls -A "$work/disk")"
 cp -a "$work/windows/." "$work/disk"
 head -c 100M /dev/zero > "$work/disk/filler" 2>/dev/null || true
 fagent() { LC_ALL=C.UTF-8 wine_run holdfast-agent.exe --state "$(wine_path "$work/disk")" "$@"; }
-refuses 'space|full' fagent "${big[@]}" --no-cache
+refuses 'room|space|full' fagent "${big[@]}" --no-cache
 rm "$work/disk/filler"
 fagent "${big[@]}" > "$work/b.out"
 [ "$(points)" = 2 ] || fail "no second point"
