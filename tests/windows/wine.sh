@@ -40,6 +40,8 @@ wine_stop() {
 }
 wine_cleanup() {
 	local status=$?
+	# `timeout` tells a whole group, and so twice.
+	trap '' INT TERM
 	set +e
 	trap - ERR
 	[ $status -eq 0 ] || { echo "--- Wine's last words:"; tail -15 "$work/wine.log"; } >&2
