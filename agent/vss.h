@@ -36,8 +36,9 @@ struct vss_component {
 	int selectable;	   /* For backup. */
 	unsigned files;
 	char **file; /* Where its files are: each place once, as volume_of() takes it. */
-	int outside; /* Files of it lie on no volume of the set. */
-	int take;    /* Explicitly: AddComponent(). */
+	unsigned inside; /* Of these places, on volumes of the set. */
+	int outside;	 /* Files of it lie on no volume of the set. */
+	int take;	 /* Explicitly: AddComponent(). */
 };
 
 /* A writer and what it says of itself. */
@@ -48,6 +49,7 @@ struct vss_writer {
 	unsigned count;
 	struct vss_component *components;
 	unsigned taken; /* Components with `take`. */
+	int answered;	/* Its status was told. */
 };
 
 /* What GetWriterStatus() says; `name` is malloc'd. */
@@ -72,6 +74,7 @@ enum vss_async {
 #define VSS_ASYNC_PENDING 0x00042309u
 #define VSS_ASYNC_FINISHED 0x0004230Au
 #define VSS_ASYNC_CANCELLED 0x0004230Bu
+#define VSS_NOT_RESPONDING 0x80042319u /* VSS_E_WRITER_NOT_RESPONDING */
 
 /* The calls, by the names that they have in messages (vss_call_name()). */
 struct vss_ops {
@@ -145,8 +148,8 @@ const char *vss_method(const struct vss *v);
 /* Names of the databases' writers that were met, or "". */
 const char *vss_databases(const struct vss *v);
 
-/* Non-zero: files of a database are in the set, but not all, so that nobody flushed it.
- */
+/* Non-zero: files of a database are in the set, but not all, so that nobody flushed that
+ * database. */
 int vss_is_torn(const struct vss *v);
 
 /* Abort what is under way and release.  NULL is allowed. */
@@ -183,9 +186,9 @@ void vss_id_text(const struct vss_id *id, char out[39]);
 /* ------------------------------------------------------ selection (vss_select.c) -- */
 
 /*
- * Mark the components to take of a writer whose files' places are known (`outside`).
- * Returns how many; 0 and a line in `why` if the writer has some and none can be taken
- * whole.
+ * Mark the components to take of a writer whose files' places are known (`inside`,
+ * `outside`).  Returns how many.  A line in `why`, else "": files of this writer are in
+ * the set that belong to nothing that is taken.
  */
 unsigned vss_select(struct vss_writer *w, char *why, size_t cap);
 

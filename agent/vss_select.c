@@ -88,14 +88,23 @@ take(struct vss_writer *w, struct vss_component *c)
 	w->taken++;
 }
 
-unsigned
-vss_select(struct vss_writer *w, char *why, size_t cap)
+/* Has files in the set, and neither it nor what it would come with is taken: or NULL. */
+static const struct vss_component *
+left_over(const struct vss_writer *w)
 {
-	const struct vss_component *lost = NULL;
+	for (unsigned i = 0; i < w->count; i++)
+		if (w->components[i].inside > 0 && !w->components[i].take &&
+		    !has_taken_ancestor(w, &w->components[i]))
+			return &w->components[i];
+	return NULL;
+}
+
+/* Take what can be taken; else the one that must come and cannot. */
+static const struct vss_component *
+mark(struct vss_writer *w)
+{
 	unsigned deepest = 0;
 
-	why[0] = '\0';
-	drop_all(w);
 	for (unsigned i = 0; i < w->count; i++)
 		if (depth(&w->components[i]) > deepest)
 			deepest = depth(&w->components[i]);
@@ -107,24 +116,27 @@ vss_select(struct vss_writer *w, char *why, size_t cap)
 			if (depth(c) != d || (below && !c->selectable) ||
 			    has_taken_ancestor(w, c))
 				continue;
-			if (is_whole(w, c)) {
+			if (is_whole(w, c))
 				take(w, c);
-				continue;
-			}
-			lost = c;
-			if (!c->selectable) {
-				/* It must come, and cannot: nothing of the writer does.
-				 */
-				(void)snprintf(why, cap,
-				    "%.60s: '%.60s' has files outside of the set",
-				    w->name, c->name);
-				drop_all(w);
-				return 0;
-			}
+			else if (!c->selectable)
+				return c;
 		}
-	if (w->taken == 0 && lost != NULL)
-		(void)snprintf(why, cap, "%.60s: '%.60s' has files outside of the set",
-		    w->name, lost->name);
+	return NULL;
+}
+
+unsigned
+vss_select(struct vss_writer *w, char *why, size_t cap)
+{
+	const struct vss_component *left, *must;
+
+	why[0] = '\0';
+	drop_all(w);
+	/* Nothing of a writer comes without all that must. */
+	if ((must = mark(w)) != NULL)
+		drop_all(w);
+	if ((left = left_over(w)) != NULL)
+		(void)snprintf(why, cap, "%.60s: '%.60s' is not wholly in the set",
+		    w->name, must != NULL ? must->name : left->name);
 	return w->taken;
 }
 

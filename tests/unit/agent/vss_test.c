@@ -40,6 +40,9 @@ static struct {
 	enum vss_async last;
 	unsigned added, told;
 	int outside, supported;
+	int gone;
+	int second;		     /* A database more, half of it elsewhere. */
+	enum vss_async silent_after; /* The first writer is gone then; 0: never. */
 	struct stop *stop_at_do;
 	char said[2048];
 } w;
@@ -182,6 +185,18 @@ f_writer(void *arg, unsigned i, struct vss_writer *out)
 	out->components[0].files = 2;
 	out->components[0].file[0] = strdup(i == 0 ? "C:\\" : "Z:\\");
 	out->components[0].file[1] = strdup(i == 0 && !w.outside ? "D:\\" : "Z:\\");
+	if (i == 0 && w.second) {
+		out->components = realloc(out->components, 2 * sizeof(*out->components));
+		memset(&out->components[1], 0, sizeof(*out->components));
+		out->count = 2;
+		out->components[1].path = strdup("");
+		out->components[1].name = strdup("half");
+		out->components[1].selectable = 1;
+		out->components[1].file = calloc(2, sizeof(char *));
+		out->components[1].files = 2;
+		out->components[1].file[0] = strdup(w.second == 1 ? "C:\\" : "Y:\\");
+		out->components[1].file[1] = strdup("Z:\\");
+	}
 	ENTER("writer");
 	return VSS_OK;
 }
@@ -238,7 +253,8 @@ f_statuses(void *arg, unsigned *count)
 {
 	(void)arg;
 	ENTER("statuses");
-	*count = 2;
+	w.gone = w.silent_after != 0 && w.last == w.silent_after;
+	*count = w.gone ? 1 : 2;
 	return VSS_OK;
 }
 
@@ -247,6 +263,7 @@ static vss_code
 f_status(void *arg, unsigned i, struct vss_status *out)
 {
 	(void)arg;
+	i += (unsigned)w.gone;
 	out->name = strdup(i == 0 ? "SqlServerWriter" : "Away Writer");
 	out->instance.b[0] = (uint8_t)(i + 1);
 	out->state = i == 0 ? 1 : 9;
@@ -543,10 +560,59 @@ a_writer_with_files_elsewhere_takes_no_part_and_that_is_said(void **state)
 	assert_true(vss_is_torn(v));
 	assert_string_equal(
 	    vss_method(v), "full, 0 of 2 writers, not whole: SqlServerWriter");
-	assert_non_null(strstr(w.said, "SqlServerWriter: 'db' has files outside"));
+	assert_non_null(strstr(w.said, "SqlServerWriter: 'db' is not wholly in the set"));
 	/* Nobody has anything to do with the other one. */
 	assert_null(strstr(w.said, "Away"));
 	vss_free(v);
+}
+
+/* One is whole and hears that it is safe; the other is in pieces, and nobody flushed it.
+ */
+static void
+one_of_two_databases_that_is_cut_in_two_lowers_the_grade(void **state)
+{
+	struct err err = ERR_INIT;
+	struct vss *v;
+
+	(void)state;
+	for (w.second = 1; w.second <= 2; w.second++) {
+		int second = w.second;
+
+		reset();
+		w.second = second;
+		v = session(NULL);
+		assert_int_equal(vss_freeze(v, &err), 0);
+		assert_int_equal(w.added, 1);
+		/* One that is elsewhere alone is nobody's concern. */
+		assert_int_equal(vss_is_torn(v), second == 1);
+		assert_string_equal(vss_method(v),
+		    second == 1 ? "full, 1 of 2 writers, not whole: SqlServerWriter"
+				: "full, 1 of 2 writers");
+		assert_int_equal(
+		    strstr(w.said, "'half' is not wholly") != NULL, second == 1);
+		assert_int_equal(vss_finish(v, 1, &err), 0);
+		assert_int_equal(w.told, 1);
+		vss_free(v);
+		w.second = second;
+	}
+}
+
+static void
+a_writer_that_is_gone_is_a_failure(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	for (int after = VSS_PREPARE; after <= VSS_COMPLETE; after++) {
+		if (after == VSS_GATHER_STATUS)
+			continue;
+		reset();
+		w.silent_after = (enum vss_async)after;
+		err_clear(&err);
+		assert_int_equal(whole(&err), -1);
+		assert_non_null(strstr(err.text, "writer SqlServerWriter"));
+		assert_non_null(strstr(err.text, "VSS_E_WRITER_NOT_RESPONDING"));
+	}
 }
 
 static void
@@ -605,6 +671,7 @@ component(const char *path, const char *name, int selectable, int outside)
 	return (struct vss_component){ .path = strdup(path),
 		.name = strdup(name),
 		.selectable = selectable,
+		.inside = 1,
 		.outside = outside };
 }
 
@@ -677,6 +744,9 @@ main(void)
 		cmocka_unit_test(a_failed_writer_is_named_with_its_state),
 		cmocka_unit_test(
 		    a_writer_with_files_elsewhere_takes_no_part_and_that_is_said),
+		cmocka_unit_test(
+		    one_of_two_databases_that_is_cut_in_two_lowers_the_grade),
+		cmocka_unit_test(a_writer_that_is_gone_is_a_failure),
 		cmocka_unit_test(an_agent_that_stops_cancels_and_aborts),
 		cmocka_unit_test(an_async_that_never_ends_is_given_up),
 		cmocka_unit_test(a_volume_that_nobody_can_copy_is_named),
