@@ -90,10 +90,15 @@ take_layout(struct backup *b, struct err *err)
 static int
 freeze(struct backup *b, struct err *err)
 {
-	const struct settings *s = b->o->settings;
-	/* What is not read is what a list says did not change: nobody may change it then.
+	const struct settings *s = b->configured;
+	/*
+	 * What is not read is what a list says did not change: nobody may change it then.
+	 * Nor may anybody cut his logs because of a list that somebody else has made.
 	 */
-	const struct snapshot_options wishes = { .no_autorecovery = s->fast.on,
+	const int listed = b->o->changed_from != NULL;
+	const struct snapshot_options wishes = { .type = listed ? SNAPSHOT_COPY
+								: SNAPSHOT_FULL,
+		.no_autorecovery = s->fast.on || listed,
 		.stop = b->o->stop,
 		.say = b->o->say,
 		.say_arg = b->o->say_arg };
@@ -101,6 +106,7 @@ freeze(struct backup *b, struct err *err)
 	    b->o->disks != NULL ? b->o->disks : &capture_disks_system;
 
 	*b->chosen = *b->configured;
+	s = b->chosen;
 	if (volumes_choose(b->chosen, err) != 0 ||
 	    capture_new(s, &wishes, disks, &b->capture, err) != 0 ||
 	    capture_freeze(b->capture, s, FREEZE_MS, err) != 0)

@@ -38,7 +38,8 @@ capture_new(const struct settings *s, const struct snapshot_options *options,
 	if ((c = calloc(1, sizeof(*c))) == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	(void)snprintf(c->note, sizeof(c->note), "%s", s->note);
-	o.type = s->vss_copy ? SNAPSHOT_COPY : SNAPSHOT_FULL;
+	if (s->vss_copy)
+		o.type = SNAPSHOT_COPY;
 	if (choose_provider(s, &c->choice, err) != 0 ||
 	    snapshot_open(
 		snapshot_provider_find(c->choice.provider), &o, &c->snapshot, err) != 0 ||

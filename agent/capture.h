@@ -70,7 +70,8 @@ struct capture {
 
 /*
  * Choose a provider (the settings' word) and take hold of all that the settings name.
- * `options` as snapshot_open() has them; the settings say the backup's type.  `disks`:
+ * `options` as snapshot_open() has them; the settings may make it
+ * a copy.  `disks`:
  * capture_disks_system.
  */
 int capture_new(const struct settings *s, const struct snapshot_options *options,

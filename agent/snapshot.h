@@ -134,7 +134,7 @@ int snapshot_confirm(struct snapshot *s, struct err *err);
 
 /*
  * The provider's name, and how the set came to be: "vss: full, 2 attempts (writers were
- * too slow)".  One line, the set's own.  Valid after snapshot_freeze(), also a failed
+ * too slow)".  One line of UTF-8, the set's own.  Valid after snapshot_freeze(), also a failed
  * one.
  */
 const char *snapshot_method(const struct snapshot *s);

@@ -138,10 +138,11 @@ describe(struct vss *v)
 	    writers, sizeof(writers), "%u of %u writers", v->taken, v->writers_count);
 	if (v->tries > 1)
 		(void)snprintf(tries, sizeof(tries), ", %u attempts", v->tries);
-	(void)snprintf(v->method, sizeof(v->method), "%s, %s%s%s%s%s%s%s",
+	(void)snprintf(v->method, sizeof(v->method), "%s, %s%s%s%s%s%s%s%s",
 	    v->job.copy ? "copy" : "full",
 	    v->job.no_writers ? "no writers asked" : writers,
-	    v->outside[0] != '\0' ? ", not whole: " : "", v->outside, tries,
+	    v->outside[0] != '\0' ? ", not whole: " : "", v->outside,
+	    v->job.no_autorecovery ? ", no auto-recovery" : "", tries,
 	    v->trouble[0] != '\0' ? " (" : "", v->trouble,
 	    v->trouble[0] != '\0' ? ")" : "");
 }

@@ -72,10 +72,10 @@ vssd_enter(const char *name)
 	}
 	if (vssd.calls != plan.fail_at)
 		return S_OK;
-	if (plan.fail_async && strchr("GPDB", name[0]) != NULL &&
-	    (strncmp(name, "Gather", 6) == 0 || strcmp(name, "PrepareForBackup") == 0 ||
-		strcmp(name, "DoSnapshotSet") == 0 ||
-		strcmp(name, "BackupComplete") == 0)) {
+	vssd.begins =
+	    strncmp(name, "Gather", 6) == 0 || strcmp(name, "PrepareForBackup") == 0 ||
+	    strcmp(name, "DoSnapshotSet") == 0 || strcmp(name, "BackupComplete") == 0;
+	if (plan.fail_async && vssd.begins) {
 		plan.async_due = plan.fail_with;
 		return S_OK;
 	}

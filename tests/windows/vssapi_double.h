@@ -4,15 +4,15 @@
  * It is told what to do by variables of the environment, read at
  * CreateVssBackupComponentsInternal():
  *
- *	VSSD_LOG	a file to append each call's name to
- *	VSSD_FAIL	N:HRESULT[:async]	the N-th call since the last reset fails,
- *or the async that it begins ends so VSSD_VETO	PHASE:HRESULT	SqlServerWriter fails
- *after PrepareForBackup, DoSnapshotSet or BackupComplete VSSD_PENDING	N
- *an async ends when it was asked about N times; -1 never VSSD_COPY_S ...	a path
- *the device object of drive S's shadow copy
- *	VSSD_LOST	N		the copies of the first N sets are not known any more
- *					once each was asked for
- *	VSSD_GATE	CALL:FILE	the async that CALL begins goes on while FILE exists
+ * VSSD_LOG=FILE		append each call's name
+ * VSSD_FAIL=N:HRESULT[:async]	the N-th call since the reset, or its async, ends so
+ * VSSD_VETO=PHASE:HRESULT	SqlServerWriter fails after PrepareForBackup,
+ *				DoSnapshotSet or BackupComplete
+ * VSSD_PENDING=N		an async ends when it was asked about N times; -1: never
+ * VSSD_COPY_S=PATH ...		the device object of drive S's shadow copy
+ * VSSD_LOST=N			copies of the first N sets are not known any more once
+ *				each was asked for
+ * VSSD_GATE=CALL:FILE		the async that CALL begins goes on while FILE exists
  */
 #ifndef TESTS_WINDOWS_VSSAPI_DOUBLE_H
 #define TESTS_WINDOWS_VSSAPI_DOUBLE_H
@@ -20,6 +20,7 @@
 /* What is alive, and what was wrong; all zero but `calls` once a backup is over. */
 struct vssd_ledger {
 	unsigned calls; /* Since the reset. */
+	int begins;	/* The one that was to fail begins an async. */
 	int sets;	/* Of shadow copies. */
 	int objects;	/* Of COM, by their references. */
 	int loans;	/* Structures that have to be given back. */

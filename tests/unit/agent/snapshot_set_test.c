@@ -17,6 +17,7 @@
 #include "proto/base/err.h"
 
 static char calls[512];
+static const char *says;
 static int fails_at_freeze, fails_at_finish;
 static const struct snapshot_options *given;
 
@@ -94,7 +95,7 @@ static const char *
 f_method(const void *set)
 {
 	assert_ptr_equal(set, calls);
-	return fails_at_freeze ? "4 attempts" : "full";
+	return says != NULL ? says : fails_at_freeze ? "4 attempts" : "full";
 }
 
 static int
@@ -168,6 +169,32 @@ applications_hear_before_the_volumes_go(void **state)
 	    calls, "open add add freeze confirm confirm good close close free");
 }
 
+/* The server takes no control characters, and JSON nothing that is not UTF-8. */
+static void
+what_a_provider_says_becomes_one_line_of_text(void **state)
+{
+	static const struct {
+		const char *says, *method;
+	} cases[] = { { "full, \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80",
+			  "fake: full, \xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80" },
+		{ "a\nb\tc\x7f", "fake: a?b?c?" }, { "cut \xe2\x82", "fake: cut ??" },
+		{ "cut \xc3", "fake: cut ?" }, { "\xc0\x80", "fake: ??" },
+		{ "\xed\xa0\x80", "fake: ???" }, { "\xf5\x80\x80\x80", "fake: ????" },
+		{ "\x80", "fake: ?" } };
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct err err = ERR_INIT;
+		struct snapshot *s = begin();
+
+		says = cases[i].says;
+		assert_int_equal(snapshot_freeze(s, 0, &err), 0);
+		assert_string_equal(snapshot_method(s), cases[i].method);
+		snapshot_close(s);
+	}
+	says = NULL;
+}
+
 static void
 a_set_that_is_only_closed_has_failed(void **state)
 {
@@ -236,6 +263,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(applications_hear_before_the_volumes_go),
+		cmocka_unit_test(what_a_provider_says_becomes_one_line_of_text),
 		cmocka_unit_test(a_set_that_is_only_closed_has_failed),
 		cmocka_unit_test(a_set_that_cannot_be_frozen_says_what_was_tried),
 		cmocka_unit_test(applications_that_do_not_hear_are_an_error_and_no_more),
