@@ -91,17 +91,11 @@ static int
 freeze(struct backup *b, struct err *err)
 {
 	const struct settings *s = b->configured;
-	/*
-	 * What is not read is what a list says did not change: nobody may change it then.
-	 * Nor may anybody cut his logs because of a list that somebody else has made.
-	 */
+	/* What a list leaves out nobody may change, and somebody's list cuts no logs. */
 	const int listed = b->o->changed_from != NULL;
-	const struct snapshot_options wishes = { .type = listed ? SNAPSHOT_COPY
-								: SNAPSHOT_FULL,
-		.no_autorecovery = s->fast.on || listed,
-		.stop = b->o->stop,
-		.say = b->o->say,
-		.say_arg = b->o->say_arg };
+	const struct snapshot_options wishes = { listed ? SNAPSHOT_COPY : SNAPSHOT_FULL,
+		.no_autorecovery = s->fast.on || listed, .stop = b->o->stop,
+		.say = b->o->say, .say_arg = b->o->say_arg };
 	const struct capture_disks *disks =
 	    b->o->disks != NULL ? b->o->disks : &capture_disks_system;
 
@@ -790,9 +784,8 @@ attempts(struct backup *b, struct err *err)
 		b->moved = b->distrusted = 0;
 		if (attempt(b, err) == 0)
 			return 0;
-		if (stop_asked(b->o->stop)) {
+		if (stop_asked(b->o->stop))
 			return interrupted(b, err);
-		}
 		if (b->distrusted) {
 			say(b, err->text);
 			continue;
@@ -812,9 +805,8 @@ attempts(struct backup *b, struct err *err)
 		snprintf(line, sizeof(line), "%s; trying again in %u.%u s", err->text,
 		    wait / 1000, wait % 1000 / 100);
 		say(b, line);
-		if (stop_wait_ms(b->o->stop, wait)) {
+		if (stop_wait_ms(b->o->stop, wait))
 			return interrupted(b, err);
-		}
 	}
 }
 

@@ -21,6 +21,24 @@ struct com_thread {
 };
 
 /*
+ * "Set the COM COMGLB_EXCEPTION_DONOT_HANDLE global options flag" (same page as below): a
+ * fault inside of COM ends the agent, and VSS lets go, instead of leaving it undefined.
+ * No backup fails because an old COM knows no such option.
+ */
+static void
+no_masking(void)
+{
+	IGlobalOptions *options = NULL;
+
+	if (FAILED(CoCreateInstance(&CLSID_GlobalOptions, NULL, CLSCTX_INPROC_SERVER,
+		&IID_IGlobalOptions, (void **)&options)))
+		return;
+	(void)IGlobalOptions_Set(
+	    options, COMGLB_EXCEPTION_HANDLING, COMGLB_EXCEPTION_DONOT_HANDLE);
+	(void)IGlobalOptions_Release(options);
+}
+
+/*
  * "Security Considerations for Requesters" (win32/vss/security-considerations-for-
  * requestors), its example without remote file shares.  Who set it before us (RPC_E_
  * TOO_LATE) is left alone.
@@ -42,6 +60,8 @@ static unsigned __stdcall serve(void *arg)
 	HRESULT hr = CoInitializeEx(NULL, COINIT_MULTITHREADED);
 
 	t->began = FAILED(hr) ? hr : secure();
+	if (SUCCEEDED(t->began))
+		no_masking();
 	do {
 		(void)SetEvent(t->done);
 		(void)WaitForSingleObject(t->go, INFINITE);

@@ -162,13 +162,14 @@ vss_id_text(const struct vss_id *id, char out[39])
 }
 
 /*
- * Class ids of databases' writers: "In-Box VSS Writers" (win32/vss/in-box-vss-writers)
- * for NTDS and the services' Jet databases, SQL Server's and Exchange's own pages.
+ * Class ids of databases' writers, for those whose source type does not tell.  All but
+ * the first two stand in "In-Box VSS Writers" (win32/vss/in-box-vss-writers); these are
+ * what `vssadmin list writers` shows on such servers: no page of Microsoft's names them.
  */
 static const char *const databases[] = {
 	"{A65FAA63-5EA8-4EBC-9DBD-A0C4DB26912A}", /* SqlServerWriter */
-	"{F8544AC1-0611-4FA5-B04B-F7EE00B03277}", /* MSDEWriter */
 	"{76FE1AC4-15F7-4BCD-987E-8E1ACB462FB7}", /* Microsoft Exchange Writer */
+	"{8D5194E1-E455-434A-B2E5-51296CCE67DF}", /* WIDWriter: SQL Server in Windows */
 	"{B2014C9E-8711-4C5C-A5A9-3CF384484757}", /* NTDS */
 	"{DD846AAA-A1B6-42A8-AAF8-03DCB6114BFD}", /* ADAM (AD LDS) */
 	"{BE9AC81E-3619-421F-920F-4C6FEA9E93AD}", /* Dhcp Jet Writer */

@@ -15,6 +15,11 @@
 
 #include "agent/vss_com.h"
 
+struct vss_com_mount {
+	char *path; /* "C:\mnt\data\" */
+	char name[64];
+};
+
 struct vss_com {
 	HMODULE dll;
 	HRESULT(STDAPICALLTYPE *create)(IVssBackupComponents **out);
@@ -27,6 +32,11 @@ struct vss_com {
 		int plain; /* 1: no volume is mounted on it, -1: perhaps; 0: not known. */
 		char name[64]; /* Of the volume. */
 	} drives[26];
+	/* Where volumes are mounted, once asked for. */
+	struct vss_com_mount *mounts;
+	unsigned mounts_count;
+	int mounts_known;
+	char last_path[512], last_volume[64]; /* The last path that was followed. */
 };
 
 /* Fill `out` from an interface that a writer's description is behind. */

@@ -78,6 +78,9 @@ vss_com_free(struct vss_com *c)
 	if (c == NULL)
 		return;
 	com_close(c);
+	for (unsigned i = 0; i < c->mounts_count; i++)
+		free(c->mounts[i].path);
+	free(c->mounts);
 	/* vssapi.dll stays: its threads may still be about to end. */
 	free(c);
 }

@@ -3,11 +3,14 @@
  *
  * The documentation gives each method a page (learn.microsoft.com/windows/win32/ and what
  * stands beside it here), but its lists of methods are sorted by name; the place in the
- * table is the order of declaration in the Windows SDK's headers (vsbackup.h, vss.h,
- * vsmgmt.h), as two transcripts of these that know nothing of each other have it:
- * mingw-w64's (from its own IDL) and winapi-rs 0.3.9's (um/vsbackup.rs, um/vss.rs,
- * um/vsmgmt.rs).  vss_com_win32.c holds the compiler's offsets against these numbers; the
- * test double of vssapi.dll is built from the numbers alone.
+ * table is the order of declaration in the Windows SDK's headers.  For each table two
+ * transcripts of these that know nothing of each other were compared, method by method:
+ * mingw-w64's (its own IDL) with winapi-rs 0.3.9 (um/vsbackup.rs, um/vswriter.rs,
+ * um/vss.rs); for vsmgmt.h, which that does not have, with Microsoft's windows-rs, made
+ * from the headers (Win32/Storage/Vss).  None of these classes has overloaded methods,
+ * whose order C++ compilers choose; all of them begin with IUnknown.  vss_com_win32.c
+ * holds the compiler's offsets against these numbers; the test double of vssapi.dll is
+ * built from the numbers alone.
  *
  * Places 0 to 2 are IUnknown's everywhere: QueryInterface, AddRef, Release
  * (api/unknwn/nn-unknwn-iunknown).

@@ -9,6 +9,7 @@
 #include "proto/base/winapi.h"
 
 #define PLACES_MAX 256u
+#define VOLUME_NAME_LEN 49 /* "\\?\Volume{...}\" */
 
 /*
  * The volume of a path of a writer; "" if it is on none here.  The system's own writer
@@ -45,6 +46,94 @@ volume_of(struct vss_com *c, const char *path, char *out, size_t cap)
 		out[0] = '\0';
 }
 
+/*
+ * The volume that a path leads to through links; "": there is no such path, or no way to
+ * tell.  Only volumes mounted in directories are seen by GetVolumePathNameW(): a link to
+ * a directory of another volume is not (api/fileapi/nf-fileapi-getvolumepathnamew).
+ */
+static void
+volume_behind(struct vss_com *c, const char *path, char *out, size_t cap)
+{
+	wchar_t full[1024], real[1024];
+	HANDLE h = INVALID_HANDLE_VALUE;
+	char *name = NULL;
+	DWORD n = 0;
+
+	if (strcmp(path, c->last_path) == 0) {
+		(void)snprintf(out, cap, "%s", c->last_volume);
+		return;
+	}
+	if (vss_com_expand(path, full, 1024) == 0)
+		h = CreateFileW(full, 0,
+		    FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE, NULL,
+		    OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+	if (h != INVALID_HANDLE_VALUE) {
+		n = GetFinalPathNameByHandleW(h, real, 1024, VOLUME_NAME_GUID);
+		(void)CloseHandle(h);
+	}
+	if (n >= VOLUME_NAME_LEN && n < 1024 &&
+	    wcsncmp(real, L"\\\\?\\Volume{", 11) == 0 &&
+	    real[VOLUME_NAME_LEN - 1] == L'\\') {
+		real[VOLUME_NAME_LEN] = 0;
+		name = winapi_utf8(real);
+	}
+	(void)snprintf(out, cap, "%s", name != NULL ? name : "");
+	free(name);
+	(void)snprintf(c->last_volume, sizeof(c->last_volume), "%.63s", out);
+	(void)snprintf(c->last_path, sizeof(c->last_path), "%s",
+	    strlen(path) < sizeof(c->last_path) ? path : "");
+}
+
+/* Note where one volume is mounted: names, behind each a NUL. */
+static HRESULT
+note_mounts(struct vss_com *c, const wchar_t *volume, const wchar_t *names)
+{
+	char *name = winapi_utf8(volume);
+	struct vss_com_mount *more;
+	HRESULT hr =
+	    name != NULL && strlen(name) < sizeof(more->name) ? S_OK : E_OUTOFMEMORY;
+
+	for (; SUCCEEDED(hr) && names[0] != 0; names += wcslen(names) + 1) {
+		more = realloc(c->mounts, ((size_t)c->mounts_count + 1) * sizeof(*more));
+		if (more == NULL) {
+			hr = E_OUTOFMEMORY;
+			break;
+		}
+		c->mounts = more;
+		more += c->mounts_count;
+		(void)snprintf(more->name, sizeof(more->name), "%s", name);
+		if ((more->path = winapi_utf8(names)) == NULL)
+			hr = E_OUTOFMEMORY;
+		else
+			c->mounts_count++;
+	}
+	free(name);
+	return hr;
+}
+
+static HRESULT
+find_mounts(struct vss_com *c)
+{
+	wchar_t volume[64], names[4096];
+	HANDLE h = FindFirstVolumeW(volume, 64);
+	HRESULT hr = S_OK;
+	DWORD len;
+
+	if (c->mounts_known || h == INVALID_HANDLE_VALUE)
+		goto out;
+	do {
+		if (GetVolumePathNamesForVolumeNameW(volume, names, 4096, &len))
+			hr = note_mounts(c, volume, names);
+		else if (GetLastError() == ERROR_MORE_DATA)
+			hr = E_UNEXPECTED;
+	} while (SUCCEEDED(hr) && FindNextVolumeW(h, volume, 64));
+out:
+	if (h != INVALID_HANDLE_VALUE)
+		(void)FindVolumeClose(h);
+	c->mounts_known = SUCCEEDED(hr);
+	return hr;
+}
+
 /* A place where the component has files; each once. */
 static HRESULT
 add_place(struct vss_component *c, const char *place)
@@ -65,9 +154,52 @@ add_place(struct vss_component *c, const char *place)
 	return S_OK;
 }
 
+/* All of the tree at `path`: also what is mounted in it. */
+static HRESULT
+add_mounted(struct vss_com *com, struct vss_component *c, const char *path)
+{
+	wchar_t full[1024];
+	char *root = NULL;
+	size_t len;
+	HRESULT hr = find_mounts(com);
+
+	if (SUCCEEDED(hr) && vss_com_expand(path, full, 1024) == 0 &&
+	    (root = winapi_utf8(full)) == NULL)
+		hr = E_OUTOFMEMORY;
+	if (FAILED(hr) || root == NULL)
+		return hr;
+	len = strlen(root);
+	while (len > 0 && root[len - 1] == '\\')
+		len--;
+	for (unsigned i = 0; SUCCEEDED(hr) && i < com->mounts_count; i++)
+		if (_strnicmp(com->mounts[i].path, root, len) == 0 &&
+		    com->mounts[i].path[len] == '\\' &&
+		    com->mounts[i].path[len + 1] != '\0')
+			hr = add_place(c, com->mounts[i].name);
+	free(root);
+	return hr;
+}
+
+/* A database's logs are cut by what is found here: nothing is taken for granted. */
+static HRESULT
+add_exactly(
+    struct vss_com *com, struct vss_component *c, IVssWMFiledesc *d, const char *path)
+{
+	boolean recursive = FALSE;
+	char place[512];
+	HRESULT hr = IVssWMFiledesc_GetRecursive(d, &recursive);
+
+	if (FAILED(hr))
+		return hr;
+	volume_behind(com, path, place, sizeof(place));
+	if (place[0] != '\0')
+		hr = add_place(c, place);
+	return SUCCEEDED(hr) && recursive ? add_mounted(com, c, path) : hr;
+}
+
 /* Where the files are to be read: at the alternate location, if there is one. */
 static HRESULT
-take_file(struct vss_com *com, struct vss_component *c, IVssWMFiledesc *d)
+take_file(struct vss_com *com, struct vss_component *c, IVssWMFiledesc *d, int exactly)
 {
 	char place[512], *path;
 	BSTR text = NULL;
@@ -84,6 +216,8 @@ take_file(struct vss_com *com, struct vss_component *c, IVssWMFiledesc *d)
 		if (path != NULL) {
 			volume_of(com, path, place, sizeof(place));
 			hr = add_place(c, place);
+			if (SUCCEEDED(hr) && exactly)
+				hr = add_exactly(com, c, d, path);
 		}
 		free(path);
 	}
@@ -93,7 +227,7 @@ take_file(struct vss_com *com, struct vss_component *c, IVssWMFiledesc *d)
 
 static HRESULT
 take_files(struct vss_com *com, struct vss_component *c, IVssWMComponent *m,
-    const VSS_COMPONENTINFO *info)
+    const VSS_COMPONENTINFO *info, int exactly)
 {
 	const UINT counts[3] = { info->cFileCount, info->cDatabases, info->cLogFiles };
 	HRESULT hr = S_OK;
@@ -106,13 +240,14 @@ take_files(struct vss_com *com, struct vss_component *c, IVssWMComponent *m,
 			     : kind == 1 ? IVssWMComponent_GetDatabaseFile(m, i, &d)
 					 : IVssWMComponent_GetDatabaseLogFile(m, i, &d);
 			if (SUCCEEDED(hr))
-				hr = take_file(com, c, d);
+				hr = take_file(com, c, d, exactly);
 		}
 	return hr;
 }
 
 static HRESULT
-take_component(struct vss_com *com, struct vss_component *c, IVssWMComponent *m)
+take_component(
+    struct vss_com *com, struct vss_component *c, IVssWMComponent *m, int exactly)
 {
 	const VSS_COMPONENTINFO *info = NULL;
 	HRESULT hr = IVssWMComponent_GetComponentInfo(m, (PVSSCOMPONENTINFO *)&info);
@@ -126,7 +261,7 @@ take_component(struct vss_com *com, struct vss_component *c, IVssWMComponent *m)
 	c->type = (int)info->type;
 	c->selectable = info->bSelectable != 0;
 	hr = c->path == NULL || c->name == NULL ? E_OUTOFMEMORY
-						: take_files(com, c, m, info);
+						: take_files(com, c, m, info, exactly);
 	(void)IVssWMComponent_FreeComponentInfo(m, (PVSSCOMPONENTINFO)info);
 	return hr;
 }
@@ -139,6 +274,7 @@ take_writer(struct vss_com *com, struct vss_writer *out, IVssExamineWriterMetada
 	VSS_USAGE_TYPE usage = VSS_UT_UNDEFINED;
 	VSS_SOURCE_TYPE source = VSS_ST_UNDEFINED;
 	UINT include = 0, exclude = 0, components = 0;
+	int exactly;
 	HRESULT hr = IVssExamineWriterMetadata_GetIdentity(
 	    m, &instance, &id, &name, &usage, &source);
 
@@ -156,6 +292,8 @@ take_writer(struct vss_com *com, struct vss_writer *out, IVssExamineWriterMetada
 	out->components = calloc((size_t)components + 1, sizeof(*out->components));
 	if (out->components == NULL)
 		return E_OUTOFMEMORY;
+	/* The system's own have a hundred thousand files, and no logs that are cut. */
+	exactly = usage != VSS_UT_BOOTABLESYSTEMSTATE || vss_is_database(out);
 	for (UINT i = 0; SUCCEEDED(hr) && i < components; i++) {
 		IVssWMComponent *one = NULL;
 
@@ -163,7 +301,7 @@ take_writer(struct vss_com *com, struct vss_writer *out, IVssExamineWriterMetada
 		if (FAILED(hr))
 			break;
 		out->count = i + 1;
-		hr = take_component(com, &out->components[i], one);
+		hr = take_component(com, &out->components[i], one, exactly);
 		(void)IVssWMComponent_Release(one);
 	}
 	return hr;

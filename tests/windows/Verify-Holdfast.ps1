@@ -514,6 +514,40 @@ function Test-VssBackup {
     "two volumes in one set: $($point.capture); nothing left behind"
 }
 
+# The agent is killed while its shadow copies are there: Windows must end them.
+function Test-VssKilled {
+    $a = New-ScratchVolume 'vssk'
+    try {
+        # Enough to be read for a while, and nothing that the server knows.
+        $random = New-Object System.Random
+        $bytes = New-Object byte[] (40MB)
+        for ($i = 0; $i -lt 3; $i++) {
+            $random.NextBytes($bytes)
+            [System.IO.File]::WriteAllBytes("$($a.Letter):\large-$i.bin", $bytes)
+        }
+        $before = Get-ShadowIds
+        $words = @('--state', $script:State, 'backup', '--provider', 'vss', "k=$($a.Letter):")
+        $info = New-Object System.Diagnostics.ProcessStartInfo
+        $info.FileName = $script:Agent
+        $info.Arguments = (@($words | ForEach-Object { Format-Word $_ }) -join ' ')
+        $info.UseShellExecute = $false
+        $info.CreateNoWindow = $true
+        $process = [System.Diagnostics.Process]::Start($info)
+        try {
+            $seen = @()
+            while ($seen.Count -eq 0 -and -not $process.HasExited) {
+                $seen = @(Get-ShadowIds | Where-Object { $before -notcontains $_ })
+            }
+            if ($process.HasExited) { Skip-Check 'the backup ended before it could be killed' }
+        } finally { if (-not $process.HasExited) { $process.Kill(); $process.WaitForExit() } }
+        Wait-Until 180 { @(Get-ShadowIds | Where-Object { $before -notcontains $_ }).Count -eq 0 } "shadow copies of an agent that was killed end ($($seen -join ' '))"
+        # And the next backup is a good one.
+        [void](Use-Agent @('backup', '--provider', 'vss', "k=$($a.Letter):"))
+        Assert-NoNewShadows $before
+    } finally { Remove-Vhd $a.File }
+    'its shadow copies were gone; the next backup is good'
+}
+
 # ------------------------------------------------------------------ offline, restore
 
 function Test-Offline {
@@ -796,6 +830,7 @@ try {
     Test-Claim 'volumes' { Test-Volumes }
     Test-Claim 'vss-doctor' { Test-VssDoctor }
     Test-Claim 'vss-backup' { Test-VssBackup }
+    Test-Claim 'vss-killed' { Test-VssKilled }
     Test-Claim 'offline' { Test-Offline }
     Test-Claim 'restore' { Test-Restore }
     Test-Claim 'vhdx' { Test-Vhdx }

@@ -87,6 +87,14 @@ get_alternate(void *self, BSTR *out)
 }
 
 static HRESULT WINAPI
+get_recursive(void *self, boolean *out)
+{
+	(void)self;
+	*out = TRUE;
+	return vssd_enter("GetRecursive");
+}
+
+static HRESULT WINAPI
 get_info(void *self, struct vssd_info **out)
 {
 	const struct object *o = self;
@@ -183,6 +191,7 @@ vssd_writer(unsigned i, VSS_ID *instance, void **out)
 	VSSD_PUT(component_table, IVssWMComponent, FreeComponentInfo, free_info);
 	VSSD_PUT(component_table, IVssWMComponent, GetDatabaseFile, get_file);
 	VSSD_PUT(filedesc_table, IVssWMFiledesc, GetPath, get_path);
+	VSSD_PUT(filedesc_table, IVssWMFiledesc, GetRecursive, get_recursive);
 	VSSD_PUT(filedesc_table, IVssWMFiledesc, GetAlternateLocation, get_alternate);
 	*instance = writers[i].instance;
 	return object(examine_table, i, 0, 0, out);
