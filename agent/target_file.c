@@ -119,7 +119,7 @@ open_in_place(struct target_file *t, struct err *err)
 }
 
 static int
-open_partial(struct target_file *t, struct err *err)
+open_partial(struct target_file *t, unsigned flags, struct err *err)
 {
 	size_t len = strlen(t->m.path) + sizeof(".partial");
 	char *partial = malloc(len);
@@ -136,7 +136,9 @@ open_partial(struct target_file *t, struct err *err)
 	/* From here on it is ours, also to remove. */
 	t->partial = partial;
 	t->m.fresh = 1;
-	file_make_sparse(t->f);
+	/* Windows attaches no virtual disk whose file is sparse (error 0xc03a001a). */
+	if ((flags & TARGET_VHDX) == 0)
+		file_make_sparse(t->f);
 	if (file_truncate(t->f, 0, err) != 0)
 		return -1;
 	return file_truncate(t->f, t->m.size, err);
@@ -180,14 +182,14 @@ open_checked(struct target_file *t, unsigned flags, struct err *err)
 		if (check_existing(t, kind, flags, err) != 0)
 			return -1;
 		return (flags & TARGET_KEEP) != 0 ? open_in_place(t, err)
-						  : open_partial(t, err);
+						  : open_partial(t, flags, err);
 	}
 	if (strncmp(t->m.path, "/dev/", 5) == 0)
 		return err_set(err, ERR_NOTFOUND, "%s: no such device", t->m.path);
 	if ((flags & TARGET_KEEP) != 0)
 		return err_set(err, ERR_NOTFOUND,
 		    "%s: there is nothing to compare with; leave out --delta", t->m.path);
-	return open_partial(t, err);
+	return open_partial(t, flags, err);
 }
 
 int

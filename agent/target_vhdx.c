@@ -139,10 +139,12 @@ write_bat(struct target_vhdx *t, struct err *err)
 			at = vhdx_bat_at(&t->v, block);
 			if (at >= from + VHDX_ALIGN)
 				break;
-			offset = vhdx_data_at(&t->v) +
-				 (uint64_t)(t->place[block] - 1) * t->v.block_size;
-			if (t->place[block] > 0)
-				store_le64(p + (at - from), vhdx_bat_entry(offset));
+			offset =
+			    t->place[block] == 0
+				? 0
+				: vhdx_data_at(&t->v) +
+				      (uint64_t)(t->place[block] - 1) * t->v.block_size;
+			store_le64(p + (at - from), vhdx_bat_entry(offset));
 		}
 		rc = t->file->ops->write(t->file, VHDX_BAT_AT + from, p, VHDX_ALIGN, err);
 	}

@@ -14,6 +14,7 @@
 #define ITEMS_AT KIB64 /* 2.6.1: behind the metadata table. */
 #define ITEM_ENTRY 32u
 #define PRESENT 6u /* 2.5.1.1: PAYLOAD_BLOCK_FULLY_PRESENT */
+#define ZERO 2u	   /* PAYLOAD_BLOCK_ZERO, whose offset is reserved. */
 #define BITMAP_SECTORS ((uint64_t)1 << 23)
 
 #define FLAG_VIRTUAL_DISK 2u
@@ -206,5 +207,5 @@ vhdx_bat_at(const struct vhdx *v, uint64_t block)
 uint64_t
 vhdx_bat_entry(uint64_t offset)
 {
-	return (offset / VHDX_ALIGN) << 20 | PRESENT;
+	return offset == 0 ? ZERO : (offset / VHDX_ALIGN) << 20 | PRESENT;
 }

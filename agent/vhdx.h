@@ -55,7 +55,10 @@ void vhdx_metadata(const struct vhdx *v, uint8_t *out);
 /* Byte of the BAT's region where `block` has its entry of 8 bytes (others are zeros). */
 uint64_t vhdx_bat_at(const struct vhdx *v, uint64_t block);
 
-/* The entry of a block that stands at `offset` of the file, in MiB, whole. */
+/*
+ * The entry of a block that stands at `offset` of the file, in MiB, whole; 0: it is in no
+ * file, and is zeros.  (Not "not present": what a reader gets of that is not defined.)
+ */
 uint64_t vhdx_bat_entry(uint64_t offset);
 
 /* CRC-32C (Castagnoli). */

@@ -69,7 +69,8 @@ class Vhdx:
                 self.place[n - n // (ratio + 1)] = (entry >> 20) * MIB
                 self.taken.append(((entry >> 20) * MIB, self.block, "block"))
             else:
-                must(entry == 0, "entry %d is %x" % (n, entry))
+                # What is not present (0) reads as anything, by 2.5.1.1: zeros are 2.
+                must(entry == 2, "entry %d is %x" % (n, entry))
         self.taken.sort()
         for one, two in zip(self.taken, self.taken[1:]):
             must(one[0] + one[1] <= two[0], "%s over %s" % (one, two))

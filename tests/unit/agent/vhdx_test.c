@@ -242,6 +242,7 @@ the_bytes_are_the_specification_s(void **state)
 	assert_int_equal(vhdx_bat_at(&v, 2047), 2047 * 8);
 	assert_int_equal(vhdx_bat_at(&v, 2048), 2049 * 8);
 	assert_int_equal(vhdx_bat_entry(5 * MIB), 5 << 20 | 6);
+	assert_int_equal(vhdx_bat_entry(0), 2);
 	vhdx_head(&v, p);
 	assert_memory_equal(p, "vhdxfile", 8);
 	for (unsigned at = 64 * 1024; at < 5 * 64 * 1024; at += 64 * 1024) {
