@@ -17,10 +17,11 @@ struct err;
 
 /* A volume that is one piece of the disk. */
 struct capture_piece {
-	char path[128]; /* For snapshot_add(). */
+	char path[128];	 /* For snapshot_add(). */
 	char shown[80];	 /* For people. */
 	uint64_t offset; /* Bytes of the disk. */
 	int left_out;	 /* By wish: it is not read. */
+	int decrypted;	 /* By BitLocker, when it is read; on the disk it is not. */
 	int live;	 /* Nothing freezes its file system: read live, too. */
 };
 

@@ -1,5 +1,4 @@
 #include <windows.h>
-#include <winioctl.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +8,6 @@
 #include "agent/device.h"
 #include "agent/volumes.h"
 #include "proto/base/err.h"
-#include "proto/base/winapi.h"
 
 static int
 read_disk(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
@@ -21,22 +19,6 @@ static void
 close_disk(void *arg)
 {
 	device_close(arg);
-}
-
-/* N of \\.\PhysicalDriveN, by whatever path it was opened. */
-static int
-number_of(struct device *d, const char *path, uint32_t *out, struct err *err)
-{
-	STORAGE_DEVICE_NUMBER number;
-	unsigned long error;
-	size_t got = 0;
-
-	error = device_control(
-	    d, IOCTL_STORAGE_GET_DEVICE_NUMBER, NULL, 0, &number, sizeof(number), &got);
-	if (error != 0)
-		return winapi_err(err, error, "%s: its number", path);
-	*out = number.DeviceNumber;
-	return 0;
 }
 
 /* VSS' own provider makes snapshots of these alone. */
@@ -68,6 +50,7 @@ add_piece(const struct volumes *v, const struct volumes_volume *one, const char 
 	(void)snprintf(piece->shown, sizeof(piece->shown), "%.70s", volumes_shown(one));
 	piece->offset = one->extents[0].offset;
 	piece->left_out = left_out;
+	piece->decrypted = one->bitlocker == VOLUMES_UNLOCKED;
 	piece->live = strcmp(provider, "offline") != 0 && !has_snapshots(one->fs);
 	out->count++;
 	return 0;
@@ -81,7 +64,10 @@ add_pieces(const char *path, const char *exclude, const char *provider,
 	uint32_t number = 0;
 	int rc = 0;
 
-	if (number_of(out->arg, path, &number, err) != 0 || volumes_list(&v, err) != 0)
+	if (!device_number(out->arg, &number))
+		return err_set(
+		    err, ERR_UNSUPPORTED, "%s does not say which disk it is", path);
+	if (volumes_list(&v, err) != 0)
 		return -1;
 	for (unsigned i = 0; i < v->count && rc == 0; i++) {
 		const struct volumes_extent *e = volumes_piece(&v->volumes[i]);

@@ -25,6 +25,9 @@ struct err;
 /* Flags of device_open(). */
 #define DEVICE_WRITE 1u /* For reading and writing; else reading alone. */
 #define DEVICE_ALONE 2u /* Of a plain file: nobody may write it meanwhile. */
+#define DEVICE_LOOK                                                               \
+	4u /* Of a device, only for device_ask() and the like: no bytes, no size; \
+	    * also of a locked BitLocker volume. */
 
 struct device;
 
@@ -70,7 +73,11 @@ struct device_look {
 int device_look(struct device *d, struct device_look *out, struct err *err);
 
 /* Non-zero if both are one file or one volume or one disk, whatever their paths are. */
-int device_same(const struct device *a, const struct device *b);
+int device_same(struct device *a, struct device *b);
+
+/* N of \\.\PhysicalDriveN: of a disk, or of the only one that a volume lies on: 1, or 0.
+ */
+int device_number(struct device *d, uint32_t *number);
 
 /*
  * Exactly `len` bytes at byte `offset`, both of any alignment.  ERR_LIMIT: past the
@@ -111,6 +118,13 @@ int device_dismount(struct device *d, struct err *err);
  */
 unsigned long device_control(struct device *d, unsigned long code, const void *in,
     size_t in_len, void *out, size_t cap, size_t *got);
+
+/*
+ * device_control() without input, of an answer whose length nobody knows: malloc'ed.
+ * 0, or what GetLastError() said.
+ */
+unsigned long
+device_ask(struct device *d, unsigned long code, uint8_t **out, size_t *got);
 
 /* Does the answer mean that this system or device has no such call? */
 int device_lacks(unsigned long error);

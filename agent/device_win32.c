@@ -12,6 +12,15 @@
 
 #define LOCK_WAIT_MS 50u
 #define LOCK_WAIT_MAX_MS 1000u
+#define ANSWER_FIRST 4096u
+#define ANSWER_MAX (1024u * 1024)
+
+/*
+ * mountmgr.h, which MinGW has for drivers: a length of two bytes and the name.
+ * learn.microsoft.com/windows-hardware/drivers/ddi/mountmgr/
+ * ni-mountmgr-ioctl_mountdev_query_device_name
+ */
+#define QUERY_DEVICE_NAME CTL_CODE(0x4d, 2, METHOD_BUFFERED, FILE_ANY_ACCESS)
 
 /* FVE_E_LOCKED_VOLUME, winerror.h. */
 #define BITLOCKER_LOCKED 0x80310000ul
@@ -94,6 +103,27 @@ device_control(struct device *d, unsigned long code, const void *in, size_t in_l
 	(void)CloseHandle(o.hEvent);
 	if (got != NULL)
 		*got = n;
+	return error;
+}
+
+/* It grows between two calls, too: asked again until it fits. */
+unsigned long
+device_ask(struct device *d, unsigned long code, uint8_t **out, size_t *got)
+{
+	unsigned long error = ERROR_MORE_DATA;
+	uint8_t *p;
+
+	for (size_t cap = ANSWER_FIRST; cap <= ANSWER_MAX; cap *= 4) {
+		if ((p = malloc(cap)) == NULL)
+			return ERROR_NOT_ENOUGH_MEMORY;
+		if ((error = device_control(d, code, NULL, 0, p, cap, got)) == 0) {
+			*out = p;
+			return 0;
+		}
+		free(p);
+		if (error != ERROR_MORE_DATA && error != ERROR_INSUFFICIENT_BUFFER)
+			break;
+	}
 	return error;
 }
 
@@ -195,6 +225,28 @@ device_look(struct device *d, struct device_look *out, struct err *err)
 
 /* --------------------------------------------------------------------- opening -- */
 
+/* As a volume calls itself: \\?\GLOBALROOT\Device\Harddisk0\Partition1 is a link to it.
+ */
+static wchar_t *
+own_name(struct device *d)
+{
+	uint8_t answer[1024];
+	size_t got = 0, len;
+	wchar_t *out;
+
+	if (d->kind != DEVICE_VOLUME ||
+	    device_control(d, QUERY_DEVICE_NAME, NULL, 0, answer, sizeof(answer), &got) !=
+		0 ||
+	    got < 4)
+		return NULL;
+	len = (size_t)(answer[0] | answer[1] << 8);
+	if (len == 0 || len % 2 != 0 || len > got - 2 ||
+	    (out = calloc(len / 2 + 1, sizeof(*out))) == NULL)
+		return NULL;
+	memcpy(out, answer + 2, len);
+	return out;
+}
+
 /* What the kernel calls the device: one name, however many lead to it. */
 static wchar_t *
 kernel_name(const wchar_t *path)
@@ -222,6 +274,8 @@ open_handle(struct device *d, const wchar_t *path, unsigned flags, struct err *e
 			    : FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 	if ((flags & DEVICE_WRITE) != 0)
 		access |= GENERIC_WRITE;
+	if (d->kind != DEVICE_FILE && (flags & DEVICE_LOOK) != 0)
+		access = 0;
 	if (d->align > 1)
 		how |= FILE_FLAG_NO_BUFFERING;
 	d->handle = CreateFileW(path, access, share, NULL, OPEN_EXISTING, how, NULL);
@@ -229,7 +283,10 @@ open_handle(struct device *d, const wchar_t *path, unsigned flags, struct err *e
 		return device_err(d, GetLastError(), NULL, 0, err);
 	if (d->kind == DEVICE_FILE)
 		return 0;
-	d->name = kernel_name(path);
+	if ((d->name = own_name(d)) == NULL)
+		d->name = kernel_name(path);
+	if (access == 0)
+		return 0;
 	/* The last sectors of a volume are its own, too, not only its file system's. */
 	(void)device_control(d, FSCTL_ALLOW_EXTENDED_DASD_IO, NULL, 0, NULL, 0, NULL);
 	return 0;
@@ -276,7 +333,10 @@ device_open(const char *path, unsigned flags, struct device **out, struct err *e
 		(void)err_set(err, ERR_NOTFOUND, "%s: no path of UTF-8", path);
 		goto out;
 	}
-	if (open_handle(d, wide, flags, err) != 0 || measure(d, err) != 0)
+	if (open_handle(d, wide, flags, err) != 0)
+		goto out;
+	if ((d->kind == DEVICE_FILE || (flags & DEVICE_LOOK) == 0) &&
+	    measure(d, err) != 0)
 		goto out;
 	rc = 0;
 out:
@@ -326,10 +386,26 @@ device_physical_size(const struct device *d)
 }
 
 int
-device_same(const struct device *a, const struct device *b)
+device_number(struct device *d, uint32_t *number)
+{
+	STORAGE_DEVICE_NUMBER is;
+
+	if (!ask(d, IOCTL_STORAGE_GET_DEVICE_NUMBER, &is, sizeof(is)) ||
+	    is.DeviceType != FILE_DEVICE_DISK)
+		return 0;
+	*number = is.DeviceNumber;
+	return 1;
+}
+
+int
+device_same(struct device *a, struct device *b)
 {
 	BY_HANDLE_FILE_INFORMATION x, y;
+	uint32_t m, n;
 
+	if (a->kind == DEVICE_DISK && b->kind == DEVICE_DISK && device_number(a, &m) &&
+	    device_number(b, &n))
+		return m == n;
 	if (a->kind != DEVICE_FILE && b->kind != DEVICE_FILE)
 		return a->name != NULL && b->name != NULL &&
 		       _wcsicmp(a->name, b->name) == 0;

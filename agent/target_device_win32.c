@@ -155,8 +155,12 @@ take_disk(struct target_device *t, struct err *err)
 	uint32_t number;
 	unsigned long error;
 
-	if (!target_place_disk(t->d, &number))
-		return 0;
+	/* Not to be guessed: what lies on it may be in use. */
+	if (!device_number(t->d, &number))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "%s: nobody knows which volumes lie on it: it does not say which "
+		    "disk it is",
+		    t->m.path);
 	if (target_place_volumes(number, hold, t, err) != 0)
 		return err_context(err, "%s", t->m.path);
 	if (is_offline(t))

@@ -27,9 +27,6 @@ int target_place_refuse(const char *device, const char *dir, struct err *err);
 /* Is `device` the same as `volume`, or a disk that it has a part on? */
 int target_place_shares(const char *device, const char *volume);
 
-/* The number of a disk, or of the only one that a volume lies on: 1, or 0. */
-int target_place_disk(struct device *d, uint32_t *number);
-
 /*
  * Call `each` with the GUID path of every volume that lies on that disk, also in part,
  * until it returns non-zero: returns that or 0.

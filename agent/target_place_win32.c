@@ -12,7 +12,6 @@
 #include "proto/base/winapi.h"
 
 #define VOLUME_NAME_LEN 64u /* "\\?\Volume{GUID}\" and its NUL are 50. */
-#define EXTENTS_LEN 8192u
 #define PATH_LEN 1024u
 
 /* A volume's GUID path without the '\' at its end, of a mount point with one. */
@@ -63,42 +62,24 @@ target_place_device(const char *path)
 
 /* ------------------------------------------------------------------- extents -- */
 
-static int
-disk_number(struct device *d, uint32_t *number)
-{
-	STORAGE_DEVICE_NUMBER is;
-	size_t got = 0;
-
-	if (device_control(d, IOCTL_STORAGE_GET_DEVICE_NUMBER, NULL, 0, &is, sizeof(is),
-		&got) != 0 ||
-	    got < sizeof(is) || is.DeviceType != FILE_DEVICE_DISK)
-		return 0;
-	*number = is.DeviceNumber;
-	return 1;
-}
-
-int
-target_place_disk(struct device *d, uint32_t *number)
-{
-	return disk_number(d, number);
-}
-
-/* Has the open volume a part on that disk? */
+/* Has the open volume a part on that disk?  If it does not say where it lies: none. */
 static int
 lies_on(struct device *volume, uint32_t disk)
 {
-	VOLUME_DISK_EXTENTS *x = malloc(EXTENTS_LEN);
-	size_t got = 0, room;
+	const size_t head = offsetof(VOLUME_DISK_EXTENTS, Extents);
+	const VOLUME_DISK_EXTENTS *x;
+	uint8_t *answer = NULL;
+	size_t got = 0;
 	int yes = 0;
 
-	if (x != NULL && device_control(volume, IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS,
-			     NULL, 0, x, EXTENTS_LEN, &got) == 0) {
-		room = (got - offsetof(VOLUME_DISK_EXTENTS, Extents)) /
-		       sizeof(x->Extents[0]);
-		for (DWORD i = 0; i < x->NumberOfDiskExtents && i < room; i++)
-			yes |= x->Extents[i].DiskNumber == disk;
-	}
-	free(x);
+	if (device_ask(volume, IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS, &answer, &got) != 0)
+		return 0;
+	x = (const VOLUME_DISK_EXTENTS *)(const void *)answer;
+	for (DWORD i = 0; got >= head && i < x->NumberOfDiskExtents &&
+			  i < (got - head) / sizeof(x->Extents[0]);
+	     i++)
+		yes |= x->Extents[i].DiskNumber == disk;
+	free(answer);
 	return yes;
 }
 
@@ -154,10 +135,10 @@ target_place_shares(const char *device, const char *volume)
 	uint32_t number;
 	int yes = _stricmp(device, volume) == 0;
 
-	if (!yes && device_open(volume, 0, &v, &ignored) == 0 &&
-	    device_open(device, 0, &d, &again) == 0)
+	if (!yes && device_open(volume, DEVICE_LOOK, &v, &ignored) == 0 &&
+	    device_open(device, DEVICE_LOOK, &d, &again) == 0)
 		yes = device_same(d, v) ||
-		      (device_kind(d) == DEVICE_DISK && disk_number(d, &number) &&
+		      (device_kind(d) == DEVICE_DISK && device_number(d, &number) &&
 			  lies_on(v, number));
 	device_close(d);
 	device_close(v);

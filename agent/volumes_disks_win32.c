@@ -95,6 +95,7 @@ volumes_take_disks(struct volumes *v, struct err *err)
 			}
 			one = &v->disks[v->disks_count++];
 			one->number = n;
+			one->unreadable = 1;
 			(void)snprintf(
 			    one->note, sizeof(one->note), "%.150s", ignored.text);
 			continue;

@@ -121,12 +121,20 @@ taken(const struct settings *s, const char *name)
 }
 
 static int
+locked(const struct volumes_volume *v, struct err *err)
+{
+	if (v->bitlocker != VOLUMES_LOCKED)
+		return 0;
+	return err_set(err, ERR_DENIED,
+	    "%s is locked by BitLocker: unlock it, or leave it out (exclude)",
+	    volumes_shown(v));
+}
+
+static int
 readable(struct settings *s, const struct volumes_volume *v, struct err *err)
 {
-	if (v->bitlocker == VOLUMES_LOCKED)
-		return err_set(err, ERR_DENIED,
-		    "%s is locked by BitLocker: unlock it, or leave it out (exclude)",
-		    volumes_shown(v));
+	if (locked(v, err) != 0)
+		return -1;
 	if (v->bitlocker == VOLUMES_UNLOCKED)
 		add_note(
 		    s, volumes_shown(v), "is encrypted by BitLocker, its image is not");
@@ -246,23 +254,26 @@ add_disk(const struct volumes *v, struct settings *s, const struct volumes_disk 
 	return settings_add_disk(s, spec, err);
 }
 
-/* Is it there without being a piece of a disk that is read, and no guest? */
+/* A volume that is no piece of a disk that is read: by itself, unless it is a guest. */
 static int
-stands_alone(
-    const struct volumes *v, const struct volumes_volume *one, const uint8_t *whole)
+add_alone(const struct volumes *v, struct settings *s, const struct volumes_volume *one,
+    struct err *err)
 {
 	const struct volumes_disk *d;
 
-	if (!one->fixed || one->size == 0 || one->extents_count == 0)
+	if (!one->fixed)
 		return 0;
 	for (unsigned k = 0; k < one->extents_count; k++) {
 		d = disk_numbered(v, one->extents[k].disk);
 		if (d != NULL && (d->offline || is_guest(v, d)))
 			return 0;
-		if (d != NULL && one->extents_count == 1 && whole[d - v->disks])
-			return 0;
 	}
-	return 1;
+	if (locked(one, err) != 0)
+		return -1;
+	if (one->size > 0 && one->extents_count > 0)
+		return add_volume(s, one, err);
+	add_note(s, volumes_shown(one), "does not say how long it is or where: left out");
+	return 0;
 }
 
 static int
@@ -285,11 +296,10 @@ select_all(const struct volumes *v, struct settings *s, struct err *err)
 		if (out && (d == NULL || !whole[d - v->disks]))
 			add_note(s, volumes_shown(one), "is left out");
 		else if (out)
-			continue; /* Capture says so. */
-		else if (d != NULL && whole[d - v->disks]) {
-			if (readable(s, one, err) != 0)
-				return -1;
-		} else if (stands_alone(v, one, whole) && add_volume(s, one, err) != 0)
+			continue; /* Capture says so, and what BitLocker decrypts. */
+		else if ((d != NULL && whole[d - v->disks]
+				 ? locked(one, err)
+				 : add_alone(v, s, one, err)) != 0)
 			return -1;
 	}
 	if (s->count + s->disks_count == 0)

@@ -14,7 +14,6 @@
 /* FVE_E_LOCKED_VOLUME, winerror.h. */
 #define BITLOCKER_LOCKED 0x80310000ul
 
-#define ANSWER_MAX 4096u
 #define REGISTRY_MAX (16u * 1024)
 
 int
@@ -165,17 +164,22 @@ static int
 take_pieces(struct volumes_volume *out, struct err *err)
 {
 	struct err none = ERR_INIT;
-	uint8_t answer[ANSWER_MAX];
+	uint8_t *answer = NULL;
 	struct device *d;
 	size_t got = 0;
 	int rc = 0;
 
-	if (device_open(out->guid, 0, &d, &none) != 0)
-		return 0;
+	/* Where a locked one lies is told, too; what it holds is not. */
+	if (device_open(out->guid, DEVICE_LOOK, &d, &none) == 0) {
+		if (device_ask(d, IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS, &answer, &got) ==
+		    0)
+			rc = volumes_parse_extents(answer, got, out, err);
+		free(answer);
+		device_close(d);
+	}
+	if (rc != 0 || device_open(out->guid, 0, &d, &none) != 0)
+		return rc;
 	out->size = device_size(d);
-	if (device_control(d, IOCTL_VOLUME_GET_VOLUME_DISK_EXTENTS, NULL, 0, answer,
-		sizeof(answer), &got) == 0)
-		rc = volumes_parse_extents(answer, got, out, err);
 	out->clustered =
 	    device_control(d, IOCTL_VOLUME_IS_CLUSTERED, NULL, 0, NULL, 0, NULL) == 0;
 	device_close(d);

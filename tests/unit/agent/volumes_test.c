@@ -277,6 +277,20 @@ a_disk_that_cannot_be_read_is_said_or_fails(void **state)
 }
 
 static void
+what_is_nowhere_is_said(void **state)
+{
+	struct volumes *v = machine();
+
+	(void)state;
+	VOLUME(v, "00000005", "R:\\", "ram", 0, 0)->extents_count = 0;
+	expect(v, "", "", "disk0 disk1",
+	    "R:\\ does not say how long it is or where: left out");
+	v->volumes[4].fixed = 0;
+	expect(v, "", "", "disk0 disk1", "");
+	volumes_free(v);
+}
+
+static void
 locked_volumes_are_an_error_until_left_out(void **state)
 {
 	struct volumes *v = machine();
@@ -287,9 +301,19 @@ locked_volumes_are_an_error_until_left_out(void **state)
 	refuse(v, "D:", "", ERR_DENIED, "D:\\ is locked by BitLocker");
 	expect(v, "", "D:", "disk0 disk1", "");
 	expect(v, "C:", "", "C", "");
+	/* Nor does Windows say where it lies, or it is on no disk that is read whole. */
+	v->volumes[1].size = 0;
+	refuse(v, "", "", ERR_DENIED, "D:\\ is locked by BitLocker");
+	v->volumes[1].extents_count = 0;
+	refuse(v, "", "", ERR_DENIED, "D:\\ is locked by BitLocker");
+	v->volumes[1].fixed = 0;
+	expect(v, "", "", "disk0 disk1", "");
+	volumes_free(v);
+	v = machine();
 	v->volumes[1].bitlocker = VOLUMES_UNLOCKED;
-	expect(
-	    v, "", "", "disk0 disk1", "D:\\ is encrypted by BitLocker, its image is not");
+	/* Of a disk the capture says it. */
+	expect(v, "", "", "disk0 disk1", "");
+	expect(v, "D:", "", "D", "D:\\ is encrypted by BitLocker, its image is not");
 	volumes_free(v);
 }
 
@@ -504,6 +528,7 @@ main(void)
 		cmocka_unit_test(of_dynamic_disks_the_volumes_are_read),
 		cmocka_unit_test(pools_offline_and_bare_disks_are_said),
 		cmocka_unit_test(a_disk_that_cannot_be_read_is_said_or_fails),
+		cmocka_unit_test(what_is_nowhere_is_said),
 		cmocka_unit_test(locked_volumes_are_an_error_until_left_out),
 		cmocka_unit_test(words_choose_volumes),
 		cmocka_unit_test(paths_that_name_volumes_become_theirs),
