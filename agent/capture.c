@@ -177,7 +177,10 @@ capture_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
 		p += n;
 		len -= n;
 	}
-	return len == 0 ? 0 : twice_read(v->live, v->live_offset + offset, p, len, err);
+	if (v->live != NULL && len > 0)
+		return twice_read(v->live, v->live_offset + offset, p, len, err);
+	memset(p, 0, len);
+	return 0;
 }
 
 int

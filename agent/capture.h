@@ -34,7 +34,7 @@ struct capture_volume {
 	uint64_t size;		      /* Bytes. */
 	struct snapshot_volume *view; /* Of its first bytes; NULL: of none. */
 	uint64_t view_offset, view_size;
-	struct twice *live;   /* Of the others; NULL: there are none. */
+	struct twice *live; /* Of the others; NULL: there are none, or they are zeros. */
 	uint64_t live_offset; /* Of the volume's first byte on the disk. */
 	struct snapshot_info info;
 	uint32_t sector_size;

@@ -156,8 +156,8 @@ is_left_out(const struct capture_source *d, const struct layout_partition *p)
 
 /* Where the bytes of a partition of a joined disk come from. */
 static int
-join(struct capture_volume *v, struct capture_source *d, const struct layout_partition *p,
-    struct err *err)
+join(struct capture *c, struct capture_volume *v, struct capture_source *d,
+    const struct layout_partition *p, struct err *err)
 {
 	unsigned k = piece_at(&d->disk, p->offset);
 	struct snapshot_volume *view = k < d->disk.count ? d->pieces[k] : NULL;
@@ -170,6 +170,13 @@ join(struct capture_volume *v, struct capture_source *d, const struct layout_par
 		    (unsigned long long)p->length);
 	if (view != NULL)
 		capture_set_view(v, view, 0, size);
+	if (k < d->disk.count && d->disk.pieces[k].decrypted)
+		capture_note(c, d->disk.pieces[k].shown,
+		    view != NULL ? "encrypted by BitLocker, its image is not"
+				 : "encrypted by BitLocker, and so is its image");
+	/* What BitLocker keeps there itself means nothing behind what it decrypts. */
+	if (view != NULL && d->disk.pieces[k].decrypted)
+		return 0;
 	/* Sectors behind the last of the file system are the disk's. */
 	return size == p->length ? 0 : set_live(v, &d->disk, p->offset, err);
 }
@@ -187,7 +194,7 @@ add_volume_of(struct capture *c, const struct settings_volume *s,
 		return -1;
 	if (d->view != NULL)
 		capture_set_view(v, d->view, p->offset, p->length);
-	else if (join(v, d, p, err) != 0)
+	else if (join(c, v, d, p, err) != 0)
 		return -1;
 	/* Read like a disk: whole, whatever a file system calls free. */
 	v->is_disk = disk_table_dynamic(t->kind, p);

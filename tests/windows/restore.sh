@@ -111,6 +111,12 @@ refuses 'source' wagent restore 1 --volume c --to '\\.\s:' --force
 [ "$sum" = "$(sha256sum < "$work/c.img")" ] || fail "a refused restore wrote"
 refuses 'running Windows' wagent restore 1 --volume c --to C:
 refuses 'running Windows' wagent restore 1 --volume c --to 'C:\'
+guid=$(wagent volumes --json | python3 -c 'import json, sys
+print(*(v["guid"] for v in map(json.loads, sys.stdin) if v["type"] == "volume" and "C:\\" in v["paths"]))')
+for c in 'c:/' '\\.\c:' '//./C:/' '\\?\C:\' "$guid" "${guid%\\}" "\\\\.\\${guid#????}"; do
+	refuses 'running Windows' wagent restore 1 --volume c --to "$c"
+done
+refuses 'neither|not found' wagent restore 1 --volume c --to '\\.\Harddisk0Partition1' --delta
 truncate -s 20M "$work/small.img"
 wine_drive u "$work/small.img"
 refuses 'too small' wagent restore 1 --volume c --to U:

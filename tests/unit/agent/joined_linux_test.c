@@ -48,7 +48,7 @@ static struct {
 	/* Reads that touch this byte change it: `after` so many, as many times. */
 	uint64_t changing;
 	unsigned after, times;
-	int left_out, elsewhere;
+	int left_out, elsewhere, decrypted;
 } fake = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static int
@@ -109,6 +109,7 @@ fake_open(const char *path, const char *exclude, const char *provider,
 	strcpy(out->pieces[0].shown, "D:\\");
 	out->pieces[0].offset = VOLUME_AT + (fake.elsewhere ? 512 : 0);
 	out->pieces[0].left_out = fake.left_out;
+	out->pieces[0].decrypted = fake.decrypted;
 	return 1;
 }
 
@@ -213,7 +214,7 @@ world_new(const char *name, uint64_t seed, size_t tail)
 	memset(&fake.d, 0, sizeof(fake.d));
 	fake.w = w;
 	fake.times = fake.after = 0;
-	fake.left_out = fake.elsewhere = 0;
+	fake.left_out = fake.elsewhere = fake.decrypted = 0;
 	make_disk(&fake.d, seed, 0x77);
 	live_noise(frozen, (size_t)VOLUME_LEN, seed + 1);
 	write_file(w->snapshot, frozen, (size_t)VOLUME_LEN - tail);
@@ -337,6 +338,22 @@ sectors_behind_the_file_system_are_the_disks(void **state)
 	world_free(w);
 }
 
+/* What lies behind it on the disk is BitLocker's own. */
+static void
+behind_what_is_decrypted_are_zeros(void **state)
+{
+	struct world *w = world_new("bitlocker", 24, 4096 + 512);
+
+	(void)state;
+	fake.decrypted = 1;
+	back_up(w);
+	assert_non_null(
+	    strstr(w->b.note, "D:\\: encrypted by BitLocker, its image is not"));
+	memset(w->expected + VOLUME_AT + VOLUME_LEN - 4096 - 512, 0, 4096 + 512);
+	comes_back(w);
+	world_free(w);
+}
+
 static void
 what_changed_meanwhile_is_read_again(void **state)
 {
@@ -454,6 +471,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_joined_disk_comes_back_byte_for_byte),
 		cmocka_unit_test(sectors_behind_the_file_system_are_the_disks),
+		cmocka_unit_test(behind_what_is_decrypted_are_zeros),
 		cmocka_unit_test(what_changed_meanwhile_is_read_again),
 		cmocka_unit_test(what_never_stands_still_is_no_point),
 		cmocka_unit_test(the_volumes_own_bytes_on_the_disk_may_change),
