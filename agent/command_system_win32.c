@@ -57,6 +57,9 @@ take_words(int *argc, char ***argv, struct err *err)
 int
 command_system_begin(int *argc, char ***argv, struct err *err)
 {
+	/* What is loaded from here on: never from where the program or its user is. */
+	if (!SetDefaultDllDirectories(LOAD_LIBRARY_SEARCH_SYSTEM32))
+		return winapi_err(err, GetLastError(), "where DLLs are loaded from");
 	(void)_setmode(_fileno(stdout), _O_BINARY);
 	(void)_setmode(_fileno(stderr), _O_BINARY);
 	page_before = GetConsoleOutputCP();
