@@ -10,7 +10,9 @@
 #include "proto/base/winapi.h"
 
 /* Names of the well-known: learn.microsoft.com/windows/win32/secauthz/sid-strings. */
-#define PRIVATE L"O:BAG:BAD:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
+#define OURS L"(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)"
+#define PRIVATE L"O:BAG:BAD:P" OURS
+#define NOT_YET L"O:BAG:BAD:" OURS
 #define TRUSTED_INSTALLER \
 	L"S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464"
 #define OWNER_RIGHTS L"S-1-3-4"
@@ -94,7 +96,7 @@ mapped(DWORD mask)
  * against it: who should have nothing needs no entry.
  */
 static PSID
-find_other(PACL acl, DWORD mask, int inherited)
+find_other(PACL acl, DWORD mask, unsigned which)
 {
 	ACE_HEADER *h;
 
@@ -106,7 +108,10 @@ find_other(PACL acl, DWORD mask, int inherited)
 		if (h->AceType != ACCESS_ALLOWED_ACE_TYPE &&
 		    h->AceType != ACCESS_ALLOWED_CALLBACK_ACE_TYPE)
 			continue;
-		if ((h->AceFlags & INHERIT_ONLY_ACE) != 0 && !inherited)
+		if ((h->AceFlags & INHERIT_ONLY_ACE) != 0 &&
+		    (which & PLACE_ACL_BELOW) == 0)
+			continue;
+		if ((h->AceFlags & INHERITED_ACE) != 0 && (which & PLACE_ACL_OWN) != 0)
 			continue;
 		ace = (ACCESS_ALLOWED_ACE *)h;
 		if ((mapped(ace->Mask) & mask) == 0)
@@ -119,7 +124,7 @@ find_other(PACL acl, DWORD mask, int inherited)
 }
 
 int
-place_acl_look(HANDLE h, DWORD mask, int inherited, enum place_acl_end *out,
+place_acl_look(HANDLE h, DWORD mask, unsigned which, enum place_acl_end *out,
     char who[PLACE_ACL_WHO_MAX], struct err *err)
 {
 	PSECURITY_DESCRIPTOR sd = NULL;
@@ -141,7 +146,7 @@ place_acl_look(HANDLE h, DWORD mask, int inherited, enum place_acl_end *out,
 	} else if (acl == NULL) {
 		*out = PLACE_ACL_OTHERS;
 		strcpy(who, "everybody (no access list)");
-	} else if ((other = find_other(acl, mask, inherited)) != NULL) {
+	} else if ((other = find_other(acl, mask, which)) != NULL) {
 		*out = PLACE_ACL_OTHERS;
 		place_acl_name(other, who);
 	}
@@ -179,15 +184,36 @@ place_acl_protected(HANDLE h)
 	return is;
 }
 
-PSECURITY_DESCRIPTOR
-place_acl_private(void)
+static PSECURITY_DESCRIPTOR
+descriptor(const wchar_t *text)
 {
 	PSECURITY_DESCRIPTOR sd = NULL;
 
 	return ConvertStringSecurityDescriptorToSecurityDescriptorW(
-		   PRIVATE, SDDL_REVISION_1, &sd, NULL)
+		   text, SDDL_REVISION_1, &sd, NULL)
 		   ? sd
 		   : NULL;
+}
+
+PSECURITY_DESCRIPTOR
+place_acl_private(void)
+{
+	return descriptor(PRIVATE);
+}
+
+DWORD
+place_acl_close(HANDLE h)
+{
+	PSECURITY_DESCRIPTOR sd = descriptor(NOT_YET);
+	DWORD os = ERROR_SUCCESS;
+
+	if (sd == NULL)
+		return GetLastError();
+	if (!SetKernelObjectSecurity(
+		h, OWNER_SECURITY_INFORMATION | DACL_SECURITY_INFORMATION, sd))
+		os = GetLastError();
+	LocalFree(sd);
+	return os;
 }
 
 DWORD

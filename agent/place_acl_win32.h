@@ -26,12 +26,15 @@ void place_acl_name(PSID sid, char out[PLACE_ACL_WHO_MAX]);
 /*
  * Does the object behind `h` (opened with READ_CONTROL) belong to somebody trusted, and
  * is none of the rights in `mask` (of a file object, no generic ones) given to others?
- * 0; else *owner_bad tells which, `who` whose it is or who has them.  `inherited` counts
- * entries for what will be made below, too.  -1 with `err` set if it cannot be told.
+ * 0; *out tells which, `who` whose it is or who has them.  -1 with `err` set if it cannot
+ * be told.
  */
 enum place_acl_end { PLACE_ACL_FINE, PLACE_ACL_OWNER, PLACE_ACL_OTHERS };
 
-int place_acl_look(HANDLE h, DWORD mask, int inherited, enum place_acl_end *out,
+#define PLACE_ACL_BELOW 1u /* Count entries for what will be made below, too. */
+#define PLACE_ACL_OWN 2u   /* Do not count what it has from the directory above. */
+
+int place_acl_look(HANDLE h, DWORD mask, unsigned which, enum place_acl_end *out,
     char who[PLACE_ACL_WHO_MAX], struct err *err);
 
 /* Does its access list take nothing from the directory above? */
@@ -40,7 +43,12 @@ int place_acl_protected(HANDLE h);
 /* SYSTEM and Administrators all, others nothing, owner Administrators; LocalFree(). */
 PSECURITY_DESCRIPTOR place_acl_private(void);
 
-/* Give it that (opened with WRITE_DAC and WRITE_OWNER too), and what lies below. */
+/*
+ * Give it that (opened with WRITE_DAC and WRITE_OWNER too).  SetSecurityInfo() passes it
+ * on to what lies below, which must be known to be ours by then: so first _close(), that
+ * touches nothing else and leaves it unprotected, as a sign that this is not done.
+ */
+DWORD place_acl_close(HANDLE h);
 DWORD place_acl_set_private(HANDLE h);
 
 #endif /* AGENT_PLACE_ACL_WIN32_H */

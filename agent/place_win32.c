@@ -82,7 +82,7 @@ check_content(void *arg, const char *name, struct err *err)
 	free(wide);
 	if (h == INVALID_HANDLE_VALUE)
 		return winapi_err(err, GetLastError(), "%s", path);
-	rc = place_acl_look(h, 0, 0, &end, who, err);
+	rc = place_acl_look(h, CHANGES, PLACE_ACL_OWN, &end, who, err);
 	if (rc == 0 && !GetFileInformationByHandle(h, &info))
 		rc = winapi_err(err, GetLastError(), "%s", path);
 	CloseHandle(h);
@@ -93,8 +93,17 @@ check_content(void *arg, const char *name, struct err *err)
 		    "%s belongs to %s: others had put something there; look, remove it, "
 		    "try again",
 		    path, who);
-	if ((info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0)
+	/* A hard link has the owner of the file that it leads to, and needs no right to
+	 * it. */
+	if ((info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT) != 0 ||
+	    ((info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) == 0 &&
+		info.nNumberOfLinks > 1))
 		return err_set(err, ERR_DENIED, "%s is a link; remove it", path);
+	if (end == PLACE_ACL_OTHERS)
+		return err_set(err, ERR_DENIED,
+		    "%s: %s may change it; look what is in it, then remove it or take "
+		    "that right away, try again",
+		    path, who);
 	if ((info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) == 0)
 		return 0;
 	if (below.depth > DEPTH_MAX)
@@ -111,14 +120,18 @@ repair(const char *dir, const wchar_t *path, struct err *err)
 	HANDLE h = open_as(
 	    path, READ_CONTROL | WRITE_DAC | WRITE_OWNER, FILE_FLAG_OPEN_REPARSE_POINT);
 	DWORD os;
+	int rc = -1;
 
 	if (h == INVALID_HANDLE_VALUE)
 		return winapi_err(err, GetLastError(), "%s: access list", dir);
-	os = place_acl_set_private(h);
+	/* Nobody adds anything from here on, and what a link leads to is not touched. */
+	os = place_acl_close(h);
+	if (os == ERROR_SUCCESS && (rc = file_list(dir, check_content, &w, err)) == 0)
+		os = place_acl_set_private(h);
 	CloseHandle(h);
 	if (os != ERROR_SUCCESS)
 		return winapi_err(err, os, "%s: access list", dir);
-	return file_list(dir, check_content, &w, err);
+	return rc;
 }
 
 /*
@@ -143,8 +156,9 @@ look(const char *dir, const wchar_t *path, char who[PLACE_ACL_WHO_MAX],
 		err_set(err, ERR_DENIED, "%s is a link to elsewhere; remove it", dir);
 	else if ((info.dwFileAttributes & FILE_ATTRIBUTE_DIRECTORY) == 0)
 		err_set(err, ERR_DENIED, "%s is no directory; remove it", dir);
-	else if (place_acl_look(h, CHANGES_BESIDE, 1, &end, writer, err) == 0 &&
-		 place_acl_look(h, FILE_ALL_ACCESS, 1, &end, who, err) == 0)
+	else if (place_acl_look(h, CHANGES_BESIDE, PLACE_ACL_BELOW, &end, writer, err) ==
+		     0 &&
+		 place_acl_look(h, FILE_ALL_ACCESS, PLACE_ACL_BELOW, &end, who, err) == 0)
 		rc = end == PLACE_ACL_OWNER ? 2
 		     : end == PLACE_ACL_OTHERS || !place_acl_protected(h) ||
 			     !place_acl_official(h)

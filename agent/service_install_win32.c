@@ -12,6 +12,7 @@
 #include "agent/place_acl_win32.h"
 #include "agent/service_parts_win32.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 #include "proto/base/winapi.h"
 
 #define NAME L"" SERVICE_NAME
@@ -214,31 +215,53 @@ warn_of_owner(const wchar_t *exe)
 	CloseHandle(h);
 }
 
-/* The state is private and the program nobody's to change, or all of this is a hole. */
+/*
+ * The program must be nobody's to change.  `exe` becomes where it really lies: a link on
+ * the way to it could lead elsewhere tomorrow.
+ */
 static int
-check_places(const struct command *cmd, const wchar_t *exe, struct err *err)
+check_program(wchar_t exe[LINE_UNITS], struct err *err)
 {
-	char real[PLACE_PATH_MAX], note[PLACE_NOTE_MAX], *utf8 = winapi_utf8(exe);
-	struct err why = ERR_INIT;
-	int rc;
+	char real[PLACE_PATH_MAX], *utf8 = winapi_utf8(exe);
+	wchar_t *wide = NULL;
+	int rc = -1;
 
 	if (utf8 == NULL)
-		return err_set(err, ERR_NOMEM, "out of memory");
-	if ((rc = place_trusted(utf8, real, err)) != 0)
+		err_set(err, ERR_NOMEM, "out of memory");
+	else if (place_trusted(utf8, real, err) != 0)
 		err_context(err, "the program would run with all rights");
-	free(utf8);
-	if (rc != 0)
-		return -1;
-	warn_of_owner(exe);
-	if (strcmp(cmd->state_dir, command_system_state()) == 0) {
-		rc = place_make_private(cmd->state_dir, note, err);
-		if (note[0] != '\0')
-			command_say(NULL, note);
-		return rc;
+	else if ((wide = winapi_wide(real)) == NULL || wcslen(wide) >= LINE_UNITS)
+		err_set(err, ERR_LIMIT, "%s: path too long", utf8);
+	else
+		rc = 0;
+	if (rc == 0) {
+		wcscpy(exe, wide);
+		warn_of_owner(exe);
 	}
-	if (place_private(cmd->state_dir, &why) != 0)
-		command_say(NULL, why.text);
-	return 0;
+	free(wide);
+	free(utf8);
+	return rc;
+}
+
+/* And so must the state: its agent.conf and server say what goes to whom. */
+static int
+check_state(const struct command *cmd, struct err *err)
+{
+	const char *usual = command_system_state();
+	char note[PLACE_NOTE_MAX];
+	enum file_kind kind;
+	int rc;
+
+	if (usual == NULL || strcmp(cmd->state_dir, usual) != 0) {
+		if (file_kind(cmd->state_dir, &kind, err) != 0)
+			return -1;
+		/* Made by the service one that is missing is private. */
+		return kind == FILE_IS_NOTHING ? 0 : place_private(cmd->state_dir, err);
+	}
+	rc = place_make_private(cmd->state_dir, note, err);
+	if (note[0] != '\0')
+		command_say(NULL, note);
+	return rc;
 }
 
 int
@@ -255,7 +278,7 @@ service_install(const struct command *cmd, struct err *err)
 		winapi_err(err, GetLastError(), "this program's path");
 	else if (open_manager(&m, SC_MANAGER_CONNECT | SC_MANAGER_CREATE_SERVICE, err) ==
 		     0 &&
-		 check_places(cmd, exe, err) == 0 &&
+		 check_program(exe, err) == 0 && check_state(cmd, err) == 0 &&
 		 command_line(cmd, exe, line, err) == 0 &&
 		 (was = create(&m, line, err)) >= 0 &&
 		 (configure(m.service, err) != 0 || eventlog_install(exe, err) != 0))

@@ -20,6 +20,12 @@ at_least() { [ "$(points)" -ge "$1" ]; }
 note "a directory that others may write is put right; installing twice is fine"
 mkdir -p "$state"
 chmod 777 "$state"
+ln "$work/machine-id" "$state/head"
+for i in 1 2; do
+	refuses 'head is a link; remove it' agent service install
+done
+rm "$state/head"
+chmod 777 "$state"
 service install
 says 'installed' "$work/out"
 says 'Everyone could write there until now' "$work/err"
