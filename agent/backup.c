@@ -1,6 +1,5 @@
 #include "agent/backup.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "agent/dial.h"
 #include "agent/host_facts.h"
 #include "agent/incremental.h"
+#include "agent/last.h"
 #include "agent/snapshot.h"
 #include "agent/sources.h"
 #include "agent/spill.h"
@@ -507,34 +507,6 @@ commit(struct session *s, struct err *err)
 
 /* -------------------------------------------------------------- afterwards -- */
 
-static void
-write_last(const struct backup *b)
-{
-	const struct backup_result *r = b->out;
-	struct err ignored = ERR_INIT;
-	const struct settings_volume *v;
-	json_t *volumes = json_array();
-	json_t *j;
-	char *text;
-	unsigned i;
-
-	for (i = 0; (v = settings_source(b->o->settings, i)) != NULL; i++)
-		json_array_append_new(
-		    volumes, json_pack("{s:s, s:s}", "name", v->name, "path", v->path));
-	j = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "sequence",
-	    (json_int_t)r->point.sequence, "time_us", (json_int_t)r->point.time_us,
-	    "read_bytes", (json_int_t)r->counts.read_bytes, "sent_bytes",
-	    (json_int_t)r->counts.sent_bytes, "new_bytes",
-	    (json_int_t)r->counts.new_bytes, "known_bytes",
-	    (json_int_t)r->counts.known_bytes, "duration_us",
-	    (json_int_t)r->counts.duration_us, "volumes", volumes);
-	text = j != NULL ? json_dumps(j, JSON_INDENT(2)) : NULL;
-	if (text != NULL)
-		state_write(b->st, "last.json", text, strlen(text), 0600, &ignored);
-	free(text);
-	json_decref(j);
-}
-
 /* What is only in the way is left if it cannot go. */
 static void
 drop(const char *path)
@@ -563,7 +535,7 @@ remember(struct backup *b)
 		}
 		err_clear(&err);
 	}
-	write_last(b);
+	last_made(b->st, b->o->settings, b->out);
 	if (state_set_head(b->st, b->out->point.record, &err) != 0 ||
 	    sources_note(b->st, b->o->settings, &err) != 0) {
 		snprintf(line, sizeof(line), "the point is made, but not noted here: %s",

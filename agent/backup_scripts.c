@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/awake.h"
+#include "agent/last.h"
 #include "proto/base/err.h"
 
 /* What a post-script may still take once the agent is asked to stop. */
@@ -185,6 +186,8 @@ backup_with_scripts(const struct state *st, const struct backup_options *options
 		out->pre = pre; /* backup_run() began anew. */
 		run_post(r, failed, err);
 	}
+	if (rc != 0)
+		last_failed(st, err);
 	awake_end();
 	free(r);
 	return rc;

@@ -8,10 +8,10 @@
 #include "agent/command.h"
 #include "agent/dial.h"
 #include "agent/enrol.h"
+#include "agent/last.h"
 #include "agent/pending.h"
 #include "agent/reading.h"
 #include "agent/seal.h"
-#include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/wire/msg.h"
 
@@ -98,20 +98,6 @@ command_points(const struct command_context *c, struct err *err)
 
 /* ------------------------------------------------------------------ status -- */
 
-/* What the last backup left; NULL if there is none. */
-static json_t *
-last_backup(const struct command_context *c)
-{
-	struct buf file = BUF_INIT(STATE_FILE_MAX);
-	struct err ignored = ERR_INIT;
-	json_t *j = NULL;
-
-	if (state_read(c->st, "last.json", &file, &ignored) == 1)
-		j = json_loadb((const char *)file.p, file.len, 0, NULL);
-	buf_free(&file);
-	return j;
-}
-
 /* "dpapi", "none"; where the system seals nothing "none" is no news. */
 static const char *
 key_seal(const struct command_context *c)
@@ -148,9 +134,34 @@ say_name(const char *enrolled)
 		printf("computer name   %s; it stays the host %s\n", host, enrolled);
 }
 
+/* The last point, and what went wrong since then. */
 static void
-status_text(const struct state_identity *id, const json_t *last, const char *server,
-    const char *seal)
+status_backups(const json_t *last, const json_t *failure)
+{
+	const int interrupted = json_is_true(json_object_get(failure, "interrupted"));
+	json_int_t count = json_integer_value(json_object_get(failure, "count"));
+	const char *reason = json_string_value(json_object_get(failure, "reason"));
+	char when[24];
+
+	command_time(json_integer_value(json_object_get(last, "time_us")), when);
+	if (last != NULL)
+		printf("last backup     point %lld at %s UTC\n",
+		    (long long)json_integer_value(json_object_get(last, "sequence")),
+		    when);
+	else
+		puts("last backup     none");
+	if (failure == NULL)
+		return;
+	command_time(json_integer_value(json_object_get(failure, "time_us")), when);
+	printf("since then      %s at %s UTC: %s\n",
+	    interrupted ? "interrupted" : "FAILED", when, reason != NULL ? reason : "?");
+	if (count > 1)
+		printf(
+		    "                %lld attempts without a point\n", (long long)count);
+}
+
+static void
+status_text(const struct state_identity *id, const char *server, const char *seal)
 {
 	char when[24];
 
@@ -163,13 +174,6 @@ status_text(const struct state_identity *id, const json_t *last, const char *ser
 		printf("private key     sealed for this machine (%s)\n", seal);
 	else if (seal_available())
 		puts("private key     NOT SEALED: DPAPI does not work here");
-	if (last == NULL) {
-		puts("last backup     none");
-		return;
-	}
-	command_time(json_integer_value(json_object_get(last, "time_us")), when);
-	printf("last backup     point %lld at %s UTC\n",
-	    (long long)json_integer_value(json_object_get(last, "sequence")), when);
 }
 
 int
@@ -179,7 +183,7 @@ command_status(const struct command_context *c, struct err *err)
 	struct state_identity id;
 	struct pending waits;
 	struct dial d;
-	json_t *last, *j;
+	json_t *kept, *last, *failure, *j;
 	int found, reached;
 
 	if ((found = state_identity(c->st, &id, err)) < 0)
@@ -190,25 +194,30 @@ command_status(const struct command_context *c, struct err *err)
 		    pending_read(c->st, &waits, &why) == 1
 			? " yet; `run`, or the service, goes on trying"
 			: "");
-	last = last_backup(c);
+	kept = last_read(c->st);
+	failure = json_incref(json_object_get(kept, "failure"));
+	(void)json_object_del(kept, "failure");
+	last = json_object_get(kept, "sequence") != NULL ? kept : NULL;
 	reached = dial_open(c->st, c->machine, c->stop, &d, &why) == 0;
 	if (reached && d.welcome.rolled_back)
 		command_say(NULL, DIAL_ROLLED_BACK);
 	if (reached)
 		dial_close(&d);
 	if (c->cmd->json) {
-		j = json_pack("{s:s, s:s, s:I, s:b, s:s, s:s, s:O?}", "name",
+		j = json_pack("{s:s, s:s, s:I, s:b, s:s, s:s, s:O?, s:O?}", "name",
 		    id.facts.name, "server", id.address, "certificate_ends_s",
 		    (json_int_t)id.facts.not_after, "reachable", reached, "why_not",
-		    why.text, "key_seal", key_seal(c), "last", last);
+		    why.text, "key_seal", key_seal(c), "last", last, "failure", failure);
 		if (j != NULL)
 			json_dumpf(j, stdout, JSON_COMPACT);
 		putchar('\n');
 		json_decref(j);
 	} else {
-		status_text(&id, last, reached ? "reachable" : why.text, key_seal(c));
+		status_text(&id, reached ? "reachable" : why.text, key_seal(c));
+		status_backups(last, failure);
 	}
-	json_decref(last);
+	json_decref(failure);
+	json_decref(kept);
 	state_identity_free(&id);
 	/* Being unreachable is what was asked about, not a failure to tell. */
 	return 0;

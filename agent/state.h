@@ -10,7 +10,7 @@
  *	journal		where the server's journal ended when it last said
  *	enroll		an enrolment that waits, see pending.h
  *	sources		what was backed up from here, see sources.h
- *	last.json	what the last backup did, for `status`
+ *	last.json	what the last backup did, for `status`, see last.h
  *	agent.conf	written by people, read by settings.h
  *	cache/		the last trees, see cache.h; may be lost at any time
  *	lock		held while a program works with the directory

@@ -187,15 +187,6 @@ close_in_order(void *arg)
 }
 
 static void
-close_now(void *arg)
-{
-	struct channel *ch = arg;
-
-	if (ch->c != NULL)
-		conn_close(ch->c, NULL, 0);
-}
-
-static void
 resume(void *arg)
 {
 	struct channel *ch = arg;
@@ -337,7 +328,7 @@ channel_cancel(struct channel *ch)
 		(void)err_set(&ch->why, ERR_CANCELED, "canceled");
 	pthread_cond_broadcast(&ch->changed);
 	pthread_mutex_unlock(&ch->lock);
-	loop_post(ch->loop, close_now, ch);
+	loop_post(ch->loop, close_in_order, ch);
 }
 
 /* ------------------------------------------------------ asking the conn -- */

@@ -67,7 +67,10 @@ int channel_open_watched(const char *address, struct tls_config *config,
  */
 void channel_close(struct channel *ch);
 
-/* Make every waiting and later call fail with ERR_CANCELED; from any thread. */
+/*
+ * Make every waiting and later call fail with ERR_CANCELED, and say goodbye to the peer
+ * meanwhile; from any thread.
+ */
 void channel_cancel(struct channel *ch);
 
 /* Copy of the newest session ticket: bytes written to `out` (0 if none came). */

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Goal: `holdfast-agent run` backs up at its interval, outlives a server that
 # stops and comes back, and ends cleanly; a backup that is interrupted makes no
-# point and says so.
+# point, says so here and goodbye to the server; status tells what went wrong last.
 . "$(dirname "$0")/lib/scenario.bash"
 server_init
 server_start
@@ -37,6 +37,23 @@ status=0
 wait $shell || status=$?
 [ $status -ne 0 ] || fail "an interrupted backup ended well"
 [ "$(points)" = "$now" ] || fail "an interrupted backup made a point"
-agent h1 status --json > /dev/null
-agent h1 status
+! grep 'without a goodbye' "$work/server.log" || fail "it hung up on the server"
+
+status_of() { agent h1 status --json | python3 -c 'import json, sys; print(eval(sys.argv[1], json.load(sys.stdin)))' "$1"; }
+note "status: the last point, and what went wrong since"
+[ "$(status_of 'last["sequence"]')" = "$now" ] || fail "status: $(agent h1 status --json)"
+[ "$(status_of 'failure["interrupted"], failure["count"]')" = '(True, 1)' ] || fail "status: $(agent h1 status --json)"
+agent h1 status > "$work/status"
+grep -q '^since then      interrupted at 2.* UTC: interrupted; no point was made$' "$work/status" || fail "$(cat "$work/status")"
+refuses 'no-such.img' agent h1 backup "w=$work/no-such.img"
+[ "$(status_of 'last["sequence"], failure["interrupted"], failure["count"]')" = "($now, False, 2)" ] || fail "status: $(agent h1 status --json)"
+agent h1 status > "$work/status"
+grep -q "^last backup     point $now at" "$work/status" && grep -q '^since then      FAILED at 2.* UTC: .*no-such.img' "$work/status" &&
+	grep -q '2 attempts without a point' "$work/status" || fail "$(cat "$work/status")"
+agent h1 backup --quiet "v=$work/v.img"
+[ "$(status_of 'failure')" = None ] || fail "a failure that is over: $(agent h1 status --json)"
+enrol h2
+refuses 'no-such.img' agent h2 backup "$(printf 'w=%s/no-such.img\344' "$work")"
+agent h2 status > "$work/status"
+grep -q '^last backup     none$' "$work/status" && grep -q '^since then      FAILED' "$work/status" || fail "$(cat "$work/status")"
 server_stop
