@@ -53,20 +53,63 @@ file_room(const struct file *f, uint64_t *out, struct err *err)
 
 /* ---------------------------------------------------- files by their names -- */
 
+/*
+ * Over a file that is open, though shared for that: only by what Windows knows since
+ * version 1607 (learn.microsoft.com, ntifs.h, FILE_RENAME_INFORMATION: "even if there are
+ * existing handles to it").  0 where that does not work.
+ */
+static int
+move_over_open(const wchar_t *from, const wchar_t *to)
+{
+	const DWORD flags =
+	    1 /* FILE_RENAME_REPLACE_IF_EXISTS */ | 2 /* FILE_RENAME_POSIX_SEMANTICS */;
+	const size_t len = wcslen(to) * sizeof(*to);
+	const size_t size = sizeof(FILE_RENAME_INFO) + len;
+	FILE_RENAME_INFO *info = calloc(1, size);
+	HANDLE h;
+	int moved;
+
+	if (info == NULL)
+		return 0;
+	h = CreateFileW(from, DELETE | SYNCHRONIZE, FILE_WAIT_SHARED, NULL, OPEN_EXISTING,
+	    FILE_FLAG_OPEN_REPARSE_POINT, NULL);
+	memcpy(info, &flags, sizeof(flags)); /* Older headers have a BOOLEAN there. */
+	info->FileNameLength = (DWORD)len;
+	memcpy(info->FileName, to, len);
+	moved =
+	    h != INVALID_HANDLE_VALUE &&
+	    SetFileInformationByHandle(h,
+		(FILE_INFO_BY_HANDLE_CLASS)22 /* FileRenameInfoEx */, info, (DWORD)size);
+	if (h != INVALID_HANDLE_VALUE)
+		CloseHandle(h);
+	free(info);
+	return moved;
+}
+
 static int
 move(const char *from, const char *to, DWORD flags, struct err *err)
 {
 	wchar_t *a = wide_path(from, err), *b = NULL;
 	unsigned waited = 0;
 	int rc = -1;
+	DWORD code = 0;
 
 	if (a != NULL && (b = wide_path(to, err)) != NULL) {
-		do {
-			rc =
-			    MoveFileExW(a, b, flags | MOVEFILE_REPLACE_EXISTING) ? 0 : -1;
-		} while (rc != 0 && file_wait(GetLastError(), &waited));
-		if (rc != 0)
-			(void)winapi_err(err, GetLastError(), "%s", to);
+		while (!MoveFileExW(a, b, flags | MOVEFILE_REPLACE_EXISTING)) {
+			code = GetLastError();
+			/* Also the word for a target that somebody holds. */
+			if (code == ERROR_ACCESS_DENIED && move_over_open(a, b)) {
+				code = 0;
+				break;
+			}
+			if (!file_wait(code == ERROR_ACCESS_DENIED
+					   ? ERROR_SHARING_VIOLATION
+					   : code,
+				&waited))
+				break;
+			code = 0;
+		}
+		rc = code == 0 ? 0 : winapi_err(err, code, "%s", to);
 	}
 	free(a);
 	free(b);
