@@ -91,6 +91,26 @@ number_of(const struct log_entry *e)
 	}
 }
 
+/*
+ * "%1" within a string is taken for an insertion once more, and an IPv6 address may hold
+ * one (learn.microsoft.com, winbase.h, ReportEventW): a blank keeps them apart.
+ */
+static wchar_t *
+plain_text(const char *utf8)
+{
+	wchar_t *text = winapi_wide(utf8), *out, *to;
+
+	out = text != NULL ? calloc(2 * wcslen(text) + 1, sizeof(*out)) : NULL;
+	if ((to = out) != NULL)
+		for (const wchar_t *p = text; *p != L'\0'; p++) {
+			*to++ = *p;
+			if (*p == L'%' && p[1] >= L'0' && p[1] <= L'9')
+				*to++ = L' ';
+		}
+	free(text);
+	return out;
+}
+
 void
 eventlog_write(struct eventlog *l, const struct log_entry *e)
 {
@@ -100,7 +120,7 @@ eventlog_write(struct eventlog *l, const struct log_entry *e)
 	const wchar_t *strings[1];
 	wchar_t *text;
 
-	if (l == NULL || number == 0 || (text = winapi_wide(e->text)) == NULL)
+	if (l == NULL || number == 0 || (text = plain_text(e->text)) == NULL)
 		return;
 	strings[0] = text;
 	/* The number's top two bits are its severity. */

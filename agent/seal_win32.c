@@ -94,6 +94,15 @@ seal_protect(const void *key, size_t len, struct buf *out, enum seal_kind *kind,
 	return rc;
 }
 
+/* The service behind it is away, or memory is: says nothing about the key. */
+static int
+is_passing(DWORD os)
+{
+	return os == ERROR_NOT_ENOUGH_MEMORY || os == ERROR_OUTOFMEMORY ||
+	       os == ERROR_NO_SYSTEM_RESOURCES ||
+	       (os >= RPC_S_INVALID_STRING_BINDING && os <= RPC_X_BAD_STUB_DATA);
+}
+
 int
 seal_open(
     const void *file, size_t len, struct buf *out, enum seal_kind *kind, struct err *err)
@@ -101,6 +110,7 @@ seal_open(
 	DATA_BLOB in, salt = blob_of(entropy, sizeof(entropy) - 1), key = { 0, NULL };
 	const uint8_t *blob;
 	char words[80];
+	DWORD os;
 	int rc;
 
 	if (seal_parse(file, len, kind, &blob, &len, err) != 0)
@@ -110,7 +120,10 @@ seal_open(
 		return buf_add(out, blob, len, err);
 	in = blob_of(blob, len);
 	if (!CryptUnprotectData(&in, NULL, &salt, NULL, NULL, FLAGS, &key)) {
-		winapi_words(GetLastError(), words, sizeof(words));
+		os = GetLastError();
+		if (is_passing(os))
+			return winapi_err(err, os, "DPAPI does not answer");
+		winapi_words(os, words, sizeof(words));
 		return err_set(err, ERR_DENIED,
 		    "sealed by another Windows installation (%s); enrol this host again: "
 		    "holdfast-agent enroll TOKEN --replace",

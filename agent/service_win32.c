@@ -41,6 +41,7 @@ struct service {
 	service_work *work;
 	void *arg;
 	struct stop *stop;
+	CRITICAL_SECTION log_lock; /* Guards what follows. */
 	struct eventlog *events;
 	struct logfile *file;
 };
@@ -158,9 +159,11 @@ static void
 on_entry(void *arg, const struct log_entry *e)
 {
 	(void)arg;
+	EnterCriticalSection(&the.log_lock);
 	if (the.file != NULL)
 		logfile_write(the.file, e->line, e->line_len);
 	eventlog_write(the.events, e);
+	LeaveCriticalSection(&the.log_lock);
 }
 
 /* The file is a convenience: without it the Event Log has what matters. */
@@ -177,6 +180,18 @@ open_logs(void)
 		the.file = NULL;
 		log_event(LOG_WARN, "no log file: %s", err.text);
 	}
+}
+
+/* The manager's thread may still have a control to tell of. */
+static void
+close_logs(void)
+{
+	EnterCriticalSection(&the.log_lock);
+	logfile_close(the.file);
+	eventlog_close(the.events);
+	the.file = NULL;
+	the.events = NULL;
+	LeaveCriticalSection(&the.log_lock);
 }
 
 /* What the manager shall know of how it went. */
@@ -221,9 +236,7 @@ service_main(DWORD argc, wchar_t **argv)
 		WaitForSingleObject(beat, INFINITE);
 		CloseHandle(beat);
 	}
-	log_to(NULL, NULL);
-	logfile_close(the.file);
-	eventlog_close(the.events);
+	close_logs();
 	finish(rc, &err);
 }
 
@@ -235,6 +248,7 @@ run(const struct command *cmd, service_work *work, void *arg, struct err *err)
 	DWORD os;
 
 	InitializeCriticalSection(&the.lock);
+	InitializeCriticalSection(&the.log_lock);
 	the.status.dwServiceType = SERVICE_WIN32_OWN_PROCESS;
 	the.cmd = cmd;
 	the.work = work;

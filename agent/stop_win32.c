@@ -14,6 +14,15 @@ static volatile LONG times;
 static BOOL WINAPI
 console(DWORD what)
 {
+	DWORD session;
+
+	/*
+	 * In the services' session it comes when anybody logs off, which is no concern of
+	 * a scheduled task (learn.microsoft.com/windows/console/handlerroutine).
+	 */
+	if (what == CTRL_LOGOFF_EVENT &&
+	    ProcessIdToSessionId(GetCurrentProcessId(), &session) && session == 0)
+		return TRUE;
 	/* A second Ctrl-C does not wait for what is under way. */
 	if ((what == CTRL_C_EVENT || what == CTRL_BREAK_EVENT) &&
 	    InterlockedIncrement(&times) > 1)

@@ -87,6 +87,10 @@ write_event(enum log_topic topic, enum log_level level, const char *fmt, va_list
 	if ((int)level > atomic_load(&level_max))
 		return;
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	/* One event is one line, whatever words a peer sent. */
+	for (char *p = text; *p != '\0'; p++)
+		if ((unsigned char)*p < 0x20 || *p == 0x7f)
+			*p = ' ';
 	e.line_len = make_line(line, sizeof(line), level, text);
 	if (sink_fn != NULL)
 		sink_fn(sink_arg, &e);

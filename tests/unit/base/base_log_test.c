@@ -72,12 +72,27 @@ what_is_too_long_is_cut_and_json_stays_json(void **state)
 	log_setup(LOG_INFO, LOG_TEXT);
 }
 
+static void
+one_event_is_one_line(void **state)
+{
+	struct seen s = { 0 };
+
+	(void)state;
+	log_setup(LOG_INFO, LOG_TEXT);
+	log_to(note, &s);
+	log_event(LOG_WARN, "the server said %s", "no\r\n<0>2026 error: forged\x7f");
+	assert_string_equal(s.text, "the server said no  <0>2026 error: forged ");
+	assert_ptr_equal(strchr(s.line, '\n'), s.line + strlen(s.line) - 1);
+	log_to(NULL, NULL);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_sink_gets_every_event_that_counts),
 		cmocka_unit_test(what_is_too_long_is_cut_and_json_stays_json),
+		cmocka_unit_test(one_event_is_one_line),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
