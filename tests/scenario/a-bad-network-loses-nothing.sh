@@ -4,11 +4,17 @@
 # what ends with an error leaves no half file.
 #
 #   HOLDFAST_LINE="--delay 200 --loss 5"   HOLDFAST_MIB=4   HOLDFAST_SEED   the line, each volume's noise
+#   HOLDFAST_WINDOWS=BUILD   the agent is the Windows program, under Wine
 if [ -z "${HOLDFAST_NAMESPACE:-}" ]; then
 	# A network of our own: the server's side.
 	HOLDFAST_NAMESPACE=1 exec unshare --net "$0" "$@"
 fi
-. "$(dirname "$0")/lib/scenario.bash"
+if [ -n "${HOLDFAST_WINDOWS:-}" ]; then
+	. "$(dirname "$0")/../windows/wine.sh"
+else
+	. "$(dirname "$0")/lib/scenario.bash"
+	wine_path() { printf %s "$1"; }
+fi
 tools=$here/../../tools
 line=${HOLDFAST_LINE:---delay 200 --loss 5}
 mib=${HOLDFAST_MIB:-4}
@@ -37,18 +43,26 @@ server_start
 port=${server##*:}
 server=127.0.0.1:$port
 sed -i "s/^listen = .*/listen = 0.0.0.0:$port/" "$work/holdfastd.conf"
-enrol h1
+there() { nsenter --net=/proc/$far/ns/net timeout -s KILL "${HOLDFAST_PATIENCE:-300}" "$@"; }
+if [ -n "${HOLDFAST_WINDOWS:-}" ]; then
+	# Wine's server makes the sockets: all of Wine is there.
+	wine() { nsenter --net=/proc/$far/ns/net wine "$@"; }
+	wine_begin
+	program=(wine "$windows/bin/holdfast-agent.exe")
+else
+	program=("$bin/holdfast-agent" --machine-id "$work/machine-id")
+fi
 afar() { # ARGUMENTS...: the agent, behind the line
-	nsenter --net=/proc/$far/ns/net timeout -s KILL "${HOLDFAST_PATIENCE:-300}" "$bin/holdfast-agent" \
-	    --state "$work/agent-h1" --machine-id "$work/machine-id" --server "10.77.0.1:$port" "$@"
+	there "${program[@]}" --state "$(wine_path "$work/agent-h1")" --server "10.77.0.1:$port" "$@"
 }
+afar enroll "$(operator enroll-token)" --name h1 > "$work/enrol.out"
 head -c $((mib * 128))K /dev/urandom > "$work/a.img"
 for v in b c d; do head -c ${mib}M /dev/urandom > "$work/$v.img"; done
 
 note "delays and losses"
 connect $line
-afar backup a="$work/a.img" --quiet
-afar restore 1 --volume a --to "$work/a.back" --quiet
+afar backup a="$(wine_path "$work/a.img")" --quiet
+afar restore 1 --volume a --to "$(wine_path "$work/a.back")" --quiet
 cmp "$work/a.img" "$work/a.back"
 kill "$link"; wait "$link" || true
 note "the line: $(cat "$work/line.out") after $SECONDS s"
@@ -76,7 +90,7 @@ echo 'silence-timeout = 5s' >> "$work/holdfastd.conf"
 
 note "the server is killed while it receives, over such a line"
 connect --delay 20 --rate $rate
-begin backup b="$work/b.img" --retry-for 120s
+begin backup b="$(wine_path "$work/b.img")" --retry-for 120s
 await 120 part
 kill -0 $pid 2>/dev/null || fail "too quick to be killed"
 server_kill
@@ -85,7 +99,7 @@ ended "the server killed"
 grep -q 'trying again' "$work/out" || fail "nothing was lost: $(cat "$work/out")"
 
 note "the line is cut while a backup runs: nobody is told"
-begin backup c="$work/c.img" --retry-for 120s
+begin backup c="$(wine_path "$work/c.img")" --retry-for 120s
 await 120 part
 kill -0 $pid 2>/dev/null || fail "too quick to be cut"
 kill -USR1 $link
@@ -97,7 +111,7 @@ note "after $SECONDS s"
 
 note "and while a restore runs: an error, no half file; then by delta or anew"
 grown() { [ "$(du -k "$work/c.back.partial" 2>/dev/null | cut -f1)" -ge 64 ] 2>/dev/null || ! kill -0 $pid 2>/dev/null; }
-begin restore latest --volume c --to "$work/c.back"
+begin restore latest --volume c --to "$(wine_path "$work/c.back")"
 await 120 grown
 kill -0 $pid 2>/dev/null || fail "too quick to be cut"
 kill -USR1 $link
@@ -105,7 +119,7 @@ kill -USR1 $link
 [ ! -e "$work/c.back" ] && [ ! -e "$work/c.back.partial" ] || fail "half a file stays"
 grep -q silent "$work/out" || fail "not said: $(cat "$work/out")"
 kill -USR2 $link
-begin restore latest --volume c --to "$work/c.back"
+begin restore latest --volume c --to "$(wine_path "$work/c.back")"
 await 120 grown
 kill -0 $pid 2>/dev/null || fail "too quick to be killed"
 server_kill
@@ -114,7 +128,7 @@ server_kill
 server_start
 connect --delay 20
 for v in a b c; do
-	afar restore latest --volume $v --to "$work/$v.back" --force --quiet
+	afar restore latest --volume $v --to "$(wine_path "$work/$v.back")" --force --quiet
 	cmp "$work/$v.img" "$work/$v.back"
 done
 operator verify --trees > /dev/null
