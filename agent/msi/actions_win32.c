@@ -219,6 +219,12 @@ actions_plan(MSIHANDLE install)
 		bad = L"ENROLL=required needs TOKEN or TOKENFILE";
 	else if (!plan_all(install, &w))
 		bad = L"the properties together are too long";
+	if (bad == NULL && w.token[0] + w.file[0] + w.config[0] != 0 &&
+	    get(install, L"Installed", w.enroll, VALUE_MAX) && w.enroll[0] != 0)
+		say(install, INSTALLMESSAGE_INFO,
+		    L"installed already: TOKEN, TOKENFILE and CONFIG are ignored, since "
+		    L"any "
+		    L"user may repair; say holdfast-agent enroll");
 	SecureZeroMemory(w.token, sizeof(w.token));
 	return bad != NULL ? refuse(install, bad) : ERROR_SUCCESS;
 }
@@ -382,7 +388,9 @@ actions_run(MSIHANDLE install)
 	wcscat(command, data);
 	wcscat(command, L"\" ");
 	wcscat(command, arguments);
-	WideCharToMultiByte(CP_UTF8, 0, input, -1, bytes, sizeof(bytes), NULL, NULL);
+	if (WideCharToMultiByte(
+		CP_UTF8, 0, input, -1, bytes, sizeof(bytes), NULL, NULL) == 0)
+		bytes[0] = '\0';
 	say(install, INSTALLMESSAGE_INFO, command);
 	code = run(install, data, command, bytes, &o);
 	SecureZeroMemory(data, sizeof(data));

@@ -14,6 +14,9 @@ import time
 # Types ("Custom Action Types", Microsoft Learn): 1 a DLL in the table Binary, 64 failing is no
 # failure, 256 in rollback only, 1024 deferred, 2048 as the system, 8192 its data in no log.
 NOW, DO, UNDO, SECRETLY = 1, 1 + 1024 + 2048, 1 + 64 + 256 + 1024 + 2048, 1 + 1024 + 2048 + 8192
+# Any user may have an installed product repaired, by the system and with the properties of
+# PUBLIC: what says who gets this machine's data counts when an administrator installs, only.
+COMES = "NOT REMOVE AND NOT Installed"
 RUNNING, GOES = 'HOLDFAST_SERVICE = "running"', 'REMOVE ~= "ALL" AND NOT UPGRADINGPRODUCTCODE'
 ACTIONS = [
     ("Plan", "actions_plan", NOW, "", 1001),  # Behind CostFinalize, which knows INSTALLDIR.
@@ -27,8 +30,8 @@ ACTIONS = [
     # Behind InstallFiles (4000).
     ("RegisterServiceUndo", "actions_run", UNDO, 'NOT REMOVE AND HOLDFAST_SERVICE = "absent"', 4010),
     ("RegisterService", "actions_run", DO, "NOT REMOVE", 4020),
-    ("CopyConfig", "actions_configure", DO, "NOT REMOVE AND CONFIG", 4030),
-    ("EnrollHost", "actions_run", SECRETLY, "NOT REMOVE AND (TOKEN OR TOKENFILE)", 4040),
+    ("CopyConfig", "actions_configure", DO, COMES + " AND CONFIG", 4030),
+    ("EnrollHost", "actions_run", SECRETLY, COMES + " AND (TOKEN OR TOKENFILE)", 4040),
     # What a person stopped stays stopped.
     ("StartService", "actions_run", DO, f'NOT REMOVE AND ({RUNNING} OR HOLDFAST_SERVICE = "absent")', 6500),
 ]

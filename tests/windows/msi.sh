@@ -23,6 +23,9 @@ note "what is in it, by the tables, since Wine's own log hides nothing"
 table() { msiinfo export "$work"/new/*.msi "$1"; }
 table Property | grep -c '^MsiHiddenProperties.TOKEN;EnrollHost.$' > /dev/null || fail "the token may come into a log"
 [ $(($(table CustomAction | awk '$1 == "EnrollHost" { print $2 }') & 8192)) != 0 ] || fail "EnrollHost shows its data"
+for action in EnrollHost CopyConfig; do
+	table InstallExecuteSequence | grep -c "^$action.NOT REMOVE AND NOT Installed AND" > /dev/null || fail "$action in a repair, which any user may start"
+done
 [ "$(table Upgrade | grep -c '{14970C93-7348-49FD-96D2-00B005A95291}')" = 2 ] || fail "another UpgradeCode"
 table File | grep -c "^AgentExe.*[[:blank:]]$(sed -n 's/^project(holdfast VERSION \([0-9.]*\).*/\1/p' "$top/CMakeLists.txt")\.0[[:blank:]]1033" > /dev/null || fail "the program's version: $(table File)"
 python3 -m zipfile -e "$work"/new/*.zip "$work/zip"
@@ -92,7 +95,11 @@ running || fail "a refused downgrade stopped the service"
 
 note "a service that a person stopped stays so"
 wine_run "$files/holdfast-agent.exe" service stop > /dev/null
-msi 0 /i "$new" REINSTALL=ALL REINSTALLMODE=amus
+mv "$data/agent.conf" "$work/"
+msi 0 /i "$new" REINSTALL=ALL REINSTALLMODE=amus CONFIG="$(wine_path "$work/conf")" TOKEN=hf1.nonsense
+[ ! -e "$data/agent.conf" ] || fail "a repair brought a configuration"
+grep -aq 'Holdfast: installed already: TOKEN' "$c/msi.log" || fail "no word of what a repair ignores"
+mv "$work/agent.conf" "$data/"
 service && ! running || fail "it was started: $(cat "$work/sc")"
 
 note "removed, and installed again as the same host"
