@@ -1,6 +1,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "agent/command.h"
 #include "agent/dial.h"
 #include "agent/enrol.h"
@@ -33,7 +35,7 @@ load_token(const char *path, char out[TOKEN_TEXT_MAX], struct err *err)
 	else
 		out[len] = '\0';
 	if (file.p != NULL)
-		memset(file.p, 0, file.len);
+		sodium_memzero(file.p, file.len);
 	buf_free(&file);
 	if (found == 0 || (found == 1 && len == 0))
 		return err_set(err, ERR_NOTFOUND, "no token in %s", path);
@@ -86,7 +88,7 @@ keep(const struct command_context *c, const char *text, const struct err *why,
 		strcpy(p.server, cmd->server);
 	if (pending_keep(c->st, &p, err) != 0)
 		return -1;
-	memset(&p, 0, sizeof(p));
+	sodium_memzero(&p, sizeof(p));
 	if (cmd->json)
 		puts("{\"event\":\"enrolment_waits\"}");
 	else
@@ -159,7 +161,7 @@ command_enroll(const struct command_context *c, struct err *err)
 		return err_context(err, "enroll");
 	if ((rc = state_lock(c->st, err)) == 0 && (rc = already(c, err)) == 0)
 		rc = c->cmd->later ? keep(c, token, NULL, err) : enroll(c, token, err);
-	memset(token, 0, sizeof(token));
+	sodium_memzero(token, sizeof(token));
 	return rc >= 0 ? 0 : err_context(err, "enroll");
 }
 

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "agent/dial.h"
 #include "agent/stop.h"
 #include "proto/base/err.h"
@@ -211,7 +213,7 @@ enrol_run(const struct state *st, const struct enrol_options *options,
 	if (rc == 0 && (state_remove(st, "ticket", err) != 0 ||
 			   (found && state_take_next_key(st, err) != 0)))
 		rc = -1;
-	memset(token.secret, 0, sizeof(token.secret));
+	sodium_memzero(token.secret, sizeof(token.secret));
 	cert_key_free(key);
 	return rc;
 }

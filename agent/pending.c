@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "agent/dial.h"
 #include "agent/enrol.h"
 #include "agent/stop.h"
@@ -28,12 +30,14 @@ pending_keep(const struct state *st, const struct pending *p, struct err *err)
 
 	if (token_parse(p->token, &token, err) != 0)
 		return err_context(err, "token");
-	memset(token.secret, 0, sizeof(token.secret));
+	sodium_memzero(token.secret, sizeof(token.secret));
 	if (p->name[0] != '\0' && cert_name_check(p->name, err) != 0)
 		return -1;
 	n = snprintf(text, sizeof(text), "%.*s\n%s\n%s\n", (int)strcspn(p->token, "\r\n"),
 	    p->token, p->name, p->server);
-	return state_write(st, FILE_NAME, text, (size_t)n, 0600, err);
+	n = state_write(st, FILE_NAME, text, (size_t)n, 0600, err);
+	sodium_memzero(text, sizeof(text));
+	return n;
 }
 
 /* The next line into `out`; NULL if it is too long, or there is none. */
@@ -67,6 +71,8 @@ pending_read(const struct state *st, struct pending *out, struct err *err)
 			    "%s/" FILE_NAME ": not what `enroll` keeps; enroll again",
 			    state_dir(st));
 	}
+	if (file.p != NULL)
+		sodium_memzero(file.p, file.len);
 	buf_free(&file);
 	return found;
 }
@@ -108,8 +114,10 @@ attempt(const struct pending_wait *w, const struct pending *p, struct err *err)
 		if (enrol_run(mine, &o, name, err) == 0) {
 			tell(w, "enrolled as ", name);
 			rc = 1;
-		} else if (err->code == ERR_DENIED || err->code == ERR_EXISTS ||
-			   err->code == ERR_CORRUPT) {
+		} else if (err->os == 0 &&
+			   (err->code == ERR_DENIED || err->code == ERR_EXISTS ||
+			       err->code == ERR_CORRUPT)) {
+			/* Not by this system, which may allow it the next time. */
 			rc = -1;
 		}
 		if (rc != 0)
@@ -146,7 +154,7 @@ step(const struct pending_wait *w, unsigned *n, uint32_t *wait)
 		if (found < 0)
 			tell(w, "", why.text);
 	}
-	memset(&p, 0, sizeof(p));
+	sodium_memzero(&p, sizeof(p));
 	return rc > 0;
 }
 

@@ -11,9 +11,9 @@
 #include "proto/base/winapi.h"
 
 /* Of the file itself: who has one of these can make it another. */
-#define CHANGES                                                                    \
-	(FILE_WRITE_DATA | FILE_APPEND_DATA | FILE_WRITE_EA | DELETE | WRITE_DAC | \
-	    WRITE_OWNER)
+#define CHANGES                                                                       \
+	(FILE_WRITE_DATA | FILE_APPEND_DATA | FILE_WRITE_EA | FILE_WRITE_ATTRIBUTES | \
+	    DELETE | WRITE_DAC | WRITE_OWNER)
 /* Of the directory it lies in: a DLL or a ".local" beside it is loaded with it. */
 #define CHANGES_BESIDE                                                        \
 	(FILE_ADD_FILE | FILE_ADD_SUBDIRECTORY | FILE_DELETE_CHILD | DELETE | \

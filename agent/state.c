@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <sodium.h>
+
 #include "agent/seal.h"
 #include "agent/state_machine.h"
 #include "proto/base/buf.h"
@@ -122,7 +124,7 @@ static void
 wipe(struct buf *b)
 {
 	if (b->p != NULL)
-		memset(b->p, 0, b->len);
+		sodium_memzero(b->p, b->len);
 	buf_free(b);
 }
 
@@ -192,7 +194,7 @@ key_in(const struct state *st, const char *name, struct cert_key **out, struct e
 	    cert_key_save(key, der, sizeof(der), &len, err) != 0)
 		goto out;
 	rc = write_key(st, name, der, len, 1, err);
-	memset(der, 0, sizeof(der));
+	sodium_memzero(der, sizeof(der));
 	if (rc == 0) {
 		*out = key;
 		key = NULL;
