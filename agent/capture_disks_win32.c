@@ -21,14 +21,6 @@ close_disk(void *arg)
 	device_close(arg);
 }
 
-/* VSS' own provider makes snapshots of these alone. */
-static int
-has_snapshots(const char *fs)
-{
-	return strcmp(fs, "NTFS") == 0 || strcmp(fs, "ReFS") == 0 ||
-	       strcmp(fs, "CSVFS") == 0;
-}
-
 static int
 add_piece(const struct volumes *v, const struct volumes_volume *one, const char *exclude,
     const char *provider, struct capture_disk *out, struct err *err)
@@ -51,7 +43,7 @@ add_piece(const struct volumes *v, const struct volumes_volume *one, const char 
 	piece->offset = one->extents[0].offset;
 	piece->left_out = left_out;
 	piece->decrypted = one->bitlocker == VOLUMES_UNLOCKED;
-	piece->live = strcmp(provider, "offline") != 0 && !has_snapshots(one->fs);
+	piece->live = strcmp(provider, "offline") != 0 && !volumes_freezable(one);
 	out->count++;
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agent/choose.h"
+#include "agent/device.h"
 #include "proto/base/winapi.h"
 
 /* A file is a file; a path of the device name space, a drive and a mount point is not. */
@@ -13,8 +14,9 @@ choose_kind_of(const char *path)
 	DWORD attributes = INVALID_FILE_ATTRIBUTES;
 	wchar_t *wide;
 
-	if (strncmp(path, "\\\\.\\", 4) == 0 ||
-	    strncmp(path, "\\\\?\\Volume{", 11) == 0 || strncmp(path, "label:", 6) == 0)
+	/* By any of its names: "//./d:" must not be what nobody else uses. */
+	if (device_path_kind(path) != DEVICE_FILE || strncmp(path, "\\\\.\\", 4) == 0 ||
+	    strncmp(path, "label:", 6) == 0)
 		return CHOOSE_VOLUME;
 	if ((wide = winapi_path(path)) != NULL)
 		attributes = GetFileAttributesW(wide);

@@ -132,6 +132,28 @@ volumes_find(const struct volumes *v, const char *spec, const struct volumes_vol
 	return 0;
 }
 
+/*
+ * A shadow copy's difference area has 320 MB at least, 32 MB where the volume has less
+ * than 500 (and something is to be left), "MinDiffAreaFileSize" at
+ * learn.microsoft.com/windows/win32/backup/registry-keys-for-backup-and-restore
+ */
+#define SMALL (500ull << 20)
+#define SMALL_NEEDS (50ull << 20)
+#define NEEDS (320ull << 20)
+#define HIDDEN_MAX (2048ull << 20) /* No volume of that size is hidden for its data. */
+
+int
+volumes_freezable(const struct volumes_volume *v)
+{
+	if (strcmp(v->fs, "NTFS") != 0 && strcmp(v->fs, "ReFS") != 0 &&
+	    strcmp(v->fs, "CSVFS") != 0)
+		return 0;
+	if (v->paths[0] != '\0' || v->boot || v->page_file || v->size == 0 ||
+	    v->size > HIDDEN_MAX)
+		return 1;
+	return v->room >= (v->size < SMALL ? SMALL_NEEDS : NEEDS);
+}
+
 const struct volumes_extent *
 volumes_piece(const struct volumes_volume *v)
 {

@@ -40,6 +40,7 @@ struct volumes_volume {
 	char label[LAYOUT_LABEL_MAX];  /* UTF-8; or "". */
 	char fs[32];		       /* "NTFS"; "": none that Windows knows. */
 	uint64_t size;		       /* Bytes; 0: not told. */
+	uint64_t room;		       /* Free bytes of it. */
 	uint8_t fixed;		       /* No stick, no CD, no network. */
 	uint8_t boot;		       /* Windows runs from it. */
 	uint8_t system;		       /* The firmware starts from it. */
@@ -100,6 +101,12 @@ const char *volumes_shown(const struct volumes_volume *v);
  * letters that names have.
  */
 void volumes_name(const struct volumes_volume *v, char out[LAYOUT_NAME_MAX]);
+
+/*
+ * Can VSS' own provider make a snapshot of it?  Not of other file systems, and not of a
+ * volume without a letter that is too full: recovery partitions are, as a rule.
+ */
+int volumes_freezable(const struct volumes_volume *v);
 
 /* Is all of it one piece of one disk?  That piece, or NULL. */
 const struct volumes_extent *volumes_piece(const struct volumes_volume *v);

@@ -214,6 +214,7 @@ take_volume(const wchar_t *guid, const struct special *special,
     struct volumes_volume *out, struct err *err)
 {
 	wchar_t label[MAX_PATH + 1] = L"", fs[MAX_PATH + 1] = L"";
+	ULARGE_INTEGER room;
 	DWORD error = 0;
 
 	memset(out, 0, sizeof(*out));
@@ -225,6 +226,8 @@ take_volume(const wchar_t *guid, const struct special *special,
 		guid, label, MAX_PATH + 1, NULL, NULL, NULL, fs, MAX_PATH + 1)) {
 		copy_utf8(out->label, sizeof(out->label), label);
 		copy_utf8(out->fs, sizeof(out->fs), fs);
+		if (GetDiskFreeSpaceExW(guid, NULL, NULL, &room))
+			out->room = room.QuadPart;
 	} else {
 		error = GetLastError();
 	}

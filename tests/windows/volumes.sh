@@ -49,6 +49,10 @@ note "what cannot be read is said in one line"
 refuses 'Q:.*not found' wagent backup --provider offline 'q=\\.\Q:'
 refuses 'label:NONE: no volume of this machine' wagent backup --volume label:NONE
 refuses 'volume T: ' wagent backup --volume T: # VSS, of which Wine has none
+for t in '//./t:' '\\?\T:' '\\?\GLOBALROOT\Device\HarddiskVolume99'; do # never locked unasked
+	refuses 'volume t: ' wagent backup "t=$t"
+	! grep -q offline "$work/refused.err" || fail "$t is no volume to 'auto'"
+done
 refuses 'C:: Windows runs, .*provider = vss' wagent backup --provider offline C:
 refuses 'label: which one' wagent backup --provider offline x=label:
 echo 'not a whole sector' > "$work/odd.img"

@@ -277,6 +277,35 @@ a_disk_that_cannot_be_read_is_said_or_fails(void **state)
 }
 
 static void
+a_shadow_copy_needs_ntfs_and_room(void **state)
+{
+	struct volumes *v = machine();
+	struct volumes_volume *one = &v->volumes[2];
+
+	(void)state;
+	assert_int_equal(volumes_freezable(one), 1);
+	/* A recovery partition: hidden, small, full. */
+	one->size = 499ull << 20;
+	one->room = 26ull << 20;
+	assert_int_equal(volumes_freezable(one), 0);
+	one->room = 50ull << 20;
+	assert_int_equal(volumes_freezable(one), 1);
+	one->size = 900ull << 20;
+	assert_int_equal(volumes_freezable(one), 0);
+	one->room = 320ull << 20;
+	assert_int_equal(volumes_freezable(one), 1);
+	/* What people use is frozen, or fails aloud. */
+	one->room = 0;
+	strcpy(one->paths, "R:\\");
+	assert_int_equal(volumes_freezable(one), 1);
+	strcpy(one->fs, "FAT32");
+	assert_int_equal(volumes_freezable(one), 0);
+	one->fs[0] = '\0';
+	assert_int_equal(volumes_freezable(one), 0);
+	volumes_free(v);
+}
+
+static void
 what_is_nowhere_is_said(void **state)
 {
 	struct volumes *v = machine();
@@ -528,6 +557,7 @@ main(void)
 		cmocka_unit_test(of_dynamic_disks_the_volumes_are_read),
 		cmocka_unit_test(pools_offline_and_bare_disks_are_said),
 		cmocka_unit_test(a_disk_that_cannot_be_read_is_said_or_fails),
+		cmocka_unit_test(a_shadow_copy_needs_ntfs_and_room),
 		cmocka_unit_test(what_is_nowhere_is_said),
 		cmocka_unit_test(locked_volumes_are_an_error_until_left_out),
 		cmocka_unit_test(words_choose_volumes),
