@@ -169,6 +169,7 @@ take_sectors(struct device *d)
 {
 	STORAGE_PROPERTY_QUERY query;
 	STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR align;
+	FILE_STORAGE_INFO storage;
 	DISK_GEOMETRY geometry;
 	size_t got = 0;
 
@@ -184,6 +185,12 @@ take_sectors(struct device *d)
 		d->physical = align.BytesPerPhysicalSector;
 	} else if (ask(d, IOCTL_DISK_GET_DRIVE_GEOMETRY, &geometry, sizeof(geometry))) {
 		d->sector = geometry.BytesPerSector;
+	} else if (d->kind == DEVICE_SNAPSHOT &&
+		   GetFileInformationByHandleEx(
+		       d->handle, FileStorageInfo, &storage, sizeof(storage))) {
+		/* A shadow copy's driver need not know: its file system does. */
+		d->sector = storage.LogicalBytesPerSector;
+		d->physical = storage.PhysicalBytesPerSectorForAtomicity;
 	}
 	d->align = d->sector;
 }
