@@ -70,42 +70,54 @@ take_table(struct device *d, struct disk_table *t, struct volumes_disk *out)
 	}
 }
 
-/* Numbers have gaps: a disk that was pulled leaves one. */
+static void
+take_disk(struct volumes *v, uint32_t number, struct device *d, struct disk_table *t)
+{
+	struct volumes_disk *one = &v->disks[v->disks_count++];
+
+	one->number = number;
+	volumes_describe(d, one);
+	take_table(d, t, one);
+}
+
+/*
+ * Numbers have gaps: a disk that was pulled leaves one.  Who may open none of them is no
+ * administrator; one alone may be held by a cluster or a pool.
+ */
 int
 volumes_take_disks(struct volumes *v, struct err *err)
 {
 	struct disk_table *t = malloc(sizeof(*t));
+	struct err denied = ERR_INIT;
 	struct volumes_disk *one;
 	struct device *d;
+	unsigned opened = 0;
 	char path[32];
 
 	if (t == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a partition table");
 	for (uint32_t n = 0; n < VOLUMES_DISKS_MAX; n++) {
-		struct err ignored = ERR_INIT;
+		struct err why = ERR_INIT;
 
 		(void)snprintf(
 		    path, sizeof(path), "\\\\.\\PhysicalDrive%lu", (unsigned long)n);
-		if (device_open(path, 0, &d, &ignored) != 0) {
-			if (ignored.code == ERR_NOTFOUND)
-				continue;
-			if (ignored.code == ERR_DENIED) {
-				free(t);
-				return err_set(err, ERR_DENIED, "%s", ignored.text);
-			}
-			one = &v->disks[v->disks_count++];
-			one->number = n;
-			one->unreadable = 1;
-			(void)snprintf(
-			    one->note, sizeof(one->note), "%.150s", ignored.text);
+		if (device_open(path, 0, &d, &why) == 0) {
+			opened++;
+			take_disk(v, n, d, t);
+			device_close(d);
 			continue;
 		}
+		if (why.code == ERR_NOTFOUND)
+			continue;
+		if (why.code == ERR_DENIED)
+			denied = why;
 		one = &v->disks[v->disks_count++];
 		one->number = n;
-		volumes_describe(d, one);
-		take_table(d, t, one);
-		device_close(d);
+		one->unreadable = 1;
+		(void)snprintf(one->note, sizeof(one->note), "%.150s", why.text);
 	}
 	free(t);
-	return 0;
+	return opened == 0 && denied.code != ERR_NONE
+		   ? err_set(err, ERR_DENIED, "%s", denied.text)
+		   : 0;
 }
