@@ -333,6 +333,15 @@ function Test-Exe {
     }
     # IMAGE_DLLCHARACTERISTICS: HIGH_ENTROPY_VA, DYNAMIC_BASE, NX_COMPAT.
     Assert-True (($imports.Flags -band 0x160) -eq 0x160) ('ASLR or DEP is off: {0:x}' -f $imports.Flags)
+    # What lies beside it in a download directory is not loaded.
+    $downloads = Join-Path $script:Scratch 'downloads'
+    [void](New-Item -ItemType Directory $downloads)
+    Copy-Item $script:Agent $downloads
+    foreach ($dll in 'userenv', 'crypt32', 'iphlpapi', 'bcrypt', 'version', 'dbghelp', 'profapi', 'cryptbase') {
+        [System.IO.File]::WriteAllText((Join-Path $downloads "$dll.dll"), 'no program')
+    }
+    $result = Invoke-Program (Join-Path $downloads (Split-Path -Leaf $script:Agent)) @('--state', (Join-Path $downloads 'state'), 'status') 60
+    Assert-True ($result.Err -match 'not enrolled') "beside other DLLs it says '$($result.Err)'"
     $signature = Get-AuthenticodeSignature $script:Agent
     "$version, $($imports.Names.Count) system DLLs, signature: $($signature.Status)"
 }
@@ -354,7 +363,7 @@ function Test-Acl {
     [System.IO.File]::WriteAllText((Join-Path $theirs 'agent.conf'), "[agent]`r`n")
     [void](Invoke-Program (Join-Path $env:SystemRoot 'System32\icacls.exe') @($theirs, '/setowner', '*S-1-5-32-545', '/t') 60)
     $result = Invoke-Program $script:Agent @('--state', $theirs, 'status') 60
-    Assert-True ($result.Code -ne 0 -and $result.Err -notmatch 'not enrolled') 'a directory of somebody else is taken'
+    Assert-True ($result.Code -ne 0 -and $result.Err -match 'not to administrators') 'a directory of somebody else is taken without a word'
     "only SYSTEM and Administrators; somebody else's directory: $(Get-LastLine $result.Err)"
 }
 

@@ -17,6 +17,15 @@ service_state() { wine_run sc query Holdfast | grep -o 'STATE.*' | grep -o '[A-Z
 points() { operator points h1 --json 2>/dev/null | grep -o '"sequence"' | wc -l; }
 at_least() { [ "$(points)" -ge "$1" ]; }
 
+note "run from where it was downloaded to it takes no DLL that lies there"
+mkdir "$work/downloads"
+cp "$windows/bin/holdfast-agent.exe" "$work/downloads/"
+# Those that it would take else; Wine has no known DLLs, so no others of the system's.
+for dll in userenv crypt32 iphlpapi; do
+	echo 'no program' > "$work/downloads/$dll.dll"
+done
+refuses 'not enrolled' wine_run "$work/downloads/holdfast-agent.exe" --state "$(wine_path "$work/nowhere")" status
+
 note "a directory that others may write is put right; installing twice is fine"
 mkdir -p "$state"
 chmod 777 "$state"
