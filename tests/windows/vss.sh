@@ -117,13 +117,26 @@ in_order
 server_start
 [ "$(points)" = 2 ] || fail "a point of it is there"
 
+note "the answer to a commit is lost: asked again, the point is found, and writers hear of it once"
+rm -f "$work/log" "$work/relay"
+last=$(points)
+python3 "$here/relay.py" "$server" "$work/relay" lose "$work/server.log" "committed point $((last + 1))" > "$work/relay.out" &
+pids+=($!)
+await 20 test -s "$work/relay"
+win --server "$(cat "$work/relay")" backup S: T: > "$work/out" 2>&1 || fail "$(cat "$work/out")"
+in_order
+grep -q lost "$work/relay.out" || fail "the relay lost nothing: this proved nothing"
+grep -q "point $((last + 1)) was committed before" "$work/server.log" || fail "the server did not know it again"
+[ "$(count DoSnapshotSet)$(count SetBackupSucceeded)$(count BackupComplete)$(count AbortBackup)" = 1110 ] || fail "$(cat "$work/log")"
+[ "$(points)" = 3 ] || fail "not one point: $(operator points win)"
+
 note "copies that are lost while they are read: the backup begins again"
 rm -f "$work/log"
 VSSD_LOST=1 win backup S: T: > "$work/out" 2>&1 || fail "$(cat "$work/out")"
 in_order
 grep -q 'beginning again' "$work/out" || fail "$(cat "$work/out")"
 [ "$(count DoSnapshotSet)$(count AbortBackup)$(count BackupComplete)" = 211 ] || fail "$(cat "$work/log")"
-[ "$(points)" = 3 ] || fail "no point came of it"
+[ "$(points)" = 4 ] || fail "no point came of it"
 
 note "a writer's veto ends it, with the writer's name"
 rm -f "$work/log"
@@ -153,4 +166,4 @@ note "without VSS there is a sentence, and no silent other way"
 rm -f "$work/log"
 ! WINEDLLOVERRIDES="$WINEDLLOVERRIDES;vssapi=b" win backup S: T: > "$work/out" 2>&1 || fail "a backup without VSS"
 grep -q 'VSS: ' "$work/out" || fail "$(cat "$work/out")"
-[ "$(points)" = 3 ] || fail "a point of it is there"
+[ "$(points)" = 4 ] || fail "a point of it is there"
