@@ -23,6 +23,7 @@
 #include "proto/base/file.h"
 #include "proto/base/wait.h"
 #include "proto/net/channel.h"
+#include "proto/wire/msg_check.h"
 
 #define FREEZE_MS (60u * 1000)
 #define COMMIT_TRIES 5u	    /* Those answered by a list that was not full. */
@@ -474,6 +475,8 @@ commit(struct session *s, struct err *err)
 	int rc = 0;
 
 	memcpy(c.backup, b->id, sizeof(c.backup));
+	/* Labels are in it, and it was cut somewhere: the wire takes lines of UTF-8. */
+	msg_check_clean(b->out->note);
 	if (s->dial.welcome.changes)
 		c.changes_count = changes_of(b, changes);
 	for (i = 0; i < c.count; i++)

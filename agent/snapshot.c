@@ -7,6 +7,7 @@
 
 #include "agent/snapshot_provider.h"
 #include "proto/base/err.h"
+#include "proto/wire/msg_check.h"
 
 /* Volumes in one set; a host has at most 26 letters and a few without. */
 #define VOLUMES_MAX 256
@@ -103,40 +104,6 @@ snapshot_add(
 	return 0;
 }
 
-/* Bytes of the UTF-8 character at `p`; 0: it is none, or one that moves a cursor. */
-static size_t
-character(const unsigned char *p)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-
-	if (n == 1)
-		return p[0] >= ' ' && p[0] != 0x7f;
-	if (p[0] < 0xc2 || p[0] > 0xf4)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	/* Longer than need be, halves of UTF-16, beyond the last. */
-	return (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-		       (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f)
-		   ? 0
-		   : n;
-}
-
-/* Names of writers are in it, cut where there was no more room. */
-static void
-make_line(char *text)
-{
-	unsigned char *p = (unsigned char *)text;
-	size_t n;
-
-	for (; *p != '\0'; p += n)
-		if ((n = character(p)) == 0) {
-			*p = '?';
-			n = 1;
-		}
-}
-
 static void
 set_method(struct snapshot *s)
 {
@@ -144,7 +111,8 @@ set_method(struct snapshot *s)
 
 	(void)snprintf(s->method, sizeof(s->method), "%s%s%s", s->provider->name,
 	    more[0] != '\0' ? ": " : "", more);
-	make_line(s->method);
+	/* Names of writers are in it, cut where there was no more room. */
+	msg_check_clean(s->method);
 }
 
 int

@@ -180,7 +180,7 @@ what_a_provider_says_becomes_one_line_of_text(void **state)
 		{ "a\nb\tc\x7f", "fake: a?b?c?" }, { "cut \xe2\x82", "fake: cut ??" },
 		{ "cut \xc3", "fake: cut ?" }, { "\xc0\x80", "fake: ??" },
 		{ "\xed\xa0\x80", "fake: ???" }, { "\xf5\x80\x80\x80", "fake: ????" },
-		{ "\x80", "fake: ?" } };
+		{ "\x80", "fake: ?" }, { "\xc2\x85", "fake: ??" } };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
