@@ -17,6 +17,8 @@
 /* Three retries, ten minutes apart: what the documentation recommends. */
 #define ATTEMPTS 4
 #define WAIT_MS (10u * 60 * 1000)
+/* From the cut to here: DoSnapshotSet and the statuses have 25 minutes together. */
+#define MADE_MAX_US ((int64_t)25 * 60 * 1000000)
 
 struct volume {
 	struct set *set;
@@ -146,6 +148,16 @@ now_us(void)
 	    (int64_t)((uint64_t)t.dwHighDateTime << 32 | t.dwLowDateTime));
 }
 
+/* The instant of the cut: after it writers thawed, repaired files and were asked. */
+static int64_t
+frozen_at(const struct set *s)
+{
+	int64_t now = now_us(), made = vss_com_made(s->com);
+
+	/* A provider that does not tell, or tells local time, is not believed. */
+	return made <= now && now - made < MADE_MAX_US ? made : now;
+}
+
 static int
 open_copy(struct set *s, struct volume *v, struct snapshot_info *info)
 {
@@ -160,7 +172,7 @@ open_copy(struct set *s, struct volume *v, struct snapshot_info *info)
 			  : SNAPSHOT_APPLICATION;
 	/* VSS flushes file systems before it holds the writes. */
 	info->flushed = 1;
-	info->frozen_at = now_us();
+	info->frozen_at = frozen_at(s);
 	return 0;
 }
 

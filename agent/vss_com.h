@@ -31,6 +31,9 @@ int vss_com_volume(const char *path, char *out, size_t cap, struct err *err);
 /* Non-zero if the running system lies on this volume. */
 int vss_com_boots(const char *volume);
 
+/* When the copy was made that device() was asked of last, as vss_com_time(). */
+int64_t vss_com_made(const struct vss_com *c);
+
 /* Microseconds since 1970-01-01 UTC of 100 ns since 1601. */
 int64_t vss_com_time(int64_t filetime);
 

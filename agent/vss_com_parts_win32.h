@@ -28,6 +28,7 @@ struct vss_com {
 	IVssAsync *async;
 	int has_metadata, has_status; /* FreeWriterMetadata(), FreeWriterStatus() due. */
 	VSS_ID copies[VSS_VOLUMES_MAX];
+	int64_t made; /* When the copy was made that device() was asked of: FILETIME. */
 	struct {
 		int plain; /* 1: no volume is mounted on it, -1: perhaps; 0: not known. */
 		char name[64]; /* Of the volume. */

@@ -325,6 +325,7 @@ com_device(void *arg, unsigned i, char *out, size_t cap)
 	path = prop.m_pwszSnapshotDeviceObject != NULL
 		   ? winapi_utf8(prop.m_pwszSnapshotDeviceObject)
 		   : NULL;
+	c->made = prop.m_tsCreationTimestamp;
 	c->free_properties(&prop);
 	if (path == NULL || strlen(path) >= cap)
 		hr = path == NULL ? E_OUTOFMEMORY : E_UNEXPECTED;
@@ -332,6 +333,12 @@ com_device(void *arg, unsigned i, char *out, size_t cap)
 		(void)snprintf(out, cap, "%s", path);
 	free(path);
 	return (vss_code)hr;
+}
+
+int64_t
+vss_com_made(const struct vss_com *c)
+{
+	return vss_com_time(c->made);
 }
 
 static vss_code

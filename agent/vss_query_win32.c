@@ -208,9 +208,14 @@ vss_com_areas(struct vss_report_area *out, unsigned cap, unsigned *count, struct
 	if (SUCCEEDED(hr))
 		hr = IVssSnapshotMgmt_GetProviderMgmtInterface(
 		    all, system_provider, &diff_mgmt_id, &own);
-	for (unsigned i = 0; SUCCEEDED(hr) && i < v->count; i++)
-		hr = areas_of((IVssDifferentialSoftwareSnapshotMgmt *)own,
+	/* One volume that has no answer (a drive without a medium) hides no other's. */
+	for (unsigned i = 0; own != NULL && i < v->count; i++) {
+		HRESULT one = areas_of((IVssDifferentialSoftwareSnapshotMgmt *)own,
 		    v->volumes[i].guid, out, cap, count);
+
+		if (FAILED(one) && v->volumes[i].fixed && v->volumes[i].fs[0] != '\0')
+			hr = one;
+	}
 	if (own != NULL)
 		(void)IUnknown_Release(own);
 	if (all != NULL)

@@ -74,11 +74,14 @@ rm "$work/win/agent.conf"
 note "what came of it is what the copies hold, and says how it was frozen"
 operator show win --json > "$work/show"
 python3 - "$work/show" << 'END'
-import json, sys
+import datetime, json, sys
 p = json.load(open(sys.argv[1]))
 assert p["capture"] == "vss: full, 1 of 2 writers, no auto-recovery", p["capture"]
 assert [v["name"] for v in p["volumes"]] == ["S", "T"], p
 assert all(v["provider"] == "vss" for v in p["volumes"]), p
+# The double says that its copies were made a minute ago.
+at = lambda text: datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+assert 59 < (at(p["time"]) - at(p["frozen_at"])).total_seconds() < 1200, (p["time"], p["frozen_at"])
 END
 operator show win | grep -q '^frozen by *vss: full' || fail "show does not say who froze it"
 enrol lin

@@ -5,6 +5,7 @@
  */
 #include "tests/windows/vssapi_double.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "tests/windows/vssapi_double_parts.h"
 
 #define COPIES_MAX 8
+#define MADE_AGO 600000000 /* A minute, in 100 ns. */
 #define COMPONENTS_MAX 16
 
 struct vssd_ledger vssd;
@@ -41,6 +43,7 @@ struct backup {
 	int has_status, status_ready, prepare_due;
 	unsigned copies, asked, components, told;
 	int lost;
+	VSS_TIMESTAMP made;
 	wchar_t volumes[COPIES_MAX][128];
 	wchar_t added[COMPONENTS_MAX][64];
 	struct async *async;
@@ -162,6 +165,16 @@ async_finish(struct async *a)
 	b->status_ready |= a->what == 'S';
 	b->prepared |= a->what == 'P';
 	b->frozen |= a->what == 'D';
+	/* The cut lies behind: what is said of it must be this, and not when it was read.
+	 */
+	if (a->what == 'D') {
+		FILETIME now;
+
+		GetSystemTimeAsFileTime(&now);
+		b->made = (VSS_TIMESTAMP)((uint64_t)now.dwHighDateTime << 32 |
+					  now.dwLowDateTime) -
+			  MADE_AGO;
+	}
 	b->complete |= a->what == 'C';
 	vssd.completed |= a->what == 'C';
 }
@@ -478,6 +491,7 @@ properties(void *self, VSS_ID *copy, VSS_SNAPSHOT_PROP *out)
 	out->m_pwszSnapshotDeviceObject = _wcsdup(path);
 	out->m_pwszOriginalVolumeName = _wcsdup(b->volumes[i]);
 	out->m_lSnapshotsCount = (LONG)b->copies;
+	out->m_tsCreationTimestamp = b->made;
 	out->m_eStatus = VSS_SS_CREATED;
 	vssd.loans++;
 	return S_OK;
