@@ -56,6 +56,7 @@ volume_behind(struct vss_com *c, const char *path, char *out, size_t cap)
 {
 	wchar_t full[1024], real[1024];
 	HANDLE h = INVALID_HANDLE_VALUE;
+	struct err ignored = ERR_INIT;
 	char *name = NULL;
 	DWORD n = 0;
 
@@ -77,7 +78,8 @@ volume_behind(struct vss_com *c, const char *path, char *out, size_t cap)
 		real[VOLUME_NAME_LEN] = 0;
 		name = winapi_utf8(real);
 	}
-	(void)snprintf(out, cap, "%s", name != NULL ? name : "");
+	if (name == NULL || vss_com_volume(name, out, cap, &ignored) != 0)
+		out[0] = '\0';
 	free(name);
 	(void)snprintf(c->last_volume, sizeof(c->last_volume), "%.63s", out);
 	(void)snprintf(c->last_path, sizeof(c->last_path), "%s",
@@ -88,10 +90,15 @@ volume_behind(struct vss_com *c, const char *path, char *out, size_t cap)
 static HRESULT
 note_mounts(struct vss_com *c, const wchar_t *volume, const wchar_t *names)
 {
-	char *name = winapi_utf8(volume);
+	char *guid = winapi_utf8(volume), name[64];
+	struct err ignored = ERR_INIT;
 	struct vss_com_mount *more;
-	HRESULT hr =
-	    name != NULL && strlen(name) < sizeof(more->name) ? S_OK : E_OUTOFMEMORY;
+	HRESULT hr = guid != NULL ? S_OK : E_OUTOFMEMORY;
+
+	/* A drive without a medium, or one that went: nothing lies on it. */
+	if (guid == NULL || vss_com_volume(guid, name, sizeof(name), &ignored) != 0)
+		names = L"";
+	free(guid);
 
 	for (; SUCCEEDED(hr) && names[0] != 0; names += wcslen(names) + 1) {
 		more = realloc(c->mounts, ((size_t)c->mounts_count + 1) * sizeof(*more));
@@ -107,7 +114,6 @@ note_mounts(struct vss_com *c, const wchar_t *volume, const wchar_t *names)
 		else
 			c->mounts_count++;
 	}
-	free(name);
 	return hr;
 }
 
@@ -347,7 +353,7 @@ vss_com_expand(const char *path, wchar_t *out, size_t cap)
 int
 vss_com_volume(const char *path, char *out, size_t cap, struct err *err)
 {
-	wchar_t full[1024], root[1024], name[64];
+	wchar_t full[1024], root[1024], name[64], unique[64];
 	const wchar_t *use = name;
 	char *utf8;
 	size_t len;
@@ -364,6 +370,10 @@ vss_com_volume(const char *path, char *out, size_t cap, struct err *err)
 	if (!GetVolumeNameForVolumeMountPointW(root, name, 64)) {
 		root[0] = root[0] >= L'a' && root[0] <= L'z' ? root[0] - 32 : root[0];
 		use = root;
+	} else if (GetVolumeNameForVolumeMountPointW(name, unique, 64)) {
+		/* "A volume can have more than one" (naming-a-volume): the first of all.
+		 */
+		use = unique;
 	}
 	if (wcsncmp(use, L"\\\\", 2) == 0 && wcsncmp(use, L"\\\\?\\", 4) != 0)
 		return err_set(err, ERR_UNSUPPORTED, "%.100s: on another machine", path);
