@@ -59,7 +59,6 @@ struct backup {
 	struct uplink_counts before;	     /* Of the sessions that were lost. */
 	struct incremental_policy policy;
 	struct incremental *inc[SETTINGS_VOLUMES_MAX]; /* NULL: all is read. */
-	int marked[SETTINGS_VOLUMES_MAX]; /* The server knows of suspect points. */
 	int distrusted; /* This session ended since a list of changes was wrong. */
 	char cache_dir[STATE_PATH_MAX];
 	struct spill spill; /* In cache_dir, which is nobody's volume. */
@@ -335,8 +334,10 @@ run_settled(struct session *s, unsigned i, uint64_t from, struct pipeline_job *j
 		memset(r, 0, sizeof(*r));
 		if (make_job(s, i, from, job, err) != 0 ||
 		    (s->b->inc[i] != NULL &&
-			incremental_job(s->b->inc[i], s->b->frozen_at, job, err) != 0) ||
-		    pipeline_run(job, r, err) != 0)
+			incremental_job(s->b->inc[i], s->b->frozen_at, job, err) != 0))
+			return -1;
+		s->b->done[i] = job->done_spans;
+		if (pipeline_run(job, r, err) != 0)
 			return -1;
 		if ((settled = capture_settled(v, err)) != 0)
 			return settled < 0 ? -1 : 0;
@@ -587,16 +588,15 @@ mark_suspects(struct session *s, struct err *err)
 	struct incremental_facts f;
 
 	for (unsigned i = 0; i < b->capture->count; i++) {
-		if (b->inc[i] == NULL || b->marked[i])
+		if (b->inc[i] == NULL || !s->dial.welcome.changes)
 			continue;
 		incremental_facts(b->inc[i], &f);
-		if (!f.suspect)
+		if (!f.suspect || f.told)
 			continue;
-		if (s->dial.welcome.changes &&
-		    s->up.ops->suspect(
+		if (s->up.ops->suspect(
 			s->up.arg, b->capture->volumes[i].name, f.since, f.how, err) != 0)
 			return -1;
-		b->marked[i] = 1;
+		incremental_told(b->inc[i]);
 	}
 	return 0;
 }

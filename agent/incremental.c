@@ -9,8 +9,11 @@
 #include "agent/proof.h"
 #include "agent/shape.h"
 #include "agent/state.h"
+#include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
+
+#define NOTE_MAX (64u * 1024) /* Bytes of a note that points are suspect, and some. */
 
 struct incremental {
 	const struct incremental_policy *policy;
@@ -18,8 +21,13 @@ struct incremental {
 	char shape[STATE_PATH_MAX], new_shape[STATE_PATH_MAX];
 	struct ntfs_compare *compare; /* NULL: nobody asks the records. */
 	char mft[STATE_PATH_MAX], new_mft[STATE_PATH_MAX];
+	char note[STATE_PATH_MAX]; /* That points are suspect, until all was read. */
 	struct chunk_id base;
-	int has_proof; /* Of the base. */
+	/* Of what an interrupted session did and is not done again: */
+	int rests; /* It kept by a list, */
+	struct chunk_id rests_on;
+	uint64_t kept_before, proven_before; /* so much of this base. */
+	int has_proof;			     /* Of the base. */
 	struct proof proof;
 	int ran; /* And what came of it: */
 	struct incremental_facts facts;
@@ -32,6 +40,51 @@ beside(char out[STATE_PATH_MAX], const char *cache, const char *what, struct err
 	if ((size_t)snprintf(out, STATE_PATH_MAX, "%s=%s", cache, what) < STATE_PATH_MAX)
 		return 0;
 	return err_set(err, ERR_LIMIT, "%s: path too long", cache);
+}
+
+/* Write down that points are suspect; nothing of the base is kept from now on. */
+static void
+note_suspect(struct incremental *inc)
+{
+	struct err ignored = ERR_INIT;
+	char text[sizeof(inc->facts.how) + 32];
+
+	(void)snprintf(text, sizeof(text), "%d %llu %s", inc->facts.told,
+	    (unsigned long long)inc->facts.since, inc->facts.how);
+	(void)file_store(inc->note, text, strlen(text), 0600, &ignored);
+	err_clear(&ignored);
+	(void)file_remove(inc->shape, &ignored);
+	err_clear(&ignored);
+	(void)file_remove(inc->mft, &ignored);
+}
+
+/* Was it written down, and no point made since that read all?  -1 without memory. */
+static int
+recall_suspect(struct incremental *inc, struct err *err)
+{
+	struct buf text = BUF_INIT(NOTE_MAX);
+	struct err why = ERR_INIT;
+	unsigned long long since;
+	int found = file_load(inc->note, &text, &why), told, at = 0;
+
+	if (found == -1 && why.code == ERR_NOMEM) {
+		buf_free(&text);
+		return err_set(err, ERR_NOMEM, "out of memory");
+	}
+	if (found == 0)
+		return 0;
+	inc->facts.suspect = 1;
+	(void)snprintf(inc->facts.how, sizeof(inc->facts.how), "%s",
+	    "what was noted of a wrong list of changes cannot be read");
+	if (found == 1 && buf_add(&text, "", 1, &why) == 0 &&
+	    sscanf((char *)text.p, "%d %llu %n", &told, &since, &at) == 2 && at > 0) {
+		inc->facts.told = told != 0;
+		inc->facts.since = since;
+		(void)snprintf(
+		    inc->facts.how, sizeof(inc->facts.how), "%s", (char *)text.p + at);
+	}
+	buf_free(&text);
+	return 0;
 }
 
 int
@@ -48,6 +101,8 @@ incremental_new(const struct incremental_policy *policy, const char *cache, uint
 	    beside(inc->new_shape, cache, "shape-new", err) != 0 ||
 	    beside(inc->mft, cache, "mft", err) != 0 ||
 	    beside(inc->new_mft, cache, "mft-new", err) != 0 ||
+	    beside(inc->note, cache, "suspect", err) != 0 ||
+	    recall_suspect(inc, err) != 0 ||
 	    (policy->fast && ntfs_compare_new(&policy->rules, &inc->compare, err) != 0) ||
 	    changes_new(size, &inc->list, err) != 0 ||
 	    (policy->changed_from != NULL &&
@@ -102,6 +157,31 @@ ask_records(struct incremental *inc, int64_t cut_us, int told, struct pipeline_j
 	ntfs_compare_task(inc->compare, &task);
 }
 
+/*
+ * Spans that an interrupted session kept count beside the same base alone: who reads all
+ * since that is gone must read them, too.
+ */
+static void
+look_at_done(struct incremental *inc, int found, struct pipeline_job *job)
+{
+	uint64_t most = job->done_spans * TREE_SPAN_LEN;
+
+	if (job->done_spans > 0 && inc->rests &&
+	    (!found || inc->facts.suspect ||
+		chunk_id_cmp(&inc->rests_on, &job->base.root_id) != 0)) {
+		job->done_spans = 0;
+		job->done_cache = NULL;
+	}
+	if (job->done_spans == 0)
+		inc->rests = 0;
+	inc->kept_before = inc->proven_before = 0;
+	if (!inc->rests)
+		return;
+	inc->kept_before = inc->facts.kept_bytes < most ? inc->facts.kept_bytes : most;
+	inc->proven_before =
+	    inc->facts.proven_bytes < most ? inc->facts.proven_bytes : most;
+}
+
 int
 incremental_job(
     struct incremental *inc, int64_t cut_us, struct pipeline_job *job, struct err *err)
@@ -115,6 +195,7 @@ incremental_job(
 	if ((found = look_at_base(inc, job, err)) == -1)
 		return -1;
 	inc->has_proof = found;
+	look_at_done(inc, found, job);
 	if (found)
 		proof_again(&inc->proof, slices);
 	ask_records(inc, cut_us, told && !inc->facts.suspect, job);
@@ -138,9 +219,19 @@ incremental_job(
 void
 incremental_distrust(struct incremental *inc, const char *how)
 {
+	if (inc->facts.suspect)
+		return;
 	inc->facts.suspect = 1;
 	(void)snprintf(inc->facts.how, sizeof(inc->facts.how), "%s", how);
 	inc->facts.since = inc->has_proof ? proof_since(&inc->proof) : 0;
+	note_suspect(inc);
+}
+
+void
+incremental_told(struct incremental *inc)
+{
+	inc->facts.told = 1;
+	note_suspect(inc);
 }
 
 int
@@ -150,9 +241,13 @@ incremental_ran(struct incremental *inc, const struct pipeline_job *job,
 	char how[160];
 
 	inc->ran = 1;
-	inc->facts.used = job->changes != NULL && changes_why(job->changes)[0] == '\0';
-	inc->facts.kept_bytes = r->kept_bytes;
-	inc->facts.proven_bytes = r->proven_bytes;
+	if (job->changes != NULL && changes_why(job->changes)[0] == '\0') {
+		inc->rests = 1;
+		inc->rests_on = job->base.root_id;
+	}
+	inc->facts.used = inc->rests;
+	inc->facts.kept_bytes = inc->kept_before + r->kept_bytes;
+	inc->facts.proven_bytes = inc->proven_before + r->proven_bytes;
 	inc->facts.slices = proof_slices(inc->policy->percent);
 	inc->facts.why = "";
 	if (job->changes != NULL && job->base.known)
@@ -190,6 +285,9 @@ incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_
 		incremental_drop(inc);
 		return;
 	}
+	err_clear(&ignored);
+	if (inc->facts.suspect)
+		(void)file_remove(inc->note, &ignored);
 	err_clear(&ignored);
 	if (inc->compare != NULL && ntfs_compare_done(inc->compare) &&
 	    ntfs_compare_seal(inc->compare, root, &ignored) == 0)

@@ -7,8 +7,13 @@
  *once, with a note that says why.
  *
  *	incremental_new
- *	for each session:  incremental_job -> pipeline_run -> incremental_ran
+ *	for each session:  (incremental_told) -> incremental_job -> pipeline_run ->
+ *		incremental_ran
  *	incremental_kept once the point is made, or incremental_drop
+ *
+ * That a list was wrong is noted at once in a file of its own, and what was remembered
+ * is dropped: an agent that ends before the server knows, or before all was read, says
+ * and does so the next time.
  */
 #ifndef AGENT_INCREMENTAL_H
 #define AGENT_INCREMENTAL_H
@@ -40,7 +45,8 @@ void incremental_free(struct incremental *inc);
 
 /*
  * Give a job that is otherwise made, of a volume frozen at `cut_us`, what it needs; the
- * strings are `inc`'s.
+ * strings are `inc`'s.  What an interrupted session did is taken from the job again if
+ * it rests on another base.
  */
 int incremental_job(
     struct incremental *inc, int64_t cut_us, struct pipeline_job *job, struct err *err);
@@ -56,13 +62,17 @@ int incremental_ran(struct incremental *inc, const struct pipeline_job *job,
  */
 void incremental_distrust(struct incremental *inc, const char *how);
 
+/* The server knows which points are suspect. */
+void incremental_told(struct incremental *inc);
+
 /* What the last run was, for the point and for people. */
 struct incremental_facts {
 	int used; /* A list of changes was used: the rest of this counts. */
-	uint64_t kept_bytes, proven_bytes;
+	uint64_t kept_bytes, proven_bytes; /* Of interrupted sessions about. */
 	unsigned slices;
 	/* The list was wrong, as `how` says: points after this one are suspect. */
 	int suspect;
+	int told; /* The server knows. */
 	uint64_t since;
 	char how[160];
 	const char *why; /* Why all was read; "" if it was not, or was the first time. */

@@ -78,6 +78,9 @@ make_line(char *line, size_t cap, enum log_level level, const char *text)
 	return n < 0 ? 0 : (size_t)n >= cap ? cap - 1 : (size_t)n;
 }
 
+static void write_event(enum log_topic topic, enum log_level level, const char *fmt,
+    va_list ap) ERR_PRINTF(3, 0);
+
 static void
 write_event(enum log_topic topic, enum log_level level, const char *fmt, va_list ap)
 {
