@@ -205,7 +205,7 @@ ntfs_compare_raw(struct ntfs_compare *c, const uint8_t *p, uint32_t len)
 	}
 }
 
-/* Is the last part of the name, behind a dot, one of the types? */
+/* Is the last part of the name, behind a dot, one of the types?  Without one all is. */
 static int
 is_of_type(const char *types, const uint8_t *name, size_t units)
 {
@@ -214,8 +214,6 @@ is_of_type(const char *types, const uint8_t *name, size_t units)
 
 	for (dot = units; dot > 0 && load_le16(name + 2 * (dot - 1)) != '.'; dot--)
 		continue;
-	if (dot == 0)
-		return 0;
 	for (; *types != '\0'; types += len) {
 		types += strspn(types, " ");
 		len = strcspn(types, " ");

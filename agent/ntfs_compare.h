@@ -44,7 +44,8 @@ struct ntfs_record;
 struct ntfs_compare_rules {
 	uint64_t large;	   /* Bytes; 0: however large, it says nothing. */
 	uint32_t recent_s; /* Changed so many seconds before the cut; 0: the same. */
-	const char *types; /* "mdf ldf vhdx": last parts of names, in lower case. */
+	const char
+	    *types; /* "mdf vhdx sam": last parts of names, or names without any. */
 };
 
 /* `rules` is borrowed.  ERR_NOMEM. */

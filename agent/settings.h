@@ -51,12 +51,17 @@ struct err;
 #define SETTINGS_FAST_RECENT_S (24u * 3600)
 #define SETTINGS_TYPES_MAX 1024
 
-/* Databases, mail stores, disks of virtual machines: open for long, and mapped. */
+/*
+ * Databases, mail stores, disks of virtual machines, logs: open for long, and mapped; and
+ * by their whole names the registry's hives, which are open as long as Windows runs.
+ */
 #define SETTINGS_FAST_TYPES                                                              \
 	"mdf ndf ldf edb stm jrs jtx chk ibd ibdata1 myd myi frm dbf ora ctl rdo sdf "   \
 	"sqlite sqlite3 sqlitedb db db3 db-wal db-shm db-journal accdb mdb fdb gdb nsf " \
 	"pst ost dat blf regtrans-ms dit sdb wid gho tib vhd vhdx avhd avhdx vhdpmem "   \
-	"vmdk vmem vmsn vswp vdi qcow qcow2 qed hdd img raw vmrs vmcx vsv vfd mrt rct"
+	"vmdk vmem vmsn vswp vdi qcow qcow2 qed hdd img raw vmrs vmcx vsv vfd mrt rct "  \
+	"evtx evt etl log jfm system software sam security default components drivers "  \
+	"bbi elam bcd schema"
 
 /* Incrementals that do not read what an NTFS does not say was changed. */
 struct settings_fast {
@@ -78,9 +83,9 @@ struct settings {
 	uint32_t interval_s;
 	uint32_t retry_s;
 	uint32_t silence_s; /* 1 and more. */
-	char provider[16]; /* As choose() has it. */
-	int vss_copy;	   /* Applications are told of a copy, not a backup. */
-	int socket_buffer; /* Bytes, each way; 0: the system's. */
+	char provider[16];  /* As choose() has it. */
+	int vss_copy;	    /* Applications are told of a copy, not a backup. */
+	int socket_buffer;  /* Bytes, each way; 0: the system's. */
 	char pre_script[SETTINGS_PATH_MAX],
 	    post_script[SETTINGS_PATH_MAX]; /* "": none. */
 	uint32_t script_timeout_s;

@@ -172,6 +172,10 @@ int catalog_suspect(struct catalog *c, const char *host, uint64_t sequence,
 int
 catalog_suspect_count(struct catalog *c, const char *host, uint64_t *n, struct err *err);
 
+/* How many of a volume's points after `after`, to `last`, are not suspect yet. */
+int catalog_suspect_new(struct catalog *c, const char *host, const char *volume,
+    uint64_t after, uint64_t last, uint64_t *n, struct err *err);
+
 /* Groups recorded as bad, behind `after` (NULL for the first). */
 int catalog_quarantined(struct catalog *c, const struct journal_group *after,
     struct journal_group *out, uint32_t cap, uint32_t *n, struct err *err);

@@ -104,3 +104,22 @@ catalog_suspect_count(struct catalog *c, const char *host, uint64_t *n, struct e
 {
 	return count(c, CATALOG_SUSPECT_COUNT, host, n, err);
 }
+
+int
+catalog_suspect_new(struct catalog *c, const char *host, const char *volume,
+    uint64_t after, uint64_t last, uint64_t *n, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	*n = 0;
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_SUSPECT_NEW, err, "ttii", host, volume,
+	    (int64_t)after, (int64_t)last);
+	if ((row = catalog_step(c, st, err)) > 0)
+		*n = (uint64_t)sqlite3_column_int64(st, 0);
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
+}

@@ -373,6 +373,10 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	    "SELECT volume,text FROM suspects WHERE host=?1 AND sequence=?2 LIMIT 1",
 	[CATALOG_SUSPECT_COUNT] =
 	    "SELECT count(DISTINCT sequence) FROM suspects WHERE host=?1",
+	[CATALOG_SUSPECT_NEW] =
+	    "SELECT count(*) FROM volumes v WHERE v.host=?1 AND v.name=?2 AND "
+	    "v.sequence>?3 AND v.sequence<=?4 AND NOT EXISTS(SELECT 1 FROM suspects s "
+	    "WHERE s.host=v.host AND s.sequence=v.sequence AND s.volume=v.name)",
 	[CATALOG_RESTORE_SET] =
 	    "INSERT OR REPLACE INTO main.restores VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,"
 	    "0,zeroblob(32),zeroblob(32),zeroblob(16),0,0,0,0,'')",

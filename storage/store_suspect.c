@@ -29,11 +29,19 @@ store_suspect(struct store *s, const char *host, const char *volume, uint64_t af
 {
 	struct journal_event *e = store_event_new(JOURNAL_SUSPECT, err);
 	struct catalog_head head;
+	uint64_t fresh = 0;
 	int rc;
 
 	if (e == NULL)
 		return -1;
 	if ((rc = catalog_head(s->catalog, host, &head, err)) == 0) {
+		if (after > head.sequence)
+			after = head.sequence;
+		rc = catalog_suspect_new(
+		    s->catalog, host, volume, after, head.sequence, &fresh, err);
+	}
+	/* A host that says the same again and again must not fill the journal. */
+	if (rc == 0 && fresh > 0) {
 		(void)snprintf(e->u.suspect.host, STORE_NAME_MAX, "%s", host);
 		(void)snprintf(e->u.suspect.volume, STORE_NAME_MAX, "%s", volume);
 		(void)snprintf(e->u.suspect.text, STORE_TEXT_MAX, "%s",

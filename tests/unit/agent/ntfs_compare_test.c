@@ -98,7 +98,7 @@ set_up(void **state)
 	chunk_keys_init(&w->keys, domain);
 	memset(w->base.b, 0x31, sizeof(w->base.b));
 	w->rules = (struct ntfs_compare_rules){
-		.large = 1 << 20, .recent_s = 86400, .types = "mdf vhdx"
+		.large = 1 << 20, .recent_s = 86400, .types = "mdf vhdx software"
 	};
 	assert_int_equal(ntfs_compare_new(&w->rules, &w->compare, &w->err), 0);
 	assert_int_equal(
@@ -238,6 +238,11 @@ named_mdf(struct image *v, uint32_t n)
 	image_name(v, n, 5, "Sales.MDF", 3);
 }
 static void
+named_as_a_hive(struct image *v, uint32_t n)
+{
+	image_name(v, n, 5, "SOFTWARE", 3);
+}
+static void
 is_system(struct image *v, uint32_t n)
 {
 	uint8_t si[48];
@@ -312,9 +317,9 @@ reparses(struct image *v, uint32_t n)
 static void
 what_is_doubtful_is_always_read(void **state)
 {
-	static void (*const odd[])(struct image * v, uint32_t n) = { named_mdf, is_system,
-		lately_written, lately_changed, half_written, allocated_ahead, compressed,
-		has_a_list, reparses };
+	static void (*const odd[])(struct image * v, uint32_t n) = { named_mdf,
+		named_as_a_hive, is_system, lately_written, lately_changed, half_written,
+		allocated_ahead, compressed, has_a_list, reparses };
 	struct world *w = *state;
 
 	for (size_t i = 0; i < sizeof(odd) / sizeof(odd[0]); i++) {
