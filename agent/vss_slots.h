@@ -6,8 +6,9 @@
  * table is the order of declaration in the Windows SDK's headers.  For each table two
  * transcripts of these that know nothing of each other were compared, method by method:
  * mingw-w64's (its own IDL) with winapi-rs 0.3.9 (um/vsbackup.rs, um/vswriter.rs,
- * um/vss.rs); for vsmgmt.h, which that does not have, with Microsoft's windows-rs, made
- * from the headers (Win32/Storage/Vss).  None of these classes has overloaded methods,
+ * um/vss.rs); of vsmgmt.h, which that does not have, IVssDifferentialSoftwareSnapshotMgmt
+ * with Microsoft's windows-rs, made from the headers (Win32/Storage/Vss), the other two
+ * with a public C# transcript only.  None of these classes has overloaded methods,
  * whose order C++ compilers choose; all of them begin with IUnknown.  vss_com_win32.c
  * holds the compiler's offsets against these numbers; the test double of vssapi.dll is
  * built from the numbers alone.

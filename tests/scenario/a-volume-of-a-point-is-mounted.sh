@@ -70,10 +70,12 @@ operator umount "$work/m"
 
 note "Ctrl-C and kill -9 leave nothing behind"
 for how in INT KILL; do
+	rm -f "$work/mount.out"
 	"$bin/holdfast" --operator "$work/operator" --server "$server" mount h1:c "$work/m" > "$work/mount.out" &
 	pid=$!
 	pids+=("$pid")
-	await 60 mountpoint -q "$work/m"
+	# What is in the background does not hear Ctrl-C until it says that it does.
+	await 60 grep -qs '^mounted ' "$work/mount.out"
 	[ -n "$(ls "$work/m")" ] || fail "nothing is mounted"
 	kill -$how $pid
 	wait $pid 2> /dev/null || true
