@@ -5,6 +5,7 @@
  */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -31,7 +32,8 @@ struct world {
 	uint8_t *disk, *back;
 	uint64_t size;
 	struct changes *list;
-	uint64_t reads, fail_read; /* The n-th read fails; 0: none. */
+	_Atomic uint64_t reads; /* By several threads. */
+	uint64_t fail_read;	/* The n-th read fails; 0: none. */
 	char dir[SCRATCH_MAX], old[SCRATCH_MAX], new[SCRATCH_MAX];
 	char shape[SCRATCH_MAX], new_shape[SCRATCH_MAX];
 	struct pipeline_job job;
@@ -64,7 +66,7 @@ read_disk(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
 
 	if (offset + len > w->size)
 		return err_set(err, ERR_LIMIT, "past the end");
-	if (++w->reads == w->fail_read)
+	if (atomic_fetch_add(&w->reads, 1) + 1 == w->fail_read)
 		return err_set(err, ERR_IO, "read: Input/output error");
 	memcpy(buf, w->disk + offset, len);
 	return 0;
