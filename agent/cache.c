@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/roll.h"
 #include "proto/base/buf.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
@@ -11,16 +12,12 @@
 
 #define HEADER_LEN 80u
 #define NODE_HEADER_LEN 44u
-#define ROOM (64u * 1024) /* Nodes go to the file in pieces of this. */
 
 static const uint8_t magic[8] = { 'H', 'F', 'C', 'A', 'C', 'H', 'E', '1' };
 
 struct cache_writer {
-	struct file *f;
+	struct roll_writer *roll;
 	uint64_t nodes;
-	uint64_t at; /* Where `room` goes. */
-	size_t held; /* Bytes in it. */
-	uint8_t room[ROOM];
 };
 
 struct node {
@@ -95,31 +92,6 @@ make_header(uint8_t h[HEADER_LEN], const struct chunk_id *root, uint64_t nodes)
 	blake3(h, 48, NULL, h + 48, 32);
 }
 
-static int
-flush(struct cache_writer *w, struct err *err)
-{
-	if (file_write(w->f, w->at, w->room, w->held, err) != 0)
-		return -1;
-	w->at += w->held;
-	w->held = 0;
-	return 0;
-}
-
-static int
-append(struct cache_writer *w, const uint8_t *p, size_t len, struct err *err)
-{
-	size_t n;
-
-	for (; len > 0; p += n, len -= n) {
-		if (w->held == ROOM && flush(w, err) != 0)
-			return -1;
-		n = len < ROOM - w->held ? len : ROOM - w->held;
-		memcpy(w->room + w->held, p, n);
-		w->held += n;
-	}
-	return 0;
-}
-
 int
 cache_create(const char *path, struct cache_writer **out, struct err *err)
 {
@@ -127,13 +99,10 @@ cache_create(const char *path, struct cache_writer **out, struct err *err)
 
 	if (w == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	if (file_open(path, FILE_TO_WRITE | FILE_TO_MAKE | FILE_TO_EMPTY, &w->f, err) !=
-	    0) {
+	if (roll_create(path, HEADER_LEN, &w->roll, err) != 0) {
 		free(w);
 		return -1;
 	}
-	/* Zeros where the header comes last. */
-	w->held = HEADER_LEN;
 	*out = w;
 	return 0;
 }
@@ -147,7 +116,8 @@ cache_add(struct cache_writer *w, uint64_t span, const struct chunk_id *id,
 	store_le32(h, (uint32_t)len);
 	store_le64(h + 4, span);
 	memcpy(h + 12, id->b, CHUNK_ID_LEN);
-	if (append(w, h, sizeof(h), err) != 0 || append(w, p, len, err) != 0)
+	if (roll_add(w->roll, h, sizeof(h), err) != 0 ||
+	    roll_add(w->roll, p, len, err) != 0)
 		return -1;
 	w->nodes++;
 	return 0;
@@ -156,27 +126,18 @@ cache_add(struct cache_writer *w, uint64_t span, const struct chunk_id *id,
 int
 cache_finish(struct cache_writer *w, const struct chunk_id *root, struct err *err)
 {
-	struct err why = ERR_INIT;
+	struct err ignored = ERR_INIT;
 	uint8_t h[HEADER_LEN];
 	int rc;
 
 	if (w == NULL)
 		return 0;
-	rc = flush(w, &why);
-	if (rc == 0 && root != NULL) {
+	if (root != NULL)
 		make_header(h, root, w->nodes);
-		rc = file_write(w->f, 0, h, sizeof(h), &why);
-	}
-	if (rc == 0)
-		rc = file_finish(w->f, &why);
-	else
-		file_close(w->f);
+	rc = roll_finish(w->roll, root != NULL ? h : NULL, root != NULL ? err : &ignored);
 	free(w);
 	/* Of what is only closed nothing was promised. */
-	if (rc == 0 || root == NULL)
-		return 0;
-	*err = why;
-	return -1;
+	return root != NULL ? rc : 0;
 }
 
 /* ---------------------------------------------------------------- reading -- */

@@ -57,7 +57,7 @@ stop(struct ntfs_compare *c)
 	roll_close(c->old);
 	c->old = NULL;
 	/* What cannot be written is not there next time, and all is read then. */
-	if (c->new != NULL && roll_finish(c->new, &ignored) != 0)
+	if (c->new != NULL && roll_finish(c->new, NULL, &ignored) != 0)
 		c->done = 0;
 	c->new = NULL;
 	c->running = 0;
@@ -160,7 +160,7 @@ ntfs_compare_begin(struct ntfs_compare *c, const struct ntfs *v, struct err *err
 	c->time = c->lsn = 0;
 	if (open_old(c, err) != 0)
 		return -1;
-	if (roll_create(c->task.new_path, &c->new, &ignored) != 0)
+	if (roll_create(c->task.new_path, ROLL_HEADER, &c->new, &ignored) != 0)
 		c->new = NULL;
 	c->running = 1;
 	return 0;
@@ -200,7 +200,7 @@ ntfs_compare_raw(struct ntfs_compare *c, const uint8_t *p, uint32_t len)
 	c->same = c->old != NULL && roll_next(c->old, was, sizeof(was)) &&
 		  memcmp(now, was, sizeof(now)) == 0;
 	if (c->new != NULL && roll_add(c->new, now, sizeof(now), &ignored) != 0) {
-		(void)roll_finish(c->new, &(struct err)ERR_INIT);
+		(void)roll_finish(c->new, NULL, &(struct err)ERR_INIT);
 		c->new = NULL;
 	}
 }

@@ -10,8 +10,9 @@
 
 struct roll_writer {
 	struct file *f;
-	uint64_t at; /* Where `room` goes. */
-	size_t held; /* Bytes in it. */
+	size_t header; /* Its bytes. */
+	uint64_t at;   /* Where `room` goes. */
+	size_t held;   /* Bytes in it. */
 	uint8_t room[ROOM];
 };
 
@@ -23,7 +24,7 @@ struct roll {
 };
 
 int
-roll_create(const char *path, struct roll_writer **out, struct err *err)
+roll_create(const char *path, size_t header, struct roll_writer **out, struct err *err)
 {
 	struct roll_writer *w = calloc(1, sizeof(*w));
 
@@ -34,7 +35,8 @@ roll_create(const char *path, struct roll_writer **out, struct err *err)
 		free(w);
 		return -1;
 	}
-	w->held = ROLL_HEADER; /* Zeros until it is sealed. */
+	w->header = header;
+	w->held = header; /* Zeros until it is known. */
 	*out = w;
 	return 0;
 }
@@ -66,7 +68,7 @@ roll_add(struct roll_writer *w, const void *p, size_t len, struct err *err)
 }
 
 int
-roll_finish(struct roll_writer *w, struct err *err)
+roll_finish(struct roll_writer *w, const uint8_t *header, struct err *err)
 {
 	struct err ignored = ERR_INIT;
 	int rc;
@@ -74,6 +76,8 @@ roll_finish(struct roll_writer *w, struct err *err)
 	if (w == NULL)
 		return 0;
 	rc = flush(w, err);
+	if (rc == 0 && header != NULL)
+		rc = file_write(w->f, 0, header, w->header, err);
 	if (file_finish(w->f, rc == 0 ? err : &ignored) != 0)
 		rc = -1;
 	free(w);

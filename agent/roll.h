@@ -2,9 +2,9 @@
  * roll.h - a file that is written once and read once, both from begin to end.
  *
  * What the agent remembers of a volume between two backups comes in such files, of
- * tens of megabytes: nothing of them is held in memory.  A header of ROLL_HEADER bytes
- * is written last of all, once it is known to which point the file belongs; a file
- * without one is nobody's.
+ * tens of megabytes: nothing of them is held in memory.  A header is written last of
+ * all, once it is known to which point the file belongs; a file without one is nobody's.
+ * Its length is the writer's wish; what is read by roll_open() has ROLL_HEADER bytes.
  */
 #ifndef AGENT_ROLL_H
 #define AGENT_ROLL_H
@@ -18,12 +18,17 @@ struct err;
 
 struct roll_writer;
 
-/* Start a file at `path`, replacing one.  ERR_IO, ERR_NOSPACE. */
-int roll_create(const char *path, struct roll_writer **out, struct err *err);
+/* Start a file at `path`, replacing one; `header` bytes are kept.  ERR_IO, ERR_NOSPACE.
+ */
+int
+roll_create(const char *path, size_t header, struct roll_writer **out, struct err *err);
 int roll_add(struct roll_writer *w, const void *p, size_t len, struct err *err);
 
-/* Close it; frees `w`.  NULL is allowed. */
-int roll_finish(struct roll_writer *w, struct err *err);
+/*
+ * Close it; frees `w`.  `header` NULL: zeros, until it is sealed.  NULL is allowed for
+ * `w`.
+ */
+int roll_finish(struct roll_writer *w, const uint8_t *header, struct err *err);
 
 /* Give a finished file its header. */
 int roll_seal(const char *path, const uint8_t header[ROLL_HEADER], struct err *err);

@@ -38,7 +38,7 @@ shape_create(const char *path, struct shape_writer **out, struct err *err)
 
 	if (w == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	if (roll_create(path, &w->roll, err) != 0) {
+	if (roll_create(path, ROLL_HEADER, &w->roll, err) != 0) {
 		free(w);
 		return -1;
 	}
@@ -89,7 +89,7 @@ shape_finish(struct shape_writer *w, struct err *err)
 
 	if (w == NULL)
 		return 0;
-	rc = roll_finish(w->roll, err);
+	rc = roll_finish(w->roll, NULL, err);
 	free(w);
 	return rc;
 }
