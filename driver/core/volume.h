@@ -1,0 +1,125 @@
+/*
+ * volume.h - one volume under the filter: its gate, what waits at it, and who is asked
+ * before a write may pass.
+ *
+ * The glue makes a volume when its device starts and ends it when the device goes.  For
+ * every write it calls volume_write_begin; on VOLUME_FORWARD it sends the request down
+ * and calls volume_write_done when that has completed, however it did.  On VOLUME_HOLD it
+ * marks the request pending and calls volume_hold; the core then owns it until one of its
+ * threads calls ops->forward, after which the glue again sends it down and calls
+ * volume_write_done. A request is never failed, lost or held for ever: see
+ * driver/DESIGN.md, P1.
+ *
+ * A write passes three questions, in this order and between "in flight" being counted and
+ * the request being sent: is the gate open, must something be copied first (copy.h), does
+ * the tracking know of it (track.h).  The count before the question is what makes the
+ * gate tight: who closes it sees either the count or is seen.
+ *
+ * Every volume has one thread, which sleeps while nothing waits; a set adds copiers.
+ * Locks, in order: set.h's mutex, track.h's mutex, the volume's spin lock, diff.h's.
+ */
+#ifndef DRIVER_CORE_VOLUME_H
+#define DRIVER_CORE_VOLUME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "driver/abi/hotcopy.h"
+
+struct volume;
+struct copy;
+struct track;
+
+/* A waiting write, laid into room that the request itself has: no allocation.  The glue
+   gets back from it to its request. */
+struct held {
+	struct held *next;
+	uint32_t length;
+	uint32_t offset_low, offset_high;
+};
+
+/*
+ * What the core has the glue do, all with "device" of volume_make.  read and write are
+ * passive and synchronous, do not pass this filter again, and have memory of their own
+ * laid by, so that they fail only if the disk does: 0 or -1.  "buffer" comes from
+ * env_alloc. Lengths are whole sectors, at most VOLUME_IO_MAX.
+ */
+struct volume_ops {
+	int (*read)(void *device, uint64_t offset, void *buffer, uint32_t length);
+	/* through: on stable storage when it returns (for the tracking store). */
+	int (*write)(void *device, uint64_t offset, const void *buffer, uint32_t length,
+	    bool through);
+	/* Passive.  Sends a held request down; volume_write_done follows, maybe before
+	   the return. */
+	void (*forward)(void *device, struct held *h);
+};
+#define VOLUME_IO_MAX (64u << 10)
+
+/*
+ * Passive.  A volume of "length" bytes with sectors of "sector".  Never fails but for the
+ * struct itself (NULL): what has no thread is HOTCOPY_PASSING for ever.  The number is
+ * the driver's, unique until the machine's restart.
+ */
+struct volume *volume_make(const struct volume_ops *ops, void *device, uint64_t number,
+    uint64_t length, uint32_t sector);
+
+/* The volume's device is gone or going: an image is dropped, the gate opens, what waited
+   is sent down, later writes only pass.  Any IRQL but waits for nothing. */
+void volume_gone(struct volume *v);
+/* Passive.  After volume_gone, when nothing is in flight any more and no set has it. */
+void volume_free(struct volume *v);
+
+/* Nothing but passing on, from now on: the kill switch. */
+void volume_pass_only(struct volume *v);
+
+enum volume_verdict { VOLUME_FORWARD, VOLUME_HOLD };
+/* Up to DISPATCH_LEVEL; no lock, no allocation, no wait on the way to VOLUME_FORWARD. */
+enum volume_verdict
+volume_write_begin(struct volume *v, uint64_t offset, uint32_t length);
+void volume_hold(struct volume *v, struct held *h, uint64_t offset, uint32_t length);
+void volume_write_done(struct volume *v);
+
+/*
+ * A request that writes or discards a known range (TRIM, offloaded or disk-side copies)
+ * goes by volume_write_begin like a write; its length may be beyond 32 bits, therefore in
+ * pieces of which the last verdict counts: volume_range_begin does that.  One that writes
+ * nobody knows where: volume_unknown_write before it is sent; the image is dropped and
+ * everything counts as changed.
+ */
+enum volume_verdict
+volume_range_begin(struct volume *v, uint64_t offset, uint64_t length);
+void volume_unknown_write(struct volume *v, enum hotcopy_reason why);
+/* The volume has another length now. */
+void volume_resized(struct volume *v, uint64_t length);
+/* Sleep, hibernation, shutdown: the image is dropped, tracking is written down as clean
+   (passive).  Writes afterwards are tracked still; the clean mark goes with the first. */
+void volume_power(struct volume *v, bool shutdown);
+
+/* Asked by the glue and by set.h. */
+uint64_t volume_number(const struct volume *v);
+uint64_t volume_length(const struct volume *v);
+uint32_t volume_sector(const struct volume *v);
+enum hotcopy_state volume_state(const struct volume *v);
+struct track *volume_track(const struct volume *v); /* NULL: OFF */
+
+/*
+ * The gate, for set.h; passive.  Close: from now on every write waits; drained: wait
+ * until nothing is in flight, false when the time (100 ns, as env_now counts) has come;
+ * open: with an engine that is asked before each write (or NULL), what waited goes on.
+ * Open always follows close.
+ */
+void volume_gate_close(struct volume *v);
+bool volume_gate_drained(struct volume *v, uint64_t until);
+void volume_gate_open(struct volume *v, struct copy *engine);
+/* Takes the engine away: closes, waits for all in flight that may use it (no limit: they
+   are the disk's), opens. */
+void volume_engine_remove(struct volume *v);
+/* How many wait, and how long the longest has waited since the last cut (100 ns). */
+uint32_t volume_waiting(const struct volume *v);
+uint64_t volume_longest_hold(const struct volume *v);
+
+/* The volume's own I/O, below the filter, for copy.h, diff.h, track.h. */
+int volume_read(struct volume *v, uint64_t offset, void *buffer, uint32_t length);
+int volume_io_write(
+    struct volume *v, uint64_t offset, const void *buffer, uint32_t length, bool through);
+
+#endif /* DRIVER_CORE_VOLUME_H */
