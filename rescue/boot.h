@@ -7,7 +7,7 @@
 #ifndef RESCUE_BOOT_H
 #define RESCUE_BOOT_H
 
-#include "agent/disk_plan.h"
+#include "agent/disk/disk_plan.h"
 #include "proto/layout/layout.h"
 #include "rescue/nvram.h"
 

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agent/stop.h"
+#include "agent/host/stop.h"
 #include "proto/base/err.h"
 
 #define LINE_MAX_LEN 512u

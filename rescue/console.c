@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/progress.h"
+#include "agent/host/progress.h"
 #include "proto/base/err.h"
 #include "rescue/rate.h"
 

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/disk_plan.h"
-#include "agent/disk_restore.h"
-#include "agent/target.h"
-#include "agent/target_skip.h"
-#include "agent/tree_reader.h"
+#include "agent/disk/disk_plan.h"
+#include "agent/restore/disk_restore.h"
+#include "agent/restore/target.h"
+#include "agent/restore/target_skip.h"
+#include "agent/tree/tree_reader.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/layout/layout.h"

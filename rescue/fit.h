@@ -1,6 +1,6 @@
 /*
  * fit.h - a disk of a point fits another disk, and its Windows another machine: what
- * a plan and a restore of disks (agent/disk_plan.h, disk_restore.h) need for it.
+ * a plan and a restore of disks (agent/disk/disk_plan.h, disk_restore.h) need for it.
  *
  *	fit_new -> fit_wish -> disk_plan_make -> fit_attach -> disk_restore_run ->
  *	    fit_free

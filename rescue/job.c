@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agent/reading.h"
-#include "agent/stop.h"
+#include "agent/host/stop.h"
+#include "agent/session/reading.h"
 #include "proto/base/err.h"
 #include "rescue/job_parts.h"
 

@@ -13,8 +13,8 @@
 
 #include <stdint.h>
 
-#include "agent/disk_restore.h"
-#include "agent/redeem.h"
+#include "agent/restore/disk_restore.h"
+#include "agent/session/redeem.h"
 #include "proto/wire/msg.h"
 #include "rescue/cmdline.h"
 #include "rescue/machine.h"

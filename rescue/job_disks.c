@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/stop.h"
+#include "agent/host/stop.h"
 #include "proto/base/err.h"
 #include "rescue/boot.h"
 #include "rescue/job.h"

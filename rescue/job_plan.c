@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/host_facts.h"
+#include "agent/host/host_facts.h"
 #include "proto/base/err.h"
 #include "rescue/fit.h"
 #include "rescue/job.h"

@@ -10,8 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/disk_identity.h"
-#include "agent/progress.h"
+#include "agent/disk/disk_identity.h"
+#include "agent/host/progress.h"
 #include "proto/base/err.h"
 
 #define SECTOR 512u	   /* The unit of sysfs' `size`, whatever the disk's sector is. */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/progress.h"
+#include "agent/host/progress.h"
 #include "proto/base/err.h"
 
 /* What is known while a match is sought. */

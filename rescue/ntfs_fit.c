@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/target.h"
-#include "agent/volmap.h"
+#include "agent/map/volmap.h"
+#include "agent/restore/target.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "rescue/child.h"

@@ -15,7 +15,7 @@
 
 #include <stdint.h>
 
-#include "agent/ntfs_usage.h"
+#include "agent/map/ntfs_usage.h"
 #include "rescue/view.h"
 
 struct err;

@@ -7,9 +7,9 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
-#include "agent/ntfs_usage.h"
-#include "agent/target.h"
-#include "agent/volmap.h"
+#include "agent/map/ntfs_usage.h"
+#include "agent/map/volmap.h"
+#include "agent/restore/target.h"
 #include "proto/base/err.h"
 #include "rescue/child.h"
 #include "rescue/view.h"

@@ -9,7 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "agent/stop.h"
+#include "agent/host/stop.h"
 #include "proto/base/buf.h"
 #include "rescue/keys.h"
 #include "rescue/ui_parts.h"

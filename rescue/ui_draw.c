@@ -2,7 +2,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/progress.h"
+#include "agent/host/progress.h"
 #include "rescue/rate.h"
 #include "rescue/ui_parts.h"
 

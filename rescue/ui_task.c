@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/stop.h"
+#include "agent/host/stop.h"
 #include "rescue/ui_parts.h"
 
 /* ------------------------------------------------------------ the job's front -- */

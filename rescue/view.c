@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/target.h"
-#include "agent/target_skip.h"
+#include "agent/restore/target.h"
+#include "agent/restore/target_skip.h"
 #include "proto/base/err.h"
 #include "rescue/view_blocks.h"
 

@@ -27,7 +27,7 @@
 #include "storage/escrow.h"
 
 struct authority; /* server/authority.h */
-struct dial;	  /* agent/dial.h */
+struct dial;	  /* agent/session/dial.h */
 struct store;
 struct tls_config;
 
@@ -61,7 +61,7 @@ void cli_close(struct cli *c);
 
 /*
  * A session apart from all others, as who `arg` (a struct cli) says: the `dial` of
- * agent/tree_reader.h and agent/disk_restore.h.  dial_close() ends it.
+ * agent/tree/tree_reader.h and agent/restore/disk_restore.h.  dial_close() ends it.
  */
 int cli_dial(void *arg, struct dial *out, struct err *err);
 

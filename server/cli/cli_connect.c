@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/dial.h"
-#include "agent/stop.h"
+#include "agent/host/stop.h"
+#include "agent/session/dial.h"
 #include "proto/net/channel.h"
 #include "proto/net/conn.h"
 #include "proto/tls/tls.h"

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "agent/dial.h"
+#include "agent/session/dial.h"
 
 /* A session of its own, as reading.h's and tree_reader.h's callers want them. */
 int

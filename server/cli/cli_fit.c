@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/disk_order.h"
-#include "agent/host_facts.h"
+#include "agent/host/host_facts.h"
+#include "agent/restore/disk_order.h"
 #include "proto/base/err.h"
 #include "proto/layout/layout.h"
 #include "rescue/adapt.h"

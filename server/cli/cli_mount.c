@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/stop.h"
+#include "agent/host/stop.h"
 #include "server/cli/cli_nbdkit.h"
 
 #define READY_MS 60000

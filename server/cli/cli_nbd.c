@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/stop.h"
+#include "agent/host/stop.h"
 #include "server/cli/cli_nbdkit.h"
 
 static void

@@ -13,8 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/disk_reader.h"
-#include "agent/tree_reader.h"
+#include "agent/tree/disk_reader.h"
+#include "agent/tree/tree_reader.h"
 #include "server/cli/cli.h"
 
 #define MODULE "holdfast-nbd.so"

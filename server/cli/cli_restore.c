@@ -3,10 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/dial.h"
-#include "agent/disk_order.h"
-#include "agent/restore.h"
-#include "agent/stop.h"
+#include "agent/host/stop.h"
+#include "agent/restore/disk_order.h"
+#include "agent/restore/restore.h"
+#include "agent/session/dial.h"
 #include "proto/chunk/chunk_id.h"
 #include "rescue/fit.h"
 #include "server/cli/cli_fit.h"

@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "agent/progress.h"
+#include "agent/host/progress.h"
 
 struct err;
 struct files_fs;

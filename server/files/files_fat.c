@@ -4,7 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/fat.h"
+#include "agent/map/fat.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "server/files/files_text.h"

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/stop.h"
-#include "agent/tree_reader.h"
+#include "agent/host/stop.h"
+#include "agent/tree/tree_reader.h"
 #include "proto/base/err.h"
 #include "server/cli/cli.h"
 #include "server/files/files_copy.h"

@@ -18,7 +18,7 @@
 #include <ntfs-3g/ntfstime.h>
 #include <ntfs-3g/volume.h>
 
-#include "agent/tree_reader.h"
+#include "agent/tree/tree_reader.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "server/files/files_text.h"

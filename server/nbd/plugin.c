@@ -12,7 +12,7 @@
  *	ready-fd	gets one byte when clients are served
  *	remove		a socket to remove in the end
  *	remove-with-directory	the same, and its directory
- * Everything else is in agent/tree_reader.h; this is glue.
+ * Everything else is in agent/tree/tree_reader.h; this is glue.
  */
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
@@ -27,8 +27,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agent/disk_reader.h"
-#include "agent/tree_reader.h"
+#include "agent/tree/disk_reader.h"
+#include "agent/tree/tree_reader.h"
 #include "proto/base/err.h"
 #include "server/cli/cli.h"
 

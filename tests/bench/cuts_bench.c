@@ -32,8 +32,8 @@
 #include <math.h>
 #include <zstd.h>
 
-#include "agent/pipeline_stages.h"
-#include "agent/restore_window.h"
+#include "agent/backup/pipeline_stages.h"
+#include "agent/restore/restore_window.h"
 #include "proto/base/buf.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"

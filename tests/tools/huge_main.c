@@ -19,8 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/spill.h"
-#include "agent/volmap.h"
+#include "agent/map/spill.h"
+#include "agent/map/volmap.h"
 #include "proto/base/err.h"
 #include "proto/chunk/blake3.h"
 #include "tests/tools/huge_volume.h"

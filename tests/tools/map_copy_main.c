@@ -18,8 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agent/snapshot.h"
-#include "agent/volmap.h"
+#include "agent/capture/snapshot.h"
+#include "agent/map/volmap.h"
 #include "proto/base/err.h"
 
 #define COPY_PIECE (1u << 20)

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/redeem.h"
-#include "agent/restore.h"
+#include "agent/restore/restore.h"
+#include "agent/session/redeem.h"
 #include "proto/base/err.h"
 #include "proto/net/channel.h"
 #include "proto/wire/msg.h"

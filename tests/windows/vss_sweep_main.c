@@ -11,9 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/com_thread.h"
-#include "agent/snapshot.h"
-#include "agent/stop.h"
+#include "agent/capture/snapshot.h"
+#include "agent/host/stop.h"
+#include "agent/vss/com_thread.h"
 #include "proto/base/err.h"
 #include "tests/windows/vssapi_double.h"
 

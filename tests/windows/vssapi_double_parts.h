@@ -7,12 +7,13 @@
 #include <windows.h>
 
 #include <oleauto.h>
-/* Structures alone; every table of methods is made from agent/vss_slots.h's numbers. */
+/* Structures alone; every table of methods is made from agent/vss/vss_slots.h's numbers.
+ */
 #include <vss.h>
 
 #include <vswriter.h>
 
-#include "agent/vss_slots.h"
+#include "agent/vss/vss_slots.h"
 #include "tests/windows/vssapi_double.h"
 
 typedef void (*vssd_slot)(void);

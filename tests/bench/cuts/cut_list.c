@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/volmap_dense.h"
-#include "agent/volmap_plan.h"
+#include "agent/map/volmap_dense.h"
+#include "agent/map/volmap_plan.h"
 #include "proto/base/err.h"
 
 /* What shares a chunk with others is at most so long together. */

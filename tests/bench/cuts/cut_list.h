@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/chunker.h"
-#include "agent/volmap.h"
+#include "agent/map/chunker.h"
+#include "agent/map/volmap.h"
 
 enum cut_mode {
 	CUT_MAP,    /* The map's own cuts. */

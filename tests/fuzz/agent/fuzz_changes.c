@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/changes.h"
+#include "agent/map/changes.h"
 #include "proto/base/err.h"
 
 #define SIZE (UINT64_C(100) << 20)

@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "agent/host_entry.h"
+#include "agent/host/host_entry.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/host_alias.h"
-#include "agent/host_smbios.h"
-#include "agent/volumes.h"
+#include "agent/disk/volumes.h"
+#include "agent/host/host_alias.h"
+#include "agent/host/host_smbios.h"
 #include "proto/base/err.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);

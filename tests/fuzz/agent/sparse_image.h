@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/ntfs_usage.h"
+#include "agent/map/ntfs_usage.h"
 #include "proto/base/bytes.h"
 #include "tests/unit/agent/ntfs_image.h"
 #include "tests/unit/agent/volmap_cover.h"

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "agent/settings.h"
-#include "agent/state.h"
+#include "agent/host/settings.h"
+#include "agent/host/state.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"

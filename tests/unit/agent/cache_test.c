@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "agent/ahead.h"
-#include "agent/cache.h"
-#include "agent/seen.h"
+#include "agent/backup/ahead.h"
+#include "agent/backup/cache.h"
+#include "agent/backup/seen.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"

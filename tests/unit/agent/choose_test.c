@@ -9,8 +9,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "agent/choose.h"
-#include "agent/settings.h"
+#include "agent/capture/choose.h"
+#include "agent/host/settings.h"
 #include "proto/base/err.h"
 
 #define WINDOWS .volumes = 2, .has_vss = 1, .databases = ""

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <cmocka.h>
 
-#include "agent/chunker.h"
+#include "agent/map/chunker.h"
 
 #define BYTES (64u << 20)
 

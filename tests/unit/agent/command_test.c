@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "agent/command.h"
-#include "agent/restore.h"
+#include "agent/cli/command.h"
+#include "agent/restore/restore.h"
 #include "proto/base/err.h"
 
 #define ARGS_MAX 12

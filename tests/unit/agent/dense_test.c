@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "agent/pipeline.h"
-#include "agent/pipeline_stages.h"
-#include "agent/volmap_dense.h"
+#include "agent/backup/pipeline.h"
+#include "agent/backup/pipeline_stages.h"
+#include "agent/map/volmap_dense.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
 #include "tests/unit/agent/fake_server.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/device.h"
+#include "agent/disk/device.h"
 #include "proto/base/err.h"
 
 #define GUID "{4c1b02c1-d990-11dc-99ae-806e6f6e6963}"

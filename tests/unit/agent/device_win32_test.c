@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "agent/device.h"
-#include "agent/snapshot.h"
+#include "agent/capture/snapshot.h"
+#include "agent/disk/device.h"
 #include "proto/base/err.h"
 
 /* No multiple of what it is read by. */

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/disk_plan.h"
-#include "agent/disk_table.h"
+#include "agent/disk/disk_plan.h"
+#include "agent/disk/disk_table.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 

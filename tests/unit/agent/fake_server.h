@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/uplink.h"
+#include "agent/backup/uplink.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/chunk/codec.h"

@@ -15,8 +15,8 @@
 
 #include <cmocka.h>
 
-#include "agent/hooks.h"
-#include "agent/stop.h"
+#include "agent/host/hooks.h"
+#include "agent/host/stop.h"
 #include "proto/base/err.h"
 
 struct world {

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/host_alias.h"
-#include "agent/host_smbios.h"
+#include "agent/host/host_alias.h"
+#include "agent/host/host_smbios.h"
 #include "proto/base/bytes.h"
 #include "proto/layout/layout.h"
 

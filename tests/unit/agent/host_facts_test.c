@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "agent/host_facts.h"
+#include "agent/host/host_facts.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/layout/layout.h"

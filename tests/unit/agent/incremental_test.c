@@ -11,11 +11,11 @@
 
 #include <cmocka.h>
 
-#include "agent/changes.h"
-#include "agent/incremental.h"
-#include "agent/pipeline.h"
-#include "agent/proof.h"
-#include "agent/shape.h"
+#include "agent/backup/incremental.h"
+#include "agent/backup/pipeline.h"
+#include "agent/backup/proof.h"
+#include "agent/backup/shape.h"
+#include "agent/map/changes.h"
 #include "tests/unit/scratch.h"
 
 #define SIZE (3 * (uint64_t)TREE_SPAN_LEN)

@@ -7,11 +7,11 @@
 
 #include <pthread.h>
 
-#include "agent/backup.h"
-#include "agent/capture_disks.h"
-#include "agent/dial.h"
-#include "agent/disk_order.h"
-#include "agent/enrol.h"
+#include "agent/backup/backup.h"
+#include "agent/capture/capture_disks.h"
+#include "agent/restore/disk_order.h"
+#include "agent/session/dial.h"
+#include "agent/session/enrol.h"
 #include "tests/unit/agent/disk_image.h"
 
 #define SIZE (48 * MIB)

@@ -12,10 +12,10 @@
 
 #include <cmocka.h>
 
-#include "agent/changes.h"
-#include "agent/pipeline.h"
-#include "agent/proof.h"
-#include "agent/shape.h"
+#include "agent/backup/pipeline.h"
+#include "agent/backup/proof.h"
+#include "agent/backup/shape.h"
+#include "agent/map/changes.h"
 #include "proto/base/bytes.h"
 #include "tests/unit/agent/fake_server.h"
 #include "tests/unit/agent/ntfs_image.h"

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "agent/logfile.h"
+#include "agent/host/logfile.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"

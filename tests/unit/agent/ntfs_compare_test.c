@@ -9,9 +9,9 @@
 
 #include <cmocka.h>
 
-#include "agent/changes.h"
-#include "agent/ntfs_compare.h"
-#include "agent/volmap.h"
+#include "agent/map/changes.h"
+#include "agent/map/ntfs_compare.h"
+#include "agent/map/volmap.h"
 #include "proto/chunk/chunk_id.h"
 #include "tests/unit/agent/ntfs_image.h"
 #include "tests/unit/scratch.h"

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "agent/pipeline.h"
-#include "agent/pipeline_stages.h"
-#include "agent/stop.h"
+#include "agent/backup/pipeline.h"
+#include "agent/backup/pipeline_stages.h"
+#include "agent/host/stop.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"

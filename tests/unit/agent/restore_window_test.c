@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
-#include "agent/restore_window.h"
+#include "agent/restore/restore_window.h"
 #include "proto/base/err.h"
 #include "proto/chunk/tree.h"
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "agent/seal.h"
+#include "agent/host/seal.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/snapshot.h"
-#include "agent/snapshot_provider.h"
+#include "agent/capture/snapshot.h"
+#include "agent/capture/snapshot_provider.h"
 #include "proto/base/err.h"
 
 static char calls[512];

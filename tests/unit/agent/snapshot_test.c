@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "agent/snapshot.h"
+#include "agent/capture/snapshot.h"
 #include "proto/base/err.h"
 
 #define SIZE (1u << 20)

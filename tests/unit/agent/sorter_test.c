@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/sorter.h"
-#include "agent/sorter_order.h"
+#include "agent/map/sorter.h"
+#include "agent/map/sorter_order.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
 #include "tests/unit/agent/spill_array.h"

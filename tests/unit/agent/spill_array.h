@@ -1,5 +1,5 @@
 /*
- * spill_array.h - a spill (agent/spill.h) in memory, whose n-th call fails.
+ * spill_array.h - a spill (agent/map/spill.h) in memory, whose n-th call fails.
  */
 #ifndef TESTS_UNIT_AGENT_SPILL_ARRAY_H
 #define TESTS_UNIT_AGENT_SPILL_ARRAY_H
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/spill.h"
+#include "agent/map/spill.h"
 #include "proto/base/err.h"
 
 struct spill_array {

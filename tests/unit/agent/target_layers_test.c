@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "agent/target_medium.h"
+#include "agent/restore/target_medium.h"
 #include "proto/base/err.h"
 
 #define SIZE (1024u * 1024)

@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "agent/target.h"
+#include "agent/restore/target.h"
 #include "proto/base/err.h"
 
 #define SIZE (1024u * 1024)

@@ -7,8 +7,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "agent/dial.h"
-#include "agent/tree_reader.h"
+#include "agent/session/dial.h"
+#include "agent/tree/tree_reader.h"
 #include "proto/tls/tls.h"
 #include "storage/store_gc.h"
 #include "storage/store_retention.h"

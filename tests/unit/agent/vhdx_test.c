@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "agent/target.h"
-#include "agent/vhdx.h"
+#include "agent/restore/target.h"
+#include "agent/restore/vhdx.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 

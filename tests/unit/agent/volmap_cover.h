@@ -1,7 +1,7 @@
 /*
  * volmap_cover.h - walk a map over an array and look at what it covers: one
  * letter for each byte ('h' hole, 'x' excluded, 's' stream, 'd' data, 'r' region), while
- * every rule of agent/volmap.h about cuts is checked.
+ * every rule of agent/map/volmap.h about cuts is checked.
  */
 #ifndef TESTS_UNIT_AGENT_VOLMAP_COVER_H
 #define TESTS_UNIT_AGENT_VOLMAP_COVER_H
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/volmap.h"
+#include "agent/map/volmap.h"
 #include "proto/base/err.h"
 #include "tests/unit/agent/spill_array.h"
 

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/volmap.h"
-#include "agent/volmap_plan.h"
-#include "agent/volmap_runs.h"
-#include "agent/volmap_walk.h"
+#include "agent/map/volmap.h"
+#include "agent/map/volmap_plan.h"
+#include "agent/map/volmap_runs.h"
+#include "agent/map/volmap_walk.h"
 #include "proto/base/err.h"
 #include "proto/chunk/tree.h"
 #include "tests/unit/agent/spill_array.h"

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "agent/settings.h"
-#include "agent/volumes.h"
+#include "agent/disk/volumes.h"
+#include "agent/host/settings.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/vss_doctor.h"
+#include "agent/vss/vss_doctor.h"
 
 #define DAY_US ((int64_t)86400 * 1000000)
 #define GIB ((uint64_t)1 << 30)

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/stop.h"
-#include "agent/vss.h"
+#include "agent/host/stop.h"
+#include "agent/vss/vss.h"
 #include "proto/base/err.h"
 
 #define HOLD_TIMEOUT 0x80042314u

@@ -9,12 +9,12 @@
 #include <pthread.h>
 #include <sys/stat.h>
 
-#include "agent/backup.h"
-#include "agent/dial.h"
-#include "agent/enrol.h"
-#include "agent/restore.h"
-#include "agent/sources.h"
-#include "agent/stop.h"
+#include "agent/backup/backup.h"
+#include "agent/backup/sources.h"
+#include "agent/host/stop.h"
+#include "agent/restore/restore.h"
+#include "agent/session/dial.h"
+#include "agent/session/enrol.h"
 #include "tests/tools/huge_volume.h"
 
 #define SPAN ((size_t)TREE_SPAN_LEN)

@@ -21,9 +21,9 @@
 
 #include <cmocka.h>
 
-#include "agent/ntfs_usage.h"
-#include "agent/target.h"
-#include "agent/target_skip.h"
+#include "agent/map/ntfs_usage.h"
+#include "agent/restore/target.h"
+#include "agent/restore/target_skip.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "rescue/ntfs_fit.h"

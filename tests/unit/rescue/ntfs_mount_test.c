@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "agent/target.h"
+#include "agent/restore/target.h"
 #include "proto/base/err.h"
 #include "proto/layout/layout.h"
 #include "rescue/adapt.h"

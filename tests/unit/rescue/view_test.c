@@ -18,8 +18,8 @@
 
 #include <cmocka.h>
 
-#include "agent/target.h"
-#include "agent/target_skip.h"
+#include "agent/restore/target.h"
+#include "agent/restore/target_skip.h"
 #include "proto/base/err.h"
 #include "rescue/view.h"
 

@@ -1,0 +1,305 @@
+#include "agent/backup/incremental.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/backup/pipeline.h"
+#include "agent/backup/proof.h"
+#include "agent/backup/shape.h"
+#include "agent/host/state.h"
+#include "agent/map/changes.h"
+#include "proto/base/buf.h"
+#include "proto/base/err.h"
+#include "proto/base/file.h"
+
+#define NOTE_MAX (64u * 1024) /* Bytes of a note that points are suspect, and some. */
+
+struct incremental {
+	const struct incremental_policy *policy;
+	struct changes *list;
+	char shape[STATE_PATH_MAX], new_shape[STATE_PATH_MAX];
+	struct ntfs_compare *compare; /* NULL: nobody asks the records. */
+	char mft[STATE_PATH_MAX], new_mft[STATE_PATH_MAX];
+	char note[STATE_PATH_MAX]; /* That points are suspect, until all was read. */
+	struct chunk_id base;
+	/* Of what an interrupted session did and is not done again: */
+	int rests; /* It kept by a list, */
+	struct chunk_id rests_on;
+	uint64_t kept_before, proven_before; /* so much of this base. */
+	int has_proof;			     /* Of the base. */
+	struct proof proof;
+	int ran; /* And what came of it: */
+	struct incremental_facts facts;
+};
+
+static int
+beside(char out[STATE_PATH_MAX], const char *cache, const char *what, struct err *err)
+{
+	/* '=' is in no volume's name: these can be no other volume's. */
+	if ((size_t)snprintf(out, STATE_PATH_MAX, "%s=%s", cache, what) < STATE_PATH_MAX)
+		return 0;
+	return err_set(err, ERR_LIMIT, "%s: path too long", cache);
+}
+
+/* Write down that points are suspect; nothing of the base is kept from now on. */
+static void
+note_suspect(struct incremental *inc)
+{
+	struct err ignored = ERR_INIT;
+	char text[sizeof(inc->facts.how) + 32];
+
+	(void)snprintf(text, sizeof(text), "%d %llu %s", inc->facts.told,
+	    (unsigned long long)inc->facts.since, inc->facts.how);
+	(void)file_store(inc->note, text, strlen(text), 0600, &ignored);
+	err_clear(&ignored);
+	(void)file_remove(inc->shape, &ignored);
+	err_clear(&ignored);
+	(void)file_remove(inc->mft, &ignored);
+}
+
+/* Was it written down, and no point made since that read all?  -1 without memory. */
+static int
+recall_suspect(struct incremental *inc, struct err *err)
+{
+	struct buf text = BUF_INIT(NOTE_MAX);
+	struct err why = ERR_INIT;
+	unsigned long long since;
+	int found = file_load(inc->note, &text, &why), told, at = 0;
+
+	if (found == -1 && why.code == ERR_NOMEM) {
+		buf_free(&text);
+		return err_set(err, ERR_NOMEM, "out of memory");
+	}
+	if (found == 0)
+		return 0;
+	inc->facts.suspect = 1;
+	(void)snprintf(inc->facts.how, sizeof(inc->facts.how), "%s",
+	    "what was noted of a wrong list of changes cannot be read");
+	if (found == 1 && buf_add(&text, "", 1, &why) == 0 &&
+	    sscanf((char *)text.p, "%d %llu %n", &told, &since, &at) == 2 && at > 0) {
+		inc->facts.told = told != 0;
+		inc->facts.since = since;
+		(void)snprintf(
+		    inc->facts.how, sizeof(inc->facts.how), "%s", (char *)text.p + at);
+	}
+	buf_free(&text);
+	return 0;
+}
+
+int
+incremental_new(const struct incremental_policy *policy, const char *cache, uint64_t size,
+    struct incremental **out, struct err *err)
+{
+	struct incremental *inc = calloc(1, sizeof(*inc));
+
+	if (inc == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	inc->policy = policy;
+	inc->facts.why = "";
+	if (beside(inc->shape, cache, "shape", err) != 0 ||
+	    beside(inc->new_shape, cache, "shape-new", err) != 0 ||
+	    beside(inc->mft, cache, "mft", err) != 0 ||
+	    beside(inc->new_mft, cache, "mft-new", err) != 0 ||
+	    beside(inc->note, cache, "suspect", err) != 0 ||
+	    recall_suspect(inc, err) != 0 ||
+	    (policy->fast && ntfs_compare_new(&policy->rules, &inc->compare, err) != 0) ||
+	    changes_new(size, &inc->list, err) != 0 ||
+	    (policy->changed_from != NULL &&
+		changes_load(inc->list, policy->changed_from, err) != 0)) {
+		incremental_free(inc);
+		return -1;
+	}
+	*out = inc;
+	return 0;
+}
+
+void
+incremental_free(struct incremental *inc)
+{
+	if (inc == NULL)
+		return;
+	ntfs_compare_free(inc->compare);
+	changes_free(inc->list);
+	free(inc);
+}
+
+/* What is proven of the base: 1, 0 if nothing is known, -1. */
+static int
+look_at_base(struct incremental *inc, const struct pipeline_job *job, struct err *err)
+{
+	struct shape *s;
+	int found;
+
+	if (!job->base.known)
+		return 0;
+	found = shape_open(inc->shape, &job->base.root_id, &s, &inc->proof, err);
+	if (found == 1)
+		shape_close(s);
+	return found;
+}
+
+/* Have the records compared, or (`told` 0) only remembered. */
+static void
+ask_records(struct incremental *inc, int64_t cut_us, int told, struct pipeline_job *job)
+{
+	const struct ntfs_compare_task task = { .changes = told ? inc->list : NULL,
+		.old_path = inc->mft,
+		.base = job->base.known ? &inc->base : NULL,
+		.new_path = inc->new_mft,
+		.keys = job->keys,
+		.cut_us = cut_us };
+
+	job->source.compare = inc->compare;
+	if (inc->compare == NULL)
+		return;
+	inc->base = job->base.root_id;
+	ntfs_compare_task(inc->compare, &task);
+}
+
+/*
+ * Spans that an interrupted session kept count beside the same base alone: who reads all
+ * since that is gone must read them, too.
+ */
+static void
+look_at_done(struct incremental *inc, int found, struct pipeline_job *job)
+{
+	uint64_t most = job->done_spans * TREE_SPAN_LEN;
+
+	if (job->done_spans > 0 && inc->rests &&
+	    (!found || inc->facts.suspect ||
+		chunk_id_cmp(&inc->rests_on, &job->base.root_id) != 0)) {
+		job->done_spans = 0;
+		job->done_cache = NULL;
+	}
+	if (job->done_spans == 0)
+		inc->rests = 0;
+	inc->kept_before = inc->proven_before = 0;
+	if (!inc->rests)
+		return;
+	inc->kept_before = inc->facts.kept_bytes < most ? inc->facts.kept_bytes : most;
+	inc->proven_before =
+	    inc->facts.proven_bytes < most ? inc->facts.proven_bytes : most;
+}
+
+int
+incremental_job(
+    struct incremental *inc, int64_t cut_us, struct pipeline_job *job, struct err *err)
+{
+	unsigned slices = proof_slices(inc->policy->percent);
+	int told = inc->compare != NULL && inc->policy->changed_from == NULL, found;
+
+	job->old_shape = inc->shape;
+	job->new_shape = inc->new_shape;
+	job->changes = NULL;
+	if ((found = look_at_base(inc, job, err)) == -1)
+		return -1;
+	inc->has_proof = found;
+	look_at_done(inc, found, job);
+	if (found)
+		proof_again(&inc->proof, slices);
+	ask_records(inc, cut_us, told && !inc->facts.suspect, job);
+	if (inc->facts.suspect)
+		return 0;
+	changes_clear(inc->list);
+	if (told)
+		changes_only_owned(inc->list);
+	else if (changes_load(inc->list, inc->policy->changed_from, err) != 0)
+		return -1;
+	if (found)
+		changes_slice(inc->list, slices, inc->proof.next);
+	else
+		changes_doubt(inc->list, job->base.known
+					     ? "nothing is remembered of the newest point"
+					     : "there is no point to compare with");
+	job->changes = inc->list;
+	return 0;
+}
+
+void
+incremental_distrust(struct incremental *inc, const char *how)
+{
+	if (inc->facts.suspect)
+		return;
+	inc->facts.suspect = 1;
+	(void)snprintf(inc->facts.how, sizeof(inc->facts.how), "%s", how);
+	inc->facts.since = inc->has_proof ? proof_since(&inc->proof) : 0;
+	note_suspect(inc);
+}
+
+void
+incremental_told(struct incremental *inc)
+{
+	inc->facts.told = 1;
+	note_suspect(inc);
+}
+
+int
+incremental_ran(struct incremental *inc, const struct pipeline_job *job,
+    const struct pipeline_result *r)
+{
+	char how[160];
+
+	inc->ran = 1;
+	if (job->changes != NULL && changes_why(job->changes)[0] == '\0') {
+		inc->rests = 1;
+		inc->rests_on = job->base.root_id;
+	}
+	inc->facts.used = inc->rests;
+	inc->facts.kept_bytes = inc->kept_before + r->kept_bytes;
+	inc->facts.proven_bytes = inc->proven_before + r->proven_bytes;
+	inc->facts.slices = proof_slices(inc->policy->percent);
+	inc->facts.why = "";
+	if (job->changes != NULL && job->base.known)
+		inc->facts.why = changes_why(job->changes);
+	if (r->stale) {
+		(void)snprintf(how, sizeof(how),
+		    "byte %llu was not what the point before had, though nothing said "
+		    "that it changed",
+		    (unsigned long long)r->stale_at);
+		incremental_distrust(inc, how);
+	}
+	return r->stale;
+}
+
+void
+incremental_facts(const struct incremental *inc, struct incremental_facts *out)
+{
+	*out = inc->facts;
+}
+
+void
+incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_id *root)
+{
+	struct err ignored = ERR_INIT;
+	struct proof proof = inc->proof;
+
+	if (!inc->ran)
+		return;
+	if (inc->facts.used && inc->has_proof)
+		proof_next(&proof, sequence);
+	else
+		proof_all(&proof, proof_slices(inc->policy->percent), sequence);
+	if (shape_seal(inc->new_shape, root, &proof, &ignored) != 0 ||
+	    file_rename(inc->new_shape, inc->shape, &ignored) != 0) {
+		incremental_drop(inc);
+		return;
+	}
+	err_clear(&ignored);
+	if (inc->facts.suspect)
+		(void)file_remove(inc->note, &ignored);
+	err_clear(&ignored);
+	if (inc->compare != NULL && ntfs_compare_done(inc->compare) &&
+	    ntfs_compare_seal(inc->compare, root, &ignored) == 0)
+		(void)file_rename(inc->new_mft, inc->mft, &ignored);
+}
+
+void
+incremental_drop(struct incremental *inc)
+{
+	struct err ignored = ERR_INIT;
+
+	(void)file_remove(inc->new_shape, &ignored);
+	err_clear(&ignored);
+	(void)file_remove(inc->new_mft, &ignored);
+}

@@ -1,3 +1,0 @@
-#include "agent/snapshot_provider.h"
-
-const struct snapshot_provider *const snapshot_providers[] = { &snapshot_offline, NULL };
