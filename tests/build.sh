@@ -44,6 +44,20 @@ configure_windows() {
 	    "${cache[@]}" "$@" > "$build/windows.configure.log" 2>&1 ||
 	    { cat "$build/windows.configure.log" >&2; die "cmake failed"; }
 }
+# configure_driver CMAKE-ARGUMENTS...: build/driver/x64 and build/driver/i686, by MinGW-w64.
+configure_driver() {
+	local arch toolchain cache=()
+	command -v ccache >/dev/null && cache=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
+	mkdir -p "$build/driver"
+	for arch in x64 i686; do
+		toolchain=mingw64
+		[ $arch = x64 ] || toolchain=mingw32
+		cmake -S cmake/driver -B "$build/driver/$arch" -G Ninja \
+		    -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/$toolchain.cmake" "${cache[@]}" "$@" \
+		    > "$build/driver/$arch.configure.log" 2>&1 ||
+		    { cat "$build/driver/$arch.configure.log" >&2; die "cmake failed"; }
+	done
+}
 # compile NAME [TARGET...]
 compile() {
 	local name=$1
