@@ -2,9 +2,9 @@
  * incremental.h - one volume's part in a backup that need not read everything.
  *
  * It brings together who says what changed (a list in a file; the records of an NTFS),
- * what is remembered of the newest point (agent/backup/shape.h,
- *agent/map/ntfs_compare.h), and what becomes of both afterwards.  Whatever is missing, or
- *does not fit, costs reading all once, with a note that says why.
+ * what is remembered of the newest point (shape.h, ntfs_compare.h), and what becomes of
+ * both afterwards.  Whatever is missing, or does not fit, costs reading all once, with a
+ * note that says why.
  *
  *	incremental_new
  *	for each session:  (incremental_told) -> incremental_job -> pipeline_run ->

@@ -8,8 +8,7 @@
  * Cuts of one piece that are one chunk need no entry: the tree tells of them; and
  * regions in several pieces have none: they are always read.
  *
- * A roll (agent/map/roll.h) with the turns of the proof (agent/backup/proof.h) in its
- *header:
+ * A roll (roll.h) with the turns of the proof (proof.h) in its header:
  *
  *	+0	8	magic "HFSHAPE1"
  *	+8	32	id of the tree's root

@@ -10,8 +10,8 @@
  * to partitions by where they lie, and from what is read live for the rest.  The same
  * names, the same bytes: who restores it cannot tell.
  *
- *	capture_new -> capture_freeze -> capture_read ... -> capture_finish ->
- *capture_free
+ *	capture_new -> capture_freeze -> capture_read ... -> capture_finish
+ *	    -> capture_free
  */
 #ifndef AGENT_CAPTURE_CAPTURE_H
 #define AGENT_CAPTURE_CAPTURE_H

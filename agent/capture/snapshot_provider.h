@@ -1,8 +1,8 @@
 /*
  * snapshot_provider.h - what a way of freezing must offer to snapshot.c.
  *
- * For implementers only; callers see agent/capture/snapshot.h.  A provider keeps its own
- *state per set and per volume; snapshot.c keeps the list of volumes, refuses duplicates,
+ * For implementers only; callers see snapshot.h.  A provider keeps its own state
+ * per set and per volume; snapshot.c keeps the list of volumes, refuses duplicates,
  * checks every read request against the volume before the provider sees it, and keeps
  * this order:
  *

@@ -10,9 +10,9 @@
  *	HOLDFAST_STATE	 the agent's directory
  *	HOLDFAST_VOLUMES names of volumes and disks, a blank between
  *	HOLDFAST_RESULT	 (post) ok, failed, interrupted or pre-failed
- *	HOLDFAST_ERROR	 (post) one line, empty if ok; what a shell could read as syntax
- *is _ HOLDFAST_POINT	 (post) the point's number, empty if there is none HOLDFAST_PRE
- *(post) exit code of the pre-script, empty if there is none
+ *	HOLDFAST_ERROR	 (post) one line, empty if ok; '_' for what is syntax to a shell
+ *	HOLDFAST_POINT	 (post) the point's number, empty if there is none
+ *	HOLDFAST_PRE	 (post) exit code of the pre-script, empty if there is none
  *
  * A pre-script that fails (any exit code but 0, a timeout, not to be started) stops
  * the backup.  The post-script runs always; that it fails is said and changes nothing.

@@ -2,11 +2,11 @@
  * changes.h - which parts of a volume may have changed since its last point.
  *
  * The one engine of incrementals that do not read everything, whoever tells it
- * what changed: the records of an NTFS (agent/map/ntfs_compare.h), a list in a file, a
- *driver. It is advice and never truth.  The pipeline keeps what the base point's tree
- *says of a cut only where the map asks for the same cut again and nothing here touches
- *it; and of what it could keep it reads a slice in each run all the same
- *(agent/backup/proof.h), to see that the advice was good.
+ * what changed: the records of an NTFS (ntfs_compare.h), a list in a file, a driver.
+ * It is advice and never truth.  The pipeline keeps what the base point's tree says of
+ * a cut only where the map asks for the same cut again and nothing here touches it; and
+ * of what it could keep it reads a slice in each run all the same (proof.h), to see that
+ * the advice was good.
  *
  *	changes_new -> changes_add ... | changes_load -> (changes_doubt ...) -> pipeline
  *

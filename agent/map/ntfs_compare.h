@@ -16,8 +16,7 @@
  * hours before the cut, or that seem to be open: more is allocated than they have, or
  * not all of it was written yet; and whatever no file owns.
  *
- * The hashes lie in a roll (agent/map/roll.h), 8 bytes a record, 40 MB for 5 million
- *files:
+ * The hashes lie in a roll (roll.h), 8 bytes a record, 40 MB for 5 million files:
  *
  *	+0	8	magic "HFMFTH_1"
  *	+8	32	id of the root of the point's tree

@@ -3,8 +3,8 @@
  *
  * Runs come in along the files; the blocks go out along the volume, each where
  * its lowest piece lies.  The blocks of a dense file (volmap_dense.h) are regions of
- * VOLMAP_REGION_LEN bytes, and each of its runs goes out as one of such a file.  For
- *volmap_runs.c alone.
+ * VOLMAP_REGION_LEN bytes, and each of its runs goes out as one of such a file.
+ * For volmap_runs.c alone.
  *
  *	volmap_blocks_new -> volmap_blocks_add ... -> volmap_blocks_finish
  *	    -> volmap_blocks_at ... -> volmap_blocks_free

@@ -16,8 +16,7 @@
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 enum log_format { LOG_TEXT, LOG_JSON };
 
-/* What an event is about, for a sink that numbers its events
- * (agent/cli/eventlog_win32.h). */
+/* What an event is about, for a sink that numbers them (agent/cli/eventlog_win32.h). */
 enum log_topic {
 	LOG_OTHER,
 	LOG_STARTED,

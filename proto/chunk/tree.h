@@ -84,8 +84,7 @@ struct tree_child {
 /* Longest strings in a root, with their NUL. */
 #define TREE_NAME_MAX 16
 
-/* How the view was made; the numbers are stored (agent/capture/snapshot.h has the same).
- */
+/* How the view was made; the numbers are stored (agent: snapshot.h has the same). */
 enum tree_grade { TREE_EXCLUSIVE = 0, TREE_APPLICATION = 1, TREE_CRASH = 2 };
 
 struct tree_root {

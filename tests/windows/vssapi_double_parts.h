@@ -7,8 +7,7 @@
 #include <windows.h>
 
 #include <oleauto.h>
-/* Structures alone; every table of methods is made from agent/vss/vss_slots.h's numbers.
- */
+/* Structures alone; every table of methods is made from vss_slots.h's numbers. */
 #include <vss.h>
 
 #include <vswriter.h>
