@@ -10,6 +10,9 @@
  * then clears "must", and only then lets the write go.  A reader of the image reads the
  * disk below and afterwards looks whether "must" is still set: if so no write was let
  * through before the read had ended; if not, it takes the copy.
+ *
+ * A volume that only lends room for copies has an engine, too, with nothing needed: the
+ * host must not write there.
  */
 #ifndef DRIVER_CORE_COPY_H
 #define DRIVER_CORE_COPY_H
@@ -23,36 +26,52 @@ struct copy;
 struct diff;
 struct volume;
 
-/* Told of what a set must know: any thread, passive, no lock of ours held. */
+/* Told of what a set must know: up to DISPATCH_LEVEL, no lock of ours held. */
 struct copy_notice {
+	/* DROPPED, once, and THROTTLED. */
 	void (*tell)(
 	    void *set, struct volume *v, enum hotcopy_event_code code, uint64_t argument);
+	/* The room has changed; it may be asked of the diff area. */
+	void (*room)(void *set, struct volume *v);
 	void *set;
 };
 
-/* Passive.  Everything is needed.  "diff" is the set's and outlives it.  NULL: no memory.
- */
-struct copy *copy_make(struct volume *v, struct diff *diff, uint32_t chunk_shift,
-    enum hotcopy_full full, uint32_t throttle_ms, struct copy_notice notice);
+struct copy_want {
+	struct volume *volume;
+	struct diff *diff; /* the set's; outlives the engine */
+	uint32_t index;	   /* of the volume in the set: its key in the diff area */
+	uint32_t chunk_shift;
+	enum hotcopy_full full;
+	uint32_t throttle_ms;
+	uint32_t copiers; /* that will work at once: buffers are laid by for them */
+	bool lends;	  /* nothing is needed, only forbidden */
+	struct copy_notice notice;
+};
+
+/* Passive.  Everything is needed.  NULL: no memory; none is taken later. */
+struct copy *copy_make(const struct copy_want *want);
 /* After volume_engine_remove. */
 void copy_free(struct copy *c);
 
 /* Before the cut: never needed.  Whole chunks inside the range only. */
 void copy_exclude(struct copy *c, uint64_t offset, uint64_t length);
-/* At the cut, all writes drained: needed is only what is 1 in "changed" (blocks of
-   1 << HOTCOPY_TRACK_SHIFT). */
-void copy_only(struct copy *c, const struct bits *changed);
 /* Before the cut: the host may not write here while frozen: our own diff or tracking file
-   on this volume.  A write into it drops the image. */
+   on this volume.  A write into it drops the image.  -1: no memory. */
 int copy_forbid(struct copy *c, uint64_t offset, uint64_t length);
+/* At the cut: counts and times begin. */
+void copy_begin(struct copy *c);
+/* After the cut, passive: needed is only what is 1 in "changed" (blocks of
+   1 << HOTCOPY_TRACK_SHIFT), as of the cut. */
+void copy_only(struct copy *c, const struct bits *changed);
 
 /* May a write pass at once?  Up to DISPATCH_LEVEL, no lock. */
-bool copy_passes(struct copy *c, uint64_t offset, uint32_t length);
+bool copy_passes(struct copy *c, uint64_t offset, uint64_t length);
 /* Passive: afterwards it may: copies are made, or the image is dropped.  The time is
-   bounded by the disk's reads and throttle_ms. */
-void copy_before(struct copy *c, uint64_t offset, uint32_t length);
+   bounded by the disk's reads and throttle_ms from "since" (100 ns, when the write came).
+ */
+void copy_before(struct copy *c, uint64_t offset, uint64_t length, uint64_t since);
 
-/* The image is lost; any IRQL up to DISPATCH_LEVEL.  The first reason stays. */
+/* The image is lost; up to DISPATCH_LEVEL.  The first reason stays. */
 void copy_drop(struct copy *c, enum hotcopy_reason why);
 enum hotcopy_reason copy_dropped(const struct copy *c);
 
@@ -60,9 +79,12 @@ enum copy_result {
 	COPY_OK,
 	COPY_LOST,     /* dropped */
 	COPY_NOT_KEPT, /* unneeded or done: never served */
-	COPY_BAD       /* not inside the volume, not whole sectors */
+	COPY_BAD,      /* not inside the volume, not whole sectors */
+	COPY_IO	       /* the disk could not be read; the image stays */
 };
-/* Passive, any number of threads.  Whole sectors into "out"; all or nothing. */
+/* Passive, any number of threads.  Whole sectors into "out", which the disk is read into
+   at once: memory as volume_ops.read wants it (or a locked request's, mapped).  Anything
+   but COPY_OK: its content is nobody's. */
 enum copy_result copy_read(struct copy *c, uint64_t offset, void *out, uint32_t length);
 
 /* Bits that are 1 are not needed any more; copies of them are forgotten. */
@@ -71,7 +93,7 @@ copy_unneeded(struct copy *c, uint64_t first, uint32_t count, const uint8_t *bit
 /* So is this range; only chunks that lie in it whole (or end with the volume). */
 enum copy_result copy_done(struct copy *c, uint64_t offset, uint64_t length);
 
-/* Fills needed, copied, held..., reads*, throttled of "stats". */
+/* Fills writes, needed, copied, reads, reads_kept, throttled of "stats". */
 void copy_stats(const struct copy *c, struct hotcopy_stats *stats);
 
 #endif /* DRIVER_CORE_COPY_H */

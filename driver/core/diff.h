@@ -45,6 +45,10 @@ enum diff_result diff_get(struct diff *d, uint32_t index, uint64_t chunk, uint32
 /* Forgets the copy, if there is one; waits for no disk. */
 void diff_forget(struct diff *d, uint32_t index, uint64_t chunk);
 
+/* Passive.  "at" goes: no I/O is done on it any more when this returns, also not by the
+   area's thread; copies that lie there give DIFF_ERROR. */
+void diff_leave(struct diff *d, struct volume *at);
+
 /* Did a write of a copy fail?  (It then stays in memory; the area grows no more.) */
 bool diff_failed(const struct diff *d);
 /* Bytes. */

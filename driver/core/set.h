@@ -45,8 +45,12 @@ struct set_notice {
 enum set_result
 set_prepare(struct set **out, uint64_t number, const struct hotcopy_prepare *p,
     struct volume *const *volumes, struct set_notice notice);
-/* Release in any state: gates open, engines are drained and removed, memory goes. */
+/* Release in any state: engines are removed, memory goes.  No other call of the set runs
+   or comes any more.  NULL is legal. */
 void set_free(struct set *s);
+/* The volume's device goes (volume_gone was called): it is not touched afterwards.  Its
+   image, and if copies lie on it those of all, are lost; the others go on. */
+void set_leave(struct set *s, struct volume *v);
 
 enum set_result set_diff_add(struct set *s, struct volume *at,
     const struct hotcopy_extent *extent, uint32_t extents);
@@ -56,13 +60,15 @@ enum set_result set_exclude(struct set *s, struct volume *at,
 /*
  * Closes the gates of all, waits until nothing is in flight anywhere, cuts, opens.  On
  * SET_TIMEOUT every gate is open and the set is prepared as before.  With AT_HOLD it
- * first waits until set_hold was called for every volume.
+ * first waits until set_hold was called for every volume.  A volume that is gone, or has
+ * another length than at PREPARE, does not stop the others: its image is DROPPED.
+ * SET_BAD: only_changed without GENERATION, for "since when" would be unknown.
  */
 enum set_result
 set_freeze(struct set *s, const struct hotcopy_freeze *f, struct hotcopy_frozen *out);
 /* FLUSH_AND_HOLD_WRITES has come to this volume: the file system above holds its writes.
    Waits (passive) until the cut is made or given up; then the glue passes the request on.
- */
+   Without a FREEZE that wants it, it returns at once.  Takes no mutex. */
 void set_hold(struct set *s, struct volume *v);
 
 enum set_result
