@@ -144,6 +144,8 @@ struct hotcopy_volume {
 	uint32_t state;	   /* enum hotcopy_state */
 	uint32_t tracking; /* enum hotcopy_tracking */
 	uint32_t why;	   /* enum hotcopy_reason, of the last drop or invalidation */
+	/* That was committed last: what CHANGED is against; 0: none.  Who cannot tell whether
+	   a COMMIT arrived sends it again. */
 	uint64_t generation;
 	uint8_t nonce[HOTCOPY_NONCE];
 	uint64_t changed;     /* tracking blocks that would be reported now */
