@@ -1,0 +1,7 @@
+/* ntddvol.h - what the driver includes it for stands in ntddk.h and ntioctl.h. */
+#ifndef TESTS_DRIVER_SHIM_NTDDVOL_H
+#define TESTS_DRIVER_SHIM_NTDDVOL_H
+
+#include "tests/driver/shim/ntddk.h"
+
+#endif /* TESTS_DRIVER_SHIM_NTDDVOL_H */
