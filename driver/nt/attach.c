@@ -1,0 +1,107 @@
+#include "driver/nt/attach.h"
+#include "driver/core/control.h"
+#include "driver/nt/ctl.h"
+#include "driver/nt/lower.h"
+#include "driver/nt/write.h"
+
+static const struct volume_ops ops = { lower_read, lower_write, write_forward };
+static uint32_t numbers; /* of volumes, until the next start of the machine */
+
+/*
+ * "Writing an AddDevice Routine": create, attach, take over the flags and the type of the
+ * device below, clear DO_DEVICE_INITIALIZING last.
+ */
+NTSTATUS NTAPI
+attach_device(DRIVER_OBJECT *driver, DEVICE_OBJECT *pdo)
+{
+	DEVICE_OBJECT *device;
+	struct filter *f;
+	NTSTATUS status;
+
+	status = IoCreateDevice(driver, sizeof(*f), NULL, pdo->DeviceType,
+	    FILE_DEVICE_SECURE_OPEN, FALSE, &device);
+	if (!NT_SUCCESS(status))
+		return STATUS_SUCCESS;
+	f = device->DeviceExtension;
+	RtlZeroMemory(f, sizeof(*f));
+	f->self = device;
+	f->pdo = pdo;
+	KeInitializeEvent(&f->left, NotificationEvent, FALSE);
+	KeInitializeEvent(&f->usage, SynchronizationEvent, TRUE);
+	f->lower = IoAttachDeviceToDeviceStack(device, pdo);
+	if (f->lower == NULL) {
+		IoDeleteDevice(device);
+		return STATUS_SUCCESS;
+	}
+	device->DeviceType = f->lower->DeviceType;
+	device->Characteristics |= f->lower->Characteristics;
+	device->Flags |= f->lower->Flags & (DO_BUFFERED_IO | DO_DIRECT_IO |
+					       DO_POWER_PAGABLE | DO_POWER_INRUSH);
+	device->Flags &= ~DO_DEVICE_INITIALIZING;
+	return STATUS_SUCCESS;
+}
+
+/* A medium that can be changed under us is none to remember bytes of; and our own I/O
+   has MDLs. */
+static bool
+suits(const struct filter *f)
+{
+	return (f->lower->Characteristics & FILE_REMOVABLE_MEDIA) == 0 &&
+	       (f->lower->Flags & DO_DIRECT_IO) != 0;
+}
+
+void
+attach_volume(struct filter *f)
+{
+	uint64_t length;
+	uint32_t sector;
+
+	if (!suits(f) || lower_facts(f, &length, &sector) != 0)
+		return;
+	if (f->volume != NULL) { /* started again after a stop */
+		if (length != volume_length(f->volume))
+			volume_resized(f->volume, length);
+		return;
+	}
+	f->io = lower_make(f);
+	if (f->io == NULL)
+		return;
+	f->volume =
+	    volume_make(&ops, f, (uint64_t)atomic_add(&numbers, 1) + 1, length, sector);
+	if (f->volume == NULL || ctl_join(f->volume) != 0) {
+		if (f->volume != NULL) {
+			volume_gone(f->volume);
+			volume_free(f->volume);
+		}
+		lower_free(f->io);
+		f->volume = NULL;
+		f->io = NULL;
+		return;
+	}
+	atomic_put(&f->ready, 1);
+}
+
+void
+attach_gone(struct filter *f)
+{
+	if (f->volume != NULL)
+		volume_gone(f->volume);
+}
+
+void
+attach_end(struct filter *f)
+{
+	if (f->volume != NULL) {
+		volume_gone(f->volume);
+		ctl_leave(f->volume);
+	}
+	atomic_or(&f->users, NT_CLOSED);
+	if (atomic_sub(&f->users, 1) != (NT_CLOSED | 1))
+		KeWaitForSingleObject(&f->left, Executive, KernelMode, FALSE, NULL);
+	if (f->volume != NULL) {
+		volume_free(f->volume);
+		lower_free(f->io);
+		f->volume = NULL;
+		f->io = NULL;
+	}
+}
