@@ -58,6 +58,8 @@ void copy_exclude(struct copy *c, uint64_t offset, uint64_t length);
 /* Before the cut: the host may not write here while frozen: our own diff or tracking file
    on this volume.  A write into it drops the image.  -1: no memory. */
 int copy_forbid(struct copy *c, uint64_t offset, uint64_t length);
+/* Has the volume still the length that it was made for? */
+bool copy_fits(const struct copy *c);
 /* At the cut: counts and times begin. */
 void copy_begin(struct copy *c);
 /* After the cut, passive: needed is only what is 1 in "changed" (blocks of

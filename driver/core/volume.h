@@ -101,8 +101,9 @@ void volume_power(struct volume *v, bool shutdown);
 /*
  * Passive.  Gives the tracking that was there (NULL: none), which nobody uses any more,
  * and has writes ask "t" (NULL: none) from now on.  The gate stays open and nothing in
- * flight is waited for.  What passes meanwhile is unknown to both: whoever puts a
- * tracking that claims to know of earlier writes does so before the device takes any.
+ * flight is waited for.  Not while a set has the volume.  What passes meanwhile is
+ * unknown to both: whoever puts a tracking that claims to know of earlier writes does so
+ * before the device takes any.
  */
 struct track *volume_track_put(struct volume *v, struct track *t);
 
