@@ -18,11 +18,13 @@
 struct diff;
 struct volume;
 
-/* Passive.  "memory" bytes for copies, chunks of 1 << chunk_shift.  NULL: no memory. */
+/* Passive.  "memory" bytes for copies (from 1 MiB on in whole MiB), chunks of
+   1 << chunk_shift.  NULL: no memory, or not even room for one chunk. */
 struct diff *diff_make(uint64_t memory, uint32_t chunk_shift);
 void diff_free(struct diff *d);
 /* Passive, before the first put.  Whole chunks of the extents of "at" are used; they must
-   lie inside it and not overlap (-1 with *why: what is wrong, or no memory). */
+   be whole sectors, lie inside it, rise and not overlap, also with those of earlier calls
+   (-1 with *why: DIFF_ERROR, or NO_MEMORY; nothing has changed). */
 int diff_add(struct diff *d, struct volume *at, const struct hotcopy_extent *extent,
     uint32_t extents, enum hotcopy_reason *why);
 /* Is any of "at"'s bytes in this range ours?  Up to DISPATCH_LEVEL. */
@@ -35,6 +37,7 @@ bool diff_owns(
  * take some), reads into it, and puts it under its key or gives it back.
  */
 bool diff_take(struct diff *d, void **buffer, uint64_t wait);
+/* A key that has a copy keeps the one it has. */
 void diff_put(struct diff *d, uint32_t index, uint64_t chunk, void *buffer);
 void diff_give(struct diff *d, void *buffer);
 
