@@ -1,0 +1,247 @@
+/*
+ * load - writes stamps to \\.\RamVol0 and \\.\RamVol1 from many threads, and is told what
+ * else to do by lines on its input; each is answered by one line.
+ *
+ *   attach             the filter, to both
+ *   go                 begin to write
+ *   stop               and end; answers how many writes there were and how many failed
+ *   mark FILE          the next stamp, then for each block the newest stamp that is
+ *                      written: 64-bit numbers
+ *   fill V FIRST N     N blocks of volume V, at once, each with a stamp of its own
+ *   compare V          reads the whole volume: every block has its newest stamp
+ *   remove V           IRP_MN_REMOVE_DEVICE; surprise V: with IRP_MN_SURPRISE_REMOVAL
+ *
+ * A block is 4 KiB of one repeated 64-bit stamp; stamps rise over both volumes.  Block
+ * PAIR is written by one thread: to volume 0, and when that has completed the same to
+ * volume 1.
+ */
+#include <windows.h>
+
+#include <winioctl.h>
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/windows/ramvol/ramvol.h"
+
+#define BLOCK 4096u
+#define BLOCKS (RAMVOL_BYTES / BLOCK)
+#define PAIR 1600u   /* volume 0 and 1, in this order */
+#define RANDOM 1536u /* blocks that the others write */
+#define WRITERS 3u
+
+static volatile LONG64 next_stamp = 1;
+static volatile LONG running, writes, failed;
+static volatile LONG64 newest[RAMVOL_COUNT][BLOCKS];
+static CRITICAL_SECTION locks[RAMVOL_COUNT][BLOCKS];
+
+static HANDLE
+open_device(const char *name)
+{
+	HANDLE h = CreateFileA(name, GENERIC_READ | GENERIC_WRITE,
+	    FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, 0, NULL);
+
+	if (h == INVALID_HANDLE_VALUE) {
+		fprintf(stderr, "load: %s: error %lu\n", name, GetLastError());
+		exit(1);
+	}
+	return h;
+}
+
+static HANDLE
+open_volume(unsigned v)
+{
+	char name[] = "\\\\.\\RamVol0";
+
+	name[sizeof name - 2] = (char)('0' + v);
+	return open_device(name);
+}
+
+/* The block's lock is held. */
+static void
+write_block(HANDLE h, unsigned v, unsigned block, LONG64 stamp)
+{
+	uint64_t bytes[BLOCK / 8];
+	OVERLAPPED at = { 0 };
+	DWORD done = 0;
+	unsigned i;
+
+	for (i = 0; i < BLOCK / 8; i++)
+		bytes[i] = (uint64_t)stamp;
+	at.Offset = block * BLOCK;
+	if (WriteFile(h, bytes, BLOCK, &done, &at) && done == BLOCK)
+		newest[v][block] = stamp;
+	else
+		InterlockedIncrement(&failed);
+	InterlockedIncrement(&writes);
+}
+
+static void
+stamp_block(HANDLE h, unsigned v, unsigned block)
+{
+	EnterCriticalSection(&locks[v][block]);
+	write_block(h, v, block, InterlockedIncrement64(&next_stamp) - 1);
+	LeaveCriticalSection(&locks[v][block]);
+}
+
+static DWORD WINAPI
+write_any(void *arg)
+{
+	HANDLE h[RAMVOL_COUNT];
+	unsigned random = (unsigned)(uintptr_t)arg * 7919 + 1, v;
+
+	for (v = 0; v < RAMVOL_COUNT; v++)
+		h[v] = open_volume(v);
+	while (running) {
+		random = random * 1664525 + 1013904223;
+		stamp_block(h[random >> 31], random >> 31, (random >> 8) % RANDOM);
+	}
+	return 0;
+}
+
+static DWORD WINAPI
+write_pair(void *arg)
+{
+	HANDLE h[RAMVOL_COUNT];
+	LONG64 stamp;
+	unsigned v;
+
+	(void)arg;
+	for (v = 0; v < RAMVOL_COUNT; v++)
+		h[v] = open_volume(v);
+	while (running) {
+		stamp = InterlockedIncrement64(&next_stamp) - 1;
+		for (v = 0; v < RAMVOL_COUNT; v++)
+			write_block(h[v], v, PAIR, stamp);
+	}
+	return 0;
+}
+
+static int
+mark(const char *path)
+{
+	FILE *f = fopen(path, "wb");
+	LONG64 n = next_stamp;
+	int ok;
+
+	if (f == NULL)
+		return -1;
+	ok = fwrite(&n, sizeof n, 1, f) == 1 &&
+	     fwrite((const void *)newest, sizeof newest, 1, f) == 1;
+	return fclose(f) == 0 && ok ? 0 : -1;
+}
+
+static int
+compare(unsigned v)
+{
+	uint64_t bytes[BLOCK / 8];
+	HANDLE h = open_volume(v);
+	OVERLAPPED at = { 0 };
+	DWORD done;
+	unsigned block, i;
+
+	for (block = 0; block < BLOCKS; block++) {
+		at.Offset = block * BLOCK;
+		if (!ReadFile(h, bytes, BLOCK, &done, &at) || done != BLOCK)
+			return -1;
+		for (i = 0; i < BLOCK / 8; i++)
+			if (bytes[i] != (uint64_t)newest[v][block])
+				return -1;
+	}
+	CloseHandle(h);
+	return 0;
+}
+
+static int
+fill(unsigned v, unsigned first, unsigned count)
+{
+	HANDLE h = open_volume(v);
+
+	for (; count > 0; count--)
+		stamp_block(h, v, first++);
+	CloseHandle(h);
+	return 0;
+}
+
+static int
+ask_pnp(DWORD code, DWORD v)
+{
+	HANDLE h = open_device("\\\\.\\RamVolCtl");
+	DWORD n;
+	BOOL ok = DeviceIoControl(h, code, code == RAMVOL_ATTACH ? NULL : &v,
+	    code == RAMVOL_ATTACH ? 0 : sizeof v, NULL, 0, &n, NULL);
+
+	CloseHandle(h);
+	return ok ? 0 : -1;
+}
+
+static HANDLE threads[WRITERS + 1];
+
+static int
+go(void)
+{
+	unsigned i;
+
+	running = 1;
+	for (i = 0; i < WRITERS; i++)
+		threads[i] =
+		    CreateThread(NULL, 0, write_any, (void *)(uintptr_t)(i + 1), 0, NULL);
+	threads[WRITERS] = CreateThread(NULL, 0, write_pair, NULL, 0, NULL);
+	return 0;
+}
+
+static int
+stop(void)
+{
+	running = 0;
+	return WaitForMultipleObjects(WRITERS + 1, threads, TRUE, 60000) == WAIT_TIMEOUT
+		   ? -1
+		   : 0;
+}
+
+static int
+obey(const char *line)
+{
+	unsigned a, b, c;
+	char path[512];
+
+	if (strcmp(line, "attach") == 0)
+		return ask_pnp(RAMVOL_ATTACH, 0);
+	if (strcmp(line, "go") == 0)
+		return go();
+	if (strcmp(line, "stop") == 0)
+		return stop();
+	if (sscanf(line, "mark %511s", path) == 1)
+		return mark(path);
+	if (sscanf(line, "fill %u %u %u", &a, &b, &c) == 3 && a < RAMVOL_COUNT &&
+	    b + c <= BLOCKS)
+		return fill(a, b, c);
+	if (sscanf(line, "compare %u", &a) == 1 && a < RAMVOL_COUNT)
+		return compare(a);
+	if (sscanf(line, "remove %u", &a) == 1)
+		return ask_pnp(RAMVOL_REMOVE, a);
+	if (sscanf(line, "surprise %u", &a) == 1)
+		return ask_pnp(RAMVOL_SURPRISE, a);
+	fprintf(stderr, "load: '%s'?\n", line);
+	return -1;
+}
+
+int
+main(void)
+{
+	char line[600];
+	unsigned v, block;
+
+	for (v = 0; v < RAMVOL_COUNT; v++)
+		for (block = 0; block < BLOCKS; block++)
+			InitializeCriticalSection(&locks[v][block]);
+	setvbuf(stdout, NULL, _IONBF, 0);
+	while (fgets(line, sizeof line, stdin) != NULL) {
+		line[strcspn(line, "\r\n")] = 0;
+		printf("%s writes %ld failed %ld\n", obey(line) == 0 ? "done" : "FAILED",
+		    writes, failed);
+	}
+	return 0;
+}
