@@ -6,6 +6,7 @@
 #define DRIVER_TOOLS_PARSE_H
 
 #include <stdint.h>
+#include <wchar.h>
 
 #include "driver/abi/hotcopy.h"
 

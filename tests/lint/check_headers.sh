@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every header compiles alone, under gcc and clang, as C11; one that includes a header of
-# Windows under MinGW's compiler instead.
+# Windows under MinGW's compiler instead, and those of driver/nt and driver/tools under
+# both of its processors', as the driver is built.
 # usage: check_headers.sh BUILD_DIR (for generated and mbedTLS headers)
 cd "$(dirname "$0")/../.." || exit 2
 mbed=$(sed -n 's/^MBEDTLS_ROOT:PATH=//p' "$1/CMakeCache.txt")
@@ -17,6 +18,16 @@ for header in $(find agent rescue server proto storage driver -name '*.h' 2>/dev
 	case $header in driver/nt/*) # the kernel's headers
 		compilers=x86_64-w64-mingw32-gcc-posix
 		system="-D_WIN32_WINNT=0x0600 -ffreestanding -isystem /usr/share/mingw-w64/include/ddk" ;;
+	esac
+	case $header in
+	driver/nt/*)
+		compilers="x86_64-w64-mingw32-gcc-posix i686-w64-mingw32-gcc-posix"
+		system="-D_WIN32_WINNT=0x0600 -ffreestanding -isystem /usr/share/mingw-w64/include/ddk"
+		;;
+	driver/tools/*)
+		compilers="x86_64-w64-mingw32-gcc-posix i686-w64-mingw32-gcc-posix"
+		system="-D_WIN32_WINNT=0x0502"
+		;;
 	esac
 	for cc in $compilers; do
 		# shellcheck disable=SC2086
