@@ -271,6 +271,12 @@ read(struct file *file, IRP *irp)
 	return nt_complete(irp, status_of(result), result == SET_OK ? length : 0);
 }
 
+bool
+ctl_owns(const DEVICE_OBJECT *device)
+{
+	return device == ctl.device;
+}
+
 NTSTATUS
 ctl_request(IRP *irp)
 {
@@ -360,12 +366,13 @@ make_device(DRIVER_OBJECT *driver)
 		FILE_DEVICE_SECURE_OPEN, FALSE, &device)))
 		return;
 	device->Flags |= DO_DIRECT_IO;
+	ctl.device = device; /* before anybody can open it */
 	if (!secure(device) || !NT_SUCCESS(IoCreateSymbolicLink(&link, &name))) {
+		ctl.device = NULL;
 		IoDeleteDevice(device);
 		return;
 	}
 	device->Flags &= ~DO_DEVICE_INITIALIZING;
-	ctl.device = device;
 }
 
 void

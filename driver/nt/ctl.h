@@ -16,7 +16,8 @@ void ctl_make(DRIVER_OBJECT *driver);
 /* From unload: no filter and no handle is left. */
 void ctl_free(void);
 
-/* Any request on the control device; it is the driver's only one without an extension. */
+bool ctl_owns(const DEVICE_OBJECT *device);
+/* Any request on the control device. */
 NTSTATUS ctl_request(IRP *irp);
 
 /* A volume comes (-1: it cannot be had) and goes; passive. */

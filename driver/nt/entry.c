@@ -16,7 +16,7 @@ dispatch(DEVICE_OBJECT *device, IRP *irp)
 	UCHAR major = IoGetCurrentIrpStackLocation(irp)->MajorFunction;
 	struct filter *f = device->DeviceExtension;
 
-	if (f == NULL)
+	if (ctl_owns(device))
 		return ctl_request(irp);
 	if (!nt_enter(f)) {
 		if (major == IRP_MJ_POWER)
