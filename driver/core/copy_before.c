@@ -9,7 +9,7 @@
  * read.
  *
  * Two chunks that neighbours need are read with one lower read if one write touches both,
- * or if the chunk before is kept already, which is what a stream of writes looks like; a
+ * or if the chunk before the write is kept already, which is what a stream of writes looks like; a
  * lone write into the middle of needed bytes is not paid for four times.
  */
 #include <string.h>
@@ -17,6 +17,7 @@
 
 /* How long the diff area's disk may take to make room in memory (100 ns). */
 #define DISK_WAIT 100000000u
+#define DISK_LOOK 500000u
 /* A throttled write looks for room that often at least. */
 #define THROTTLE_LOOK 100000u
 
@@ -93,7 +94,7 @@ claim(struct copy *c, struct copier *me, uint64_t first, uint64_t *last)
 		old = env_lock_take(&c->lock);
 	}
 	end = window_end(c, me->first);
-	if (me->first == 0 || !bits_get(&c->kept, me->first - 1))
+	if (!me->streams)
 		end = *last < end ? *last : end;
 	for (all = me->first;
 	     all < end && bits_get(&c->must, all + 1) && !claimed(c, all + 1, all + 1);)
@@ -205,18 +206,37 @@ throttled(
 	return false;
 }
 
+/* May the diff area's disk still take some out of memory? */
+static bool
+disk_takes(struct copy *c)
+{
+	struct diff_space space;
+
+	diff_space(c->want.diff, &space);
+	return space.used < space.size && !diff_failed(c->want.diff);
+}
+
 /* A buffer for this chunk.  false: it is needed no more, or all is lost. */
 static bool
 room(struct copy *c, struct copier *me, uint64_t chunk, uint64_t since, void **buffer)
 {
-	uint64_t until = since + (uint64_t)c->want.throttle_ms * 10000;
+	uint64_t begun = env_now();
 
-	if (diff_take(c->want.diff, buffer, DISK_WAIT))
-		return true;
-	if (c->want.full == HOTCOPY_FULL_THROTTLE)
-		return throttled(c, me, chunk, until, buffer);
-	copy_drop(c, HOTCOPY_WHY_NO_SPACE);
-	return false;
+	while (!diff_take(c->want.diff, buffer, 0)) {
+		if (copy_dropped(c) != HOTCOPY_WHY_NONE || !bits_get(&c->must, chunk))
+			return false;
+		if (disk_takes(c) && env_now() - begun < DISK_WAIT) {
+			if (diff_take(c->want.diff, buffer, DISK_LOOK))
+				return true;
+			continue;
+		}
+		if (c->want.full == HOTCOPY_FULL_THROTTLE)
+			return throttled(c, me, chunk,
+			    since + (uint64_t)c->want.throttle_ms * 10000, buffer);
+		copy_drop(c, HOTCOPY_WHY_NO_SPACE);
+		return false;
+	}
+	return true;
 }
 
 static void
@@ -249,6 +269,7 @@ copy_before(struct copy *c, uint64_t offset, uint64_t length, uint64_t since)
 		return;
 	if (since < c->began)
 		since = c->began;
+	me.streams = first > 0 && bits_get(&c->kept, first - 1);
 	enter(c, &me);
 	for (wanted = last; claim(c, &me, first, &wanted); wanted = last) {
 		if (me.first == me.last || !copy_together(c, me.first, me.last)) {
