@@ -84,10 +84,13 @@ void volume_write_done(struct volume *v);
 /*
  * A request that writes or discards a known range (TRIM, offloaded or disk-side copies)
  * goes by volume_range_begin like a write, for its length may be beyond 32 bits; then
- * volume_hold and volume_write_done as for a write.  One that writes nobody knows where:
- * volume_unknown_write (passive) before it is sent; the image is dropped, also one that
- * is cut at this moment, and everything counts as changed.  It should then pass the gate
- * as a write of length 0, so that a cut waits for it.
+ * volume_hold and volume_write_done as for a write.
+ *
+ * One that writes nobody knows where passes the gate as a write of length 0 (so a cut
+ * waits for it), and only when it may go, volume_unknown_write (passive), then it is
+ * sent: the image is dropped, and everything counts as changed.  Told before it has
+ * passed, a cut could come in between, and nobody would drop the image that it then
+ * writes into.
  */
 enum volume_verdict
 volume_range_begin(struct volume *v, uint64_t offset, uint64_t length);

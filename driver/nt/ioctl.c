@@ -157,9 +157,10 @@ anywhere(struct filter *f, IRP *irp)
 	 */
 	if (KeGetCurrentIrql() != PASSIVE_LEVEL)
 		return write_hold(f, irp, 0, 0);
-	volume_unknown_write(f->volume, HOTCOPY_WHY_UNKNOWN_WRITE);
 	if (volume_write_begin(f->volume, 0, 0) == VOLUME_HOLD)
 		return write_hold(f, irp, 0, 0);
+	/* Not before: a cut in between would not see it. */
+	volume_unknown_write(f->volume, HOTCOPY_WHY_UNKNOWN_WRITE);
 	return write_send(f, irp);
 }
 
