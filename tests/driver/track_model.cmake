@@ -1,0 +1,9 @@
+# Two halves, each with worlds of its own, side by side; a few under the sanitizers.
+set(lives 500000)
+if(NOT SANITIZE STREQUAL "")
+	set(lives 10000)
+endif()
+foreach(half 1 2)
+	add_test(NAME driver/track_model-${half} COMMAND track_model ${lives} ${half}000000)
+	set_tests_properties(driver/track_model-${half} PROPERTIES TIMEOUT 600 LABELS model)
+endforeach()
