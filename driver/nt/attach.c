@@ -28,6 +28,7 @@ attach_device(DRIVER_OBJECT *driver, DEVICE_OBJECT *pdo)
 	f->pdo = pdo;
 	KeInitializeEvent(&f->left, NotificationEvent, FALSE);
 	KeInitializeEvent(&f->usage, SynchronizationEvent, TRUE);
+	env_mutex_init(&f->learning);
 	f->lower = IoAttachDeviceToDeviceStack(device, pdo);
 	if (f->lower == NULL) {
 		IoDeleteDevice(device);
@@ -37,6 +38,7 @@ attach_device(DRIVER_OBJECT *driver, DEVICE_OBJECT *pdo)
 	device->Characteristics |= f->lower->Characteristics;
 	device->Flags |= f->lower->Flags & (DO_BUFFERED_IO | DO_DIRECT_IO |
 					       DO_POWER_PAGABLE | DO_POWER_INRUSH);
+	f->pagable = (f->lower->Flags & DO_POWER_PAGABLE) != 0;
 	device->Flags &= ~DO_DEVICE_INITIALIZING;
 	return STATUS_SUCCESS;
 }
@@ -50,19 +52,43 @@ suits(const struct filter *f)
 	       (f->lower->Flags & DO_DIRECT_IO) != 0;
 }
 
+static void
+put_length(struct filter *f, uint64_t length)
+{
+	atomic_put(&f->length_low, (uint32_t)length);
+	atomic_put(&f->length_high, (uint32_t)(length >> 32));
+}
+
+int
+attach_learn(struct filter *f)
+{
+	uint64_t length;
+	uint32_t sector;
+	int rc;
+
+	env_mutex_take(&f->learning);
+	rc = lower_facts(f, &length, &sector);
+	if (rc == 0 && length != volume_length(f->volume)) {
+		/* The core first: what is asked about meanwhile is asked again. */
+		volume_resized(f->volume, length);
+		put_length(f, length);
+	}
+	env_mutex_give(&f->learning);
+	return rc;
+}
+
 void
 attach_volume(struct filter *f)
 {
 	uint64_t length;
 	uint32_t sector;
 
-	if (!suits(f) || lower_facts(f, &length, &sector) != 0)
-		return;
 	if (f->volume != NULL) { /* started again after a stop */
-		if (length != volume_length(f->volume))
-			volume_resized(f->volume, length);
+		attach_learn(f);
 		return;
 	}
+	if (!suits(f) || lower_facts(f, &length, &sector) != 0)
+		return;
 	f->io = lower_make(f);
 	if (f->io == NULL)
 		return;
@@ -78,6 +104,7 @@ attach_volume(struct filter *f)
 		f->io = NULL;
 		return;
 	}
+	put_length(f, length);
 	atomic_put(&f->ready, 1);
 }
 

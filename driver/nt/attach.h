@@ -13,6 +13,10 @@ DRIVER_ADD_DEVICE attach_device;
    begin to count its writes.  What fails leaves a filter that only passes on. */
 void attach_volume(struct filter *f);
 
+/* Passive: the volume may have another length than before; ask below, and tell the core
+   if it has.  -1: no answer. */
+int attach_learn(struct filter *f);
+
 /* The device will not come back: an image is dropped, what waits is sent down.  Waits for
    nobody; any number of times. */
 void attach_gone(struct filter *f);

@@ -1,5 +1,5 @@
 #include "driver/nt/ioctl.h"
-#include "driver/nt/lower.h"
+#include "driver/nt/attach.h"
 #include "driver/nt/pass.h"
 #include "driver/nt/write.h"
 
@@ -23,8 +23,9 @@ attached(struct filter *f, IRP *irp)
 		out->h.abi = HOTCOPY_ABI;
 		out->volume = volume_number(v);
 	}
+	nt_complete(irp, status, NT_SUCCESS(status) ? sizeof(*out) : 0);
 	nt_leave(f);
-	return nt_complete(irp, status, NT_SUCCESS(status) ? sizeof(*out) : 0);
+	return status;
 }
 
 /*
@@ -153,6 +154,9 @@ ranged(struct filter *f, IRP *irp, const struct ranges *r)
 static NTSTATUS
 anywhere(struct filter *f, IRP *irp)
 {
+	/* Without a thread nothing is kept or known that could be spoilt. */
+	if (volume_state(f->volume) == HOTCOPY_PASSING)
+		return pass_request(f, irp);
 	/* Telling may wait; where that is not allowed a thread does it (ioctl_forward).
 	 */
 	if (KeGetCurrentIrql() != PASSIVE_LEVEL)
@@ -184,14 +188,11 @@ static NTSTATUS
 resizing(struct filter *f, IRP *irp)
 {
 	NTSTATUS status = pass_and_wait(f, irp);
-	uint64_t length;
-	uint32_t sector;
 
-	if (NT_SUCCESS(status) && lower_facts(f, &length, &sector) == 0 &&
-	    length != volume_length(f->volume))
-		volume_resized(f->volume, length);
-	nt_leave(f);
+	if (NT_SUCCESS(status))
+		attach_learn(f);
 	IoCompleteRequest(irp, IO_NO_INCREMENT);
+	nt_leave(f);
 	return status;
 }
 

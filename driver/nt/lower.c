@@ -61,7 +61,8 @@ send(struct filter *f, IRP *irp, uint32_t length)
 	if (s->MajorFunction == IRP_MJ_WRITE)
 		s->Flags |= SL_FORCE_DIRECT_WRITE;
 	/* A disk that asks to be verified asks the file system, not us. */
-	s->Flags |= SL_OVERRIDE_VERIFY_VOLUME;
+	if (s->MajorFunction != IRP_MJ_FLUSH_BUFFERS)
+		s->Flags |= SL_OVERRIDE_VERIFY_VOLUME;
 	irp->Tail.Overlay.Thread = PsGetCurrentThread();
 	KeInitializeEvent(&event, NotificationEvent, FALSE);
 	IoSetCompletionRoutine(irp, done, &event, TRUE, TRUE, TRUE);

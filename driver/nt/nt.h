@@ -13,6 +13,7 @@
 
 #include "driver/nt/compat.h"
 #include "driver/core/atomic.h"
+#include "driver/core/env.h"
 #include "driver/core/volume.h"
 
 #define NT_TAG 'pCtH' /* of our pool: "HtCp" */
@@ -32,8 +33,12 @@ struct filter {
 	struct lower *io;      /* laid by for our own I/O; with volume */
 	KEVENT left;	       /* closed, and the last has left */
 
+	struct env_mutex learning;	  /* held while the drivers below are asked */
+	uint32_t length_low, length_high; /* of the volume; atomic, each for itself */
+
 	KEVENT usage; /* one at a time: a lock that waits */
 	uint32_t usages[NT_USAGES];
+	bool pagable; /* the device was DO_POWER_PAGABLE when we came */
 };
 
 #define NT_CLOSED 0x80000000u
@@ -62,6 +67,17 @@ static inline struct volume *
 nt_volume(struct filter *f)
 {
 	return atomic_get(&f->ready) != 0 ? f->volume : NULL;
+}
+
+/* Beyond the end of the volume, as far as we know?  While the length changes an old half
+   may meet a new one: then who asks again is told. */
+static inline bool
+nt_beyond(const struct filter *f, uint64_t offset, uint64_t length)
+{
+	uint64_t size =
+	    (uint64_t)atomic_get(&f->length_high) << 32 | atomic_get(&f->length_low);
+
+	return offset > size || length > size - offset;
 }
 
 /* Ends a request that goes no further down. */

@@ -20,16 +20,15 @@ start(struct filter *f, IRP *irp)
 
 	if (NT_SUCCESS(status))
 		attach_volume(f);
-	nt_leave(f);
 	IoCompleteRequest(irp, IO_NO_INCREMENT);
+	nt_leave(f);
 	return status;
 }
 
 /*
  * "Removing a Device in a Filter Driver" and "Handling an IRP_MN_REMOVE_DEVICE Request":
- * nothing of ours may be under way when the request goes down; detach and delete when it
- * has come back from below, which it has when IoCallDriver returns, as no driver may
- * leave it pending beyond that for us: the device object stays while it is referenced.
+ * nothing of ours may be under way when the request goes down; it needs no completion
+ * routine; after IoCallDriver the device is detached and deleted.
  */
 static NTSTATUS
 removed(struct filter *f, IRP *irp)
@@ -85,7 +84,7 @@ usages(const struct filter *f)
  * "IRP_MN_DEVICE_USAGE_NOTIFICATION": while a special file lies here no power request may
  * need paged memory, so DO_POWER_PAGABLE is cleared with the first and set again with the
  * last: set before the request goes down and taken back if it fails, cleared after it has
- * come back.  A device with DO_POWER_INRUSH is never pagable.
+ * come back.  Only where the device was pagable when we came.
  */
 static NTSTATUS
 usage(struct filter *f, IRP *irp)
@@ -97,8 +96,8 @@ usage(struct filter *f, IRP *irp)
 	NTSTATUS status;
 
 	KeWaitForSingleObject(&f->usage, Executive, KernelMode, FALSE, NULL);
-	if (k >= 0 && !in && f->usages[k] != 0 && usages(f) == 1 &&
-	    (f->self->Flags & (DO_POWER_INRUSH | DO_POWER_PAGABLE)) == 0) {
+	if (k >= 0 && !in && f->pagable && f->usages[k] != 0 && usages(f) == 1 &&
+	    (f->self->Flags & DO_POWER_PAGABLE) == 0) {
 		f->self->Flags |= DO_POWER_PAGABLE;
 		pagable = true;
 	}
@@ -112,8 +111,8 @@ usage(struct filter *f, IRP *irp)
 	} else if (k >= 0 && f->usages[k] != 0)
 		f->usages[k]--;
 	KeSetEvent(&f->usage, IO_NO_INCREMENT, FALSE);
-	nt_leave(f);
 	IoCompleteRequest(irp, IO_NO_INCREMENT);
+	nt_leave(f);
 	return status;
 }
 

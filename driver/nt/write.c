@@ -1,4 +1,5 @@
 #include "driver/nt/write.h"
+#include "driver/nt/attach.h"
 #include "driver/nt/ioctl.h"
 #include "driver/nt/pass.h"
 
@@ -60,10 +61,17 @@ write_forward(void *device, struct held *h)
 	struct filter *f = device;
 	IRP *irp = irp_of(h);
 
-	if (IoGetCurrentIrpStackLocation(irp)->MajorFunction == IRP_MJ_WRITE)
-		write_send(f, irp);
-	else
+	IO_STACK_LOCATION *s = IoGetCurrentIrpStackLocation(irp);
+
+	if (s->MajorFunction != IRP_MJ_WRITE) {
 		ioctl_forward(f, irp);
+		return;
+	}
+	if (nt_beyond(f, (uint64_t)s->Parameters.Write.ByteOffset.QuadPart,
+		s->Parameters.Write.Length) &&
+	    attach_learn(f) != 0)
+		volume_unknown_write(f->volume, HOTCOPY_WHY_RESIZED);
+	write_send(f, irp);
 }
 
 NTSTATUS
@@ -73,17 +81,14 @@ write_request(struct filter *f, IRP *irp)
 	IO_STACK_LOCATION *s = IoGetCurrentIrpStackLocation(irp);
 	uint64_t offset = (uint64_t)s->Parameters.Write.ByteOffset.QuadPart;
 	uint32_t length = s->Parameters.Write.Length;
-	uint64_t size;
 
 	if (v == NULL || length == 0)
 		return pass_request(f, irp);
-	/* What lies beyond the end fails below and changes nothing; what begins before it
-	   may be written in part, for all we know. */
-	size = volume_length(v);
-	if (offset >= size)
-		return pass_request(f, irp);
-	if (length > size - offset)
-		length = (uint32_t)(size - offset);
+	/* Beyond the end: it will fail below, or the volume has grown and nobody told us.
+	   The volume's thread, if it has one, may ask and wait; no write of a healthy
+	   host comes here. */
+	if (nt_beyond(f, offset, length) && volume_state(v) != HOTCOPY_PASSING)
+		return write_hold(f, irp, offset, length);
 	if (volume_write_begin(v, offset, length) == VOLUME_FORWARD)
 		return write_send(f, irp);
 	return write_hold(f, irp, offset, length);
