@@ -15,10 +15,6 @@ for header in $(find agent rescue server proto storage driver -name '*.h' 2>/dev
 		compilers=x86_64-w64-mingw32-gcc-posix
 		system="-D_WIN32_WINNT=0x0602 -D__USE_MINGW_ANSI_STDIO=1"
 	fi
-	case $header in driver/nt/*) # the kernel's headers
-		compilers=x86_64-w64-mingw32-gcc-posix
-		system="-D_WIN32_WINNT=0x0600 -ffreestanding -isystem /usr/share/mingw-w64/include/ddk" ;;
-	esac
 	case $header in
 	driver/nt/*)
 		compilers="x86_64-w64-mingw32-gcc-posix i686-w64-mingw32-gcc-posix"
