@@ -4,7 +4,8 @@
 #	asan	unit tests and fuzz inputs under ASan and UBSan
 #	tsan	scenarios and the threaded unit tests under TSan
 #	release	what is shipped: unit tests, scenarios, lint
-#	windows	the agent for Windows under Wine: unit tests, scripts with release's server
+#	windows	the agent for Windows under Wine: unit tests, scripts with release's server; the
+#		hot-copy driver, as driver/x64 and driver/i686 have it
 # A missing tool fails; nothing is skipped.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -13,7 +14,7 @@ shift
 mkdir -p "$build"
 . tests/build.sh
 
-for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl faketime zstd qemu-system-x86_64 sgdisk grub-mkimage cpio x86_64-w64-mingw32-gcc-posix wine wixl; do
+for tool in mkntfs ntfsclone ntfsfix ntfsinfo ntfs-3g mkfs.vfat fsck.vfat openssl faketime zstd qemu-system-x86_64 sgdisk grub-mkimage cpio x86_64-w64-mingw32-gcc-posix i686-w64-mingw32-gcc-posix wine wixl; do
 	PATH=$PATH:/usr/sbin:/sbin command -v $tool > /dev/null || die "missing tool $tool"
 done
 for lib in rocksdb lmdb; do
@@ -33,13 +34,14 @@ run() { # build, ctest arguments...
 	say "tests in build $b"
 	ctest --test-dir "$build/$b" -j "$jobs" --output-on-failure --no-tests=error "$@"
 }
-say "building release, asan, tsan, windows"
-for b in release asan tsan windows; do
+say "building release, asan, tsan, windows, driver"
+for b in release asan tsan windows driver/x64 driver/i686; do
 	case $b in
 	release) configure release ;;
 	asan) configure asan -DSANITIZE=address ;;
 	tsan) configure tsan -DSANITIZE=thread ;;
 	windows) configure_windows ;;
+	driver/x64) configure_driver ;; # both
 	esac
 	compile $b
 done

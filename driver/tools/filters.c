@@ -218,10 +218,10 @@ filters_remove(const wchar_t *service, uint32_t *left)
 		if (RegEnumKeyExW(system, i, name, &n, NULL, NULL, NULL, NULL) !=
 		    ERROR_SUCCESS)
 			break;
-		/* The current one by both its names, should one be no link to the other. */
-		if (n > 20 ||
-		    (_wcsnicmp(name, L"ControlSet", 10) != 0 &&
-			_wcsicmp(name, L"CurrentControlSet") != 0))
+		/* The current one by both its names, should one be no link to the other.
+		 */
+		if (n > 20 || (_wcsnicmp(name, L"ControlSet", 10) != 0 &&
+				  _wcsicmp(name, L"CurrentControlSet") != 0))
 			continue;
 		wcscpy(path, L"SYSTEM\\");
 		wcscat(path, name);

@@ -47,6 +47,22 @@ source_path(const wchar_t *directory, wchar_t path[PATH_MAX_W])
 	return 0;
 }
 
+/* A program for 32 bits on a Windows of 64.  Server 2003 has the call since its service
+   pack 1, XP since 2; what is older has no 64 bits. */
+static bool
+under_wow(void)
+{
+	typedef BOOL(WINAPI * is_wow64)(HANDLE process, BOOL * wow);
+	union {
+		FARPROC any;
+		is_wow64 f;
+	} u;
+	BOOL wow = FALSE;
+
+	u.any = GetProcAddress(GetModuleHandleW(L"kernel32.dll"), "IsWow64Process");
+	return u.any != NULL && u.f(GetCurrentProcess(), &wow) && wow;
+}
+
 /* A driver for another processor would keep Windows from starting. */
 static int
 check_file(const wchar_t *path)
@@ -57,7 +73,6 @@ check_file(const wchar_t *path)
 	uint32_t pe = 0;
 	uint16_t machine = 0;
 	DWORD n = 0;
-	BOOL wow = FALSE;
 	HANDLE f = CreateFileW(
 	    path, GENERIC_READ, FILE_SHARE_READ, NULL, OPEN_EXISTING, 0, NULL);
 
@@ -71,7 +86,7 @@ check_file(const wchar_t *path)
 	memcpy(&machine, head + pe + 4, 2);
 	if (machine != want)
 		return say_error(L"%ls is for another processor than this program", path);
-	if (IsWow64Process(GetCurrentProcess(), &wow) && wow)
+	if (under_wow())
 		return say_error(
 		    L"this Windows has 64 bits: use the hotcopyctl.exe for x64");
 	return 0;
