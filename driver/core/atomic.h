@@ -75,4 +75,16 @@ atomic_count_relaxed(uint32_t *word)
 	__atomic_fetch_add(word, 1, __ATOMIC_RELAXED);
 }
 
+static inline void *
+atomic_get_pointer(void *const *word)
+{
+	return __atomic_load_n(word, __ATOMIC_SEQ_CST);
+}
+
+static inline void
+atomic_put_pointer(void **word, void *value)
+{
+	__atomic_store_n(word, value, __ATOMIC_SEQ_CST);
+}
+
 #endif /* DRIVER_CORE_ATOMIC_H */

@@ -31,19 +31,29 @@ void control_free(struct control *c); /* no volume and no file left */
 /* What VERSION says. */
 void control_version(struct control *c, uint32_t build, uint32_t flags);
 
-/* A volume comes and goes.  leave waits until no call uses it and takes it out of the set
-   (whose other volumes go on); volume_gone must have been called.  -1: ENUM_MAX are
-   there. */
+/*
+ * A volume comes and goes.  leave waits until no call uses it, takes it out of the set
+ * (whose other volumes go on), and takes its tracking away and frees it, whoever put that
+ * (what was durable stays); volume_gone must have been called.  -1: ENUM_MAX are there,
+ * or no memory.
+ */
 int control_join(struct control *c, struct volume *v);
 void control_leave(struct control *c, struct volume *v);
+/* So many page files, hibernation and dump files lie on it; what ENUM says. */
+void control_paging(struct control *c, struct volume *v, uint32_t number);
+/* The track_notice of who puts a tracking before the volume has joined: tells every open
+   handle. */
+void control_lost(struct control *c, uint64_t volume, enum hotcopy_reason why);
 /* FLUSH_AND_HOLD_WRITES reached it; waits for the cut if a set wants one there. */
 void control_hold(struct control *c, struct volume *v);
 /* Sleep, shutdown: for every volume. */
 void control_power(struct control *c, bool shutdown);
 
-struct control_file *control_open(struct control *c); /* NULL: no memory */
-/* The handle is closed by its last owner: the set that it prepared is released.  Then no
-   call of it runs any more, and control_close frees it. */
+struct control_file *
+control_open(struct control *c); /* NULL: no memory, or 256 are open */
+/* The handle is closed by its last owner: the set that it prepared is released, at once
+   or, if other calls are still in it, by the last of them; this waits for none of them.
+   Later calls are refused; when none runs any more, control_close frees the handle. */
 void control_cleanup(struct control_file *f);
 void control_close(struct control_file *f);
 

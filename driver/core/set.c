@@ -129,7 +129,7 @@ part(struct member *m)
 		return;
 	volume_engine_remove(m->volume);
 	volume_helpers_stop(m->volume);
-	m->volume = NULL;
+	atomic_put_pointer((void **)&m->volume, NULL);
 }
 
 void
@@ -174,7 +174,7 @@ struct member *
 set_member(struct set *s, const struct volume *v)
 {
 	for (uint32_t i = 0; i < s->members; i++) {
-		if (s->member[i].volume == v)
+		if (member_volume(&s->member[i]) == v)
 			return &s->member[i];
 	}
 	return NULL;

@@ -81,8 +81,11 @@ enum set_result set_changed(struct set *s, uint32_t index, uint32_t flags, uint6
 enum set_result set_stats(struct set *s, uint32_t index, struct hotcopy_stats *out);
 
 uint64_t set_number(const struct set *s);
+uint32_t set_chunk_shift(const struct set *s);
 struct volume *set_volume(const struct set *s, uint32_t index); /* NULL: no such */
 enum hotcopy_state set_state(const struct set *s, const struct volume *v);
+/* Why its image was dropped; NONE also of one that is not of the set. */
+enum hotcopy_reason set_why(const struct set *s, const struct volume *v);
 /* The next event; false: none. */
 bool set_event(struct set *s, struct hotcopy_event *out);
 

@@ -130,7 +130,7 @@ image(const struct set *s, uint32_t index)
 		return SET_NOT_FOUND;
 	if (atomic_get(&s->frozen) == 0)
 		return SET_STATE;
-	return s->member[index].volume == NULL ? SET_LOST : SET_OK;
+	return member_volume(&s->member[index]) == NULL ? SET_LOST : SET_OK;
 }
 
 enum set_result
@@ -229,10 +229,16 @@ set_number(const struct set *s)
 	return s->number;
 }
 
+uint32_t
+set_chunk_shift(const struct set *s)
+{
+	return s->chunk_shift;
+}
+
 struct volume *
 set_volume(const struct set *s, uint32_t index)
 {
-	return index < s->volumes ? s->member[index].volume : NULL;
+	return index < s->volumes ? member_volume(&s->member[index]) : NULL;
 }
 
 enum hotcopy_state
@@ -243,11 +249,21 @@ set_state(const struct set *s, const struct volume *v)
 	for (uint32_t i = 0; i < s->volumes; i++) {
 		const struct member *m = &s->member[i];
 
-		if (m->volume != v || (state != HOTCOPY_IDLE && state != HOTCOPY_ACTIVE))
+		if (member_volume(m) != v || (state != HOTCOPY_IDLE && state != HOTCOPY_ACTIVE))
 			continue;
 		if (copy_dropped(m->copy) != HOTCOPY_WHY_NONE)
 			return HOTCOPY_DROPPED;
 		return atomic_get(&s->frozen) != 0 ? HOTCOPY_ACTIVE : HOTCOPY_PREPARED;
 	}
 	return state;
+}
+
+enum hotcopy_reason
+set_why(const struct set *s, const struct volume *v)
+{
+	for (uint32_t i = 0; i < s->volumes; i++) {
+		if (member_volume(&s->member[i]) == v)
+			return copy_dropped(s->member[i].copy);
+	}
+	return HOTCOPY_WHY_NONE;
 }

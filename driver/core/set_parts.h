@@ -49,6 +49,13 @@ struct set {
 	bool low;	   /* LOW_SPACE was told */
 };
 
+/* Also without the mutex: it may leave at any moment. */
+static inline struct volume *
+member_volume(const struct member *m)
+{
+	return atomic_get_pointer((void *const *)&m->volume);
+}
+
 /* NULL: not of the set. */
 struct member *set_member(struct set *s, const struct volume *v);
 void set_notice_of(struct set *s, struct copy_notice *notice);
