@@ -1,0 +1,677 @@
+/* Sets: one cut for all volumes, every gate opens again, what becomes of one volume is
+   not the others' end. */
+#define _GNU_SOURCE 1 /* pthread_timedjoin_np */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include "driver/core/set.h"
+#include "driver/core/track.h"
+#include "driver/sim/env_posix.h"
+#include "tests/unit/driver/ram_volume.h"
+
+#define CHUNK 16384u
+#define SIZE (2u << 20)
+#define MEMORY (16u << 20)
+#define MS 10000u
+
+struct rig {
+	struct ram ram[3];
+	struct set *set;
+	uint32_t told;
+};
+
+static void
+events(void *who)
+{
+	struct rig *r = who;
+
+	__atomic_fetch_add(&r->told, 1, __ATOMIC_RELAXED);
+}
+
+static void
+rig_make(struct rig *r)
+{
+	memset(r, 0, sizeof *r);
+	for (unsigned i = 0; i < 3; i++)
+		ram_make(&r->ram[i], i + 1, SIZE, (uint8_t)(i + 1));
+}
+
+static enum set_result
+prepare(struct rig *r, uint32_t volumes, uint64_t only_changed)
+{
+	struct hotcopy_prepare p = {
+		.volumes = volumes, .memory = MEMORY, .only_changed = only_changed
+	};
+	struct volume *v[3];
+
+	for (unsigned i = 0; i < 3; i++)
+		v[i] = r->ram[i].volume;
+	return set_prepare(&r->set, 77, &p, v, (struct set_notice){ events, r });
+}
+
+static void
+rig_end(struct rig *r)
+{
+	set_free(r->set);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(volume_waiting(r->ram[i].volume), 0);
+		ram_end(&r->ram[i]);
+	}
+}
+
+static enum set_result
+freeze(struct rig *r, uint32_t flags, uint32_t timeout_ms, struct hotcopy_frozen *out)
+{
+	struct hotcopy_freeze f = { .flags = flags,
+		.timeout_ms = timeout_ms,
+		.hold_ms = 10000,
+		.nonce = { 1, 2, 3 } };
+
+	return set_freeze(r->set, &f, out);
+}
+
+static bool
+image_is(struct rig *r, uint32_t index, uint64_t offset, uint32_t length, uint8_t fill)
+{
+	uint8_t *out = malloc(length);
+	bool is = set_read(r->set, index, offset, out, length) == SET_OK &&
+		  ram_all(out, length, fill);
+
+	free(out);
+	return is;
+}
+
+static void
+freeze_read_and_release(void **state)
+{
+	struct hotcopy_frozen out;
+	struct hotcopy_stats stats;
+	struct rig r;
+	uint8_t byte[512];
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(prepare(&r, 2, 0), SET_OK);
+	assert_int_equal(set_number(r.set), 77);
+	assert_int_equal(set_state(r.set, r.ram[0].volume), HOTCOPY_PREPARED);
+	assert_int_equal(set_read(r.set, 0, 0, byte, 512), SET_STATE);
+	assert_int_equal(set_unneeded(r.set, 0, 0, 8, byte), SET_STATE);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	assert_true(out.closed <= out.cut && out.cut <= out.opened);
+	assert_int_equal(out.set, 77);
+	assert_int_equal(out.volumes, 2);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_STATE);
+	assert_int_equal(set_state(r.set, r.ram[1].volume), HOTCOPY_ACTIVE);
+	assert_true(ram_write_now(&r.ram[0], 0, 4096, 9));
+	assert_true(ram_write_now(&r.ram[1], SIZE - 512, 512, 9));
+	assert_false(ram_write_now(&r.ram[2], 0, 512, 9));
+	assert_true(image_is(&r, 0, 0, SIZE, 1));
+	assert_true(image_is(&r, 1, 0, SIZE, 2));
+	assert_int_equal(set_read(r.set, 2, 0, byte, 512), SET_NOT_FOUND);
+	assert_int_equal(set_read(r.set, 0, SIZE, byte, 512), SET_BAD);
+	assert_int_equal(set_done(r.set, 0, 0, CHUNK), SET_OK);
+	assert_int_equal(set_read(r.set, 0, 0, byte, 512), SET_NOT_KEPT);
+	assert_int_equal(set_stats(r.set, 0, &stats), SET_OK);
+	assert_int_equal(stats.needed, SIZE / CHUNK - 1);
+	assert_int_equal(stats.copied, 1);
+	assert_int_equal(stats.held, 1);
+	assert_int_equal(stats.memory_used, CHUNK);
+	assert_int_equal(set_stats(r.set, 2, &stats), SET_NOT_FOUND);
+	assert_false(set_event(r.set, &(struct hotcopy_event){ 0 }));
+	rig_end(&r);
+}
+
+static void
+bad_sets_are_refused(void **state)
+{
+	struct hotcopy_prepare p = { .volumes = 2, .memory = MEMORY };
+	struct rig r;
+	struct volume *twice[2];
+	struct set *s = NULL;
+
+	(void)state;
+	rig_make(&r);
+	twice[0] = twice[1] = r.ram[0].volume;
+	assert_int_equal(
+	    set_prepare(&s, 1, &p, twice, (struct set_notice){ events, &r }), SET_BAD);
+	assert_int_equal(prepare(&r, 0, 0), SET_BAD);
+	assert_int_equal(prepare(&r, 2, 4), SET_BAD);
+	assert_int_equal(prepare(&r, 2, 1), SET_STATE); /* it is not tracked */
+	volume_pass_only(r.ram[1].volume);
+	assert_int_equal(prepare(&r, 2, 0), SET_STATE);
+	rig_end(&r);
+}
+
+/* Each memory or thread that PREPARE wants is refused once. */
+static void
+prepare_without_memory_leaves_nothing_behind(void **state)
+{
+	struct env_posix_facts before, after;
+	enum set_result result;
+	struct rig r;
+	unsigned n = 0;
+
+	(void)state;
+	rig_make(&r);
+	env_posix_facts(&before);
+	do {
+		struct hotcopy_frozen out;
+
+		env_posix_fail(++n);
+		result = prepare(&r, 3, 0);
+		env_posix_fail(0);
+		assert_true(result == SET_OK || result == SET_NO_MEMORY);
+		if (result == SET_OK) {
+			/* Fewer helpers, but as good. */
+			assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+			assert_true(ram_write_now(&r.ram[0], 0, 512, 9));
+			assert_true(image_is(&r, 0, 0, 512, 1));
+			assert_true(ram_write_now(&r.ram[0], 0, SIZE, 1));
+			set_free(r.set);
+		}
+		r.set = NULL;
+		env_posix_facts(&after);
+		assert_int_equal(before.blocks, after.blocks);
+		assert_int_equal(before.threads, after.threads);
+	} while (n < 200 && (n < 10 || result != SET_OK || n < 45));
+	assert_true(n > 10);
+	rig_end(&r);
+}
+
+static void
+timeout_opens_all_and_the_set_can_be_frozen_again(void **state)
+{
+	struct hotcopy_frozen out;
+	struct ram_write stuck, held;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(prepare(&r, 3, 0), SET_OK);
+	ram_set(&r.ram[1], r.ram[1].writes_stick = true);
+	assert_false(ram_write(&r.ram[1], &stuck, 0, 512, 9));
+	assert_int_equal(freeze(&r, 0, 30, &out), SET_TIMEOUT);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(set_state(r.set, r.ram[i].volume), HOTCOPY_PREPARED);
+	assert_false(ram_write(&r.ram[0], &held, 0, 512, 9));
+	ram_finish(&held);
+	ram_let_writes(&r.ram[1]);
+	ram_finish(&stuck);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	assert_true(image_is(&r, 0, 0, 512, 9));
+	assert_true(image_is(&r, 1, 0, 512, 9));
+	rig_end(&r);
+}
+
+static void *
+freeze_long(void *arg)
+{
+	struct rig *r = arg;
+	struct hotcopy_frozen out;
+
+	return freeze(r, 0, 10000, &out) == SET_OK ? r : NULL;
+}
+
+static void
+a_volume_that_goes_at_the_gate_stops_nobody(void **state)
+{
+	struct ram_write stuck, held;
+	struct hotcopy_event e;
+	struct rig r;
+	pthread_t t;
+	void *ok;
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(prepare(&r, 2, 0), SET_OK);
+	ram_set(&r.ram[1], r.ram[1].writes_stick = true);
+	assert_false(ram_write(&r.ram[1], &stuck, 0, 512, 9));
+	pthread_create(&t, NULL, freeze_long, &r);
+	while (volume_state(r.ram[0].volume) != HOTCOPY_GATED ||
+	       volume_state(r.ram[1].volume) != HOTCOPY_GATED)
+		sched_yield();
+	assert_true(ram_write(&r.ram[0], &held, 0, 512, 9));
+	volume_gone(r.ram[1].volume);
+	pthread_join(t, &ok);
+	assert_non_null(ok);
+	ram_finish(&held);
+	ram_let_writes(&r.ram[1]);
+	ram_finish(&stuck);
+	assert_true(image_is(&r, 0, 0, SIZE, 1));
+	assert_int_equal(set_read(r.set, 1, 0, &(uint8_t[512]){ 0 }, 512), SET_LOST);
+	assert_int_equal(set_state(r.set, r.ram[1].volume), HOTCOPY_REMOVED);
+	assert_true(set_event(r.set, &e));
+	assert_int_equal(e.code, HOTCOPY_EVENT_DROPPED);
+	assert_int_equal(e.argument, HOTCOPY_WHY_REMOVED);
+	assert_int_equal(e.volume, 2);
+	assert_int_equal(e.sequence, 1);
+	set_leave(r.set, r.ram[1].volume);
+	assert_null(set_volume(r.set, 1));
+	assert_int_equal(set_done(r.set, 1, 0, CHUNK), SET_LOST);
+	assert_true(ram_write_now(&r.ram[0], CHUNK, 512, 9));
+	assert_true(image_is(&r, 0, 0, SIZE, 1));
+	rig_end(&r);
+}
+
+static void
+cut_only_copies_nothing_and_prepares_again(void **state)
+{
+	struct hotcopy_frozen out;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(prepare(&r, 2, 0), SET_OK);
+	assert_int_equal(freeze(&r, HOTCOPY_FREEZE_CUT_ONLY, 0, &out), SET_OK);
+	assert_int_equal(set_state(r.set, r.ram[0].volume), HOTCOPY_PREPARED);
+	assert_false(ram_write_now(&r.ram[0], 0, 512, 9));
+	assert_int_equal(set_read(r.set, 0, 0, &(uint8_t[512]){ 0 }, 512), SET_STATE);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	assert_true(ram_write_now(&r.ram[0], 0, 512, 8));
+	assert_true(image_is(&r, 0, 0, 512, 9));
+	rig_end(&r);
+}
+
+struct holder {
+	struct rig *rig;
+	unsigned i;
+};
+
+static void *
+hold(void *arg)
+{
+	struct holder *h = arg;
+
+	set_hold(h->rig->set, h->rig->ram[h->i].volume);
+	return NULL;
+}
+
+static void *
+freeze_at_hold(void *arg)
+{
+	struct rig *r = arg;
+	struct hotcopy_frozen out;
+
+	return freeze(r, HOTCOPY_FREEZE_AT_HOLD, 10000, &out) == SET_OK ? r : NULL;
+}
+
+static void
+cut_comes_when_all_hold(void **state)
+{
+	struct holder h[3];
+	struct rig r;
+	pthread_t t, hold_thread[3];
+	void *ok;
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(prepare(&r, 3, 0), SET_OK);
+	set_hold(r.set, r.ram[0].volume); /* nobody wants it: it goes on */
+	pthread_create(&t, NULL, freeze_at_hold, &r);
+	for (unsigned i = 0; i < 2; i++) {
+		h[i] = (struct holder){ &r, i };
+		pthread_create(&hold_thread[i], NULL, hold, &h[i]);
+	}
+	/* The third goes away instead. */
+	volume_gone(r.ram[2].volume);
+	/* A hold that came before FREEZE wanted it went on; another comes. */
+	for (;;) {
+		struct timespec until;
+
+		clock_gettime(CLOCK_REALTIME, &until);
+		until.tv_nsec += 20000000;
+		if (until.tv_nsec >= 1000000000) {
+			until.tv_nsec -= 1000000000;
+			until.tv_sec++;
+		}
+		if (pthread_timedjoin_np(t, &ok, &until) == 0)
+			break;
+		for (unsigned i = 0; i < 2; i++) {
+			if (pthread_tryjoin_np(hold_thread[i], NULL) == 0)
+				pthread_create(&hold_thread[i], NULL, hold, &h[i]);
+		}
+	}
+	assert_non_null(ok);
+	for (unsigned i = 0; i < 2; i++)
+		pthread_join(hold_thread[i], NULL);
+	assert_true(image_is(&r, 0, 0, 512, 1));
+	assert_int_equal(set_state(r.set, r.ram[0].volume), HOTCOPY_ACTIVE);
+	rig_end(&r);
+}
+
+static void
+what_spoils_drops_that_image_alone(void **state)
+{
+	struct hotcopy_frozen out;
+	struct hotcopy_event e;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(prepare(&r, 3, 0), SET_OK);
+	volume_resized(r.ram[2].volume, SIZE / 2); /* before the cut */
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	assert_int_equal(set_state(r.set, r.ram[2].volume), HOTCOPY_DROPPED);
+	volume_unknown_write(r.ram[1].volume, HOTCOPY_WHY_UNKNOWN_WRITE);
+	assert_int_equal(set_state(r.set, r.ram[1].volume), HOTCOPY_DROPPED);
+	assert_true(set_event(r.set, &e));
+	assert_int_equal(e.argument, HOTCOPY_WHY_RESIZED);
+	assert_true(set_event(r.set, &e));
+	assert_int_equal(e.argument, HOTCOPY_WHY_UNKNOWN_WRITE);
+	assert_int_equal(e.volume, 2);
+	assert_true(image_is(&r, 0, 0, SIZE, 1));
+	volume_power(r.ram[0].volume, false);
+	assert_int_equal(set_read(r.set, 0, 0, &(uint8_t[512]){ 0 }, 512), SET_LOST);
+	assert_int_equal(r.told, 3);
+	rig_end(&r);
+}
+
+static void
+host_in_the_diff_area_of_another_volume_drops_all(void **state)
+{
+	struct hotcopy_extent e = { 4 * CHUNK, 8 * CHUNK };
+	struct hotcopy_frozen out;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(prepare(&r, 2, 0), SET_OK);
+	assert_int_equal(set_diff_add(r.set, r.ram[2].volume, &e, 1), SET_OK);
+	assert_int_equal(set_diff_add(r.set, r.ram[2].volume, &e, 1), SET_BAD);
+	e.offset = SIZE;
+	assert_int_equal(set_diff_add(r.set, r.ram[2].volume, &e, 1), SET_BAD);
+	e.offset = 0;
+	assert_int_equal(set_exclude(r.set, r.ram[0].volume, &e, 1), SET_OK);
+	e.length = 1;
+	assert_int_equal(set_exclude(r.set, r.ram[0].volume, &e, 1), SET_BAD);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	assert_int_equal(set_diff_add(r.set, r.ram[2].volume, &e, 1), SET_STATE);
+	assert_int_equal(set_exclude(r.set, r.ram[0].volume, &e, 1), SET_STATE);
+	assert_int_equal(set_read(r.set, 0, 0, &(uint8_t[512]){ 0 }, 512), SET_NOT_KEPT);
+	assert_false(ram_write_now(&r.ram[2], 0, 4 * CHUNK, 9));
+	assert_true(image_is(&r, 1, 0, SIZE, 2));
+	assert_true(ram_write_now(&r.ram[2], 4 * CHUNK, 512, 9));
+	for (uint32_t i = 0; i < 2; i++)
+		assert_int_equal(
+		    set_read(r.set, i, SIZE / 2, &(uint8_t[512]){ 0 }, 512), SET_LOST);
+	rig_end(&r);
+}
+
+static void
+copies_go_out_to_extents_and_come_back(void **state)
+{
+	struct hotcopy_extent e = { SIZE / 2, SIZE / 2 };
+	struct hotcopy_prepare p = { .volumes = 1, .memory = 1 << 20 };
+	struct hotcopy_frozen out;
+	struct hotcopy_stats stats;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(set_prepare(&r.set, 1, &p, &r.ram[0].volume,
+			     (struct set_notice){ events, &r }),
+	    SET_OK);
+	/* On the same volume: the upper half holds what the lower half was. */
+	assert_int_equal(set_diff_add(r.set, r.ram[0].volume, &e, 1), SET_OK);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	for (unsigned i = 0; i < SIZE / 2; i += CHUNK)
+		ram_write_now(&r.ram[0], i, 512, 9);
+	assert_true(image_is(&r, 0, 0, SIZE / 2, 1));
+	assert_int_equal(
+	    set_read(r.set, 0, SIZE / 2, &(uint8_t[512]){ 0 }, 512), SET_NOT_KEPT);
+	assert_int_equal(set_stats(r.set, 0, &stats), SET_OK);
+	assert_int_equal(stats.copied, SIZE / 2 / CHUNK);
+	rig_end(&r);
+}
+
+static void
+low_space_is_told_once_a_crossing_and_lost_events_leave_a_gap(void **state)
+{
+	struct hotcopy_prepare p = { .volumes = 1, .memory = 1 << 20 };
+	struct hotcopy_frozen out;
+	struct hotcopy_event e;
+	struct rig r;
+	unsigned low = 0;
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(set_prepare(&r.set, 1, &p, &r.ram[0].volume,
+			     (struct set_notice){ events, &r }),
+	    SET_OK);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	for (unsigned round = 0; round < 2; round++) {
+		/* Downwards, all but two chunks of the memory. */
+		for (unsigned i = 62; i > 0; i--)
+			ram_write_now(&r.ram[0], ((1 - round) * 64 + i) * CHUNK, 512, 9);
+		while (set_event(r.set, &e)) {
+			assert_int_equal(e.code, HOTCOPY_EVENT_LOW_SPACE);
+			assert_in_range(e.argument, 1, (1 << 20) / 8);
+			low++;
+		}
+		assert_int_equal(low, round + 1);
+		assert_int_equal(
+		    set_done(r.set, 0, (1 - round) * 64 * CHUNK, 64 * CHUNK), SET_OK);
+	}
+	rig_end(&r);
+}
+
+/* ------------------------------------------------------------------------- tracking --
+ */
+
+#define BLOCK (1u << HOTCOPY_TRACK_SHIFT)
+static const uint8_t nonce[HOTCOPY_NONCE] = { 1, 2, 3 };
+
+static void
+lost(void *who, enum hotcopy_reason why)
+{
+	(void)who;
+	(void)why;
+}
+
+/* "store": at the end of the volume, else in memory. */
+static struct track *
+track(struct ram *r, bool store)
+{
+	struct hotcopy_track want = { .flags = HOTCOPY_TRACK_CREATE, .extents = store };
+	struct hotcopy_extent at = { 0, track_store_bytes(SIZE) };
+	struct track *t;
+
+	assert_true(at.length < SIZE / 2);
+	at.offset = (SIZE - at.length) & ~(uint64_t)4095;
+	at.length = SIZE - at.offset;
+	t = track_open(
+	    r->volume, &want, store ? &at : NULL, (struct track_notice){ lost, r });
+	assert_non_null(t);
+	assert_null(volume_track_put(r->volume, t));
+	return t;
+}
+
+static void
+untrack(struct ram *r)
+{
+	track_free(volume_track_put(r->volume, NULL));
+}
+
+/* The server holds all of volume 0 as of a cut. */
+static void
+commit_a_first_generation(struct rig *r, struct track *t)
+{
+	struct hotcopy_frozen out;
+
+	assert_int_equal(prepare(r, 2, 0), SET_OK);
+	assert_int_equal(freeze(r, HOTCOPY_FREEZE_GENERATION, 0, &out), SET_OK);
+	assert_true(out.generation[0] != 0);
+	assert_true(out.generation[1] == 0);
+	set_free(r->set);
+	r->set = NULL;
+	assert_int_equal(track_commit(t, out.generation[0], nonce), 0);
+}
+
+static void
+a_tracked_incremental_needs_only_what_changed(void **state)
+{
+	struct hotcopy_frozen out;
+	struct track *t;
+	struct rig r;
+	uint8_t bits[4];
+
+	(void)state;
+	rig_make(&r);
+	t = track(&r.ram[0], false);
+	commit_a_first_generation(&r, t);
+	assert_false(ram_write_now(&r.ram[0], 3 * BLOCK + 512, 512, 1));
+	assert_int_equal(prepare(&r, 2, 1), SET_OK);
+	assert_int_equal(set_changed(r.set, 0, 0, 0, 32, bits), SET_STATE);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_BAD);
+	assert_int_equal(freeze(&r, HOTCOPY_FREEZE_GENERATION, 0, &out), SET_OK);
+	assert_false(ram_write_now(&r.ram[0], 5 * BLOCK, 512, 9));
+	assert_true(ram_write_now(&r.ram[0], 3 * BLOCK, 512, 9));
+	assert_int_equal(set_changed(r.set, 0, 0, 0, 32, bits), SET_OK);
+	assert_memory_equal(bits, ((uint8_t[]){ 1 << 3, 0, 0, 0 }), 4);
+	assert_int_equal(set_changed(r.set, 0, HOTCOPY_BITS_NOW, 0, 32, bits), SET_OK);
+	assert_memory_equal(bits, ((uint8_t[]){ 1 << 3 | 1 << 5, 0, 0, 0 }), 4);
+	assert_int_equal(set_changed(r.set, 0, 0, 4, 32, bits), SET_BAD);
+	assert_int_equal(set_changed(r.set, 1, 0, 0, 32, bits), SET_STATE);
+	assert_true(image_is(&r, 0, 3 * BLOCK, BLOCK, 1));
+	assert_int_equal(set_read(r.set, 0, 0, &(uint8_t[512]){ 0 }, 512), SET_NOT_KEPT);
+	assert_true(image_is(&r, 1, 0, SIZE, 2));
+	set_free(r.set);
+	r.set = NULL;
+	untrack(&r.ram[0]);
+	rig_end(&r);
+}
+
+static void
+a_region_is_logged_before_its_first_write_passes(void **state)
+{
+	struct track_facts facts;
+	struct track *t;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	t = track(&r.ram[0], true);
+	commit_a_first_generation(&r, t);
+	assert_true(ram_write_now(&r.ram[0], 0, 512, 9));
+	assert_false(ram_write_now(&r.ram[0], 8 * BLOCK, 512, 9));
+	track_facts(t, &facts);
+	assert_true(facts.log_writes > 0);
+	/* The thread that logs is not stuck with the disk's writes. */
+	untrack(&r.ram[0]);
+	assert_false(ram_write_now(&r.ram[0], 0, 512, 9));
+	rig_end(&r);
+}
+
+static void
+a_cut_that_cannot_be_stored_costs_the_tracking_not_the_image(void **state)
+{
+	struct hotcopy_frozen out;
+	struct track_facts facts;
+	struct track *t;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	t = track(&r.ram[0], true);
+	commit_a_first_generation(&r, t);
+	ram_write_now(&r.ram[0], 3 * BLOCK, 512, 1);
+	assert_int_equal(prepare(&r, 1, 1), SET_OK);
+	ram_set(&r.ram[0], r.ram[0].io_write_fails = true);
+	assert_int_equal(freeze(&r, HOTCOPY_FREEZE_GENERATION, 0, &out), SET_OK);
+	track_facts(t, &facts);
+	assert_int_equal(facts.state, HOTCOPY_TRACK_INVALID);
+	/* All may be asked for, so all is needed. */
+	assert_true(ram_write_now(&r.ram[0], 5 * BLOCK, 512, 9));
+	assert_true(image_is(&r, 0, 0, SIZE / 2, 1));
+	set_free(r.set);
+	r.set = NULL;
+	untrack(&r.ram[0]);
+	rig_end(&r);
+}
+
+/* ------------------------------------------------------------------ one cut for all --
+ */
+
+#define PAIRS 25
+
+struct pair {
+	struct rig *rig;
+	uint32_t stop;
+};
+
+/* To the first volume, and only when that is complete to the second. */
+static void *
+write_pairs(void *arg)
+{
+	struct pair *p = arg;
+
+	for (uint8_t n = 0; __atomic_load_n(&p->stop, __ATOMIC_RELAXED) == 0; n++) {
+		ram_write_now(&p->rig->ram[0], 8 * CHUNK, 512, n);
+		ram_write_now(&p->rig->ram[1], 9 * CHUNK, 512, n);
+	}
+	return NULL;
+}
+
+static void
+one_cut_for_all_volumes(void **state)
+{
+	struct pair p = { 0 };
+	struct rig r;
+	pthread_t t;
+
+	(void)state;
+	rig_make(&r);
+	p.rig = &r;
+	ram_write_now(&r.ram[0], 8 * CHUNK, 512, 255);
+	ram_write_now(&r.ram[1], 9 * CHUNK, 512, 255);
+	pthread_create(&t, NULL, write_pairs, &p);
+	for (int i = 0; i < PAIRS; i++) {
+		struct hotcopy_frozen out;
+		uint8_t a[512], b[512], again[512];
+
+		assert_int_equal(prepare(&r, 2, 0), SET_OK);
+		assert_int_equal(freeze(&r, 0, 10000, &out), SET_OK);
+		assert_int_equal(set_read(r.set, 0, 8 * CHUNK, a, 512), SET_OK);
+		assert_int_equal(set_read(r.set, 1, 9 * CHUNK, b, 512), SET_OK);
+		assert_true(ram_all(a, 512, a[0]) && ram_all(b, 512, b[0]));
+		assert_true((uint8_t)(a[0] - b[0]) <= 1);
+		for (int k = 0; k < 10; k++) {
+			assert_int_equal(
+			    set_read(r.set, 0, 8 * CHUNK, again, 512), SET_OK);
+			assert_memory_equal(a, again, 512);
+		}
+		set_free(r.set);
+		r.set = NULL;
+	}
+	__atomic_store_n(&p.stop, 1, __ATOMIC_RELAXED);
+	pthread_join(t, NULL);
+	rig_end(&r);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(freeze_read_and_release),
+		cmocka_unit_test(bad_sets_are_refused),
+		cmocka_unit_test(prepare_without_memory_leaves_nothing_behind),
+		cmocka_unit_test(timeout_opens_all_and_the_set_can_be_frozen_again),
+		cmocka_unit_test(a_volume_that_goes_at_the_gate_stops_nobody),
+		cmocka_unit_test(cut_only_copies_nothing_and_prepares_again),
+		cmocka_unit_test(cut_comes_when_all_hold),
+		cmocka_unit_test(what_spoils_drops_that_image_alone),
+		cmocka_unit_test(host_in_the_diff_area_of_another_volume_drops_all),
+		cmocka_unit_test(copies_go_out_to_extents_and_come_back),
+		cmocka_unit_test(
+		    low_space_is_told_once_a_crossing_and_lost_events_leave_a_gap),
+		cmocka_unit_test(a_tracked_incremental_needs_only_what_changed),
+		cmocka_unit_test(a_region_is_logged_before_its_first_write_passes),
+		cmocka_unit_test(
+		    a_cut_that_cannot_be_stored_costs_the_tracking_not_the_image),
+		cmocka_unit_test(one_cut_for_all_volumes),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
