@@ -29,17 +29,19 @@ int
 track_log_head(struct track *t, struct track_head *h)
 {
 	struct track_log_part *l = &t->log;
+	uint32_t copy = l->newest;
 	bool done = false;
 
 	h->serial = l->head.serial + 1;
 	for (unsigned i = 0; i < TRACK_HEADS; i++) {
-		uint32_t copy = l->newest ^ 1;
-
+		copy ^= 1;
 		memset(l->sector, 0, TRACK_PAGE);
 		track_head_put(l->sector, TRACK_HEAD_AT(copy), h);
-		if (track_store_write(t, TRACK_HEAD_AT(copy), 1, l->sector) == 0)
-			done = true;
+		if (track_store_write(t, TRACK_HEAD_AT(copy), 1, l->sector) != 0)
+			continue;
+		/* One that failed is never relied on. */
 		l->newest = copy;
+		done = true;
 	}
 	l->head.serial = h->serial;
 	if (!done)
