@@ -428,6 +428,12 @@ ctl_leave(struct volume *v)
 }
 
 void
+ctl_paging(struct volume *v, uint32_t files)
+{
+	control_paging(ctl.control, v, files);
+}
+
+void
 ctl_sleep(void)
 {
 	atomic_put(&ctl.sleep, 1);

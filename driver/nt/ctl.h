@@ -24,6 +24,9 @@ NTSTATUS ctl_request(IRP *irp);
 int ctl_join(struct volume *v);
 void ctl_leave(struct volume *v);
 
+/* So many special files lie on it now; passive, waits for no I/O. */
+void ctl_paging(struct volume *v, uint32_t files);
+
 /* The machine is about to sleep; any number of times, up to DISPATCH_LEVEL. */
 void ctl_sleep(void);
 

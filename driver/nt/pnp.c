@@ -10,6 +10,7 @@
  */
 #include "driver/nt/pnp.h"
 #include "driver/nt/attach.h"
+#include "driver/nt/ctl.h"
 #include "driver/nt/pass.h"
 
 /* "IRP_MN_START_DEVICE": the drivers below first, then we. */
@@ -110,6 +111,9 @@ usage(struct filter *f, IRP *irp)
 		f->self->Flags &= ~DO_POWER_PAGABLE;
 	} else if (k >= 0 && f->usages[k] != 0)
 		f->usages[k]--;
+	/* Files from before the volume was there are told of with the next. */
+	if (nt_volume(f) != NULL)
+		ctl_paging(f->volume, usages(f));
 	KeSetEvent(&f->usage, IO_NO_INCREMENT, FALSE);
 	IoCompleteRequest(irp, IO_NO_INCREMENT);
 	nt_leave(f);
