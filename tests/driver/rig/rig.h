@@ -41,6 +41,8 @@ struct rig_disk {
 	uint64_t fail_from, fail_to; /* only what touches these bytes; 0, 0: all */
 	bool gone;		     /* surprise removed: everything fails */
 	bool stop, slow, inline_;    /* inline: completed before the dispatch returns */
+	bool empty;		     /* inline, and no bytes are moved: for measuring */
+	unsigned latency_us;	     /* of every request, exactly */
 	unsigned dice;
 	unsigned waiting; /* in the queue and held */
 	unsigned minors[32];

@@ -148,8 +148,8 @@ disk_run(void *arg)
 			bool sleep = d->slow && d->dice >> 28 == 0;
 
 			pthread_mutex_unlock(&d->lock);
-			if (sleep)
-				usleep(60);
+			if (sleep || d->latency_us > 0)
+				usleep(d->latency_us > 0 ? d->latency_us : 60);
 			carry_out(d, irp);
 			pthread_mutex_lock(&d->lock);
 		} else if (d->stop) {
@@ -165,6 +165,9 @@ disk_run(void *arg)
 static NTSTATUS
 disk_io(struct rig_disk *d, PIRP irp)
 {
+	if (d->empty)
+		return complete(irp, STATUS_SUCCESS,
+		    IoGetCurrentIrpStackLocation(irp)->Parameters.Write.Length);
 	if (d->inline_) {
 		NTSTATUS status;
 

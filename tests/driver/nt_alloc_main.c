@@ -1,0 +1,129 @@
+/*
+ * nt_alloc: everything once, and then again for every place in the driver that allocates,
+ * with that place failing once.  The host never notices; nothing leaks; an image is right
+ * or lost, and a call fails or works.
+ *
+ *	nt_alloc [FIRST [LAST]]
+ */
+#include "tests/driver/rig/scene.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static struct scene scene;
+
+/* Waiting for an event, and no more. */
+static void
+event_cancelled(struct scene *s)
+{
+	struct hotcopy_event out;
+	struct rig_request q;
+
+	if (s->set.file.device == NULL)
+		return;
+	rig_call_begin(&q, &s->set.file, HOTCOPY_IOCTL_WAIT_EVENT, &out, 0, sizeof(out));
+	rig_cancel(&q);
+	rig_wait(&q, NULL);
+}
+
+static void
+copies(struct scene *s)
+{
+	scene_write(s, 0, 512, 40000 / RIG_SECTOR * RIG_SECTOR);
+	scene_write(s, 1, 7 * SCENE_CHUNK, 65536);
+	scene_trim(s, 0, 10 * SCENE_CHUNK, 2 * SCENE_CHUNK);
+}
+
+static void
+image(struct scene *s)
+{
+	uint8_t bit[16] = { 1 };
+	struct hotcopy_stats stats;
+
+	for (unsigned v = 0; v < SCENE_VOLUMES; v++)
+		if (s->image[v].device != NULL)
+			scene_image_all(s, v);
+	copies(s);
+	for (unsigned v = 0; v < SCENE_VOLUMES; v++)
+		if (s->image[v].device != NULL)
+			scene_image_all(s, v);
+	rig_stats(&s->set, 0, &stats);
+	rig_changed(&s->set, 0, 0, 0, 16, bit);
+	bit[0] = 1;
+	rig_unneeded(&s->set, 0, 0, 64, bit);
+	rig_done_read(&s->set, 1, 0, 65536);
+	rig_generation(&s->set.file, HOTCOPY_IOCTL_COMMIT, s->set.volume[0],
+	    s->set.frozen.generation[0], 9);
+}
+
+static void
+everything(void)
+{
+	struct scene *s = &scene;
+	struct rig_disk *d;
+	NTSTATUS status = STATUS_UNSUCCESSFUL;
+
+	shim_reg_clear();
+	scene_start(s);
+	shim_boot_done();
+	d = &s->rig.disk[0];
+	scene_write(s, 0, 0, 65536);
+	scene_write(s, 1, 4096, 65536);
+	if (s->set.file.device != NULL) {
+		rig_track(
+		    &s->set.file, rig_volume(d), true, SCENE_STORE, SCENE_STORE_BYTES, 8);
+		scene_write(s, 0, 4096, 65536);
+		status = scene_prepare(s, 1u << 20, HOTCOPY_FULL_DROP);
+	}
+	if (NT_SUCCESS(status)) {
+		rig_extents(
+		    &s->set, HOTCOPY_IOCTL_DIFF_ADD, 1, SCENE_DIFF, SCENE_DIFF_BYTES);
+		rig_extents(
+		    &s->set, HOTCOPY_IOCTL_EXCLUDE, 0, SCENE_DIFF, SCENE_DIFF_BYTES);
+		status = scene_freeze(s, HOTCOPY_FREEZE_GENERATION, 9);
+		copies(s);
+		if (NT_SUCCESS(status))
+			image(s);
+	} else {
+		copies(s);
+	}
+	event_cancelled(s);
+	scene_release(s);
+	rig_usage(d, DeviceUsageTypePaging, true);
+	rig_usage(d, DeviceUsageTypePaging, false);
+	rig_power(d, IRP_MN_SET_POWER, SystemPowerState, PowerSystemSleeping3);
+	rig_power(d, IRP_MN_SET_POWER, SystemPowerState, PowerSystemWorking);
+	scene_write(s, 0, 8192, 4096);
+	shim_shutdown(false);
+	scene_write(s, 0, 8192, 4096);
+	shim_shutdown(true);
+	scene_stop(s);
+}
+
+int
+main(int argc, char **argv)
+{
+	unsigned first = argc > 1 ? (unsigned)strtoul(argv[1], NULL, 10) : 0;
+	unsigned last = argc > 2 ? (unsigned)strtoul(argv[2], NULL, 10) : ~0u;
+	unsigned sites, bad = 0, met = 0;
+
+	shim_fail_record();
+	everything();
+	shim_fail_off();
+	bad += scene.bad;
+	sites = shim_fail_sites();
+	for (unsigned i = first; i < sites && i <= last; i++) {
+		shim_fail_site(i);
+		everything();
+		met += shim_fail_happened();
+		shim_fail_off();
+		if (scene.bad == 0)
+			continue;
+		printf("^ with allocation %u of %u failing:\n", i, sites);
+		fflush(stdout);
+		shim_fail_tell(i);
+		bad += scene.bad;
+	}
+	printf("%u places that allocate, %u failed once, %u bad\n", sites, met, bad);
+	return bad != 0 || sites == 0;
+}
