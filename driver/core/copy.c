@@ -7,9 +7,6 @@
 #include <string.h>
 #include "driver/core/copy_parts.h"
 
-/* Extents of one call and a little more; grown before the cut only. */
-#define FORBID_STEP 64u
-
 struct copy *
 copy_make(const struct copy_want *want)
 {
@@ -69,32 +66,38 @@ copy_exclude(struct copy *c, uint64_t offset, uint64_t length)
 }
 
 int
+copy_forbid_room(struct copy *c, uint32_t extents)
+{
+	uint32_t room = c->forbids + extents;
+	struct hotcopy_extent *e;
+
+	if (room <= c->forbid_room)
+		return 0;
+	e = env_alloc((size_t)room * sizeof *e);
+	if (e == NULL)
+		return -1;
+	if (c->forbids > 0)
+		memcpy(e, c->forbidden, c->forbids * sizeof *e);
+	env_free(c->forbidden);
+	c->forbidden = e;
+	c->forbid_room = room;
+	return 0;
+}
+
+void
 copy_forbid(struct copy *c, uint64_t offset, uint64_t length)
 {
 	struct hotcopy_extent *e = c->forbidden;
 	uint32_t at = c->forbids;
 
-	if (length == 0)
-		return 0;
-	if (c->forbids == c->forbid_room) {
-		uint32_t room = c->forbid_room + FORBID_STEP + c->forbid_room / 2;
-
-		e = env_alloc((size_t)room * sizeof *e);
-		if (e == NULL)
-			return -1;
-		if (c->forbids > 0)
-			memcpy(e, c->forbidden, c->forbids * sizeof *e);
-		env_free(c->forbidden);
-		c->forbidden = e;
-		c->forbid_room = room;
-	}
+	if (c->forbids == c->forbid_room)
+		return;
 	while (at > 0 && e[at - 1].offset > offset)
 		at--;
 	memmove(e + at + 1, e + at, (c->forbids - at) * sizeof *e);
 	e[at].offset = offset;
 	e[at].length = length;
 	c->forbids++;
-	return 0;
 }
 
 bool

@@ -56,8 +56,10 @@ void copy_free(struct copy *c);
 /* Before the cut: never needed.  Whole chunks inside the range only. */
 void copy_exclude(struct copy *c, uint64_t offset, uint64_t length);
 /* Before the cut: the host may not write here while frozen: our own diff or tracking file
-   on this volume.  A write into it drops the image.  -1: no memory. */
-int copy_forbid(struct copy *c, uint64_t offset, uint64_t length);
+   on this volume.  A write into it drops the image.  Room for so many more extents must
+   have been made (-1: no memory, nothing changed). */
+int copy_forbid_room(struct copy *c, uint32_t extents);
+void copy_forbid(struct copy *c, uint64_t offset, uint64_t length);
 /* Has the volume still the length that it was made for? */
 bool copy_fits(const struct copy *c);
 /* At the cut: counts and times begin. */
@@ -76,6 +78,8 @@ void copy_before(struct copy *c, uint64_t offset, uint64_t length, uint64_t sinc
 /* The image is lost; up to DISPATCH_LEVEL.  The first reason stays. */
 void copy_drop(struct copy *c, enum hotcopy_reason why);
 enum hotcopy_reason copy_dropped(const struct copy *c);
+/* Passive.  A dropped image's copies give their room to others. */
+void copy_reclaim(struct copy *c);
 
 enum copy_result {
 	COPY_OK,

@@ -9,8 +9,8 @@
  * read.
  *
  * Two chunks that neighbours need are read with one lower read if one write touches both,
- * or if the chunk before the write is kept already, which is what a stream of writes looks like; a
- * lone write into the middle of needed bytes is not paid for four times.
+ * or if the chunk before the write is kept already, which is what a stream of writes
+ * looks like; a lone write into the middle of needed bytes is not paid for four times.
  */
 #include <string.h>
 #include "driver/core/copy_parts.h"
@@ -230,6 +230,10 @@ room(struct copy *c, struct copier *me, uint64_t chunk, uint64_t since, void **b
 				return true;
 			continue;
 		}
+		/* A dropped image's room is given back there. */
+		c->want.notice.room(c->want.notice.set, c->want.volume);
+		if (diff_take(c->want.diff, buffer, 0))
+			return true;
 		if (c->want.full == HOTCOPY_FULL_THROTTLE)
 			return throttled(c, me, chunk,
 			    since + (uint64_t)c->want.throttle_ms * 10000, buffer);
@@ -271,7 +275,8 @@ copy_before(struct copy *c, uint64_t offset, uint64_t length, uint64_t since)
 		since = c->began;
 	me.streams = first > 0 && bits_get(&c->kept, first - 1);
 	enter(c, &me);
-	for (wanted = last; claim(c, &me, first, &wanted); wanted = last) {
+	for (wanted = last; first <= last && claim(c, &me, first, &wanted);
+	     wanted = last) {
 		if (me.first == me.last || !copy_together(c, me.first, me.last)) {
 			for (uint64_t i = me.first; i <= wanted; i++) {
 				if (bits_get(&c->must, i))
@@ -279,6 +284,7 @@ copy_before(struct copy *c, uint64_t offset, uint64_t length, uint64_t since)
 			}
 		}
 		unclaim(c, &me);
+		first = wanted + 1; /* all before is settled */
 		c->want.notice.room(c->want.notice.set, c->want.volume);
 	}
 	leave(c, &me);

@@ -22,7 +22,7 @@ struct copier {
 	struct copier *next;
 	uint64_t first, last; /* chunks that it is copying */
 	bool claims;
-	bool streams; /* the chunk before the write's first was kept */
+	bool streams;	       /* the chunk before the write's first was kept */
 	struct env_event wake; /* a claim ended, a chunk is needed no more, dropped */
 };
 

@@ -122,6 +122,13 @@ forget(struct copy *c, uint64_t first, uint64_t last)
 	}
 }
 
+void
+copy_reclaim(struct copy *c)
+{
+	if (!c->want.lends && c->chunks > 0 && copy_dropped(c) != HOTCOPY_WHY_NONE)
+		forget(c, 0, c->chunks - 1);
+}
+
 static void
 unneed(struct copy *c, uint64_t first, uint64_t last)
 {

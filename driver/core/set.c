@@ -76,8 +76,8 @@ join(struct set *s, struct volume *v, bool lends)
 	m->copy = copy_make(&want);
 	if (m->copy == NULL)
 		return SET_NO_MEMORY;
-	m->volume = v;
 	m->lends = lends;
+	atomic_put_pointer((void **)&m->volume, v);
 	s->members++;
 	/* Fewer of them are slower, not worse. */
 	if (!lends)
@@ -222,15 +222,16 @@ diff_more(struct set *s, struct volume *at, const struct hotcopy_extent *extent,
 			return result;
 		m = &s->member[s->members - 1];
 	}
+	if (copy_forbid_room(m->copy, extents) != 0)
+		return SET_NO_MEMORY;
 	if (diff_add(s->diff, at, extent, extents, &why) != 0)
 		return why == HOTCOPY_WHY_NO_MEMORY ? SET_NO_MEMORY : SET_BAD;
 	m->lends = true;
-	for (uint32_t i = 0; i < extents && result == SET_OK; i++) {
+	for (uint32_t i = 0; i < extents; i++) {
 		copy_exclude(m->copy, extent[i].offset, extent[i].length);
-		if (copy_forbid(m->copy, extent[i].offset, extent[i].length) != 0)
-			result = SET_NO_MEMORY;
+		copy_forbid(m->copy, extent[i].offset, extent[i].length);
 	}
-	return result;
+	return SET_OK;
 }
 
 enum set_result

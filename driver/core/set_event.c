@@ -44,6 +44,8 @@ tell(void *set, struct volume *v, enum hotcopy_event_code code, uint64_t argumen
 	add(s, v, code, argument);
 	env_lock_give(&s->lock, old);
 	s->notice.events(s->notice.who);
+	if (code == HOTCOPY_EVENT_DROPPED)
+		atomic_put(&s->to_reclaim, 1);
 	/* The copies of all may lie where the host has written.  Once: the drops come
 	   back here. */
 	if (code == HOTCOPY_EVENT_DROPPED && argument == HOTCOPY_WHY_WRITTEN_INTO &&
@@ -64,6 +66,10 @@ room(void *set, struct volume *v)
 
 	if (atomic_get(&s->ending) != 0)
 		return;
+	if (atomic_swap(&s->to_reclaim, 0) != 0) {
+		for (uint32_t i = 0; i < s->members; i++)
+			copy_reclaim(s->member[i].copy);
+	}
 	diff_space(s->diff, &space);
 	total = space.size + space.memory_size;
 	left = total - space.used - space.memory_used;
@@ -246,16 +252,18 @@ set_state(const struct set *s, const struct volume *v)
 {
 	enum hotcopy_state state = volume_state(v);
 
+	if (state != HOTCOPY_IDLE && state != HOTCOPY_ACTIVE)
+		return state;
 	for (uint32_t i = 0; i < s->volumes; i++) {
 		const struct member *m = &s->member[i];
 
-		if (member_volume(m) != v || (state != HOTCOPY_IDLE && state != HOTCOPY_ACTIVE))
+		if (member_volume(m) != v)
 			continue;
 		if (copy_dropped(m->copy) != HOTCOPY_WHY_NONE)
 			return HOTCOPY_DROPPED;
 		return atomic_get(&s->frozen) != 0 ? HOTCOPY_ACTIVE : HOTCOPY_PREPARED;
 	}
-	return state;
+	return HOTCOPY_IDLE; /* whatever it lends */
 }
 
 enum hotcopy_reason

@@ -69,13 +69,14 @@ wait_holds(struct set *s, uint64_t until)
 void
 set_hold(struct set *s, struct volume *v)
 {
-	struct member *m = set_member(s, v);
 	unsigned old = env_lock_take(&s->lock);
-	bool wants = s->wants_holds && m != NULL;
 	uint64_t time = s->hold_time;
+	bool wants = false;
 
-	if (wants)
-		m->hold = true;
+	for (uint32_t i = 0; i < s->volumes && s->wants_holds; i++) {
+		if (member_volume(&s->member[i]) == v)
+			s->member[i].hold = wants = true;
+	}
 	env_lock_give(&s->lock, old);
 	if (!wants)
 		return;

@@ -37,6 +37,7 @@ struct set {
 	uint32_t frozen; /* there is an image */
 	uint32_t ending; /* events are nobody's any more */
 	uint32_t written_into;
+	uint32_t to_reclaim; /* an image was dropped: its copies are of no use */
 
 	/* A spin lock: the holds and the events. */
 	struct env_lock lock;
@@ -56,7 +57,7 @@ member_volume(const struct member *m)
 	return atomic_get_pointer((void *const *)&m->volume);
 }
 
-/* NULL: not of the set. */
+/* NULL: not of the set.  With the mutex. */
 struct member *set_member(struct set *s, const struct volume *v);
 void set_notice_of(struct set *s, struct copy_notice *notice);
 

@@ -457,6 +457,33 @@ low_space_is_told_once_a_crossing_and_lost_events_leave_a_gap(void **state)
 	rig_end(&r);
 }
 
+/* One image is dropped; its copies make room for the other's. */
+static void
+a_dropped_image_gives_its_room_to_the_others(void **state)
+{
+	struct hotcopy_prepare p = { .volumes = 2, .memory = 1 << 20 };
+	struct volume *v[2];
+	struct hotcopy_frozen out;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	v[0] = r.ram[0].volume;
+	v[1] = r.ram[1].volume;
+	assert_int_equal(
+	    set_prepare(&r.set, 1, &p, v, (struct set_notice){ events, &r }), SET_OK);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	for (unsigned i = 60; i > 0; i--)
+		ram_write_now(&r.ram[0], i * CHUNK, 512, 9);
+	assert_int_equal(set_state(r.set, v[0]), HOTCOPY_ACTIVE);
+	volume_power(v[0], false);
+	for (unsigned i = 60; i > 0; i--)
+		ram_write_now(&r.ram[1], i * CHUNK, 512, 9);
+	assert_int_equal(set_state(r.set, v[1]), HOTCOPY_ACTIVE);
+	assert_true(image_is(&r, 1, 0, SIZE, 2));
+	rig_end(&r);
+}
+
 /* ------------------------------------------------------------------------- tracking --
  */
 
@@ -666,6 +693,7 @@ main(void)
 		cmocka_unit_test(copies_go_out_to_extents_and_come_back),
 		cmocka_unit_test(
 		    low_space_is_told_once_a_crossing_and_lost_events_leave_a_gap),
+		cmocka_unit_test(a_dropped_image_gives_its_room_to_the_others),
 		cmocka_unit_test(a_tracked_incremental_needs_only_what_changed),
 		cmocka_unit_test(a_region_is_logged_before_its_first_write_passes),
 		cmocka_unit_test(
