@@ -27,6 +27,7 @@ struct world {
 	struct volume v;
 	struct track *t;
 	struct truth truth;
+	uint64_t length;
 	uint32_t places;
 	uint8_t guid[16];
 	uint64_t nonces;
@@ -418,6 +419,19 @@ heads_agree(const struct world *w)
 	       a.serial == b.serial;
 }
 
+/* A cell of a map is as it was: the disk only said that it had written it.  (Of one of
+   the log nobody could know.) */
+static void
+lose_write(struct world *w)
+{
+	struct track_layout l;
+	uint32_t at;
+
+	track_layout(&l, w->length);
+	at = l.map_at[model_random(4)] + model_random(l.map_cells);
+	memcpy(w->v.disk + at * TRACK_CELL, w->old_disk + at * TRACK_CELL, TRACK_CELL);
+}
+
 /* A length that is wrong for one start. */
 static void
 start_resized(struct world *w)
@@ -426,7 +440,7 @@ start_resized(struct world *w)
 	start(w);
 	write_one(w, 0, true);
 	check(w, true, "trusted with another length");
-	w->v.length += 1 << 20;
+	w->v.length = w->length;
 }
 
 /* What happens while the machine is off. */
@@ -442,6 +456,8 @@ off(struct world *w)
 	}
 	if (chance(2) && heads_agree(w))
 		model_rot(&w->v);
+	if (w->has_old && chance(2))
+		lose_write(w);
 	if (chance(3)) {
 		memcpy(w->old_disk, w->v.disk, w->v.store_bytes);
 		w->old_truth = w->truth;
@@ -469,13 +485,16 @@ live(struct world *w)
 	w->count->lives++;
 	w->quiet = false;
 	v->cut_in = v->fail_in = 0;
+	v->length = w->length;
 	if (setjmp(v->power) != 0) {
 		w->count->cuts_of_power++;
 	} else {
 		if (chance(60))
 			v->cut_in = 1 + model_random(chance(50) ? 8 : 40);
-		if (chance(4))
-			v->fail_in = 1 + model_random(20);
+		if (chance(10)) {
+			v->fail_in = 1 + model_random(16);
+			v->cut_in = chance(70) ? v->fail_in + 1 + model_random(6) : 0;
+		}
 		if (chance(2))
 			start_resized(w);
 		start(w);
@@ -506,7 +525,7 @@ model_world(uint64_t seed, unsigned lives, struct model_count *count, const char
 	w.count = count;
 	w.places = regions * PER_REGION;
 	w.foreign = chance(80);
-	w.v.length = (uint64_t)regions << TRACK_REGION_SHIFT;
+	w.length = w.v.length = (uint64_t)regions << TRACK_REGION_SHIFT;
 	w.v.sector = chance(50) ? 512 : 4096;
 	w.v.store_bytes = (uint32_t)track_store_bytes(w.v.length);
 	w.v.store_bytes = (w.v.store_bytes + 8191) & ~8191u;

@@ -197,11 +197,11 @@ tear(uint8_t *cell, const uint8_t *from)
 {
 	uint32_t kind = model_random(16), n = model_random(CELL);
 
-	if (kind == 0) {
+	if (kind < 2) {
 		memcpy(cell, from, n);
-	} else if (kind == 1) {
+	} else if (kind < 4) {
 		memcpy(cell + n, from + n, CELL - n);
-	} else if (kind < 9) {
+	} else if (kind < 10) {
 		memcpy(cell, from, CELL);
 	}
 }
