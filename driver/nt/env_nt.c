@@ -3,7 +3,7 @@
 #include "driver/nt/nt.h"
 
 NT_ASSERT_SIZE(lock_fits, sizeof(KSPIN_LOCK) <= sizeof(struct env_lock));
-NT_ASSERT_SIZE(mutex_fits, sizeof(KMUTEX) <= sizeof(struct env_mutex));
+NT_ASSERT_SIZE(mutex_fits, sizeof(KEVENT) <= sizeof(struct env_mutex));
 NT_ASSERT_SIZE(event_fits, sizeof(KEVENT) <= sizeof(struct env_event));
 
 struct thread {
@@ -78,27 +78,29 @@ env_lock_give(struct env_lock *lock, unsigned old)
 }
 
 /*
- * A KMUTEX, not a FAST_MUTEX: that one raises to APC_LEVEL, where I/O of our own would
- * never complete.  It also keeps a thread of a program from being suspended while it
- * holds the set's lock ("Introduction to Mutex Objects": the owner gets no normal kernel
- * APC).
+ * An event that lets one through, as a FAST_MUTEX without its APC_LEVEL, where I/O of our
+ * own would never complete.  In a critical region: a program's thread that is suspended
+ * while it holds the set's lock, perhaps with the gates closed, would keep them closed.
+ * (A KMUTEX does the same, but Wine loses wake-ups of those.)
  */
 void
 env_mutex_init(struct env_mutex *mutex)
 {
-	KeInitializeMutex((KMUTEX *)mutex, 0);
+	KeInitializeEvent((KEVENT *)mutex, SynchronizationEvent, TRUE);
 }
 
 void
 env_mutex_take(struct env_mutex *mutex)
 {
-	KeWaitForSingleObject((KMUTEX *)mutex, Executive, KernelMode, FALSE, NULL);
+	KeEnterCriticalRegion();
+	KeWaitForSingleObject((KEVENT *)mutex, Executive, KernelMode, FALSE, NULL);
 }
 
 void
 env_mutex_give(struct env_mutex *mutex)
 {
-	KeReleaseMutex((KMUTEX *)mutex, FALSE);
+	KeSetEvent((KEVENT *)mutex, IO_NO_INCREMENT, FALSE);
+	KeLeaveCriticalRegion();
 }
 
 void
