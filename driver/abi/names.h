@@ -26,4 +26,9 @@
 #define HOTCOPY_VALUE_FAILED_STARTS L"FailedStarts"
 #define HOTCOPY_FAILED_STARTS_MAX 2u
 
+/* A sub-key of the parameters, the driver's own: where tracking stores lie, a REG_BINARY
+   value (driver/nt/record.h) for each tracked volume.  It goes whenever the driver only
+   passes on, for then it does not see what is written. */
+#define HOTCOPY_KEY_VOLUMES L"Volumes"
+
 #endif /* DRIVER_ABI_NAMES_H */

@@ -44,6 +44,9 @@ void control_paging(struct control *c, struct volume *v, uint32_t number);
 /* The track_notice of who puts a tracking before the volume has joined: tells every open
    handle. */
 void control_lost(struct control *c, uint64_t volume, enum hotcopy_reason why);
+/* An image of the open set that has been dropped and was not told of here yet; false:
+   none.  For one who asks whenever events are told of; the owner's events stay his. */
+bool control_drop(struct control *c, uint64_t *volume, enum hotcopy_reason *why);
 /* FLUSH_AND_HOLD_WRITES reached it; waits for the cut if a set wants one there. */
 void control_hold(struct control *c, struct volume *v);
 /* Sleep, shutdown: for every volume. */

@@ -38,6 +38,7 @@ struct control_set {
 	uint32_t volumes;
 	uint64_t volume[HOTCOPY_VOLUMES_MAX];
 	uint64_t left; /* bit n: volume n is gone */
+	uint64_t told; /* bit n: its drop, by control_drop */
 	uint32_t reads[HOTCOPY_VOLUMES_MAX];
 };
 

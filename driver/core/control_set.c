@@ -230,7 +230,31 @@ control_set_prepare(
 	return result;
 }
 
-/* Reading and leaving. */
+/* Reading, drops, leaving. */
+
+bool
+control_drop(struct control *c, uint64_t *volume, enum hotcopy_reason *why)
+{
+	struct control_set *s = control_set_begin(c, 0);
+	bool found = false;
+
+	if (s == NULL)
+		return false;
+	for (uint32_t i = 0; i < s->volumes && !found; i++) {
+		struct volume *v = set_volume(s->set, i);
+
+		*why = v != NULL ? set_why(s->set, v) : HOTCOPY_WHY_NONE;
+		if (*why == HOTCOPY_WHY_NONE)
+			continue;
+		env_mutex_take(&c->mutex);
+		found = (s->told >> i & 1) == 0;
+		s->told |= (uint64_t)1 << i;
+		env_mutex_give(&c->mutex);
+		*volume = s->volume[i];
+	}
+	control_set_end(c, s);
+	return found;
+}
 
 enum set_result
 control_set_read(struct control_file *f, uint64_t offset, void *out, uint32_t length)

@@ -1,7 +1,9 @@
 #include "driver/nt/attach.h"
 #include "driver/core/control.h"
+#include "driver/nt/boot.h"
 #include "driver/nt/ctl.h"
 #include "driver/nt/lower.h"
+#include "driver/nt/tracked.h"
 #include "driver/nt/write.h"
 
 static const struct volume_ops ops = { lower_read, lower_write, write_forward };
@@ -18,6 +20,9 @@ attach_device(DRIVER_OBJECT *driver, DEVICE_OBJECT *pdo)
 	struct filter *f;
 	NTSTATUS status;
 
+	/* What is not there cannot do harm. */
+	if (boot_mode() == BOOT_SAFE_MODE)
+		return STATUS_SUCCESS;
 	status = IoCreateDevice(driver, sizeof(*f), NULL, pdo->DeviceType,
 	    FILE_DEVICE_SECURE_OPEN, FALSE, &device);
 	if (!NT_SUCCESS(status))
@@ -94,9 +99,14 @@ attach_volume(struct filter *f)
 		return;
 	f->volume =
 	    volume_make(&ops, f, (uint64_t)atomic_add(&numbers, 1) + 1, length, sector);
+	if (f->volume != NULL && boot_mode() != BOOT_WORKS)
+		volume_pass_only(f->volume);
+	else if (f->volume != NULL)
+		tracked_start(f);
 	if (f->volume == NULL || ctl_join(f->volume) != 0) {
 		if (f->volume != NULL) {
 			volume_gone(f->volume);
+			tracked_leave(f);
 			volume_free(f->volume);
 		}
 		lower_free(f->io);
@@ -105,7 +115,12 @@ attach_volume(struct filter *f)
 		return;
 	}
 	put_length(f, length);
+	/* Switched off: known to those who ask, and asked by no request. */
+	if (boot_mode() != BOOT_WORKS)
+		return;
 	atomic_put(&f->ready, 1);
+	if (atomic_get(&f->early) != 0)
+		volume_unknown_write(f->volume, HOTCOPY_WHY_FOREIGN);
 }
 
 void
@@ -126,6 +141,7 @@ attach_end(struct filter *f)
 	if (atomic_sub(&f->users, 1) != (NT_CLOSED | 1))
 		KeWaitForSingleObject(&f->left, Executive, KernelMode, FALSE, NULL);
 	if (f->volume != NULL) {
+		tracked_leave(f);
 		volume_free(f->volume);
 		lower_free(f->io);
 		f->volume = NULL;

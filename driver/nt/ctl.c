@@ -2,6 +2,10 @@
 #include "driver/abi/names.h"
 #include "driver/core/control.h"
 #include "driver/core/env.h"
+#include "driver/nt/boot.h"
+#include "driver/nt/eventlog.h"
+#include "driver/nt/shutdown.h"
+#include "driver/nt/tracked.h"
 
 #define BUILD 1u
 
@@ -12,8 +16,9 @@ struct file {
 };
 
 static struct {
-	DEVICE_OBJECT *device;	 /* NULL: nobody can call */
-	struct control *control; /* NULL: no volume can be had */
+	DEVICE_OBJECT *device;	  /* NULL: nobody can call */
+	struct control *control;  /* NULL: no volume can be had */
+	struct control_file *log; /* hears of every event; NULL: none is logged */
 	struct env_thread thread;
 	bool threaded;
 	uint32_t stop, sleep; /* atomic */
@@ -167,6 +172,21 @@ serve_waiting(void)
 }
 
 static void
+write_log(void)
+{
+	struct hotcopy_event event;
+	enum hotcopy_reason why;
+	uint64_t volume;
+
+	while (control_drop(ctl.control, &volume, &why))
+		eventlog_dropped(volume, why);
+	while (ctl.log != NULL && control_event(ctl.log, &event))
+		if (event.code == HOTCOPY_EVENT_TRACKING_LOST)
+			eventlog_tracking_lost(
+			    event.volume, (enum hotcopy_reason)event.argument);
+}
+
+static void
 run(void *arg)
 {
 	(void)arg;
@@ -176,6 +196,7 @@ run(void *arg)
 			return;
 		if (atomic_swap(&ctl.sleep, 0) != 0)
 			control_power(ctl.control, false);
+		write_log();
 		serve_waiting();
 	}
 }
@@ -197,6 +218,7 @@ create(IRP *irp)
 		return nt_complete(irp, STATUS_INSUFFICIENT_RESOURCES, 0);
 	}
 	object->FsContext = file;
+	boot_up();
 	return nt_complete(irp, STATUS_SUCCESS, 0);
 }
 
@@ -236,7 +258,7 @@ call(struct file *file, IRP *irp)
 	/* Only what is copied for us by the I/O manager: nobody changes it meanwhile. */
 	if ((code & 3) != METHOD_BUFFERED)
 		return nt_complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
-	result = control_call(file->core, code, irp->AssociatedIrp.SystemBuffer,
+	result = tracked_call(file->core, code, irp->AssociatedIrp.SystemBuffer,
 	    s->Parameters.DeviceIoControl.InputBufferLength, room, &out);
 	if (result != SET_PENDING)
 		return nt_complete(irp, status_of(result), result == SET_OK ? out : 0);
@@ -277,6 +299,16 @@ ctl_owns(const DEVICE_OBJECT *device)
 	return device == ctl.device;
 }
 
+/* Twice, where a store is kept: what is written between the two spoils the clean mark. */
+static NTSTATUS
+shut_down(IRP *irp)
+{
+	if (shutdown_comes())
+		boot_up();
+	control_power(ctl.control, true);
+	return nt_complete(irp, STATUS_SUCCESS, 0);
+}
+
 NTSTATUS
 ctl_request(IRP *irp)
 {
@@ -284,6 +316,8 @@ ctl_request(IRP *irp)
 	struct file *file = file_of(irp);
 	NTSTATUS status;
 
+	if (major == IRP_MJ_SHUTDOWN)
+		return shut_down(irp);
 	if (major != IRP_MJ_CREATE && file == NULL)
 		return nt_complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
 	/* A thread that is suspended while a gate is closed would keep it closed. */
@@ -372,6 +406,7 @@ make_device(DRIVER_OBJECT *driver)
 		IoDeleteDevice(device);
 		return;
 	}
+	shutdown_begin(device);
 	device->Flags &= ~DO_DEVICE_INITIALIZING;
 }
 
@@ -387,7 +422,9 @@ ctl_make(DRIVER_OBJECT *driver)
 	ctl.control = control_make(notice);
 	if (ctl.control == NULL)
 		return;
-	control_version(ctl.control, BUILD, 0);
+	control_version(
+	    ctl.control, BUILD, boot_mode() == BOOT_WORKS ? 0 : HOTCOPY_VERSION_DISABLED);
+	ctl.log = control_open(ctl.control);
 	ctl.threaded = env_thread_start(&ctl.thread, run, NULL) == 0;
 	make_device(driver);
 }
@@ -397,6 +434,7 @@ ctl_free(void)
 {
 	UNICODE_STRING link;
 
+	shutdown_end();
 	if (ctl.device != NULL) {
 		RtlInitUnicodeString(&link, HOTCOPY_LINK);
 		IoDeleteSymbolicLink(&link);
@@ -409,6 +447,11 @@ ctl_free(void)
 		env_thread_join(&ctl.thread);
 		ctl.threaded = false;
 	}
+	if (ctl.log != NULL) {
+		control_cleanup(ctl.log);
+		control_close(ctl.log);
+	}
+	ctl.log = NULL;
 	if (ctl.control != NULL)
 		control_free(ctl.control);
 	ctl.control = NULL;
@@ -431,6 +474,19 @@ void
 ctl_paging(struct volume *v, uint32_t files)
 {
 	control_paging(ctl.control, v, files);
+}
+
+void
+ctl_lost(uint64_t volume, enum hotcopy_reason why)
+{
+	if (ctl.control != NULL)
+		control_lost(ctl.control, volume, why);
+}
+
+void
+ctl_hold(struct volume *v)
+{
+	control_hold(ctl.control, v);
 }
 
 void

@@ -27,6 +27,11 @@ void ctl_leave(struct volume *v);
 /* So many special files lie on it now; passive, waits for no I/O. */
 void ctl_paging(struct volume *v, uint32_t files);
 
+/* What tracking says that no call has begun: track_notice.lost. */
+void ctl_lost(uint64_t volume, enum hotcopy_reason why);
+/* control_hold. */
+void ctl_hold(struct volume *v);
+
 /* The machine is about to sleep; any number of times, up to DISPATCH_LEVEL. */
 void ctl_sleep(void);
 

@@ -1,10 +1,15 @@
 #include "driver/nt/nt.h"
 #include "driver/nt/attach.h"
+#include "driver/nt/boot.h"
 #include "driver/nt/ctl.h"
+#include "driver/nt/eventlog.h"
+#include "driver/nt/hold.h"
 #include "driver/nt/ioctl.h"
 #include "driver/nt/pass.h"
 #include "driver/nt/pnp.h"
 #include "driver/nt/power.h"
+#include "driver/nt/registry.h"
+#include "driver/nt/tracked.h"
 #include "driver/nt/write.h"
 
 DRIVER_INITIALIZE DriverEntry;
@@ -42,7 +47,10 @@ static VOID NTAPI
 unload(DRIVER_OBJECT *driver)
 {
 	(void)driver;
+	hold_end();
 	ctl_free();
+	tracked_end();
+	boot_end();
 }
 
 /*
@@ -54,12 +62,16 @@ DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
 {
 	int i;
 
-	(void)path;
 	for (i = 0; i <= IRP_MJ_MAXIMUM_FUNCTION; i++)
 		driver->MajorFunction[i] = dispatch;
 	driver->DriverExtension->AddDevice = attach_device;
 	driver->DriverUnload = unload;
 	power_learn();
+	eventlog_begin(driver);
+	registry_begin(path);
+	boot_begin();
+	tracked_begin();
+	hold_begin();
 	ctl_make(driver);
 	return STATUS_SUCCESS;
 }

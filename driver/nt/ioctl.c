@@ -1,6 +1,8 @@
 #include "driver/nt/ioctl.h"
 #include "driver/nt/attach.h"
+#include "driver/nt/hold.h"
 #include "driver/nt/pass.h"
+#include "driver/nt/requests.h"
 #include "driver/nt/write.h"
 
 /* \\.\C:, who is there?  No driver below may see this. */
@@ -28,78 +30,18 @@ attached(struct filter *f, IRP *irp)
 	return status;
 }
 
-/*
- * The ranges of a request that changes some, as the caller's buffer has them: it is the
- * I/O manager's copy (METHOD_BUFFERED), so what was checked stays so.
- */
-struct ranges {
-	const uint8_t *at; /* of DEVICE_DATA_SET_RANGE, aligned or not */
-	uint32_t count;
-	bool all; /* the whole volume */
-};
-
-enum effect { NO_CHANGE, IN_RANGES, ANYWHERE };
-
-static enum effect
-data_set(IRP *irp, struct ranges *r)
+static enum requests_effect
+effect_of(IRP *irp, struct requests_ranges *r)
 {
 	IO_STACK_LOCATION *s = IoGetCurrentIrpStackLocation(irp);
-	const uint8_t *buffer = irp->AssociatedIrp.SystemBuffer;
+	uint32_t code = s->Parameters.DeviceIoControl.IoControlCode;
 	uint32_t in = s->Parameters.DeviceIoControl.InputBufferLength;
-	DEVICE_MANAGE_DATA_SET_ATTRIBUTES a;
 
-	if (buffer == NULL || in < sizeof(a))
-		return NO_CHANGE; /* fails below */
-	memcpy(&a, buffer, sizeof(a));
-	if ((a.Action & DeviceDsmActionFlag_NonDestructive) != 0)
-		return NO_CHANGE;
-	if ((a.Flags & DEVICE_DSM_FLAG_ENTIRE_DATA_SET_RANGE) != 0) {
-		r->all = true;
-		return IN_RANGES;
-	}
-	if (a.DataSetRangesOffset > in ||
-	    a.DataSetRangesLength > in - a.DataSetRangesOffset)
-		return ANYWHERE;
-	r->at = buffer + a.DataSetRangesOffset;
-	r->count = a.DataSetRangesLength / sizeof(DEVICE_DATA_SET_RANGE);
-	return r->count != 0 ? IN_RANGES : NO_CHANGE;
-}
-
-static enum effect
-effect_of(IRP *irp, struct ranges *r)
-{
-	r->at = NULL;
-	r->count = 0;
-	r->all = false;
-	switch (
-	    IoGetCurrentIrpStackLocation(irp)->Parameters.DeviceIoControl.IoControlCode) {
-	case IOCTL_STORAGE_MANAGE_DATA_SET_ATTRIBUTES:
-		return data_set(irp, r);
-	default:
-		return NO_CHANGE;
-	}
-}
-
-/* Range i, cut to what the volume has; false: nothing of it. */
-static bool
-range_at(
-    const struct ranges *r, uint32_t i, uint64_t size, uint64_t *offset, uint64_t *length)
-{
-	DEVICE_DATA_SET_RANGE range;
-
-	if (r->all) {
-		*offset = 0;
-		*length = size;
-		return i == 0 && size != 0;
-	}
-	memcpy(&range, r->at + (size_t)i * sizeof(range), sizeof(range));
-	*offset = (uint64_t)range.StartingOffset;
-	*length = range.LengthInBytes;
-	if (*offset >= size)
-		return false;
-	if (*length > size - *offset)
-		*length = size - *offset;
-	return *length != 0;
+	/* Only METHOD_BUFFERED's bytes are the I/O manager's copy: what was judged stays
+	   so. */
+	if ((code & 3) != METHOD_BUFFERED)
+		return requests_judge(code, NULL, 0, r);
+	return requests_judge(code, irp->AssociatedIrp.SystemBuffer, in, r);
 }
 
 /*
@@ -110,17 +52,16 @@ range_at(
 enum answer { MAY_PASS, HELD, NO_RANGE };
 
 static enum answer
-ask(struct filter *f, IRP *irp, const struct ranges *r)
+ask(struct filter *f, IRP *irp, const struct requests_ranges *r)
 {
 	struct volume *v = f->volume;
 	uint64_t size = volume_length(v), offset, length;
-	uint32_t i, n = r->all ? 1 : r->count;
 	bool counted = false;
 
-	for (i = 0; i < n; i++) {
+	for (uint32_t i = 0; i < r->count; i++) {
 		enum volume_verdict verdict;
 
-		if (!range_at(r, i, size, &offset, &length))
+		if (!requests_range(r, i, size, &offset, &length))
 			continue;
 		verdict = volume_range_begin(v, offset, length);
 		if (counted)
@@ -135,7 +76,7 @@ ask(struct filter *f, IRP *irp, const struct ranges *r)
 }
 
 static NTSTATUS
-ranged(struct filter *f, IRP *irp, const struct ranges *r)
+ranged(struct filter *f, IRP *irp, const struct requests_ranges *r)
 {
 	switch (ask(f, irp, r)) {
 	case HELD:
@@ -171,9 +112,9 @@ anywhere(struct filter *f, IRP *irp)
 void
 ioctl_forward(struct filter *f, IRP *irp)
 {
-	struct ranges r;
+	struct requests_ranges r;
 
-	if (effect_of(irp, &r) == ANYWHERE) {
+	if (effect_of(irp, &r) == REQUESTS_UNKNOWN_WRITE) {
 		/* Once more, perhaps: a cut may have come since. */
 		volume_unknown_write(f->volume, HOTCOPY_WHY_UNKNOWN_WRITE);
 		write_send(f, irp);
@@ -201,23 +142,27 @@ ioctl_request(struct filter *f, IRP *irp)
 {
 	ULONG code =
 	    IoGetCurrentIrpStackLocation(irp)->Parameters.DeviceIoControl.IoControlCode;
-	struct ranges r;
+	enum requests_effect effect;
+	struct requests_ranges r;
 
 	if (code == HOTCOPY_IOCTL_ATTACHED)
 		return attached(f, irp);
-	if (nt_volume(f) == NULL)
+	effect = effect_of(irp, &r);
+	if (effect == REQUESTS_PASS || nt_changed(f) == NULL)
 		return pass_request(f, irp);
-	if ((code == IOCTL_DISK_GROW_PARTITION || code == IOCTL_DISK_UPDATE_DRIVE_SIZE ||
-		code == IOCTL_DISK_UPDATE_PROPERTIES) &&
-	    KeGetCurrentIrql() == PASSIVE_LEVEL)
-		return resizing(f, irp);
-	switch (effect_of(irp, &r)) {
-	case NO_CHANGE:
-		break;
-	case IN_RANGES:
+	switch (effect) {
+	case REQUESTS_RANGES:
 		return ranged(f, irp, &r);
-	case ANYWHERE:
+	case REQUESTS_UNKNOWN_WRITE:
 		return anywhere(f, irp);
+	case REQUESTS_RESIZE:
+		if (KeGetCurrentIrql() == PASSIVE_LEVEL)
+			return resizing(f, irp);
+		break;
+	case REQUESTS_HOLD:
+		return hold_request(f, irp);
+	case REQUESTS_PASS:
+		break;
 	}
 	return pass_request(f, irp);
 }

@@ -29,6 +29,7 @@ struct filter {
 	DEVICE_OBJECT *self, *lower, *pdo;
 	uint32_t users;	       /* requests inside, and NT_CLOSED */
 	uint32_t ready;	       /* volume may be used; atomic, and never taken back */
+	uint32_t early;	       /* something was changed before; atomic */
 	struct volume *volume; /* NULL: nothing but passing on */
 	struct lower *io;      /* laid by for our own I/O; with volume */
 	KEVENT left;	       /* closed, and the last has left */
@@ -67,6 +68,16 @@ static inline struct volume *
 nt_volume(struct filter *f)
 {
 	return atomic_get(&f->ready) != 0 ? f->volume : NULL;
+}
+
+/* The same for one that changes the volume.  Either it sees "ready", or who has set that
+   sees "early". */
+static inline struct volume *
+nt_changed(struct filter *f)
+{
+	if (atomic_get(&f->ready) == 0)
+		atomic_put(&f->early, 1);
+	return nt_volume(f);
 }
 
 /* Beyond the end of the volume, as far as we know?  While the length changes an old half

@@ -77,7 +77,7 @@ write_forward(void *device, struct held *h)
 NTSTATUS
 write_request(struct filter *f, IRP *irp)
 {
-	struct volume *v = nt_volume(f);
+	struct volume *v = nt_changed(f);
 	IO_STACK_LOCATION *s = IoGetCurrentIrpStackLocation(irp);
 	uint64_t offset = (uint64_t)s->Parameters.Write.ByteOffset.QuadPart;
 	uint32_t length = s->Parameters.Write.Length;

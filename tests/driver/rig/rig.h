@@ -40,6 +40,7 @@ struct rig_disk {
 	NTSTATUS status;
 	uint64_t fail_from, fail_to; /* only what touches these bytes; 0, 0: all */
 	bool gone;		     /* surprise removed: everything fails */
+	const char *id;		     /* rig_lay's */
 	bool stop, slow, inline_;    /* inline: completed before the dispatch returns */
 	bool empty;		     /* inline, and no bytes are moved: for measuring */
 	unsigned latency_us;	     /* of every request, exactly */
@@ -51,6 +52,16 @@ struct rig_disk {
 	LONG inside;
 	bool going;
 };
+
+/* What the disks that are added next are like: their bytes (NULL: zeros), what they hold
+   back from their start on, and by which name they are known (NULL: none).  Stays until
+   changed. */
+struct rig_lay {
+	const uint8_t *bytes;
+	unsigned held;
+	const char *id;
+};
+extern struct rig_lay rig_lay[RIG_DISKS];
 
 struct rig {
 	DRIVER_OBJECT driver, disks_driver;

@@ -258,6 +258,21 @@ disk_control(struct rig_disk *d, PIRP irp)
 		g->BytesPerSector = RIG_SECTOR;
 		return complete(irp, STATUS_SUCCESS, sizeof(*g));
 	}
+	case IOCTL_MOUNTDEV_QUERY_UNIQUE_ID: {
+		MOUNTDEV_UNIQUE_ID *i = irp->AssociatedIrp.SystemBuffer;
+		ULONG n = d->id != NULL ? (ULONG)strlen(d->id) : 0;
+
+		if (n == 0)
+			return complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+		if (out < sizeof(*i))
+			return complete(irp, STATUS_INVALID_PARAMETER, 0);
+		i->UniqueIdLength = (USHORT)n;
+		if (out < offsetof(MOUNTDEV_UNIQUE_ID, UniqueId) + n)
+			return complete(irp, STATUS_BUFFER_OVERFLOW, sizeof(*i));
+		memcpy(i->UniqueId, d->id, n);
+		return complete(
+		    irp, STATUS_SUCCESS, offsetof(MOUNTDEV_UNIQUE_ID, UniqueId) + n);
+	}
 	case IOCTL_STORAGE_MANAGE_DATA_SET_ATTRIBUTES:
 		return disk_trim(d, irp, in);
 	case IOCTL_DISK_COPY_DATA:

@@ -24,6 +24,8 @@ rig_load(struct rig *r)
 	return status;
 }
 
+struct rig_lay rig_lay[RIG_DISKS];
+
 NTSTATUS
 rig_disk_add(struct rig *r, uint64_t length)
 {
@@ -42,6 +44,10 @@ rig_disk_add(struct rig *r, uint64_t length)
 		return status;
 	d->pdo->Flags = DO_DIRECT_IO | DO_POWER_PAGABLE;
 	rig_disk_open(d);
+	if (rig_lay[r->disks].bytes != NULL)
+		memcpy(d->bytes, rig_lay[r->disks].bytes, length);
+	rig_disk_hold(d, rig_lay[r->disks].held);
+	d->id = rig_lay[r->disks].id;
 	r->disks++;
 	if (r->loaded) {
 		status = r->driver.DriverExtension->AddDevice(&r->driver, d->pdo);

@@ -1,0 +1,551 @@
+/*
+ * nt_boot: the kill switch, failed starts and safe mode leave nothing but passing on;
+ * tracking goes on over a new start, and never says less than was written; what the
+ * registry says wrongly is nothing; file systems that hold are cut together; the event
+ * log tells.
+ */
+#include "tests/driver/rig/rig.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "driver/abi/names.h"
+#include "driver/nt/record.h"
+
+#define PARAMETERS RIG_SERVICE L"\\" HOTCOPY_KEY_PARAMETERS
+#define VOLUMES PARAMETERS L"\\" HOTCOPY_KEY_VOLUMES
+#define LENGTH ((uint64_t)8 << 20)
+#define STORE ((uint64_t)4 << 20)
+#define ID "DMIO:ID:a volume of the rig"
+#define BLOCK (1u << HOTCOPY_TRACK_SHIFT)
+
+#define LOG_OFF ((NTSTATUS)0xa0680001u)
+#define LOG_FAILED ((NTSTATUS)0xa0680002u)
+#define LOG_SAFE ((NTSTATUS)0x60680003u)
+#define LOG_DROPPED ((NTSTATUS)0xa0680004u)
+#define LOG_LOST ((NTSTATUS)0xa0680005u)
+
+#define CHECK(what)       \
+	((what) ? (void)0 \
+		: (fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #what), exit(1)))
+
+static struct rig rig;
+static struct rig_set set;
+static uint8_t after[LENGTH]; /* a disk as the machine's end has left it */
+
+static void
+fresh(void)
+{
+	shim_reg_clear();
+	shim_log_clear();
+	shim_routines_clear();
+	memset(rig_lay, 0, sizeof(rig_lay));
+	shim_reg_set_dword(RIG_SERVICE, L"Start", SERVICE_BOOT_START);
+}
+
+static void
+begin(unsigned disks)
+{
+	CHECK(rig_start(&rig, disks, LENGTH) == STATUS_SUCCESS);
+	CHECK(rig_open(&set.file) == STATUS_SUCCESS);
+}
+
+static void
+end(void)
+{
+	rig_cleanup(&set.file);
+	rig_close(&set.file);
+	CHECK(rig_stop(&rig));
+}
+
+/* The machine ends in order; the next start has the disk as it is then. */
+static void
+end_in_order(void)
+{
+	shim_shutdown(false);
+	shim_shutdown(true);
+	rig_disk_peek(&rig.disk[0], 0, after, sizeof(after));
+	end();
+	rig_lay[0].bytes = after;
+}
+
+static void
+end_by_a_crash(void)
+{
+	rig_disk_peek(&rig.disk[0], 0, after, sizeof(after));
+	end();
+	rig_lay[0].bytes = after;
+}
+
+static void
+write_at(unsigned i, uint64_t offset)
+{
+	uint8_t block[4096];
+
+	memset(block, 0x5a, sizeof(block));
+	CHECK(rig_io(&rig.disk[i], IRP_MJ_WRITE, offset, block, sizeof(block)) ==
+	      STATUS_SUCCESS);
+}
+
+static uint32_t
+failed_starts(void)
+{
+	ULONG value = 99;
+
+	CHECK(shim_reg_get_dword(PARAMETERS, HOTCOPY_VALUE_FAILED_STARTS, &value));
+	return value;
+}
+
+static struct hotcopy_volume
+facts(unsigned i)
+{
+	struct hotcopy_volume v;
+
+	CHECK(rig_facts(&set.file, rig_volume(&rig.disk[i]), &v));
+	return v;
+}
+
+/* Only passing: writes go through, nothing is attached to, a version says so. */
+static void
+passes(NTSTATUS logged, bool listed)
+{
+	struct {
+		struct hotcopy_volumes v;
+		struct hotcopy_volume volume[2];
+	} all;
+	struct hotcopy_version version;
+	uint8_t read[4096];
+
+	write_at(0, 65536);
+	CHECK(rig_io(&rig.disk[0], IRP_MJ_READ, 65536, read, sizeof(read)) ==
+	      STATUS_SUCCESS);
+	CHECK(read[0] == 0x5a && read[4095] == 0x5a);
+	CHECK(rig_volume(&rig.disk[0]) == 0);
+	memset(&version, 0, sizeof(version));
+	CHECK(rig_call(&set.file, HOTCOPY_IOCTL_VERSION, &version, 0, sizeof(version),
+		  NULL) == STATUS_SUCCESS);
+	CHECK(version.flags == HOTCOPY_VERSION_DISABLED);
+	memset(&all, 0, sizeof(all));
+	CHECK(rig_call(&set.file, HOTCOPY_IOCTL_ENUM, &all, 0, sizeof(all), NULL) ==
+	      STATUS_SUCCESS);
+	CHECK(all.v.given == (listed ? 1u : 0u));
+	CHECK(!listed || all.volume[0].state == HOTCOPY_PASSING);
+	CHECK(shim_log_count_of(logged) == 1);
+}
+
+static void
+test_the_kill_switch_passes_on(void)
+{
+	ULONG value;
+
+	fresh();
+	shim_reg_set_dword(PARAMETERS, HOTCOPY_VALUE_DISABLED, 1);
+	shim_reg_set_dword(VOLUMES, L"probe", 1);
+	begin(1);
+	passes(LOG_OFF, true);
+	CHECK(!shim_reg_get_dword(VOLUMES, L"probe", &value));
+	end();
+	/* A value of another type is no switch. */
+	fresh();
+	shim_reg_set(PARAMETERS, HOTCOPY_VALUE_DISABLED, REG_SZ, L"1", 4);
+	begin(1);
+	CHECK(rig_volume(&rig.disk[0]) != 0);
+	end();
+}
+
+static void
+test_failed_starts_are_counted_and_end(void)
+{
+	fresh();
+	CHECK(rig_start(&rig, 1, LENGTH) == STATUS_SUCCESS);
+	CHECK(failed_starts() == 1);
+	/* A program has come up. */
+	CHECK(rig_open(&set.file) == STATUS_SUCCESS);
+	CHECK(failed_starts() == 0);
+	end();
+	/* No program, but an orderly end. */
+	CHECK(rig_start(&rig, 1, LENGTH) == STATUS_SUCCESS);
+	CHECK(failed_starts() == 1);
+	shim_shutdown(false);
+	CHECK(failed_starts() == 0);
+	CHECK(rig_stop(&rig));
+	/* One that crashed before. */
+	shim_reg_set_dword(PARAMETERS, HOTCOPY_VALUE_FAILED_STARTS, 1);
+	CHECK(rig_start(&rig, 1, LENGTH) == STATUS_SUCCESS);
+	CHECK(failed_starts() == 2);
+	CHECK(rig_volume(&rig.disk[0]) != 0);
+	CHECK(rig_stop(&rig));
+	/* Two: no more, until a person says so. */
+	shim_reg_set_dword(PARAMETERS, HOTCOPY_VALUE_FAILED_STARTS, 2);
+	begin(1);
+	passes(LOG_FAILED, true);
+	CHECK(failed_starts() == 2);
+	end();
+	CHECK(failed_starts() == 2);
+	/* Who is started by hand fails no start of the machine. */
+	fresh();
+	shim_reg_set_dword(RIG_SERVICE, L"Start", 3);
+	shim_reg_set_dword(PARAMETERS, HOTCOPY_VALUE_FAILED_STARTS, 1);
+	CHECK(rig_start(&rig, 1, LENGTH) == STATUS_SUCCESS);
+	CHECK(failed_starts() == 1);
+	CHECK(rig_stop(&rig));
+}
+
+static void
+test_safe_mode_is_left_alone(void)
+{
+	static ULONG mode = 2, code = 0x90f3c2;
+
+	fresh();
+	shim_routine("InitSafeBootMode", &mode);
+	begin(1);
+	CHECK(shim_device_top(rig.disk[0].pdo) == rig.disk[0].pdo);
+	passes(LOG_SAFE, false);
+	end();
+	/* What is no mode (an emulator's code) is none. */
+	fresh();
+	shim_routine("InitSafeBootMode", &code);
+	begin(1);
+	CHECK(rig_volume(&rig.disk[0]) != 0);
+	end();
+}
+
+/* A driver whose registry takes nothing still works. */
+static void
+test_a_registry_that_takes_nothing_stops_nobody(void)
+{
+	fresh();
+	shim_reg_read_only(true);
+	begin(1);
+	CHECK(rig_volume(&rig.disk[0]) != 0);
+	write_at(0, 0);
+	end();
+	shim_reg_read_only(false);
+}
+
+static void
+track(void)
+{
+	CHECK(rig_track(&set.file, rig_volume(&rig.disk[0]), true, STORE,
+		  facts(0).store_bytes, 3) == STATUS_SUCCESS);
+}
+
+/* A generation is committed, so that the report is about what comes after it. */
+static void
+commit(uint64_t nonce)
+{
+	struct rig_wish wish = { .memory = 1 << 20 };
+	uint64_t generation;
+
+	CHECK(rig_prepare(&rig, &set, 1, &wish) == STATUS_SUCCESS);
+	CHECK(rig_freeze(&set, HOTCOPY_FREEZE_GENERATION | HOTCOPY_FREEZE_CUT_ONLY, 0,
+		  nonce) == STATUS_SUCCESS);
+	generation = set.frozen.generation[0];
+	CHECK(generation != 0);
+	CHECK(rig_release(&set) == STATUS_SUCCESS);
+	CHECK(rig_generation(&set.file, HOTCOPY_IOCTL_COMMIT, rig_volume(&rig.disk[0]),
+		  generation, nonce) == STATUS_SUCCESS);
+}
+
+static void
+test_tracking_goes_on_after_an_orderly_end(void)
+{
+	fresh();
+	rig_lay[0].id = ID;
+	begin(1);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_OFF);
+	track();
+	commit(11);
+	write_at(0, 5 * BLOCK);
+	write_at(0, 7 * BLOCK);
+	CHECK(facts(0).changed == 2);
+	end_in_order();
+	begin(1);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_VALID);
+	CHECK(facts(0).changed == 2);
+	write_at(0, 9 * BLOCK);
+	CHECK(facts(0).changed == 3);
+	CHECK(shim_log_count_of(LOG_LOST) == 0);
+	end_by_a_crash();
+	begin(1);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_RECOVERED);
+	CHECK(facts(0).changed >= 3);
+	end();
+}
+
+static void
+test_untracked_is_forgotten_before_it_is_done(void)
+{
+	struct hotcopy_untrack u;
+
+	fresh();
+	rig_lay[0].id = ID;
+	begin(1);
+	track();
+	memset(&u, 0, sizeof(u));
+	u.h.size = sizeof(u);
+	u.h.abi = HOTCOPY_ABI;
+	u.volume = rig_volume(&rig.disk[0]);
+	/* What cannot be forgotten is still tracked. */
+	shim_reg_read_only(true);
+	CHECK(rig_call(&set.file, HOTCOPY_IOCTL_UNTRACK, &u, sizeof(u), 0, NULL) ==
+	      STATUS_IO_DEVICE_ERROR);
+	shim_reg_read_only(false);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_NEW);
+	CHECK(rig_call(&set.file, HOTCOPY_IOCTL_UNTRACK, &u, sizeof(u), 0, NULL) ==
+	      STATUS_SUCCESS);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_OFF);
+	write_at(0, 5 * BLOCK);
+	end_in_order();
+	begin(1);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_OFF);
+	end();
+}
+
+static void
+test_a_start_that_only_passed_ends_the_tracking(void)
+{
+	fresh();
+	rig_lay[0].id = ID;
+	begin(1);
+	track();
+	commit(12);
+	end_in_order();
+	shim_reg_set_dword(PARAMETERS, HOTCOPY_VALUE_DISABLED, 1);
+	begin(1);
+	write_at(0, 5 * BLOCK);
+	end_in_order();
+	shim_reg_set_dword(PARAMETERS, HOTCOPY_VALUE_DISABLED, 0);
+	begin(1);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_OFF);
+	end();
+}
+
+static void
+test_a_clone_is_a_stranger(void)
+{
+	fresh();
+	rig_lay[0].id = ID;
+	begin(1);
+	track();
+	end_in_order();
+	rig_lay[1] = rig_lay[0];
+	begin(2);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_NEW);
+	CHECK(facts(1).tracking == HOTCOPY_TRACK_OFF);
+	end();
+}
+
+static void *
+late_start(void *arg)
+{
+	(void)arg;
+	CHECK(rig_start(&rig, 1, LENGTH) == STATUS_SUCCESS);
+	return NULL;
+}
+
+/* The drivers below have started, the store is being read, and a file system writes. */
+static void
+test_a_write_before_the_store_is_read_is_not_lost(void)
+{
+	uint8_t block[4096] = { 0 };
+	struct rig_request q;
+	pthread_t thread;
+
+	fresh();
+	rig_lay[0].id = ID;
+	begin(1);
+	track();
+	commit(13);
+	end_in_order();
+	rig_lay[0].held = RIG_OWN_READS;
+	CHECK(pthread_create(&thread, NULL, late_start, NULL) == 0);
+	while (__atomic_load_n(&rig.disks, __ATOMIC_SEQ_CST) == 0)
+		usleep(1000);
+	CHECK(rig_disk_waits(&rig.disk[0], 1, shim_patience()));
+	rig_io_begin(&q, &rig.disk[0], IRP_MJ_WRITE, 5 * BLOCK, block, sizeof(block));
+	CHECK(rig_wait(&q, NULL) == STATUS_SUCCESS);
+	rig_disk_hold(&rig.disk[0], 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(rig_open(&set.file) == STATUS_SUCCESS);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_INVALID);
+	CHECK(facts(0).why == HOTCOPY_WHY_FOREIGN);
+	end();
+	rig_lay[0].held = 0;
+}
+
+static void
+test_wrong_records_are_none(void)
+{
+	uint64_t one = 4096, huge = ~(uint64_t)0 - 4095;
+	struct {
+		struct hotcopy_track t;
+		struct hotcopy_extent extent;
+	} in = { .t = { { sizeof(in), HOTCOPY_ABI }, .extents = 1 } };
+	char digits[RECORD_NAME];
+	WCHAR name[RECORD_NAME];
+	uint8_t *record;
+	uint32_t size;
+
+	record_name(ID, sizeof(ID) - 1, digits);
+	for (int i = 0; i < RECORD_NAME; i++)
+		name[i] = (WCHAR)digits[i];
+	for (int kind = 0; kind < 7; kind++) {
+		fresh();
+		rig_lay[0].id = ID;
+		in.extent.offset = kind == 4 ? huge : kind == 5 ? 1 : STORE;
+		in.extent.length = kind == 6 ? one : 1 << 20;
+		record = record_make(ID, sizeof(ID) - 1, &in.t, &size);
+		CHECK(record != NULL);
+		if (kind == 0)
+			shim_reg_set(VOLUMES, name, REG_SZ, record, size);
+		else if (kind == 1)
+			shim_reg_set(VOLUMES, name, REG_BINARY, record, 3);
+		else if (kind == 2)
+			shim_reg_set(VOLUMES, name, REG_BINARY, record, size - 1);
+		else
+			shim_reg_set(VOLUMES, name, REG_BINARY, record, size);
+		ExFreePoolWithTag(record, 'pCtH');
+		begin(1);
+		/* Of a disk without a store, even a right one gives nothing to believe.
+		 */
+		CHECK(facts(0).tracking ==
+		      (kind == 3 ? HOTCOPY_TRACK_INVALID : HOTCOPY_TRACK_OFF));
+		write_at(0, 5 * BLOCK);
+		end();
+	}
+}
+
+struct frozen {
+	uint32_t hold_ms;
+	NTSTATUS status;
+};
+
+static void *
+freeze_at_hold(void *arg)
+{
+	struct frozen *f = arg;
+	union {
+		struct hotcopy_freeze in;
+		struct hotcopy_frozen out;
+	} u;
+
+	memset(&u, 0, sizeof(u));
+	u.in.h.size = sizeof(u.in);
+	u.in.h.abi = HOTCOPY_ABI;
+	u.in.set = set.number;
+	u.in.flags = HOTCOPY_FREEZE_AT_HOLD;
+	u.in.hold_ms = f->hold_ms;
+	f->status = rig_call(
+	    &set.file, HOTCOPY_IOCTL_FREEZE, &u, sizeof(u.in), sizeof(u.out), NULL);
+	return NULL;
+}
+
+static void
+send_hold(struct rig_request *q, unsigned i)
+{
+	PDEVICE_OBJECT top = rig_enter(&rig.disk[i]);
+	PIO_STACK_LOCATION at = rig_begin(q, top, IRP_MJ_DEVICE_CONTROL, 0);
+
+	at->Parameters.DeviceIoControl.IoControlCode =
+	    IOCTL_VOLSNAP_FLUSH_AND_HOLD_WRITES;
+	rig_send(q);
+	rig_leave(&rig.disk[i]);
+}
+
+/* One thread sends to both volumes, as who sends several asynchronously does. */
+static void
+test_file_systems_that_hold_are_cut_together(void)
+{
+	struct rig_wish wish = { .memory = 1 << 20 };
+	struct frozen f = { .hold_ms = HOTCOPY_HOLD_MS_MAX };
+	struct rig_request q[2], early;
+	pthread_t thread;
+
+	fresh();
+	begin(2);
+	/* Nobody wants a cut: no waiting. */
+	send_hold(&q[0], 0);
+	CHECK(rig_wait(&q[0], NULL) == STATUS_SUCCESS);
+	CHECK(rig_prepare(&rig, &set, 2, &wish) == STATUS_SUCCESS);
+	send_hold(&q[0], 0);
+	CHECK(rig_wait(&q[0], NULL) == STATUS_SUCCESS);
+	CHECK(pthread_create(&thread, NULL, freeze_at_hold, &f) == 0);
+	/* Until FREEZE waits, a hold comes back by itself. */
+	for (;;) {
+		send_hold(&early, 0);
+		if (!rig_done(&early, 200))
+			break;
+		CHECK(rig_wait(&early, NULL) == STATUS_SUCCESS);
+	}
+	send_hold(&q[1], 1);
+	CHECK(rig_wait(&q[1], NULL) == STATUS_SUCCESS);
+	CHECK(rig_wait(&early, NULL) == STATUS_SUCCESS);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(f.status == STATUS_SUCCESS);
+	/* Frozen already: no waiting. */
+	send_hold(&q[0], 0);
+	CHECK(rig_wait(&q[0], NULL) == STATUS_SUCCESS);
+	CHECK(rig_release(&set) == STATUS_SUCCESS);
+	/* Only one of two holds: that ends with FREEZE. */
+	CHECK(rig_prepare(&rig, &set, 2, &wish) == STATUS_SUCCESS);
+	f.hold_ms = 600;
+	CHECK(pthread_create(&thread, NULL, freeze_at_hold, &f) == 0);
+	send_hold(&q[0], 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(f.status == STATUS_IO_TIMEOUT);
+	CHECK(rig_wait(&q[0], NULL) == STATUS_SUCCESS);
+	end();
+}
+
+static bool
+comes(NTSTATUS code, unsigned number)
+{
+	for (unsigned ms = 0; shim_log_count_of(code) < number; ms++) {
+		if (ms > shim_patience())
+			return false;
+		usleep(1000);
+	}
+	return shim_log_count_of(code) == number;
+}
+
+static void
+test_the_event_log_tells(void)
+{
+	struct rig_wish wish = { .memory = 1 << 20 };
+
+	fresh();
+	begin(1);
+	CHECK(rig_track(&set.file, rig_volume(&rig.disk[0]), true, 0, 0, 3) ==
+	      STATUS_SUCCESS);
+	CHECK(rig_prepare(&rig, &set, 1, &wish) == STATUS_SUCCESS);
+	CHECK(rig_freeze(&set, 0, 0, 14) == STATUS_SUCCESS);
+	CHECK(rig_ioctl(&rig.disk[0], 0x53c044u, NULL, 0, 0, NULL) != STATUS_SUCCESS);
+	CHECK(comes(LOG_DROPPED, 1));
+	CHECK(comes(LOG_LOST, 1));
+	CHECK(facts(0).state == HOTCOPY_DROPPED);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_INVALID);
+	end();
+}
+
+int
+main(void)
+{
+	test_the_kill_switch_passes_on();
+	test_failed_starts_are_counted_and_end();
+	test_safe_mode_is_left_alone();
+	test_a_registry_that_takes_nothing_stops_nobody();
+	test_tracking_goes_on_after_an_orderly_end();
+	test_untracked_is_forgotten_before_it_is_done();
+	test_a_start_that_only_passed_ends_the_tracking();
+	test_a_clone_is_a_stranger();
+	test_a_write_before_the_store_is_read_is_not_lost();
+	test_wrong_records_are_none();
+	test_file_systems_that_hold_are_cut_together();
+	test_the_event_log_tells();
+	fresh();
+	puts("nt_boot: ok");
+	return 0;
+}
