@@ -78,8 +78,10 @@ struct hotcopy_header {
 	uint32_t abi;  /* HOTCOPY_ABI */
 };
 
+/* Whole sectors, inside the volume, none empty; those of one call rise and do not overlap,
+   so a file's are sorted by their offset first. */
 struct hotcopy_extent {
-	uint64_t offset, length; /* whole sectors, inside the volume */
+	uint64_t offset, length;
 };
 
 /* What a volume is doing; see driver/DESIGN.md for the moves. */
@@ -164,8 +166,11 @@ struct hotcopy_volumes {
 
 /*
  * Begin to track a volume.  The extents are of a file on the same volume that the caller
- * has pinned and keeps pinned; together at least HOTCOPY_TRACK_BYTES of the volume's
- * length. No extents: tracking in memory alone, until the machine stops.
+ * has pinned and keeps pinned; together at least store_bytes of struct hotcopy_volume. No
+ * extents: tracking in memory alone, until the machine stops.  The volume must be OFF
+ * (UNTRACK first) and in no set.  Without CREATE what lies there stays, but INVALID: who
+ * calls cannot vouch for the writes that passed before.  (What the driver opens by itself
+ * at the machine's start is VALID or RECOVERED.)
  */
 struct hotcopy_track {
 	struct hotcopy_header h;
@@ -180,6 +185,7 @@ struct hotcopy_track {
 	1u /* forget what lies there; everything counts as changed \
 	    */
 
+/* The end of it, and of what the store says; not while the volume is in a set. */
 struct hotcopy_untrack {
 	struct hotcopy_header h;
 	uint64_t volume;
@@ -253,6 +259,10 @@ struct hotcopy_frozen {
 	uint32_t volumes;
 	uint64_t generation[HOTCOPY_VOLUMES_MAX]; /* that began; 0: none */
 };
+
+/* BIND, STATS, UNNEEDED, DONE_READ and CHANGED: any handle; DIFF_ADD, EXCLUDE, FREEZE and
+   RELEASE: the one that prepared (others: INVALID_DEVICE_STATE), which alone is told of the
+   set's events; of events of no set every handle is. */
 
 /* BIND: ReadFile on this handle reads volume number "index" of the set.  STATS: of it. */
 struct hotcopy_bind {
