@@ -290,6 +290,9 @@ read(struct file *file, IRP *irp)
 	if (to == NULL)
 		return nt_complete(irp, STATUS_INSUFFICIENT_RESOURCES, 0);
 	result = control_read(file->core, (uint64_t)offset, to, length);
+	/* Where a handle without overlapped I/O reads next: the driver's to say. */
+	if (result == SET_OK && (s->FileObject->Flags & FO_SYNCHRONOUS_IO) != 0)
+		s->FileObject->CurrentByteOffset.QuadPart = offset + length;
 	return nt_complete(irp, status_of(result), result == SET_OK ? length : 0);
 }
 

@@ -454,6 +454,7 @@ typedef struct _DEVICE_OBJECT {
 	} shim;
 } DEVICE_OBJECT, *PDEVICE_OBJECT;
 
+#define FO_SYNCHRONOUS_IO 0x2u
 typedef struct _FILE_OBJECT {
 	CSHORT Type, Size;
 	PDEVICE_OBJECT DeviceObject;
@@ -461,6 +462,7 @@ typedef struct _FILE_OBJECT {
 	PVOID FsContext, FsContext2;
 	UNICODE_STRING FileName;
 	ULONG Flags;
+	LARGE_INTEGER CurrentByteOffset;
 } FILE_OBJECT, *PFILE_OBJECT;
 
 NTSTATUS IoCreateDevice(PDRIVER_OBJECT driver, ULONG extension, PUNICODE_STRING name,
