@@ -42,9 +42,11 @@ struct rig_disk {
 	bool gone;		     /* surprise removed: everything fails */
 	const char *id;		     /* rig_lay's */
 	bool stop, slow, inline_;    /* inline: completed before the dispatch returns */
+	bool late;		     /* some writes of the host's take milliseconds */
 	bool empty;		     /* inline, and no bytes are moved: for measuring */
 	unsigned latency_us;	     /* of every request, exactly */
 	unsigned dice;
+	bool lagging;	  /* one in the queue is late */
 	unsigned waiting; /* in the queue and held */
 	unsigned minors[32];
 	uint64_t reads, writes, flushes, own_reads, own_writes, trims;

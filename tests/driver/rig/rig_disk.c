@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define PIECE 4096u
+#define LATE (12u * 10000) /* 100 ns */
 
 static NTSTATUS
 complete(PIRP irp, NTSTATUS status, ULONG_PTR information)
@@ -105,30 +106,44 @@ carry_out(struct rig_disk *d, PIRP irp)
 	complete(irp, status, status == STATUS_SUCCESS ? length : 0);
 }
 
-/* Any that is not held; "lock" is. */
+/* When it may be done; DriverContext is the driver's that has the request. */
+static uint64_t *
+due(PIRP irp)
+{
+	return (uint64_t *)&irp->Tail.Overlay.DriverContext[3];
+}
+
+static bool
+ready(struct rig_disk *d, PIRP irp)
+{
+	return (d->held & kind(irp)) == 0 &&
+	       (*due(irp) == 0 || *due(irp) <= KeQueryInterruptTime());
+}
+
+/* Any that is not held, nor late; "lock" is held. */
 static PIRP
 choose(struct rig_disk *d)
 {
 	PLIST_ENTRY e;
-	unsigned ready = 0, drawn;
+	unsigned number = 0, drawn;
 
 	d->waiting = 0;
+	d->lagging = false;
 	for (e = d->queue.Flink; e != &d->queue; e = e->Flink) {
 		PIRP irp = CONTAINING_RECORD(e, IRP, Tail.Overlay.ListEntry);
 
-		if (d->held & kind(irp))
-			d->waiting++;
-		else
-			ready++;
+		d->waiting += (d->held & kind(irp)) != 0;
+		d->lagging |= *due(irp) != 0;
+		number += ready(d, irp);
 	}
-	if (ready == 0)
+	if (number == 0)
 		return NULL;
 	d->dice = d->dice * 1664525 + 1013904223;
-	drawn = (d->dice >> 16) % ready;
+	drawn = (d->dice >> 16) % number;
 	for (e = d->queue.Flink;; e = e->Flink) {
 		PIRP irp = CONTAINING_RECORD(e, IRP, Tail.Overlay.ListEntry);
 
-		if ((d->held & kind(irp)) == 0 && drawn-- == 0) {
+		if (ready(d, irp) && drawn-- == 0) {
 			RemoveEntryList(e);
 			return irp;
 		}
@@ -152,8 +167,12 @@ disk_run(void *arg)
 				usleep(d->latency_us > 0 ? d->latency_us : 60);
 			carry_out(d, irp);
 			pthread_mutex_lock(&d->lock);
-		} else if (d->stop) {
+		} else if (d->stop && !d->lagging) {
 			break;
+		} else if (d->lagging) {
+			pthread_mutex_unlock(&d->lock);
+			usleep(500);
+			pthread_mutex_lock(&d->lock);
 		} else {
 			pthread_cond_wait(&d->work, &d->lock);
 		}
@@ -188,6 +207,10 @@ disk_io(struct rig_disk *d, PIRP irp)
 	}
 	IoMarkIrpPending(irp);
 	pthread_mutex_lock(&d->lock);
+	d->dice = d->dice * 1664525 + 1013904223;
+	*due(irp) = 0;
+	if (d->late && kind(irp) == RIG_HOST_WRITES && d->dice >> 29 == 0)
+		*due(irp) = KeQueryInterruptTime() + (d->dice >> 8) % LATE;
 	InsertTailList(&d->queue, &irp->Tail.Overlay.ListEntry);
 	d->waiting += (d->held & kind(irp)) != 0;
 	pthread_cond_broadcast(&d->work);

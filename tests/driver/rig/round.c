@@ -238,6 +238,24 @@ prepare(struct round *w, struct load *l, struct rig_set *s, enum round_diff wher
 	return status;
 }
 
+/* A list of what is free that was made before the cut is never taken; bytes beyond the
+   end are never given. */
+static void
+refused(struct round *w, struct load *l, struct rig_set *s, struct rig_file *image)
+{
+	uint8_t bits[8] = { 0xff, 0xff, 0xff, 0xff }, sectors[4 * RIG_SECTOR];
+
+	if (image == NULL) {
+		if (NT_SUCCESS(rig_unneeded(s, draw(w, LOAD_VOLUMES), 0, 32, bits)))
+			load_bad(l, "UNNEEDED is taken before the cut");
+		return;
+	}
+	if (NT_SUCCESS(
+		rig_image(image, LOAD_LENGTH - RIG_SECTOR, sectors, 2 * RIG_SECTOR)) ||
+	    NT_SUCCESS(rig_image(image, LOAD_LENGTH, sectors, RIG_SECTOR)))
+		load_bad(l, "an image is read beyond its end");
+}
+
 static void
 frozen(struct round *w, struct load *l, struct rig_set *s, uint64_t nonce, bool small)
 {
@@ -261,6 +279,8 @@ frozen(struct round *w, struct load *l, struct rig_set *s, uint64_t nonce, bool 
 	}
 	if (!whole && !w->may_drop)
 		load_bad(l, "BIND fails");
+	if (whole)
+		refused(w, l, s, &files[0]);
 	whole = whole && read_all(w, l, files, false) && read_all(w, l, files, true) &&
 		(draw(w, 2) == 0 || let_go(w, l, s, files));
 	if (!whole) {
@@ -294,6 +314,7 @@ round_one(struct round *w, struct load *l)
 	if (NT_SUCCESS(status))
 		status = prepare(w, l, &s, where, &small);
 	if (NT_SUCCESS(status)) {
+		refused(w, l, &s, NULL);
 		load_cut_begin(l, &w->cut);
 		status = rig_freeze(
 		    &s, w->tracked ? HOTCOPY_FREEZE_GENERATION : 0, 5000, nonce);

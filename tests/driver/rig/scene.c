@@ -152,11 +152,19 @@ scene_prepare(struct scene *s, uint64_t memory, enum hotcopy_full full)
 	return rig_prepare(&s->rig, &s->set, SCENE_VOLUMES, &wish);
 }
 
-void
+NTSTATUS
 scene_frozen(struct scene *s)
 {
+	NTSTATUS status = STATUS_SUCCESS;
+
 	for (unsigned v = 0; v < SCENE_VOLUMES; v++)
 		memcpy(s->frozen[v], s->model[v], SCENE_LENGTH);
+	for (unsigned v = 0; v < SCENE_VOLUMES && NT_SUCCESS(status); v++) {
+		status = rig_open(&s->image[v]);
+		if (NT_SUCCESS(status))
+			status = rig_bind(&s->set, &s->image[v], v);
+	}
+	return status;
 }
 
 NTSTATUS
@@ -164,15 +172,7 @@ scene_freeze(struct scene *s, uint32_t flags, uint64_t nonce)
 {
 	NTSTATUS status = rig_freeze(&s->set, flags, 5000, nonce);
 
-	if (!NT_SUCCESS(status))
-		return status;
-	scene_frozen(s);
-	for (unsigned v = 0; v < SCENE_VOLUMES && NT_SUCCESS(status); v++) {
-		status = rig_open(&s->image[v]);
-		if (NT_SUCCESS(status))
-			status = rig_bind(&s->set, &s->image[v], v);
-	}
-	return status;
+	return NT_SUCCESS(status) ? scene_frozen(s) : status;
 }
 
 NTSTATUS

@@ -53,7 +53,7 @@ void scene_disks_right(struct scene *s);
 /* PREPARE of all volumes with so much memory. */
 NTSTATUS scene_prepare(struct scene *s, uint64_t memory, enum hotcopy_full full);
 NTSTATUS scene_freeze(struct scene *s, uint32_t flags, uint64_t nonce);
-void scene_frozen(struct scene *s); /* the cut was made by other means: now */
+NTSTATUS scene_frozen(struct scene *s); /* the second half: after a FREEZE of others' */
 /* Success: the bytes were those of the cut. */
 NTSTATUS scene_image(struct scene *s, unsigned v, uint64_t offset, uint32_t length);
 /* All of it but what nobody writes; gives the first status that is none of success. */

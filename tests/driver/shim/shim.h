@@ -69,10 +69,12 @@ void shim_immune(int by);
 
 /* ---- Disturbed order: yields and short sleeps at locks and interlocked words ---- */
 void shim_chaos_on(unsigned seed);
+/* Of 256 points so many are sleeps: 2 until told. */
+void shim_chaos_sleeps(unsigned of_256);
 void shim_chaos_off(void);
 
 /* ---- Hanging: no wait of the rig's, no removal, no thread's end takes longer ---- */
-void shim_patience_ms(unsigned ms); /* 60000 */
+void shim_patience_ms(unsigned ms); /* SHIM_PATIENCE_MS, or 60000 */
 unsigned shim_patience(void);
 
 /* ---- Objects ---- */

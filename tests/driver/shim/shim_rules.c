@@ -11,8 +11,8 @@ static _Thread_local KIRQL irql;
 static _Thread_local unsigned locks;
 static _Thread_local unsigned dice;
 static long counts[SHIM_SORTS];
-static unsigned chaos;
-static unsigned patience = 60000;
+static unsigned chaos, sleeps = 2;
+static unsigned patience; /* 0: not asked yet */
 
 void
 shim_bugcheck(const char *format, ...)
@@ -231,8 +231,8 @@ shim_chaos(void)
 		dice = (seed ^ (unsigned)(self() >> 6)) | 1;
 	dice = dice * 1664525 + 1013904223;
 	drawn = dice >> 24;
-	if (drawn < 2)
-		usleep(200);
+	if (drawn < __atomic_load_n(&sleeps, __ATOMIC_RELAXED))
+		usleep(50 + (dice >> 8) % 1000);
 	else if (drawn < 24)
 		sched_yield();
 }
@@ -243,6 +243,12 @@ shim_chaos_on(unsigned seed)
 {
 	dice = 0;
 	__atomic_store_n(&chaos, seed | 1, __ATOMIC_RELAXED);
+}
+
+void
+shim_chaos_sleeps(unsigned of_256)
+{
+	__atomic_store_n(&sleeps, of_256, __ATOMIC_RELAXED);
 }
 
 void
@@ -260,5 +266,12 @@ shim_patience_ms(unsigned ms)
 unsigned
 shim_patience(void)
 {
-	return __atomic_load_n(&patience, __ATOMIC_RELAXED);
+	unsigned ms = __atomic_load_n(&patience, __ATOMIC_RELAXED);
+	const char *told = getenv("SHIM_PATIENCE_MS");
+
+	if (ms != 0)
+		return ms;
+	ms = told != NULL ? (unsigned)strtoul(told, NULL, 10) : 0;
+	shim_patience_ms(ms != 0 ? ms : 60000);
+	return shim_patience();
 }

@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""mutants.py WORK [NAME...] - seeded bugs in the driver, each of which a test must find.
+
+Each is a change of a few words in driver/core or driver/nt.  Only the changed file is
+compiled anew; the test that should notice gets a few seconds.  A mutant whose words are
+not in the source any more, that does not compile, or that no test notices, is an error.
+"""
+import concurrent.futures
+import glob
+import os
+import re
+import subprocess
+import sys
+
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CC = os.environ.get("CC", "cc")
+FLAGS = ["-std=c11", "-O1", "-g", "-fno-strict-aliasing", "-fshort-wchar", "-Wno-multichar",
+         "-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-I", f"{TREE}/tests/driver/shim",
+         "-I", TREE, "-include", f"{TREE}/tests/driver/shim/hook.h", "-pthread"]
+PROGRAMS = ["nt_chaos", "nt_stuck", "nt_alloc"]
+CHAOS = ["nt_chaos", "1", "6000"]
+STUCK = ["nt_stuck"]
+EVERYTHING = ["nt_alloc", "0", "0"]
+SECONDS = {"nt_chaos": 25, "nt_stuck": 25, "nt_alloc": 6}
+
+# name: (test, file, (old, new)...)
+MUTANTS = {
+    "the gate does not wait for writes in flight": (STUCK, "core/set_freeze.c", (
+        "if (!drain(s, out->closed + timeout)) {", "if (false && !drain(s, 0)) {")),
+    "what was read from the disk is not looked at again": (CHAOS, "core/copy_read.c", (
+        "if (!bits_get(&c->must, offset >> c->want.chunk_shift))\n\t\t\tresult",
+        "if (false)\n\t\t\tresult")),
+    "must is cleared before kept is set": (CHAOS, "core/copy_before.c", (
+        "\t\tbits_set(&c->kept, chunk);\n\t\tbits_clear(&c->must, chunk);",
+        "\t\tbits_clear(&c->must, chunk);\n\t\tbits_set(&c->kept, chunk);")),
+    "the state is looked at before the write is counted": (CHAOS, "core/volume.c", (
+        "\tatomic_add(&v->count, VOLUME_ONE + VOLUME_INSIDE);\n\tif (passes(v, offset, length)) {",
+        "\tbool may = passes(v, offset, length);\n"
+        "\tatomic_add(&v->count, VOLUME_ONE + VOLUME_INSIDE);\n\tif (may) {")),
+    "a held write goes on before the copy": (CHAOS, "core/volume_held.c", (
+        "copy_before(v->engine, offset, length, now - waited);", ";")),
+    "a copied chunk counts as one less": (CHAOS, "core/copy.c", (
+        "(offset + (length < rest ? length : rest) - 1) >>",
+        "(offset + (length < rest ? length : rest) - 1 - (length > 4096 ? 4096 : 0)) >>")),
+    "volumes are frozen one after the other": (CHAOS, "core/set_freeze.c", (
+        "\t\t\tvolume_gate_close(s->member[i].volume);\n\t}",
+        "\t\t{\n\t\t\tvolume_gate_close(s->member[i].volume);\n"
+        "\t\t\tvolume_gate_drained(s->member[i].volume, out->closed + timeout);\n"
+        "\t\t\tcopy_begin(s->member[i].copy);\n"
+        "\t\t\tvolume_gate_open(s->member[i].volume, s->member[i].copy);\n\t\t}\n\t}")),
+    "UNNEEDED is taken before the cut": (CHAOS, "core/set_event.c", (
+        "if (atomic_get(&s->frozen) == 0)", "if (false)")),
+    "DONE_READ lets go a chunk that was read in part": (CHAOS, "core/copy_read.c", (
+        "last = end == c->length ? c->chunks : end >> shift;",
+        "last = end == c->length ? c->chunks : (end + (1u << shift) - 1) >> shift;")),
+    "a gate that gives up stays closed": (STUCK, "core/set_freeze.c", (
+        "\t\topen_all(s, false, out);\n\t\treturn SET_TIMEOUT;", "\t\treturn SET_TIMEOUT;")),
+    "a held write wakes nobody": (STUCK, "core/volume_held.c", (
+        "\tv->waiting++;\n\tenv_event_set(&v->work);", "\tv->waiting++;")),
+    "changes are noted before the gate": (STUCK, "core/volume.c", (
+        "volume_range_begin(struct volume *v, uint64_t offset, uint64_t length)\n{",
+        "volume_range_begin(struct volume *v, uint64_t offset, uint64_t length)\n{\n"
+        "\tif ((atomic_get(&v->state) & VOLUME_TRACKED) != 0)\n"
+        "\t\t(void)volume_tracked(v, offset, length);"), (
+        "return (state & VOLUME_TRACKED) == 0 || volume_tracked(v, offset, length);",
+        "return true;"), "core/volume_held.c", (
+        "if ((state & VOLUME_TRACKED) == 0 || volume_tracked(v, offset, length))",
+        "if (true)")),
+    "a write never leaves the filter": (EVERYTHING, "nt/write.c", (
+        "\tvolume_write_done(f->volume);\n\tnt_leave(f);", "\tvolume_write_done(f->volume);")),
+    "a cancelled request is completed by two": (CHAOS, "nt/ctl.c", (
+        "IoSetCancelRoutine(irp, NULL) != NULL)\n\t\t\tfound = irp;",
+        "(IoSetCancelRoutine(irp, NULL), true))\n\t\t\tfound = irp;")),
+    "an image is read beyond its end": (CHAOS, "core/copy_read.c", (
+        "offset > c->length || length > c->length - offset)\n\t\treturn COPY_BAD;\n\tatomic",
+        "false)\n\t\treturn COPY_BAD;\n\tatomic")),
+    "copies are taken for another volume's": (CHAOS, "core/copy_read.c", (
+        "diff_get(c->want.diff, c->want.index, chunk", "diff_get(c->want.diff, 0, chunk")),
+    "a wait under a spin lock": (CHAOS, "core/volume_held.c", (
+        "\tv->held++;\n", "\tv->held++;\n\tenv_event_wait(&v->quiet, 1);\n")),
+    "a write fails with its copy": (STUCK, "nt/write.c", (
+        "\t\tvolume_unknown_write(f->volume, HOTCOPY_WHY_RESIZED);\n\twrite_send(f, irp);",
+        "\t\tvolume_unknown_write(f->volume, HOTCOPY_WHY_RESIZED);\n"
+        "\tvolume_write_done(f->volume);\n\tnt_leave(f);\n"
+        "\tnt_complete(irp, STATUS_INSUFFICIENT_RESOURCES, 0);")),
+    "a held write is not marked pending": (CHAOS, "nt/write.c", (
+        "\tIoMarkIrpPending(irp);\n\tvolume_hold", "\tvolume_hold")),
+    "a failed read for a copy is no loss": (STUCK, "core/copy_before.c", (
+        "\t\tdiff_give(c->want.diff, buffer);\n\t\tcopy_drop(c, HOTCOPY_WHY_READ_ERROR);",
+        "\t\tput(c, chunk, buffer);")),
+    "who has drained tells nobody": (CHAOS, "core/volume.c", (
+        "\t\tenv_event_set(&v->drained);", "\t\t;")),
+}
+
+
+def run(command, **more):
+    return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **more)
+
+
+def compile_one(source, target):
+    r = run([CC, *FLAGS, "-c", source, "-o", target])
+    return r.returncode == 0, r.stdout
+
+
+def build(work):
+    """Objects of all, by their place in the tree."""
+    sources = []
+    for pattern in ("driver/core/*.c", "driver/nt/*.c", "tests/driver/shim/*.c", "tests/driver/rig/*.c"):
+        sources += glob.glob(f"{TREE}/{pattern}")
+    for p in PROGRAMS:
+        sources += glob.glob(f"{TREE}/tests/driver/{p}_*.c")
+    objects = {}
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = {}
+        for s in sources:
+            name = os.path.relpath(s, TREE)
+            objects[name] = f"{work}/{name.replace('/', '.')}.o"
+            jobs[pool.submit(compile_one, s, objects[name])] = name
+        for job in concurrent.futures.as_completed(jobs):
+            ok, words = job.result()
+            if not ok:
+                sys.exit(f"mutants: {jobs[job]} does not compile:\n{words}")
+    return objects
+
+
+def link(objects, program, target):
+    others = tuple(f"tests/driver/{p}_" for p in PROGRAMS if p != program)
+    r = run([CC, "-pthread", *(o for n, o in objects.items() if not n.startswith(others)), "-o", target])
+    return r.returncode == 0, r.stdout
+
+
+def noticed(program, arguments):
+    """What the test says of it, or None if it is content."""
+    environment = dict(os.environ, SHIM_PATIENCE_MS="4000")
+    try:
+        r = run([program, *arguments], timeout=SECONDS[re.sub('.*/', '', program).split('.')[0]], env=environment)
+    except subprocess.TimeoutExpired:
+        return "hangs"
+    if r.returncode == 0:
+        return None
+    for line in r.stdout.splitlines():
+        if re.match(r"BAD|BUGCHECK|leaked", line):
+            return line[:90]
+    return f"ends with {r.returncode}"
+
+
+def mutant(work, objects, number, name):
+    test, *edits = MUTANTS[name]
+    changed, text, path = dict(objects), None, None
+    base = f"{work}/{test[0]}.{number}"
+
+    def put():
+        source, target = f"{base}.{os.path.basename(path)}", f"{base}.{os.path.basename(path)}.o"
+        with open(source, "w") as f:
+            f.write(text)
+        ok, words = compile_one(source, target)
+        changed[path] = target
+        return None if ok else f"does not compile:\n{words}"
+
+    for e in [*edits, None]:
+        if e is None or isinstance(e, str):
+            error = put() if path else None
+            if error:
+                return False, error
+            if e:
+                path = f"driver/{e}"
+                with open(f"{TREE}/{path}") as f:
+                    text = f.read()
+            continue
+        if text.count(e[0]) != 1:
+            return False, f"its words are {text.count(e[0])} times in {path}: {e[0]!r}"
+        text = text.replace(e[0], e[1])
+    ok, words = link(changed, test[0], base)
+    if not ok:
+        return False, f"does not link:\n{words}"
+    said = noticed(base, test[1:])
+    os.unlink(base)
+    return (said is not None), said or "NOT NOTICED"
+
+
+def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    work, wanted = sys.argv[1], sys.argv[2:] or list(MUTANTS)
+    os.makedirs(work, exist_ok=True)
+    objects = build(work)
+    bad = 0
+    # Unchanged, the tests must be content, or nothing here says anything.
+    for test in (CHAOS[:1] + ["1", "1000"], STUCK, EVERYTHING):
+        ok, words = link(objects, test[0], f"{work}/{test[0]}")
+        if not ok:
+            sys.exit(f"mutants: {words}")
+        said = noticed(f"{work}/{test[0]}", test[1:])
+        if said:
+            sys.exit(f"mutants: {test[0]} finds something in the unchanged driver: {said}")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [(n, pool.submit(mutant, work, objects, i, n)) for i, n in enumerate(wanted)]
+        for name, job in jobs:
+            ok, said = job.result()
+            bad += not ok
+            print(f"{'caught' if ok else 'ERROR '} {name}: {said}", flush=True)
+    print(f"{len(wanted) - bad} of {len(wanted)} mutants caught")
+    return bad != 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
