@@ -29,9 +29,18 @@ event_cancelled(struct scene *s)
 static void
 copies(struct scene *s)
 {
+	DISK_COPY_DATA_PARAMETERS copy = { .SourceOffset.QuadPart = 0,
+		.DestinationOffset.QuadPart = 20 * SCENE_CHUNK,
+		.CopyLength.QuadPart = 4096 };
+
 	scene_write(s, 0, 512, 40000 / RIG_SECTOR * RIG_SECTOR);
 	scene_write(s, 1, 7 * SCENE_CHUNK, 65536);
 	scene_trim(s, 0, 10 * SCENE_CHUNK, 2 * SCENE_CHUNK);
+	if (NT_SUCCESS(rig_ioctl(
+		&s->rig.disk[0], IOCTL_DISK_COPY_DATA, &copy, sizeof(copy), 0, NULL)))
+		memcpy(s->model[0] + 20 * SCENE_CHUNK, s->model[0], 4096);
+	else
+		scene_bad(s, "a copy below fails");
 }
 
 static void
