@@ -195,14 +195,22 @@ state_of(const struct track_memory *m)
 static uint64_t
 number(const struct track *t)
 {
-	uint8_t some[ROOM];
+	const uint64_t words = (t->current.count + 31) >> 5;
 	uint64_t n = 0;
 
-	for (uint64_t at = 0; at < t->current.count; at += ROOM * 8) {
-		track_report(t, true, at, ROOM * 8, some);
-		for (uint32_t i = 0; i < ROOM; i++)
-			for (uint32_t v = some[i]; v != 0; v &= v - 1)
+	/* In pieces, so that a cut does not wait for all. */
+	for (uint64_t i = 0; i < words; i += REPORT_BITS / 32) {
+		env_mutex_take(mutex_of(t));
+		if (t->memory.flags & (TRACK_CURRENT_ALL | TRACK_PREVIOUS_ALL)) {
+			env_mutex_give(mutex_of(t));
+			return t->current.count;
+		}
+		for (uint64_t k = i; k < words && k < i + REPORT_BITS / 32; k++)
+			for (uint32_t v = atomic_get(&t->previous.word[k]) |
+					  atomic_get(&t->current.word[k]);
+			     v != 0; v &= v - 1)
 				n++;
+		env_mutex_give(mutex_of(t));
 	}
 	return n;
 }
