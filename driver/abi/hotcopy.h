@@ -264,7 +264,9 @@ struct hotcopy_frozen {
    RELEASE: the one that prepared (others: INVALID_DEVICE_STATE), which alone is told of the
    set's events; of events of no set every handle is. */
 
-/* BIND: ReadFile on this handle reads volume number "index" of the set.  STATS: of it. */
+/* BIND: ReadFile on this handle reads volume number "index" of the set.  STATS: of it.
+   Our own extents on it (diff area, tracking store) are NOT_KEPT; what of them shares a
+   copy chunk with other bytes is served, and may change. */
 struct hotcopy_bind {
 	struct hotcopy_header h;
 	uint64_t set;

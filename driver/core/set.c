@@ -53,6 +53,17 @@ check(const struct hotcopy_prepare *p, struct volume *const *volumes)
 	return SET_OK;
 }
 
+/* The tracking writes into its store while the volume is frozen: it is of no image. */
+static void
+exclude_store(struct copy *c, const struct track *t)
+{
+	const struct hotcopy_extent *extent = NULL;
+	uint32_t n = t != NULL ? track_extents(t, &extent) : 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		copy_exclude(c, extent[i].offset, extent[i].length);
+}
+
 /* The volume's place in the set, with its engine and threads. */
 static enum set_result
 join(struct set *s, struct volume *v, bool lends)
@@ -76,6 +87,7 @@ join(struct set *s, struct volume *v, bool lends)
 	m->copy = copy_make(&want);
 	if (m->copy == NULL)
 		return SET_NO_MEMORY;
+	exclude_store(m->copy, volume_track(v));
 	m->lends = lends;
 	atomic_put_pointer((void **)&m->volume, v);
 	s->members++;

@@ -74,6 +74,8 @@ void track_log(struct track *t, uint64_t offset, uint64_t length);
 /* Our own extents, which belong into no image.  A host's write into them makes tracking
    INVALID and is the end of the store; track_write sees to that. */
 bool track_owns(const struct track *t, uint64_t offset, uint64_t length);
+/* These extents, by offset; how many.  They are "t"'s and never change. */
+uint32_t track_extents(const struct track *t, const struct hotcopy_extent **extent);
 
 /*
  * The log has grown and a checkpoint would pay: the volume's thread calls track_work

@@ -138,3 +138,10 @@ track_owns(const struct track *t, uint64_t offset, uint64_t length)
 
 	return length > 0 && track_store_owns(t, offset, last);
 }
+
+uint32_t
+track_extents(const struct track *t, const struct hotcopy_extent **extent)
+{
+	*extent = t->place.sorted;
+	return t->place.extents;
+}

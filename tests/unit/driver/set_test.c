@@ -618,6 +618,31 @@ a_cut_that_cannot_be_stored_costs_the_tracking_not_the_image(void **state)
 	rig_end(&r);
 }
 
+/* What the tracking writes into its store after the cut is a byte from after the cut. */
+static void
+the_tracking_store_is_in_no_image(void **state)
+{
+	const struct hotcopy_extent *store;
+	struct hotcopy_frozen out;
+	struct track *t;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	t = track(&r.ram[0], true);
+	assert_int_equal(track_extents(t, &store), 1);
+	assert_int_equal(prepare(&r, 1, 0), SET_OK);
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	assert_int_equal(set_read(r.set, 0, (store->offset + CHUNK - 1) & ~(CHUNK - 1),
+			     &(uint8_t[512]){ 0 }, 512),
+	    SET_NOT_KEPT);
+	assert_true(image_is(&r, 0, 0, SIZE / 2, 1));
+	set_free(r.set);
+	r.set = NULL;
+	untrack(&r.ram[0]);
+	rig_end(&r);
+}
+
 /* ------------------------------------------------------------------ one cut for all --
  */
 
@@ -698,6 +723,7 @@ main(void)
 		cmocka_unit_test(a_region_is_logged_before_its_first_write_passes),
 		cmocka_unit_test(
 		    a_cut_that_cannot_be_stored_costs_the_tracking_not_the_image),
+		cmocka_unit_test(the_tracking_store_is_in_no_image),
 		cmocka_unit_test(one_cut_for_all_volumes),
 	};
 
