@@ -9,6 +9,7 @@
 #	rescue		a bare-metal restore in QEMU, part by part, beside the raw rate of the same guest; the server's CPU
 #	reading		any place of a point beside a restore: sequential rate and first byte are judged
 #	fast		incrementals by the records of an NTFS beside a full compare: bytes read and CPU are judged
+#	driver		what the hot-copy driver's core costs a write, a cut, a reader, and in memory: judged
 #	cuts		ways of cutting, grouping and compressing, on several corpora (storage/DESIGN.md)
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
@@ -81,6 +82,13 @@ fast() {
 	    exec python3 tests/bench/fast.py
 }
 
+# driver: ROUNDS.
+driver() {
+	ninja -C "$build/release" --quiet core_bench nt_bench
+	WORK=$build/bench-driver RESULTS=$build/bench PROGRAMS=$build/release/bin PYTHONDONTWRITEBYTECODE=1 \
+	    exec python3 tests/bench/driver.py
+}
+
 # index: KEYS (10^8: 10 GB of disk, some minutes) for ours, PEER_KEYS (4 million) beside the others.
 index() {
 	ninja -C "$build/release" --quiet index_bench
@@ -128,6 +136,6 @@ cuts() {
 }
 
 case ${1:-} in
-programs | main | judge | huge | index | maintenance | rescue | reading | fast | cuts) "$@" ;;
-*) sed -n '2,12p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
+programs | main | judge | huge | index | maintenance | rescue | reading | fast | driver | cuts) "$@" ;;
+*) sed -n '2,13p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac
