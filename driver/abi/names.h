@@ -18,6 +18,10 @@
 #define HOTCOPY_CLASS L"{71A27CDD-812A-11D0-BEC7-08002BE2092F}"
 #define HOTCOPY_GROUP L"PnP Filter"
 
+/* Where the System log finds the driver's texts, below HKLM. */
+#define HOTCOPY_KEY_LOG L"SYSTEM\\CurrentControlSet\\Services\\EventLog\\System\\" HOTCOPY_SERVICE
+#define HOTCOPY_LOG_TEXTS L"%SystemRoot%\\System32\\drivers\\" HOTCOPY_FILE
+
 #define HOTCOPY_KEY_PARAMETERS L"Parameters"
 /* REG_DWORD.  Not 0: the kill switch, set by a person; the driver only passes on. */
 #define HOTCOPY_VALUE_DISABLED L"Disabled"

@@ -138,6 +138,28 @@ make_parameters(void)
 	return e == ERROR_SUCCESS ? 0 : say_os_error((uint32_t)e, L"HKLM\\%ls", path);
 }
 
+/* Errors, warnings and information. */
+static int
+make_log_source(void)
+{
+	static const wchar_t texts[] = HOTCOPY_LOG_TEXTS;
+	DWORD types = 7;
+	HKEY key;
+	LONG e = RegCreateKeyExW(HKEY_LOCAL_MACHINE, HOTCOPY_KEY_LOG, 0, NULL, 0,
+	    KEY_READ | KEY_WRITE, NULL, &key, NULL);
+
+	if (e == ERROR_SUCCESS) {
+		e = RegSetValueExW(key, L"EventMessageFile", 0, REG_EXPAND_SZ,
+		    (const BYTE *)texts, sizeof texts);
+		if (e == ERROR_SUCCESS)
+			e = RegSetValueExW(key, L"TypesSupported", 0, REG_DWORD,
+			    (const BYTE *)&types, sizeof types);
+		RegCloseKey(key);
+	}
+	return e == ERROR_SUCCESS ? 0
+				  : say_os_error((uint32_t)e, L"HKLM\\" HOTCOPY_KEY_LOG);
+}
+
 static int
 make_service(void)
 {
@@ -185,7 +207,7 @@ install_add(int argc, wchar_t **argv)
 	if (placed < 0)
 		return 1;
 	/* The name last: until then nobody looks for the file. */
-	if (make_service() != 0 || make_parameters() != 0 ||
+	if (make_service() != 0 || make_parameters() != 0 || make_log_source() != 0 ||
 	    filters_add(HOTCOPY_SERVICE) != 0)
 		return 1;
 	say_out(placed == 0 ? L"installed; restart the machine: volumes get the filter "
@@ -239,6 +261,7 @@ install_remove(int argc, wchar_t **argv)
 	}
 	if (delete_service() < 0)
 		return 1;
+	RegDeleteKeyW(HKEY_LOCAL_MACHINE, HOTCOPY_KEY_LOG);
 	if (DeleteFileW(target) || GetLastError() == ERROR_FILE_NOT_FOUND) {
 		say_out(L"removed\r\n");
 		return 0;

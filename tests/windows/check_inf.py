@@ -65,7 +65,7 @@ def main():
     need(version.get("driverver", "").endswith(f",{product}.0"), f"DriverVer is not of version {product}")
     need(version.get("catalogfile") == "hotcopy.cat" and version.get("pnplockdown") == "1", "CatalogFile or PnpLockdown")
     strings = values(s, "strings")
-    for token in set(re.findall(r"%(\w+)%", text)):
+    for token in set(re.findall(r"%(\w+)%", text.replace("%%", ""))):
         need(token.isdigit() or token.lower() in strings, f"string %{token}% is not defined")
     for key in strings:
         need(re.search(rf"%{key}%", text, re.I), f"string {key} is not used")
@@ -88,8 +88,8 @@ def main():
         need(f"defaultuninstall.nt{arch}.services" not in s, "DefaultUninstall deletes the service")
         services = f"defaultinstall.nt{arch}.services"
         service = [v.strip() for v in values(s, services).get("addservice", "").split(",")]
-        need(service == [names["SERVICE"], "", "Service"], f"[{services}]: {service}")
-        used |= {services, "service"}
+        need(service == [names["SERVICE"], "", "Service", "Log"], f"[{services}]: {service}")
+        used |= {services, "service", "log"}
     service = values(s, "service")
     for key, value in (("servicetype", "1"), ("starttype", "0"), ("errorcontrol", "1"),
                        ("loadordergroup", names["GROUP"]), ("servicebinary", "%12%\\" + names["FILE"])):
@@ -101,6 +101,10 @@ def main():
     need(s.get("service.parameters") == [
         f'HKR,"{names["KEY_PARAMETERS"]}","{names["VALUE_DISABLED"]}",0x00010003,0',
         f'HKR,"{names["KEY_PARAMETERS"]}","{names["VALUE_FAILED_STARTS"]}",0x00010001,0'], "[Service.Parameters]")
+    used.add(values(s, "log").get("addreg", "").lower())
+    need(s.get("log.texts") == [
+        'HKR,,"EventMessageFile",0x00020000,"%%SystemRoot%%\\System32\\drivers\\' + names["FILE"] + '"',
+        'HKR,,"TypesSupported",0x00010001,7'], "[Log.Texts]")
     need(s.get("files") == [names["FILE"]] and values(s, "destinationdirs") == {"defaultdestdir": "12"}, "[Files] or [DestinationDirs]")
     for section in sorted(set(s) - used):
         bad.append(f"section {section} is named by nothing")

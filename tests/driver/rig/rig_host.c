@@ -48,7 +48,8 @@ rig_disk_add(struct rig *r, uint64_t length)
 		memcpy(d->bytes, rig_lay[r->disks].bytes, length);
 	rig_disk_hold(d, rig_lay[r->disks].held);
 	d->id = rig_lay[r->disks].id;
-	r->disks++;
+	/* Tests look at it while it starts. */
+	__atomic_add_fetch(&r->disks, 1, __ATOMIC_SEQ_CST);
 	if (r->loaded) {
 		status = r->driver.DriverExtension->AddDevice(&r->driver, d->pdo);
 		if (!NT_SUCCESS(status))
