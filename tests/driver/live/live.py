@@ -65,7 +65,7 @@ class Session:
         self.stamp_note = judge.Note(f"{s.work}/stamps.note")
         s.program(*py, "stamps", f"{self.at['a']}/stamp", f"{self.at['b']}/stamp", f"{s.work}/stamps.note")
         s.program(*py, "churn", f"{self.at['a']}/churn")
-        fio = ["fio", "--thinktime=2ms", "--bsrange=4k-16k", "--rw=randwrite", "--verify=crc32c", "--verify_fatal=1", "--loops=1000",
+        fio = ["fio", "--thread", "--thinktime=2ms", "--bsrange=4k-16k", "--rw=randwrite", "--verify=crc32c", "--verify_fatal=1", "--loops=1000",
                "--verify_state_save=0", "--minimal", "--allow_file_create=1", f"--randseed={self.rnd.randrange(1 << 30)}"]
         s.program(*fio, "--name=onfile", f"--directory={self.at['b']}", "--size=4m", "--ioengine=psync")
         s.program(*fio, "--name=raw", "--ioengine=nbd", f"--uri={s.uri('raw')}", "--size=12m", "--iodepth=8")

@@ -76,7 +76,8 @@ class Stack:
 
     def program(self, *args):
         out = open(f"{self.work}/program-{len(self.programs)}.out", "wb")
-        p = subprocess.Popen(args, stdout=out, stderr=subprocess.STDOUT)
+        # It ends with us, however we end.
+        p = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *args], stdout=out, stderr=subprocess.STDOUT)
         out.close()
         self.programs.append(p)
         return p
@@ -97,7 +98,7 @@ class Stack:
             with open(f"{self.work}/program-{i}.out", encoding="utf-8", errors="replace") as f:
                 out = f.read()
             # fio ends with 128 when it was told to end.
-            assert status == 0 or (p.args[0] == "fio" and status == 128), f"{p.args}: {status}: {out[-2000:]}"
+            assert status == 0 or ("fio" in p.args and status == 128), f"{p.args}: {status}: {out[-2000:]}"
             assert "verify:" not in out and "error" not in out.lower(), f"{p.args}: {out[-2000:]}"
         self.programs = []
 
