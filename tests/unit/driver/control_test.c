@@ -274,6 +274,7 @@ a_set_from_prepare_to_release(void **state)
 	begin(&w);
 	reader = control_open(w.c);
 	host_writes(&w.disk[0], 5 * CHUNK, 1);
+	prepare(w.f, DISKS + 1, SET_NOT_FOUND);
 	set = prepare(w.f, 2, SET_OK);
 	assert_int_equal(list(&w).volume[0].state, HOTCOPY_PREPARED);
 	assert_int_equal(list(&w).volume[2].state, HOTCOPY_IDLE);

@@ -411,6 +411,16 @@ a_failed_write_stays_in_memory(void **state)
 	assert_false(diff_take(d, &p, SECOND / 100));
 	assert_int_equal(v->writes, 0);
 	assert_int_equal(space_of(d).used, 0);
+	/* What could not be written goes as all others do. */
+	for (uint32_t i = 0; i < SLOTS; i++) {
+		diff_forget(d, 0, i);
+		diff_forget(d, 1, i);
+	}
+	assert_int_equal(space_of(d).memory_used, 0);
+	for (uint32_t i = 0; i < SLOTS; i++)
+		assert_true(put(d, 2, i, 1, 0));
+	for (uint32_t i = 0; i < SLOTS; i++)
+		assert_int_equal(got(d, 2, i, 1, 0, CHUNK), DIFF_OK);
 	diff_free(d);
 	lender_free(v);
 }
@@ -486,6 +496,52 @@ who_waits_is_woken_by_a_forget_and_by_the_writer(void **state)
 	takers_are_woken(d, write_out, v);
 	diff_free(d);
 	lender_free(v);
+}
+
+static void
+take_and_keep(void *arg)
+{
+	struct taker *t = arg;
+	void *p;
+
+	if (diff_take(t->d, &p, 60 * SECOND)) {
+		diff_put(t->d, 9, t->taken, p);
+		atomic_put(&t->taken, 77);
+	}
+}
+
+/* Slots that are freed one after the other may wake but one; it wakes the next. */
+static void
+as_many_are_woken_as_were_freed(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 60; round++) {
+		struct diff *d = diff_make(4 * CHUNK, SHIFT);
+		struct taker taker[4];
+
+		for (uint32_t i = 0; i < 4; i++)
+			assert_true(put(d, 0, i, 1, 0));
+		for (uint32_t i = 0; i < 4; i++) {
+			taker[i] = (struct taker){ .d = d, .taken = i };
+			assert_int_equal(
+			    env_thread_start(&taker[i].thread, take_and_keep, &taker[i]),
+			    0);
+		}
+		if (round % 2 == 0) {
+			struct env_event never;
+
+			env_event_init(&never, ENV_STAYS);
+			(void)env_event_wait(&never, SECOND / 200);
+			env_event_done(&never);
+		}
+		for (uint32_t i = 0; i < 4; i++)
+			diff_forget(d, 0, i);
+		for (uint32_t i = 0; i < 4; i++) {
+			env_thread_join(&taker[i].thread);
+			assert_int_equal(taker[i].taken, 77);
+		}
+		diff_free(d);
+	}
 }
 
 struct reader {
@@ -787,6 +843,7 @@ main(void)
 		cmocka_unit_test(a_copy_being_written_is_read_and_forgotten),
 		cmocka_unit_test(a_failed_write_stays_in_memory),
 		cmocka_unit_test(who_waits_is_woken_by_a_forget_and_by_the_writer),
+		cmocka_unit_test(as_many_are_woken_as_were_freed),
 		cmocka_unit_test(a_slot_that_is_read_is_not_used_again),
 		cmocka_unit_test(who_leaves_waits_for_io_and_takes_its_copies_with_it),
 		cmocka_unit_test(what_is_ours_is_known_and_what_is_wrong_refused),
