@@ -336,10 +336,16 @@ set_changed(HANDLE h, uint64_t number, uint32_t index, uint64_t length, bool now
 void
 set_close(struct set *s)
 {
+	struct hotcopy_release release = { .set = s->number };
 	uint32_t i;
 
-	if (s->owner != NULL)
+	if (s->owner != NULL) {
+		call_header(&release.h, sizeof release);
+		if (s->number != 0)
+			call_device(s->owner, HOTCOPY_IOCTL_RELEASE, &release,
+			    sizeof release, NULL, 0, NULL);
 		CloseHandle(s->owner);
+	}
 	/* The driver has let go of them now. */
 	for (i = 0; i < s->files; i++)
 		pin_close(&s->pin[i]);

@@ -97,6 +97,8 @@ write_any(void *arg)
 	while (running) {
 		random = random * 1664525 + 1013904223;
 		stamp_block(h[random >> 31], random >> 31, (random >> 8) % RANDOM);
+		/* Wine has one thread for the requests of all. */
+		Sleep(1);
 	}
 	return 0;
 }
@@ -115,6 +117,7 @@ write_pair(void *arg)
 		stamp = InterlockedIncrement64(&next_stamp) - 1;
 		for (v = 0; v < RAMVOL_COUNT; v++)
 			write_block(h[v], v, PAIR, stamp);
+		Sleep(1);
 	}
 	return 0;
 }
