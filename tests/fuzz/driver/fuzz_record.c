@@ -18,6 +18,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
 	struct hotcopy_track *t;
 	uint32_t id, size, again;
+	char name[RECORD_NAME];
 	uint8_t *record;
 
 	if (len < 1 || len > 1 << 20)
@@ -25,6 +26,9 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	id = p[0];
 	if (len < 1 + id)
 		return 0;
+	record_name(p + 1, id, name);
+	if (strlen(name) != RECORD_NAME - 1)
+		abort();
 	size = (uint32_t)(len - 1 - id);
 	t = record_read(p + 1 + id, size, p + 1, id);
 	if (t == NULL)
