@@ -419,7 +419,7 @@ test_wrong_records_are_none(void)
 }
 
 struct frozen {
-	uint32_t hold_ms;
+	uint32_t hold_ms, done;
 	NTSTATUS status;
 };
 
@@ -440,6 +440,7 @@ freeze_at_hold(void *arg)
 	u.in.hold_ms = f->hold_ms;
 	f->status = rig_call(
 	    &set.file, HOTCOPY_IOCTL_FREEZE, &u, sizeof(u.in), sizeof(u.out), NULL);
+	__atomic_store_n(&f->done, 1, __ATOMIC_SEQ_CST);
 	return NULL;
 }
 
@@ -461,7 +462,7 @@ test_file_systems_that_hold_are_cut_together(void)
 {
 	struct rig_wish wish = { .memory = 1 << 20 };
 	struct frozen f = { .hold_ms = HOTCOPY_HOLD_MS_MAX };
-	struct rig_request q[2], early;
+	struct rig_request q[2];
 	pthread_t thread;
 
 	fresh();
@@ -473,16 +474,17 @@ test_file_systems_that_hold_are_cut_together(void)
 	send_hold(&q[0], 0);
 	CHECK(rig_wait(&q[0], NULL) == STATUS_SUCCESS);
 	CHECK(pthread_create(&thread, NULL, freeze_at_hold, &f) == 0);
-	/* Until FREEZE waits, a hold comes back by itself. */
-	for (;;) {
-		send_hold(&early, 0);
-		if (!rig_done(&early, 200))
-			break;
-		CHECK(rig_wait(&early, NULL) == STATUS_SUCCESS);
-	}
+	/* Until FREEZE wants them, holds come back by themselves. */
+	send_hold(&q[0], 0);
 	send_hold(&q[1], 1);
-	CHECK(rig_wait(&q[1], NULL) == STATUS_SUCCESS);
-	CHECK(rig_wait(&early, NULL) == STATUS_SUCCESS);
+	while (__atomic_load_n(&f.done, __ATOMIC_SEQ_CST) == 0)
+		for (unsigned i = 0; i < 2; i++)
+			if (rig_done(&q[i], 20)) {
+				CHECK(rig_wait(&q[i], NULL) == STATUS_SUCCESS);
+				send_hold(&q[i], i);
+			}
+	for (unsigned i = 0; i < 2; i++)
+		CHECK(rig_wait(&q[i], NULL) == STATUS_SUCCESS);
 	CHECK(pthread_join(thread, NULL) == 0);
 	CHECK(f.status == STATUS_SUCCESS);
 	/* Frozen already: no waiting. */
