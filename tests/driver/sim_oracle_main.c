@@ -3,14 +3,14 @@
  *
  *	sim_oracle RECORD CUT VOLUME BASE IMAGE [VOLUME BASE IMAGE ...]
  *
- * RECORD is the simulator's (driver/sim/record.h), CUT the number of a FREEZE in it that
- * succeeded, from 0; BASE a disk as it was before the first record.  Of each sector, or
- * part of one where writes were shorter, the image must have the last write that had
- *ended before FREEZE was called, or one beside or after it that had come before FREEZE
- *returned; and nothing else.  When an image has a write B that ended later, all images
- *must have what had ended before B came: one cut for all.  An image may end before its
- *base does.  One line of facts; exit 1 and a line a sector (ten at most) if that is not
- *so.
+ * RECORD is the simulator's (driver/sim/record.h), CUT the number of a FREEZE in it
+ * that succeeded, from 0; BASE a disk as it was before the first record.  Of each sector,
+ * or part of one where writes were shorter, the image must have the last write that had
+ * ended before FREEZE was called, or one beside or after it that had come before FREEZE
+ * returned; and nothing else.  When an image has a write B that ended later, all images
+ * must have what had ended before B came: one cut for all.  An image may end before its
+ * base does.  One line of facts; exit 1 and a line a sector (ten at most) if that is not
+ * so.
  */
 #include <fcntl.h>
 #include <stdbool.h>
