@@ -17,11 +17,12 @@ CC = os.environ.get("CC", "cc")
 FLAGS = ["-std=c11", "-O1", "-g", "-fno-strict-aliasing", "-fshort-wchar", "-Wno-multichar",
          "-D_POSIX_C_SOURCE=200809L", "-D_DEFAULT_SOURCE", "-I", f"{TREE}/tests/driver/shim",
          "-I", TREE, "-include", f"{TREE}/tests/driver/shim/hook.h", "-pthread"]
-PROGRAMS = ["nt_chaos", "nt_stuck", "nt_alloc"]
+PROGRAMS = ["nt_chaos", "nt_stuck", "nt_alloc", "nt_pause"]
 CHAOS = ["nt_chaos", "1", "6000"]
 STUCK = ["nt_stuck"]
+PAUSE = ["nt_pause"]
 EVERYTHING = ["nt_alloc", "0", "0"]
-SECONDS = {"nt_chaos": 25, "nt_stuck": 25, "nt_alloc": 6}
+SECONDS = {"nt_chaos": 25, "nt_stuck": 25, "nt_alloc": 6, "nt_pause": 25}
 
 # name: (test, file, (old, new)...)
 MUTANTS = {
@@ -33,7 +34,7 @@ MUTANTS = {
     "must is cleared before kept is set": (CHAOS, "core/copy_before.c", (
         "\t\tbits_set(&c->kept, chunk);\n\t\tbits_clear(&c->must, chunk);",
         "\t\tbits_clear(&c->must, chunk);\n\t\tbits_set(&c->kept, chunk);")),
-    "the state is looked at before the write is counted": (CHAOS, "core/volume.c", (
+    "the state is looked at before the write is counted": (PAUSE, "core/volume.c", (
         "\tatomic_add(&v->count, VOLUME_ONE + VOLUME_INSIDE);\n\tif (passes(v, offset, length)) {",
         "\tbool may = passes(v, offset, length);\n"
         "\tatomic_add(&v->count, VOLUME_ONE + VOLUME_INSIDE);\n\tif (may) {")),
@@ -186,7 +187,7 @@ def main():
     objects = build(work)
     bad = 0
     # Unchanged, the tests must be content, or nothing here says anything.
-    for test in (CHAOS[:1] + ["1", "1000"], STUCK, EVERYTHING):
+    for test in (CHAOS[:1] + ["1", "1000"], STUCK, PAUSE, EVERYTHING):
         ok, words = link(objects, test[0], f"{work}/{test[0]}")
         if not ok:
             sys.exit(f"mutants: {words}")

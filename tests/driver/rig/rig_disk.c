@@ -70,9 +70,11 @@ judge(struct rig_disk *d, PIRP irp, enum rig_kind k)
 static void
 transfer(struct rig_disk *d, PIRP irp, uint64_t offset, uint32_t length, bool read)
 {
-	uint8_t *buffer =
-	    MmGetSystemAddressForMdlSafe(irp->MdlAddress, NormalPagePriority);
+	uint8_t *buffer;
 
+	shim_immune(1);
+	buffer = MmGetSystemAddressForMdlSafe(irp->MdlAddress, NormalPagePriority);
+	shim_immune(-1);
 	for (uint32_t at = 0; at < length; at += PIECE) {
 		uint32_t n = length - at < PIECE ? length - at : PIECE;
 
@@ -98,11 +100,9 @@ carry_out(struct rig_disk *d, PIRP irp)
 	status = judge(d, irp, k);
 	count(d, k);
 	pthread_mutex_unlock(&d->lock);
-	shim_immune(1);
 	if (status == STATUS_SUCCESS && length > 0)
 		transfer(d, irp, (uint64_t)at->Parameters.Write.ByteOffset.QuadPart,
 		    length, at->MajorFunction == IRP_MJ_READ);
-	shim_immune(-1);
 	complete(irp, status, status == STATUS_SUCCESS ? length : 0);
 }
 

@@ -72,6 +72,9 @@ void shim_chaos_on(unsigned seed);
 /* Of 256 points so many are sleeps: 2 until told. */
 void shim_chaos_sleeps(unsigned of_256);
 void shim_chaos_off(void);
+/* The calling thread stops at its nth such point from now: it sets "at" and waits for
+   "go".  0: it does not stop any more; gives how many points were left. */
+unsigned shim_pause_at(unsigned nth, PKEVENT at, PKEVENT go);
 
 /* ---- Hanging: no wait of the rig's, no removal, no thread's end takes longer ---- */
 void shim_patience_ms(unsigned ms); /* SHIM_PATIENCE_MS, or 60000 */

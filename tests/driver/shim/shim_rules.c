@@ -10,6 +10,8 @@
 static _Thread_local KIRQL irql;
 static _Thread_local unsigned locks;
 static _Thread_local unsigned dice;
+static _Thread_local unsigned pause_left;
+static _Thread_local PKEVENT pause_at, pause_go;
 static long counts[SHIM_SORTS];
 static unsigned chaos, sleeps = 2;
 static unsigned patience; /* 0: not asked yet */
@@ -225,6 +227,10 @@ shim_chaos(void)
 	unsigned seed = __atomic_load_n(&chaos, __ATOMIC_RELAXED);
 	unsigned drawn;
 
+	if (pause_left > 0 && --pause_left == 0) {
+		KeSetEvent(pause_at, IO_NO_INCREMENT, FALSE);
+		shim_wait_ms(pause_go, shim_patience());
+	}
 	if (seed == 0)
 		return;
 	if (dice == 0)
@@ -243,6 +249,17 @@ shim_chaos_on(unsigned seed)
 {
 	dice = 0;
 	__atomic_store_n(&chaos, seed | 1, __ATOMIC_RELAXED);
+}
+
+unsigned
+shim_pause_at(unsigned nth, PKEVENT at, PKEVENT go)
+{
+	unsigned left = pause_left;
+
+	pause_left = nth;
+	pause_at = at;
+	pause_go = go;
+	return left;
 }
 
 void
