@@ -72,7 +72,7 @@ MUTANTS = {
     "a cancelled request is completed by two": (CHAOS, "nt/ctl.c", (
         "IoSetCancelRoutine(irp, NULL) != NULL)\n\t\t\tfound = irp;",
         "(IoSetCancelRoutine(irp, NULL), true))\n\t\t\tfound = irp;")),
-    "an image is read beyond its end": (CHAOS, "core/copy_read.c", (
+    "an image is read beyond its end": (STUCK, "core/copy_read.c", (
         "offset > c->length || length > c->length - offset)\n\t\treturn COPY_BAD;\n\tatomic",
         "false)\n\t\treturn COPY_BAD;\n\tatomic")),
     "copies are taken for another volume's": (CHAOS, "core/copy_read.c", (

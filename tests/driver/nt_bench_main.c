@@ -16,6 +16,9 @@
 #define WRITES 400000
 #define TOUCHES 150
 #define CHUNK (16u << 10)
+/* Far enough apart that no copy is made ahead of its write. */
+#define APART (8ull * CHUNK)
+#define UNNEEDED 2048u /* chunks from here */
 #define READERS 8
 #define READ (64u << 10)
 
@@ -139,26 +142,29 @@ write_us(uint64_t offset)
 	return (seconds(CLOCK_MONOTONIC) - begin) * 1e6;
 }
 
-/* Chunk i: touched first, then again; chunk i + TOUCHES was said to be unneeded. */
+/* Chunks touched first, then again; others were said to be unneeded. */
 static void
 latencies(struct rig_set *s, struct rig_file *image)
 {
 	static double idle[TOUCHES], first[TOUCHES], again[TOUCHES], unneeded[TOUCHES];
 	struct rig_wish wish = { .memory = 64u << 20, .chunk_shift = 14 };
-	uint8_t bits[TOUCHES / 8 + 1];
+	uint8_t bits[TOUCHES];
+	struct hotcopy_stats stats;
 
 	for (unsigned i = 0; i < TOUCHES; i++)
-		idle[i] = write_us((uint64_t)i * CHUNK);
+		idle[i] = write_us(i * APART);
 	must(rig_prepare(&rig, s, 1, &wish), "PREPARE");
 	must(rig_freeze(s, 0, 5000, 1), "FREEZE");
 	must(rig_bind(s, image, 0), "BIND");
 	memset(bits, 0xff, sizeof(bits));
-	must(rig_unneeded(s, 0, TOUCHES / 8 * 8 + 8, TOUCHES, bits), "UNNEEDED");
+	must(rig_unneeded(s, 0, UNNEEDED, TOUCHES * 8, bits), "UNNEEDED");
 	for (unsigned i = 0; i < TOUCHES; i++) {
-		first[i] = write_us((uint64_t)i * CHUNK);
-		again[i] = write_us((uint64_t)i * CHUNK);
-		unneeded[i] = write_us((uint64_t)(i + TOUCHES / 8 * 8 + 8) * CHUNK);
+		first[i] = write_us(i * APART);
+		again[i] = write_us(i * APART);
+		unneeded[i] = write_us((uint64_t)UNNEEDED * CHUNK + i * APART);
 	}
+	must(rig_stats(s, 0, &stats), "STATS");
+	line("copied", (double)stats.copied, "chunks");
 	line("latency_idle", median(idle, TOUCHES), "us");
 	line("latency_first_touch", median(first, TOUCHES), "us");
 	line("latency_preserved", median(again, TOUCHES), "us");

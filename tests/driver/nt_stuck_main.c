@@ -248,6 +248,24 @@ the_gate_gives_up(void)
 	scene_stop(s);
 }
 
+/* The last chunk is copied in part: what lies behind in its buffer is nobody's to see. */
+static void
+the_end_of_a_volume(void)
+{
+	struct scene *s = &scene;
+	uint8_t sectors[2 * RIG_SECTOR];
+
+	active(4u << 20, HOTCOPY_FULL_DROP);
+	scene_write(s, 0, SCENE_LENGTH - RIG_SECTOR, RIG_SECTOR);
+	SCENE_REQUIRE(s,
+	    scene_image(s, 0, SCENE_LENGTH - RIG_SECTOR, RIG_SECTOR) == STATUS_SUCCESS);
+	SCENE_REQUIRE(s, !NT_SUCCESS(rig_image(&s->image[0], SCENE_LENGTH - RIG_SECTOR,
+			     sectors, 2 * RIG_SECTOR)));
+	SCENE_REQUIRE(
+	    s, !NT_SUCCESS(rig_image(&s->image[0], SCENE_LENGTH, sectors, RIG_SECTOR)));
+	scene_stop(s);
+}
+
 static NTSTATUS frozen;
 
 static void *
@@ -377,6 +395,8 @@ main(void)
 	bad += tell("the tracking store fails");
 	the_gate_gives_up();
 	bad += tell("the gate gives up");
+	the_end_of_a_volume();
+	bad += tell("the end of a volume");
 	a_write_at_the_gate_is_of_the_next_generation();
 	bad += tell("a write at the gate is of the next generation");
 	a_throttled_write_waits_for_the_reader();

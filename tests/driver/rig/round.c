@@ -75,7 +75,7 @@ read_volume(struct round *w, struct load *l, struct rig_file *f, unsigned v, boo
 		if (of_ours(at))
 			continue;
 		status = rig_image(f, at, buffer, n);
-		if (status == LOST)
+		if (status == LOST || (w->may_drop && !NT_SUCCESS(status)))
 			return false;
 		if (!NT_SUCCESS(status)) {
 			load_bad(l, "the image of volume %u at %lu: 0x%08x", v,
