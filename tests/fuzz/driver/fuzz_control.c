@@ -615,6 +615,20 @@ file_close(uint32_t f, bool cleanup)
 	control_close(w.file[f]);
 }
 
+/* Each dropped image of the set is told of once. */
+static void
+drops(void)
+{
+	enum hotcopy_reason why;
+	uint64_t volume;
+	uint32_t n = 0;
+
+	while (control_drop(w.c, &volume, &why)) {
+		REQUIRE(why != HOTCOPY_WHY_NONE && volume <= w.numbers);
+		REQUIRE(++n <= VOLUMES);
+	}
+}
+
 static void
 happens(struct disk *d)
 {
@@ -646,6 +660,7 @@ happens(struct disk *d)
 		control_paging(w.c, d->volume, (uint32_t)what);
 		break;
 	default:
+		drops();
 		break;
 	}
 }
