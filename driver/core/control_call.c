@@ -185,9 +185,10 @@ track_begin(struct control_entry *e, const struct hotcopy_track *request)
 	t = track_open(e->volume, request, request->extent, notice);
 	if (t == NULL)
 		return SET_NO_MEMORY;
-	(void)put(e, t);
+	/* Before anybody sees it. */
 	if ((request->flags & HOTCOPY_TRACK_CREATE) == 0 && request->extents > 0)
 		track_invalidate(t, HOTCOPY_WHY_FOREIGN);
+	(void)put(e, t);
 	return SET_OK;
 }
 
@@ -230,7 +231,8 @@ call_untrack(struct control_file *f, void *buffer, uint32_t room, uint32_t *out)
 	else
 		result = changes_begin(f->control, e);
 	if (result == SET_OK) {
-		t = stays ? volume_track(e->volume) : put(e, NULL);
+		t = volume_track(e->volume);
+		/* Durable before the first write passes that it does not see. */
 		if (t == NULL)
 			result = SET_STATE;
 		else
@@ -238,8 +240,7 @@ call_untrack(struct control_file *f, void *buffer, uint32_t room, uint32_t *out)
 		if (stays) {
 			env_mutex_give(&e->change);
 		} else {
-			if (t != NULL)
-				track_free(t);
+			track_free(put(e, NULL));
 			changes_end(f->control, e);
 		}
 	}

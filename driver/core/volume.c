@@ -221,6 +221,9 @@ volume_track_put(struct volume *v, struct track *t)
 	v->track = t;
 	if (t != NULL)
 		atomic_or(&v->state, VOLUME_TRACKED);
+	/* It will see no write. */
+	if (t != NULL && (atomic_get(&v->state) & VOLUME_PASSES) != 0)
+		track_invalidate(t, HOTCOPY_WHY_ASKED);
 	env_mutex_give(&v->change);
 	volume_wake(v);
 	return old;

@@ -25,8 +25,10 @@ attach_device(DRIVER_OBJECT *driver, DEVICE_OBJECT *pdo)
 		return STATUS_SUCCESS;
 	status = IoCreateDevice(driver, sizeof(*f), NULL, pdo->DeviceType,
 	    FILE_DEVICE_SECURE_OPEN, FALSE, &device);
-	if (!NT_SUCCESS(status))
+	if (!NT_SUCCESS(status)) {
+		tracked_missed(NULL);
 		return STATUS_SUCCESS;
+	}
 	f = device->DeviceExtension;
 	RtlZeroMemory(f, sizeof(*f));
 	f->self = device;
@@ -37,6 +39,7 @@ attach_device(DRIVER_OBJECT *driver, DEVICE_OBJECT *pdo)
 	f->lower = IoAttachDeviceToDeviceStack(device, pdo);
 	if (f->lower == NULL) {
 		IoDeleteDevice(device);
+		tracked_missed(NULL);
 		return STATUS_SUCCESS;
 	}
 	device->DeviceType = f->lower->DeviceType;
@@ -82,39 +85,57 @@ attach_learn(struct filter *f)
 	return rc;
 }
 
-void
-attach_volume(struct filter *f)
+/* The volume of a device that suits; false: it is passed on to. */
+static bool
+make(struct filter *f)
 {
 	uint64_t length;
 	uint32_t sector;
 
+	if (lower_facts(f, &length, &sector) != 0)
+		return false;
+	f->io = lower_make(f);
+	if (f->io == NULL)
+		return false;
+	f->volume =
+	    volume_make(&ops, f, (uint64_t)atomic_add(&numbers, 1) + 1, length, sector);
+	if (f->volume == NULL)
+		return false;
+	if (boot_mode() != BOOT_WORKS)
+		volume_pass_only(f->volume);
+	else
+		tracked_start(f);
+	put_length(f, length);
+	return ctl_join(f->volume) == 0;
+}
+
+static void
+unmake(struct filter *f)
+{
+	if (f->volume != NULL) {
+		volume_gone(f->volume);
+		tracked_leave(f);
+		volume_free(f->volume);
+	}
+	lower_free(f->io);
+	f->volume = NULL;
+	f->io = NULL;
+}
+
+void
+attach_volume(struct filter *f)
+{
 	if (f->volume != NULL) { /* started again after a stop */
 		attach_learn(f);
 		return;
 	}
-	if (!suits(f) || lower_facts(f, &length, &sector) != 0)
+	if (!suits(f))
 		return;
-	f->io = lower_make(f);
-	if (f->io == NULL)
-		return;
-	f->volume =
-	    volume_make(&ops, f, (uint64_t)atomic_add(&numbers, 1) + 1, length, sector);
-	if (f->volume != NULL && boot_mode() != BOOT_WORKS)
-		volume_pass_only(f->volume);
-	else if (f->volume != NULL)
-		tracked_start(f);
-	if (f->volume == NULL || ctl_join(f->volume) != 0) {
-		if (f->volume != NULL) {
-			volume_gone(f->volume);
-			tracked_leave(f);
-			volume_free(f->volume);
-		}
-		lower_free(f->io);
-		f->volume = NULL;
-		f->io = NULL;
+	if (!make(f)) {
+		unmake(f);
+		tracked_missed(f);
 		return;
 	}
-	put_length(f, length);
 	/* Switched off: known to those who ask, and asked by no request. */
 	if (boot_mode() != BOOT_WORKS)
 		return;

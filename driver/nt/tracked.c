@@ -40,7 +40,8 @@ tracked_end(void)
 	env_mutex_done(&tracked.list);
 }
 
-/* MOUNTDEV_UNIQUE_ID: a length of 16 bits, then as many bytes. */
+/* MOUNTDEV_UNIQUE_ID: a length of 16 bits, then as many bytes.  false: no memory; no
+   bytes: it has none. */
 static bool
 ask_id(struct filter *f, struct known *k)
 {
@@ -51,6 +52,7 @@ ask_id(struct filter *f, struct known *k)
 	KEVENT event;
 	IRP *irp = NULL;
 
+	k->bytes = 0;
 	if (answer == NULL)
 		return false;
 	KeInitializeEvent(&event, NotificationEvent, FALSE);
@@ -74,11 +76,11 @@ ask_id(struct filter *f, struct known *k)
 	k->bytes = length;
 	memcpy(k->id, answer + sizeof(length), length);
 	env_free(answer);
-	return k->bytes != 0;
+	return irp != NULL;
 }
 
-/* Two of one identification at a time: a clone.  Neither's store is to be believed for
-   the other, so the second is a stranger. */
+/* Two of one identification at a time: a clone, or the same that has come again before
+   its first device was removed.  The second is a stranger. */
 static bool
 join(struct known *k)
 {
@@ -124,6 +126,35 @@ recorded(const struct known *k)
 	return t;
 }
 
+/* true: no later start finds one. */
+static bool
+forget(const struct known *k)
+{
+	HANDLE key = registry_open(KEY, false);
+	WCHAR name[RECORD_NAME];
+	bool gone;
+
+	if (key == NULL)
+		return true;
+	name_of(k, name);
+	gone = registry_forget(key, name);
+	registry_flush(key);
+	registry_close(key);
+	return gone;
+}
+
+/* The same for all volumes: who it is cannot be asked. */
+static void
+forget_all(void)
+{
+	HANDLE key = registry_open(KEY, false);
+
+	if (key == NULL)
+		return;
+	registry_forget_key(key);
+	registry_close(key);
+}
+
 static void
 lost(void *who, enum hotcopy_reason why)
 {
@@ -133,29 +164,58 @@ lost(void *who, enum hotcopy_reason why)
 }
 
 void
+tracked_missed(struct filter *f)
+{
+	struct known *k = f != NULL ? env_alloc(sizeof(*k)) : NULL;
+
+	if (k == NULL || !ask_id(f, k))
+		forget_all();
+	else if (k->bytes != 0)
+		forget(k);
+	env_free(k);
+}
+
+static struct track *
+open_recorded(struct filter *f, struct known *k)
+{
+	struct track_notice notice = { lost, k };
+	struct hotcopy_track *how = recorded(k);
+	struct track *t = NULL;
+
+	if (how != NULL)
+		t = track_open(f->volume, how, how->extent, notice);
+	env_free(how);
+	return t;
+}
+
+/*
+ * Whoever is not tracked now, or sees no write, is not to be believed at a later start:
+ * a store of its own may lie there.
+ */
+void
 tracked_start(struct filter *f)
 {
 	struct known *k = env_alloc(sizeof(*k));
-	struct track_notice notice = { lost, k };
-	struct hotcopy_track *how;
 	struct track *t;
+	bool asked = k != NULL && ask_id(f, k);
 
-	if (k == NULL)
-		return;
-	k->number = volume_number(f->volume);
-	if (!ask_id(f, k) || !join(k)) {
-		env_free(k);
-		return;
+	if (asked && k->bytes != 0) {
+		k->number = volume_number(f->volume);
+		if (join(k)) {
+			t = open_recorded(f, k);
+			if (t == NULL) {
+				forget(k);
+				return;
+			}
+			(void)volume_track_put(f->volume, t);
+			shutdown_last_chance();
+			return;
+		}
+		forget(k);
+	} else if (!asked) {
+		forget_all();
 	}
-	how = recorded(k);
-	if (how == NULL)
-		return;
-	t = track_open(f->volume, how, how->extent, notice);
-	env_free(how);
-	if (t == NULL)
-		return;
-	volume_track_put(f->volume, t);
-	shutdown_last_chance();
+	env_free(k);
 }
 
 void
@@ -197,23 +257,6 @@ find(uint64_t number)
 		return NULL;
 	}
 	return copy;
-}
-
-/* true: no later start finds one. */
-static bool
-forget(const struct known *k)
-{
-	HANDLE key = registry_open(KEY, false);
-	WCHAR name[RECORD_NAME];
-	bool gone;
-
-	if (key == NULL)
-		return true;
-	name_of(k, name);
-	gone = registry_forget(key, name);
-	registry_flush(key);
-	registry_close(key);
-	return gone;
 }
 
 /* What cannot be kept ends with this start of the machine. */

@@ -20,6 +20,9 @@ void tracked_end(void); /* no volume is left */
 /* The volume's device has started; the volume has not joined, and what is written already
    is known as early (nt_changed). */
 void tracked_start(struct filter *f);
+/* The volume's device has started and is passed on to alone, without a volume: what a
+   record says of it is not true any more.  NULL: a device that nobody can ask. */
+void tracked_missed(struct filter *f);
 /* Takes its tracking, if control_leave has not. */
 void tracked_leave(struct filter *f);
 

@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "driver/core/track.h"
 #include "driver/sim/env_posix.h"
 #include "tests/unit/driver/ram_volume.h"
 
@@ -137,13 +138,25 @@ pass_only_opens_the_gate(void **state)
 static void
 without_a_thread_all_passes(void **state)
 {
+	struct track_notice notice = { NULL, NULL };
+	struct hotcopy_track how = { .extents = 0 };
+	struct track_facts facts;
 	struct ram r;
+	struct track *t;
 
 	(void)state;
 	env_posix_fail(2);
 	ram_make(&r, 1, SIZE, 1);
 	env_posix_fail(0);
 	assert_int_equal(volume_state(r.volume), HOTCOPY_PASSING);
+	/* Nobody sees what is written. */
+	t = track_open(r.volume, &how, NULL, notice);
+	assert_non_null(t);
+	assert_null(volume_track_put(r.volume, t));
+	track_facts(t, &facts);
+	assert_int_equal(facts.state, HOTCOPY_TRACK_INVALID);
+	assert_ptr_equal(volume_track_put(r.volume, NULL), t);
+	track_free(t);
 	volume_gate_close(r.volume);
 	assert_false(ram_write_now(&r, 0, 512, 2));
 	volume_gate_open(r.volume, NULL);
