@@ -49,7 +49,7 @@ void control_lost(struct control *c, uint64_t volume, enum hotcopy_reason why);
 bool control_drop(struct control *c, uint64_t *volume, enum hotcopy_reason *why);
 /* FLUSH_AND_HOLD_WRITES reached it; waits for the cut if a set wants one there. */
 void control_hold(struct control *c, struct volume *v);
-/* Sleep, shutdown: for every volume. */
+/* Sleep, shutdown: volume_power of every volume. */
 void control_power(struct control *c, bool shutdown);
 
 struct control_file *

@@ -169,7 +169,8 @@ track_begin(struct control_entry *e, const struct hotcopy_track *request)
 	struct track_notice notice = { lost, e };
 	struct track *t;
 
-	if (volume_track(e->volume) != NULL)
+	/* A volume that only passes asks nobody: its writes would be missed. */
+	if (volume_track(e->volume) != NULL || volume_state(e->volume) == HOTCOPY_PASSING)
 		return SET_STATE;
 	if (request->extents > 0) {
 		uint64_t bytes = 0;

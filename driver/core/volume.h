@@ -97,8 +97,10 @@ volume_range_begin(struct volume *v, uint64_t offset, uint64_t length);
 void volume_unknown_write(struct volume *v, enum hotcopy_reason why);
 /* Passive.  The volume has another length now. */
 void volume_resized(struct volume *v, uint64_t length);
-/* Sleep, hibernation, shutdown: the image is dropped, tracking is written down as clean
-   (passive).  Writes afterwards are tracked still; the clean mark goes with the first. */
+/* Sleep, hibernation, shutdown: the image is dropped.  Passive.  At shutdown tracking is
+   also written down as clean; writes afterwards are tracked still, and the clean mark
+   goes with the first.  Before sleep nothing is written: the disk may be off already, and
+   a machine that does not wake has crashed, which tracking outlives. */
 void volume_power(struct volume *v, bool shutdown);
 
 /*

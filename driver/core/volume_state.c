@@ -91,8 +91,9 @@ volume_resized(struct volume *v, uint64_t length)
 void
 volume_power(struct volume *v, bool shutdown)
 {
-	(void)shutdown; /* the same for both: what is written down may be the last */
 	spoil(v, HOTCOPY_WHY_POWER);
+	if (!shutdown)
+		return;
 	env_mutex_take(&v->change);
 	if (v->track != NULL)
 		track_clean(v->track);

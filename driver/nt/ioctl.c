@@ -83,9 +83,14 @@ ranged(struct filter *f, IRP *irp, const struct requests_ranges *r)
 		return STATUS_PENDING;
 	case MAY_PASS:
 		return write_send(f, irp);
-	default:
-		return pass_request(f, irp);
+	case NO_RANGE:
+		break;
 	}
+	/* Not by pass_request: it may have been held, and what is marked pending must not
+	   give its stack location away. */
+	if (volume_write_begin(f->volume, 0, 0) == VOLUME_HOLD)
+		return write_hold(f, irp, 0, 0);
+	return write_send(f, irp);
 }
 
 /*

@@ -19,8 +19,9 @@ power_learn(void)
 static bool
 falls_asleep(const IO_STACK_LOCATION *s)
 {
-	return (s->MinorFunction == IRP_MN_SET_POWER ||
-		   s->MinorFunction == IRP_MN_QUERY_POWER) &&
+	/* A question may be answered with no ("IRP_MN_QUERY_POWER"), and then nothing
+	   has happened. */
+	return s->MinorFunction == IRP_MN_SET_POWER &&
 	       s->Parameters.Power.Type == SystemPowerState &&
 	       s->Parameters.Power.State.SystemState >= PowerSystemSleeping1 &&
 	       s->Parameters.Power.State.SystemState <= PowerSystemHibernate;

@@ -64,6 +64,16 @@ static const struct known table[] = {
 	{ 0x002dd888u, REQUESTS_PASS }, /* IOCTL_STORAGE_STOP_DATA_INTEGRITY_CHECK */
 	{ 0x0056c008u, REQUESTS_PASS }, /* IOCTL_VOLUME_ONLINE: each that comes */
 	{ 0x0056c044u, REQUESTS_PASS }, /* IOCTL_VOLUME_PREPARE_FOR_CRITICAL_IO */
+	{ 0x0056c064u, REQUESTS_PASS }, /* IOCTL_VOLUME_POST_ONLINE: each that is */
+	/* What the mount manager tells each volume at every start: names that it has or
+	   has no more, another identification.  Since NT 5.2 they ask for write access
+	   (MinGW's headers have the older numbers). */
+	{ 0x004dc004u, REQUESTS_PASS }, /* IOCTL_MOUNTDEV_UNIQUE_ID_CHANGE_NOTIFY */
+	{ 0x004dc010u, REQUESTS_PASS }, /* IOCTL_MOUNTDEV_LINK_CREATED */
+	{ 0x004dc014u, REQUESTS_PASS }, /* IOCTL_MOUNTDEV_LINK_DELETED */
+	/* A disk's own tests and tables; no command of this set writes a sector. */
+	{ 0x0007c084u, REQUESTS_PASS }, /* SMART_SEND_DRIVE_COMMAND */
+	{ 0x0007c088u, REQUESTS_PASS }, /* SMART_RCV_DRIVE_DATA */
 
 	/*
 	 * The shadow copy driver, below us, keeps its copies in files of the volume. What

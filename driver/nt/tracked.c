@@ -126,9 +126,14 @@ recorded(const struct known *k)
 	return t;
 }
 
-/* true: no later start finds one. */
+/*
+ * true: no later start finds one.  "durably": also after a crash.  Not so where a device
+ * starts: the registry's file lies on a volume, and who waits for the one while PnP waits
+ * for him may wait for himself.  Windows writes it down soon (boot.c asks for it, too),
+ * and until then the prints of the store speak for it.
+ */
 static bool
-forget(const struct known *k)
+forget(const struct known *k, bool durably)
 {
 	HANDLE key = registry_open(KEY, false);
 	WCHAR name[RECORD_NAME];
@@ -138,7 +143,8 @@ forget(const struct known *k)
 		return true;
 	name_of(k, name);
 	gone = registry_forget(key, name);
-	registry_flush(key);
+	if (durably)
+		registry_flush(key);
 	registry_close(key);
 	return gone;
 }
@@ -171,7 +177,7 @@ tracked_missed(struct filter *f)
 	if (k == NULL || !ask_id(f, k))
 		forget_all();
 	else if (k->bytes != 0)
-		forget(k);
+		forget(k, false);
 	env_free(k);
 }
 
@@ -204,14 +210,14 @@ tracked_start(struct filter *f)
 		if (join(k)) {
 			t = open_recorded(f, k);
 			if (t == NULL) {
-				forget(k);
+				forget(k, false);
 				return;
 			}
 			(void)volume_track_put(f->volume, t);
 			shutdown_last_chance();
 			return;
 		}
-		forget(k);
+		forget(k, false);
 	} else if (!asked) {
 		forget_all();
 	}
@@ -283,11 +289,45 @@ remember(const struct known *k, const struct hotcopy_track *t)
 	if (kept)
 		shutdown_last_chance();
 	else
-		forget(k);
+		forget(k, true);
+}
+
+/* It was forgotten for nothing: tracking goes on. */
+static void
+put_back(const struct known *k, const uint8_t *record, uint32_t size)
+{
+	HANDLE key = registry_open(KEY, true);
+	WCHAR name[RECORD_NAME];
+
+	name_of(k, name);
+	registry_put_bytes(key, name, record, size);
+	registry_close(key);
+}
+
+/* Forgotten, durably, before writes pass that the store does not know of. */
+static enum set_result
+untrack(struct control_file *file, void *buffer, uint32_t in, uint32_t room,
+    uint32_t *out, const struct known *k)
+{
+	HANDLE key = registry_open(KEY, false);
+	enum set_result result = SET_IO;
+	WCHAR name[RECORD_NAME];
+	uint8_t *record;
+	uint32_t size;
+
+	name_of(k, name);
+	record = registry_bytes(key, name, RECORD_MAX, &size);
+	registry_close(key);
+	if (forget(k, true)) {
+		result = control_call(file, HOTCOPY_IOCTL_UNTRACK, buffer, in, room, out);
+		if (result != SET_OK && record != NULL)
+			put_back(k, record, size);
+	}
+	env_free(record);
+	return result;
 }
 
 /*
- * UNTRACK: forgotten, durably, before writes pass that the store does not know of.
  * TRACK: remembered when the new store is there; until then an old record leads to the
  * old one, which track_invalidate has made worthless.
  */
@@ -298,8 +338,8 @@ change(struct control_file *file, uint32_t code, void *buffer, uint32_t in, uint
 	const struct hotcopy_untrack *u = buffer;
 	enum set_result result;
 
-	if (code == HOTCOPY_IOCTL_UNTRACK && u->flags == 0 && !forget(k))
-		return SET_IO;
+	if (code == HOTCOPY_IOCTL_UNTRACK && u->flags == 0)
+		return untrack(file, buffer, in, room, out, k);
 	result = control_call(file, code, buffer, in, room, out);
 	if (result == SET_OK && code == HOTCOPY_IOCTL_TRACK)
 		remember(k, buffer);

@@ -1,8 +1,8 @@
 /*
  * nt_boot: the kill switch, failed starts and safe mode leave nothing but passing on;
  * tracking goes on over a new start, and never says less than was written; what the
- * registry says wrongly is nothing; file systems that hold are cut together; the event
- * log tells.
+ * registry says wrongly is nothing; what memory lacks for is not believed later; file
+ * systems that hold are cut together; the event log tells.
  */
 #include "tests/driver/rig/rig.h"
 
@@ -272,6 +272,220 @@ test_tracking_goes_on_after_an_orderly_end(void)
 	begin(1);
 	CHECK(facts(0).tracking == HOTCOPY_TRACK_RECOVERED);
 	CHECK(facts(0).changed >= 3);
+	end();
+}
+
+/* What Windows itself says to every volume at its start is no write. */
+static void
+test_the_mount_manager_spoils_no_tracking(void)
+{
+	static const ULONG codes[] = { 0x4d0010u, 0x4dc010u, 0x4dc014u, 0x56c008u,
+		0x56c064u };
+	uint8_t name[16] = { 0 };
+
+	fresh();
+	rig_lay[0].id = ID;
+	begin(1);
+	track();
+	commit(15);
+	end_in_order();
+	begin(1);
+	for (size_t i = 0; i < ARRAYSIZE(codes); i++)
+		rig_ioctl(&rig.disk[0], codes[i], name, sizeof(name), 0, NULL);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_VALID);
+	end();
+}
+
+static void
+prepare(void)
+{
+	struct rig_wish wish = { .memory = 1 << 20 };
+
+	CHECK(rig_prepare(&rig, &set, 1, &wish) == STATUS_SUCCESS);
+}
+
+/* An UNTRACK that is refused, for the volume is in a set, forgets nothing. */
+static void
+test_untracked_in_vain_is_tracked_after_the_next_start(void)
+{
+	struct hotcopy_untrack u = { .h = { sizeof(u), HOTCOPY_ABI } };
+
+	fresh();
+	rig_lay[0].id = ID;
+	begin(1);
+	track();
+	commit(16);
+	prepare();
+	u.volume = rig_volume(&rig.disk[0]);
+	CHECK(rig_call(&set.file, HOTCOPY_IOCTL_UNTRACK, &u, sizeof(u), 0, NULL) ==
+	      STATUS_INVALID_DEVICE_STATE);
+	CHECK(rig_release(&set) == STATUS_SUCCESS);
+	write_at(0, 5 * BLOCK);
+	end_in_order();
+	begin(1);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_VALID);
+	CHECK(facts(0).changed == 1);
+	end();
+}
+
+/* Who only passes says of nothing that it is tracked.  true: the volume does. */
+static bool
+passes_untracked(void)
+{
+	struct {
+		struct hotcopy_volumes v;
+		struct hotcopy_volume volume[1];
+	} all;
+
+	memset(&all, 0, sizeof(all));
+	if (!NT_SUCCESS(
+		rig_call(&set.file, HOTCOPY_IOCTL_ENUM, &all, 0, sizeof(all), NULL)) ||
+	    all.v.given == 0 || all.volume[0].state != HOTCOPY_PASSING)
+		return false;
+	CHECK(all.volume[0].tracking == HOTCOPY_TRACK_OFF ||
+	      all.volume[0].tracking == HOTCOPY_TRACK_INVALID);
+	CHECK(rig_track(&set.file, all.volume[0].volume, true, 0, 0, 3) ==
+	      STATUS_INVALID_DEVICE_STATE);
+	return true;
+}
+
+/* One start with allocation "site" failing (-1: none), in which the host writes.  true:
+   its volume only passed. */
+static bool
+start_and_write(int site)
+{
+	bool passed = false;
+
+	if (site < 0)
+		shim_fail_record();
+	else
+		shim_fail_site((unsigned)site);
+	rig_start(&rig, 1, LENGTH);
+	if (site >= 0)
+		shim_fail_off();
+	write_at(0, 5 * BLOCK);
+	if (NT_SUCCESS(rig_open(&set.file))) {
+		passed = passes_untracked();
+		rig_cleanup(&set.file);
+		rig_close(&set.file);
+	}
+	shim_shutdown(false);
+	shim_shutdown(true);
+	if (site < 0)
+		shim_fail_off();
+	return passed;
+}
+
+/* Memory lacks somewhere while the machine starts, so that a store is not opened or a
+   volume is not watched: the next start does not believe that store. */
+static void
+test_a_start_without_memory_misses_no_change(void)
+{
+	static uint8_t before[LENGTH];
+	unsigned sites, off = 0, kept = 0, passed = 0;
+
+	fresh();
+	rig_lay[0].id = ID;
+	begin(1);
+	track();
+	commit(17);
+	end_in_order();
+	memcpy(before, after, sizeof(before));
+	rig_lay[0].bytes = before;
+	start_and_write(-1);
+	CHECK(rig_stop(&rig));
+	sites = shim_fail_sites();
+	for (unsigned i = 0; i < sites; i++) {
+		struct hotcopy_volume v;
+
+		fresh();
+		rig_lay[0].id = ID;
+		begin(1);
+		track();
+		commit(17);
+		end_in_order();
+		passed += start_and_write((int)i);
+		rig_disk_peek(&rig.disk[0], 0, after, sizeof(after));
+		CHECK(rig_stop(&rig));
+		begin(1);
+		v = facts(0);
+		if (v.tracking == HOTCOPY_TRACK_OFF ||
+		    v.tracking == HOTCOPY_TRACK_INVALID) {
+			off++;
+		} else {
+			if (v.changed == 0)
+				shim_fail_tell(i);
+			CHECK(v.changed > 0);
+			kept++;
+		}
+		end();
+	}
+	CHECK(off > 0 && kept > 0 && passed > 0);
+}
+
+/* The disk may be off before its volume is told: nothing is written to it, and the image
+   goes all the same. */
+static void
+test_sleep_writes_nothing(void)
+{
+	struct hotcopy_volume v;
+
+	fresh();
+	begin(1);
+	track();
+	prepare();
+	CHECK(rig_freeze(&set, 0, 0, 18) == STATUS_SUCCESS);
+	rig_disk_hold(&rig.disk[0], RIG_OWN_WRITES);
+	rig_power(&rig.disk[0], IRP_MN_SET_POWER, SystemPowerState, PowerSystemSleeping3);
+	for (unsigned ms = 0; (v = facts(0)).state != HOTCOPY_DROPPED; ms++) {
+		CHECK(ms < shim_patience());
+		usleep(1000);
+	}
+	CHECK(!rig_disk_waits(&rig.disk[0], 1, 100));
+	rig_disk_hold(&rig.disk[0], 0);
+	CHECK(facts(0).tracking == HOTCOPY_TRACK_NEW);
+	end();
+}
+
+/* A TRIM that waits for a copy finds, when its turn comes, that its range is no more. */
+static void
+test_a_held_range_that_is_cut_off_still_ends(void)
+{
+	struct rig_request q;
+	DEVICE_MANAGE_DATA_SET_ATTRIBUTES *a;
+	DEVICE_DATA_SET_RANGE *range;
+	uint64_t space[8] = { 0 };
+	PIO_STACK_LOCATION at;
+	PDEVICE_OBJECT top;
+
+	fresh();
+	begin(1);
+	prepare();
+	CHECK(rig_freeze(&set, 0, 0, 19) == STATUS_SUCCESS);
+	rig_disk_hold(&rig.disk[0], RIG_OWN_READS);
+	a = (DEVICE_MANAGE_DATA_SET_ATTRIBUTES *)space;
+	a->Size = sizeof(*a);
+	a->Action = DeviceDsmAction_Trim;
+	a->DataSetRangesOffset = 32;
+	a->DataSetRangesLength = sizeof(*range);
+	range = (DEVICE_DATA_SET_RANGE *)&space[4];
+	range->StartingOffset = (LONGLONG)(LENGTH - BLOCK);
+	range->LengthInBytes = BLOCK;
+	top = rig_enter(&rig.disk[0]);
+	at = rig_begin(&q, top, IRP_MJ_DEVICE_CONTROL, 0);
+	rig_system_buffer(&q, space, sizeof(space), 0);
+	at->Parameters.DeviceIoControl.IoControlCode =
+	    IOCTL_STORAGE_MANAGE_DATA_SET_ATTRIBUTES;
+	at->Parameters.DeviceIoControl.InputBufferLength = sizeof(space);
+	rig_send(&q);
+	rig_leave(&rig.disk[0]);
+	CHECK(rig_disk_waits(&rig.disk[0], 1, shim_patience()));
+	rig.disk[0].length = LENGTH / 2;
+	CHECK(rig_ioctl(&rig.disk[0], IOCTL_DISK_GROW_PARTITION, space, 16, 0, NULL) ==
+	      STATUS_SUCCESS);
+	rig_disk_hold(&rig.disk[0], 0);
+	rig_wait(&q, NULL);
+	rig.disk[0].length = LENGTH;
 	end();
 }
 
@@ -598,6 +812,11 @@ main(void)
 	test_safe_mode_is_left_alone();
 	test_a_registry_that_takes_nothing_stops_nobody();
 	test_tracking_goes_on_after_an_orderly_end();
+	test_the_mount_manager_spoils_no_tracking();
+	test_untracked_in_vain_is_tracked_after_the_next_start();
+	test_a_start_without_memory_misses_no_change();
+	test_sleep_writes_nothing();
+	test_a_held_range_that_is_cut_off_still_ends();
 	test_untracked_is_forgotten_before_it_is_done();
 	test_a_start_that_only_passed_ends_the_tracking();
 	test_a_clone_is_a_stranger();

@@ -176,7 +176,7 @@ usages(enum state state)
 	scene_stop(s);
 }
 
-/* Sleep drops the image, device power does not; I/O goes on after both. */
+/* Sleep drops the image, device power and the question do not; I/O goes on after both. */
 static void
 powers(enum state state, bool old)
 {
@@ -190,8 +190,9 @@ powers(enum state state, bool old)
 	rig_power(d, IRP_MN_SET_POWER, DevicePowerState, PowerDeviceD3);
 	rig_power(d, IRP_MN_SET_POWER, DevicePowerState, PowerDeviceD0);
 	rig_power(d, IRP_MN_WAIT_WAKE, SystemPowerState, PowerSystemSleeping1);
-	still(state);
+	/* A question is no sleep yet, and may be answered with no. */
 	rig_power(d, IRP_MN_QUERY_POWER, SystemPowerState, PowerSystemSleeping3);
+	still(state);
 	rig_power(d, IRP_MN_SET_POWER, SystemPowerState, PowerSystemSleeping3);
 	rig_power(d, IRP_MN_SET_POWER, SystemPowerState, PowerSystemWorking);
 	if (state == GATED)

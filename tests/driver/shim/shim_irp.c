@@ -143,7 +143,9 @@ IoGetNextIrpStackLocation(PIRP irp)
 VOID
 IoSkipCurrentIrpStackLocation(PIRP irp)
 {
-	IoGetCurrentIrpStackLocation(irp);
+	/* The driver below would return its own status for a request that is marked. */
+	if (IoGetCurrentIrpStackLocation(irp)->Control & SL_PENDING_RETURNED)
+		shim_bugcheck("IoSkipCurrentIrpStackLocation after IoMarkIrpPending");
 	irp->CurrentLocation++;
 	irp->Tail.Overlay.CurrentStackLocation++;
 }
