@@ -32,15 +32,16 @@
 #define HOTCOPY_ABI 1u
 
 /* Limits of one call and of one set. */
-#define HOTCOPY_VOLUMES_MAX 64u	    /* volumes of a set */
-#define HOTCOPY_ENUM_MAX 256u	    /* volumes of a machine */
-#define HOTCOPY_EXTENTS_MAX 4096u   /* of one DIFF_ADD, EXCLUDE or TRACK */
-#define HOTCOPY_BITS_MAX 8388608u   /* of one UNNEEDED or CHANGED: 1 MiB */
-#define HOTCOPY_NONCE 16u	    /* bytes of a generation's nonce */
-#define HOTCOPY_TRACK_SHIFT 16u	    /* changes are known by 64 KiB */
-#define HOTCOPY_CHUNK_SHIFT_MIN 14u /* copy-before-write by 16 KiB ... */
-#define HOTCOPY_CHUNK_SHIFT_MAX 18u /* ... to 256 KiB */
-#define HOTCOPY_HOLD_MS_MAX 10000u  /* longest gate that may be asked for */
+#define HOTCOPY_VOLUMES_MAX 64u	       /* volumes of a set */
+#define HOTCOPY_ENUM_MAX 256u	       /* volumes of a machine */
+#define HOTCOPY_EXTENTS_MAX 4096u      /* of one DIFF_ADD, EXCLUDE or TRACK */
+#define HOTCOPY_BITS_MAX 8388608u      /* of one UNNEEDED or CHANGED: 1 MiB */
+#define HOTCOPY_NONCE 16u	       /* bytes of a generation's nonce */
+#define HOTCOPY_TRACK_SHIFT 16u	       /* changes are known by 64 KiB */
+#define HOTCOPY_CHUNK_SHIFT_MIN 14u    /* copy-before-write by 16 KiB ... */
+#define HOTCOPY_CHUNK_SHIFT_MAX 18u    /* ... to 256 KiB */
+#define HOTCOPY_HOLD_MS_MAX 10000u     /* longest gate that may be asked for */
+#define HOTCOPY_THROTTLE_MS_MAX 60000u /* longest wait of a write for room */
 
 /* FILE_DEVICE_UNKNOWN, METHOD_BUFFERED, FILE_READ_ACCESS | FILE_WRITE_ACCESS; ATTACHED
    asks for no access, so that a handle without any can ask it. */
@@ -78,8 +79,8 @@ struct hotcopy_header {
 	uint32_t abi;  /* HOTCOPY_ABI */
 };
 
-/* Whole sectors, inside the volume, none empty; those of one call rise and do not overlap,
-   so a file's are sorted by their offset first. */
+/* Whole sectors, inside the volume, none empty; those of one call rise and do not
+   overlap, so a file's are sorted by their offset first. */
 struct hotcopy_extent {
 	uint64_t offset, length;
 };
@@ -146,8 +147,8 @@ struct hotcopy_volume {
 	uint32_t state;	   /* enum hotcopy_state */
 	uint32_t tracking; /* enum hotcopy_tracking */
 	uint32_t why;	   /* enum hotcopy_reason, of the last drop or invalidation */
-	/* That was committed last: what CHANGED is against; 0: none.  Who cannot tell whether
-	   a COMMIT arrived sends it again. */
+	/* That was committed last: what CHANGED is against; 0: none.  Who cannot tell
+	   whether a COMMIT arrived sends it again. */
 	uint64_t generation;
 	uint8_t nonce[HOTCOPY_NONCE];
 	uint64_t changed;     /* tracking blocks that would be reported now */
@@ -207,8 +208,8 @@ struct hotcopy_prepare {
 	uint32_t volumes;
 	uint32_t chunk_shift; /* 0: by the largest volume */
 	uint32_t full;	      /* enum hotcopy_full */
-	uint32_t throttle_ms;
-	uint64_t memory; /* bytes for copies of the whole set; at least 1 MiB */
+	uint32_t throttle_ms; /* at most HOTCOPY_THROTTLE_MS_MAX */
+	uint64_t memory;      /* bytes for copies of the whole set; at least 1 MiB */
 	uint64_t volume[HOTCOPY_VOLUMES_MAX];
 	/* Bit n: of volume n only what CHANGED reports is needed (a tracked incremental).
 	 */
@@ -261,8 +262,8 @@ struct hotcopy_frozen {
 };
 
 /* BIND, STATS, UNNEEDED, DONE_READ and CHANGED: any handle; DIFF_ADD, EXCLUDE, FREEZE and
-   RELEASE: the one that prepared (others: INVALID_DEVICE_STATE), which alone is told of the
-   set's events; of events of no set every handle is. */
+   RELEASE: the one that prepared (others: INVALID_DEVICE_STATE), which alone is told of
+   the set's events; of events of no set every handle is. */
 
 /* BIND: ReadFile on this handle reads volume number "index" of the set.  STATS: of it.
    Our own extents on it (diff area, tracking store) are NOT_KEPT; what of them shares a
@@ -336,7 +337,7 @@ struct hotcopy_event {
 
 struct hotcopy_stats {
 	struct hotcopy_header h;
-	uint64_t writes;	       /* seen since the cut */
+	uint64_t writes;	       /* seen since the cut, until the image was lost */
 	uint64_t held;		       /* that waited */
 	uint64_t copied;	       /* chunks */
 	uint64_t needed;	       /* chunks still to be read or copied */

@@ -75,6 +75,31 @@ atomic_count_relaxed(uint32_t *word)
 	__atomic_fetch_add(word, 1, __ATOMIC_RELAXED);
 }
 
+/* 64 bits of two words.  Who reads in the moment of a carry sees 2^32 less. */
+struct atomic_count {
+	uint32_t low, high;
+};
+
+static inline void
+atomic_count_add(struct atomic_count *count)
+{
+	ATOMIC_HOOK();
+	if (__atomic_fetch_add(&count->low, 1, __ATOMIC_RELAXED) == UINT32_MAX)
+		__atomic_fetch_add(&count->high, 1, __ATOMIC_RELAXED);
+}
+
+static inline uint64_t
+atomic_count_get(const struct atomic_count *count)
+{
+	uint32_t high, low;
+
+	do {
+		high = atomic_get(&count->high);
+		low = atomic_get(&count->low);
+	} while (high != atomic_get(&count->high));
+	return (uint64_t)high << 32 | low;
+}
+
 static inline void *
 atomic_get_pointer(void *const *word)
 {

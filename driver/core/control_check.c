@@ -57,7 +57,8 @@ prepare_fields(const void *request, uint32_t *tail)
 	if (p->chunk_shift != 0 && (p->chunk_shift < HOTCOPY_CHUNK_SHIFT_MIN ||
 				       p->chunk_shift > HOTCOPY_CHUNK_SHIFT_MAX))
 		return SET_BAD;
-	if (p->full > HOTCOPY_FULL_THROTTLE || p->memory < 1u << 20)
+	if (p->full > HOTCOPY_FULL_THROTTLE || p->throttle_ms > HOTCOPY_THROTTLE_MS_MAX ||
+	    p->memory < 1u << 20)
 		return SET_BAD;
 	if (p->volumes < HOTCOPY_VOLUMES_MAX && p->only_changed >> p->volumes != 0)
 		return SET_BAD;

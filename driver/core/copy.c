@@ -170,16 +170,18 @@ copy_forbids(const struct copy *c, uint64_t offset, uint64_t length)
 bool
 copy_passes(struct copy *c, uint64_t offset, uint64_t length)
 {
+	bool dropped = atomic_get(&c->dropped) != HOTCOPY_WHY_NONE;
 	uint64_t first, last;
 
-	if (atomic_get(&c->dropped) != HOTCOPY_WHY_NONE)
+	/* Copies of others may lie here still. */
+	if (dropped && copy_has_yielded(c))
 		return true;
-	atomic_count_relaxed(&c->writes);
+	atomic_count_add(&c->writes);
 	if (!copy_range(c, offset, length, &first, &last))
 		return true;
-	if (copy_forbids(c, offset, length))
+	if (!copy_has_yielded(c) && copy_forbids(c, offset, length))
 		return false;
-	return c->want.lends || !bits_any(&c->must, first, last);
+	return dropped || c->want.lends || !bits_any(&c->must, first, last);
 }
 
 /* ------------------------------------------------------------------------------- lost --
@@ -192,12 +194,25 @@ copy_wake(struct copy *c)
 		env_event_set(&i->wake);
 }
 
+/* Copies of any may lie here, and are not to be trusted any more. */
+static bool
+costs_all(const struct copy *c, enum hotcopy_reason why)
+{
+	return c->want.lost != NULL && c->forbids > 0 &&
+	       (why == HOTCOPY_WHY_WRITTEN_INTO || why == HOTCOPY_WHY_UNKNOWN_WRITE ||
+		   why == HOTCOPY_WHY_REMOVED || why == HOTCOPY_WHY_ASKED);
+}
+
 void
 copy_drop(struct copy *c, enum hotcopy_reason why)
 {
-	unsigned old = env_lock_take(&c->lock);
-	bool first = atomic_get(&c->dropped) == HOTCOPY_WHY_NONE;
+	bool all = costs_all(c, why), first;
+	unsigned old;
 
+	if (all && atomic_get(c->want.lost) == HOTCOPY_WHY_NONE)
+		atomic_put(c->want.lost, why);
+	old = env_lock_take(&c->lock);
+	first = atomic_get(&c->dropped) == HOTCOPY_WHY_NONE;
 	if (first) {
 		atomic_put(&c->dropped, why);
 		copy_wake(c);
@@ -206,12 +221,33 @@ copy_drop(struct copy *c, enum hotcopy_reason why)
 	if (first)
 		c->want.notice.tell(
 		    c->want.notice.set, c->want.volume, HOTCOPY_EVENT_DROPPED, why);
+	if (all)
+		c->want.notice.lost(c->want.notice.set, why);
+}
+
+bool
+copy_has_yielded(const struct copy *c)
+{
+	return c->forbids == 0 || atomic_get(&c->yielded) != 0;
+}
+
+void
+copy_yield(struct copy *c)
+{
+	if (copy_has_yielded(c))
+		return;
+	diff_leave(c->want.diff, c->want.volume);
+	atomic_put(&c->yielded, 1);
 }
 
 enum hotcopy_reason
 copy_dropped(const struct copy *c)
 {
-	return (enum hotcopy_reason)atomic_get(&c->dropped);
+	uint32_t why = atomic_get(&c->dropped);
+
+	if (why == HOTCOPY_WHY_NONE && c->want.lost != NULL)
+		why = atomic_get(c->want.lost);
+	return (enum hotcopy_reason)why;
 }
 
 void
@@ -223,8 +259,8 @@ copy_stats(const struct copy *copy, struct hotcopy_stats *stats)
 	stats->copied = c->copied;
 	stats->throttled = c->throttled;
 	env_lock_give(&c->lock, old);
-	stats->writes = atomic_get(&c->writes);
-	stats->reads = atomic_get(&c->reads);
-	stats->reads_kept = atomic_get(&c->reads_kept);
+	stats->writes = atomic_count_get(&c->writes);
+	stats->reads = atomic_count_get(&c->reads);
+	stats->reads_kept = atomic_count_get(&c->reads_kept);
 	stats->needed = c->want.lends ? 0 : bits_number(&c->must) + bits_number(&c->kept);
 }

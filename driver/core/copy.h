@@ -34,6 +34,8 @@ struct copy_notice {
 	/* The room has changed; it may be asked of the diff area. */
 	void (*room)(void *set, struct volume *v);
 	void *set;
+	/* With copy_want.lost, which was put: the others are to be dropped as well. */
+	void (*lost)(void *set, enum hotcopy_reason why);
 };
 
 struct copy_want {
@@ -46,6 +48,8 @@ struct copy_want {
 	uint32_t copiers; /* that will work at once: buffers are laid by for them */
 	bool lends;	  /* nothing is needed, only forbidden */
 	struct copy_notice notice;
+	/* The set's: enum hotcopy_reason why all of its images are lost; NULL: alone. */
+	uint32_t *lost;
 };
 
 /* Passive.  Everything is needed.  NULL: no memory; none is taken later. */
@@ -56,7 +60,8 @@ void copy_free(struct copy *c);
 /* Before the cut: never needed.  Whole chunks inside the range only. */
 void copy_exclude(struct copy *c, uint64_t offset, uint64_t length);
 /* Before the cut: the host may not write here while frozen: our own diff or tracking file
-   on this volume.  A write into it drops the image.  Room for so many more extents must
+   on this volume.  A write into it drops all images of the set, and waits for what we are
+   writing there.  Room for so many more extents must
    have been made (-1: no memory, nothing changed). */
 int copy_forbid_room(struct copy *c, uint32_t extents);
 void copy_forbid(struct copy *c, uint64_t offset, uint64_t length);
@@ -75,8 +80,13 @@ bool copy_passes(struct copy *c, uint64_t offset, uint64_t length);
  */
 void copy_before(struct copy *c, uint64_t offset, uint64_t length, uint64_t since);
 
-/* The image is lost; up to DISPATCH_LEVEL.  The first reason stays. */
+/* The image is lost; up to DISPATCH_LEVEL.  The first reason stays.  If our own file lies
+   here and the host may have written into it, or the device is gone, so are all of the
+   set: from one moment on, so that none serves a copy that was written over. */
 void copy_drop(struct copy *c, enum hotcopy_reason why);
+/* Passive, after a drop of that kind: returns when nothing of ours is being written, or
+   will be, into our file on this volume: what the host writes there stays. */
+void copy_yield(struct copy *c);
 enum hotcopy_reason copy_dropped(const struct copy *c);
 /* Passive.  A dropped image's copies give their room to others. */
 void copy_reclaim(struct copy *c);

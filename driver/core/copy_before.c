@@ -78,9 +78,15 @@ window_end(const struct copy *c, uint64_t chunk)
 static bool
 claim(struct copy *c, struct copier *me, uint64_t first, uint64_t *last)
 {
-	unsigned old = env_lock_take(&c->lock);
+	unsigned old;
 	uint64_t end, all;
 
+	/* A discarded range may be the whole volume: most of it is passed over without
+	   the lock, for no bit is ever set again. */
+	first = copy_next(&c->must, first, *last);
+	if (first > *last)
+		return false;
+	old = env_lock_take(&c->lock);
 	for (;;) {
 		me->first = copy_next(&c->must, first, *last);
 		if (me->first > *last || copy_dropped(c) != HOTCOPY_WHY_NONE) {
@@ -124,7 +130,9 @@ static void
 keep(struct copy *c, uint64_t chunk)
 {
 	unsigned old = env_lock_take(&c->lock);
-	bool needed = bits_get(&c->must, chunk);
+	/* A dropped image's copies, if they came later, would never be given back. */
+	bool needed =
+	    bits_get(&c->must, chunk) && atomic_get(&c->dropped) == HOTCOPY_WHY_NONE;
 
 	if (needed) {
 		bits_set(&c->kept, chunk);
@@ -267,8 +275,10 @@ copy_before(struct copy *c, uint64_t offset, uint64_t length, uint64_t since)
 
 	if (!copy_range(c, offset, length, &first, &last))
 		return;
-	if (copy_forbids(c, offset, length))
+	if (!copy_has_yielded(c) && copy_forbids(c, offset, length)) {
 		copy_drop(c, HOTCOPY_WHY_WRITTEN_INTO);
+		copy_yield(c);
+	}
 	if (c->want.lends)
 		return;
 	if (since < c->began)

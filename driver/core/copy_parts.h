@@ -38,6 +38,7 @@ struct copy {
 	struct bits must, kept;
 	struct hotcopy_extent *forbidden; /* by offset, disjoint; before the cut */
 	uint32_t forbids, forbid_room;
+	uint32_t yielded; /* nothing of ours is written there any more */
 
 	uint32_t dropped; /* enum hotcopy_reason; changed within the lock */
 
@@ -49,15 +50,17 @@ struct copy {
 	uint64_t began, copied, throttled;
 
 	char line[64];
-	uint32_t writes; /* that asked; for people, may wrap */
+	struct atomic_count writes; /* that asked */
 	char line_end[64];
-	uint32_t reads, reads_kept;
+	struct atomic_count reads, reads_kept;
 };
 
 /* The chunks of a range as far as it lies in the volume; false: of none. */
 bool copy_range(const struct copy *c, uint64_t offset, uint64_t length, uint64_t *first,
     uint64_t *last);
 bool copy_forbids(const struct copy *c, uint64_t offset, uint64_t length);
+/* None of our extents here, or none that we write into. */
+bool copy_has_yielded(const struct copy *c);
 /* The first set bit of first ... last, and not a step beyond; last + 1: none. */
 uint64_t copy_next(const struct bits *b, uint64_t first, uint64_t last);
 /* Bytes of this chunk: the last may be short. */

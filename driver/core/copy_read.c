@@ -35,7 +35,7 @@ read_kept(struct copy *c, uint64_t offset, uint8_t *out, uint32_t length)
 		return COPY_NOT_KEPT;
 	switch (diff_get(c->want.diff, c->want.index, chunk, from, out, length)) {
 	case DIFF_OK:
-		atomic_count_relaxed(&c->reads_kept);
+		atomic_count_add(&c->reads_kept);
 		return COPY_OK;
 	case DIFF_NONE:
 		return COPY_NOT_KEPT;
@@ -88,7 +88,7 @@ copy_read(struct copy *c, uint64_t offset, void *buffer, uint32_t length)
 	if (c->want.lends || ((offset | length) & (sector - 1)) != 0 ||
 	    offset > c->length || length > c->length - offset)
 		return COPY_BAD;
-	atomic_count_relaxed(&c->reads);
+	atomic_count_add(&c->reads);
 	for (; length > 0 && result == COPY_OK; offset += n, out += n, length -= n) {
 		if (copy_dropped(c) != HOTCOPY_WHY_NONE)
 			return COPY_LOST;
@@ -115,8 +115,8 @@ copy_read(struct copy *c, uint64_t offset, void *buffer, uint32_t length)
 static void
 forget(struct copy *c, uint64_t first, uint64_t last)
 {
-	for (uint64_t i = bits_next_set(&c->kept, first); i <= last;
-	     i = bits_next_set(&c->kept, i + 1)) {
+	for (uint64_t i = copy_next(&c->kept, first, last); i <= last;
+	     i = copy_next(&c->kept, i + 1, last)) {
 		if (bits_clear(&c->kept, i))
 			diff_forget(c->want.diff, c->want.index, i);
 	}
@@ -198,6 +198,9 @@ copy_only(struct copy *c, const struct bits *changed)
 	uint32_t up;
 
 	if (c->want.lends || c->chunks == 0)
+		return;
+	/* What it knows nothing of may have changed. */
+	if (changed->count < ((c->length - 1) >> HOTCOPY_TRACK_SHIFT) + 1)
 		return;
 	/* A block of changes has several chunks, or a chunk several blocks. */
 	if (c->want.chunk_shift <= HOTCOPY_TRACK_SHIFT) {

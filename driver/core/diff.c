@@ -26,7 +26,8 @@ memory_make(struct diff *d, uint64_t bytes)
 		each = (uint32_t)bytes >> d->shift;
 	}
 	slots = arenas * each;
-	if (slots == 0 || arenas > DIFF_MAP_PLACES_MAX >> 8)
+	if (slots == 0 || arenas > DIFF_MAP_PLACES_MAX >> 8 ||
+	    slots > SIZE_MAX / 2 / sizeof(*d->memory))
 		return -1;
 	d->memory_slots = (uint32_t)slots;
 	d->memory = env_alloc((size_t)slots * sizeof(*d->memory));

@@ -5,6 +5,8 @@
 #include <string.h>
 #include "driver/core/atomic.h"
 
+#define LEAVE_LOOK 200000u /* 20 ms */
+
 static uint64_t
 key_of(uint32_t index, uint64_t chunk)
 {
@@ -478,7 +480,8 @@ diff_leave(struct diff *d, struct volume *at)
 				busy += d->area[i]->io;
 			}
 		env_lock_give(&d->lock, old);
+		/* Looks again: another who leaves may have cleared it. */
 		if (busy > 0)
-			(void)env_event_wait(&d->quiet, ENV_FOREVER);
+			(void)env_event_wait(&d->quiet, LEAVE_LOOK);
 	} while (busy > 0);
 }

@@ -35,7 +35,8 @@ static enum set_result
 check(const struct hotcopy_prepare *p, struct volume *const *volumes)
 {
 	if (p->volumes == 0 || p->volumes > HOTCOPY_VOLUMES_MAX ||
-	    p->full > HOTCOPY_FULL_THROTTLE || p->memory < MEMORY_MIN ||
+	    p->full > HOTCOPY_FULL_THROTTLE || p->throttle_ms > HOTCOPY_THROTTLE_MS_MAX ||
+	    p->memory < MEMORY_MIN ||
 	    (p->chunk_shift != 0 && (p->chunk_shift < HOTCOPY_CHUNK_SHIFT_MIN ||
 					p->chunk_shift > HOTCOPY_CHUNK_SHIFT_MAX)) ||
 	    (p->volumes < 64 && p->only_changed >> p->volumes != 0))
@@ -81,14 +82,16 @@ join(struct set *s, struct volume *v, bool lends)
 	struct member *m = &s->member[s->members];
 
 	set_notice_of(s, &want.notice);
+	want.lost = &s->lost;
 	if (helpers > VOLUME_HELPERS_MAX)
 		helpers = VOLUME_HELPERS_MAX;
 	want.copiers = 1 + helpers;
 	m->copy = copy_make(&want);
 	if (m->copy == NULL)
 		return SET_NO_MEMORY;
-	exclude_store(m->copy, volume_track(v));
-	m->lends = lends;
+	/* A lender's tracking may go at any moment, and it has no image. */
+	if (!lends)
+		exclude_store(m->copy, volume_track(v));
 	atomic_put_pointer((void **)&m->volume, v);
 	s->members++;
 	/* Fewer of them are slower, not worse. */
@@ -153,6 +156,12 @@ set_free(struct set *s)
 	/* All first: throttled writes wait no longer. */
 	for (uint32_t i = 0; i < s->members; i++)
 		copy_drop(s->member[i].copy, HOTCOPY_WHY_ASKED);
+	/* Without an engine nobody asks us before writing where our copies lie: perhaps
+	   the file is gone already, with its owner. */
+	for (uint32_t i = 0; i < s->members; i++) {
+		if (s->member[i].lends && s->member[i].volume != NULL)
+			diff_leave(s->diff, s->member[i].volume);
+	}
 	for (uint32_t i = 0; i < s->members; i++)
 		part(&s->member[i]);
 	for (uint32_t i = 0; i < s->members; i++)

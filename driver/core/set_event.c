@@ -32,16 +32,6 @@ add(struct set *s, const struct volume *v, enum hotcopy_event_code code,
 		s->events++;
 }
 
-static bool
-lends(const struct set *s, const struct volume *v)
-{
-	for (uint32_t i = 0; i < s->members; i++) {
-		if (member_volume(&s->member[i]) == v)
-			return s->member[i].lends;
-	}
-	return false;
-}
-
 static void
 tell(void *set, struct volume *v, enum hotcopy_event_code code, uint64_t argument)
 {
@@ -56,13 +46,19 @@ tell(void *set, struct volume *v, enum hotcopy_event_code code, uint64_t argumen
 	s->notice.events(s->notice.who);
 	if (code == HOTCOPY_EVENT_DROPPED)
 		atomic_put(&s->to_reclaim, 1);
-	/* The copies of all may lie where the host has written, or will: an engine that
-	   has dropped guards nothing.  Once: the drops come back here. */
-	if (code == HOTCOPY_EVENT_DROPPED && lends(s, v) &&
-	    atomic_swap(&s->written_into, 1) == 0) {
-		for (uint32_t i = 0; i < s->members; i++)
-			copy_drop(s->member[i].copy, (enum hotcopy_reason)argument);
-	}
+}
+
+/* The copies of all may lie where the host has written.  Once: the drops come back here.
+ */
+static void
+lost(void *set, enum hotcopy_reason why)
+{
+	struct set *s = set;
+
+	if (atomic_get(&s->ending) != 0 || atomic_swap(&s->lost_told, 1) != 0)
+		return;
+	for (uint32_t i = 0; i < s->members; i++)
+		copy_drop(s->member[i].copy, why);
 }
 
 static void
@@ -100,6 +96,7 @@ set_notice_of(struct set *s, struct copy_notice *notice)
 {
 	notice->tell = tell;
 	notice->room = room;
+	notice->lost = lost;
 	notice->set = s;
 }
 

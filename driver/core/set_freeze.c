@@ -90,7 +90,7 @@ set_hold(struct set *s, struct volume *v)
 static bool
 drain(struct set *s, uint64_t until)
 {
-	for (uint32_t i = 0; i < s->volumes; i++) {
+	for (uint32_t i = 0; i < s->members; i++) {
 		struct volume *v = s->member[i].volume;
 
 		if (v != NULL && !volume_gate_drained(v, until))
@@ -106,7 +106,7 @@ open_all(struct set *s, bool engines, struct hotcopy_frozen *out)
 	for (uint32_t i = 0; i < s->members; i++) {
 		struct member *m = &s->member[i];
 
-		if (m->volume == NULL || (i >= s->volumes && !engines))
+		if (m->volume == NULL)
 			continue;
 		if (i < s->volumes)
 			out->held += volume_waiting(m->volume);
@@ -144,7 +144,9 @@ cut(struct set *s, const struct hotcopy_freeze *f, uint64_t timeout,
 			volume_calm(s->member[i].volume);
 	}
 	out->closed = env_now();
-	for (uint32_t i = 0; i < s->volumes; i++) {
+	/* The lenders', too: what the host has in flight into our file there would come
+	   after our copies. */
+	for (uint32_t i = 0; i < s->members; i++) {
 		if (s->member[i].volume != NULL)
 			volume_gate_close(s->member[i].volume);
 	}
@@ -162,11 +164,12 @@ cut(struct set *s, const struct hotcopy_freeze *f, uint64_t timeout,
 			m->generation = track_cut(t, f->nonce);
 		out->generation[i] = m->generation;
 	}
-	atomic_put(&s->frozen, image);
 	open_all(s, image, out);
 	out->opened = env_now();
 	if (image)
 		drop_spoilt(s);
+	/* Not before: nobody reads an image that is lost already. */
+	atomic_put(&s->frozen, image);
 	return SET_OK;
 }
 

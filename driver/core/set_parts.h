@@ -34,9 +34,10 @@ struct set {
 	/* The frozen ones, then the lenders. */
 	struct member member[HOTCOPY_VOLUMES_MAX + SET_LENDERS_MAX];
 	uint32_t volumes, members;
-	uint32_t frozen; /* there is an image */
-	uint32_t ending; /* events are nobody's any more */
-	uint32_t written_into;
+	uint32_t frozen;     /* there is an image */
+	uint32_t ending;     /* events are nobody's any more */
+	uint32_t lost;	     /* enum hotcopy_reason: why all images are */
+	uint32_t lost_told;  /* each has been dropped */
 	uint32_t to_reclaim; /* an image was dropped: its copies are of no use */
 
 	/* A spin lock: the holds and the events. */

@@ -11,19 +11,21 @@
  * changed "state" before it reads "count".  By the same order the uncounter sees that it
  * is waited for, or the waiter sees the zero.
  *
- * Why engine and track may be read without a lock.  They are read only between an
- * addition of VOLUME_INSIDE and its removal, and only if "state" said so in between.  Who
- * takes one away first clears its bit in "state" and then waits until nobody is inside:
- * who was inside has left, who comes later sees the bit clear.
+ * Why engine and track may be read without a lock.  They are read only between
+ * volume_enter and volume_exit, and only if "state" said so in between.  Who takes one
+ * away first clears its bit in "state" and then sees both counts of "inside" at zero, one
+ * after the other: who was inside has left, who counts himself later sees the bit clear.
+ *
+ * Why that ends, however many come.  VOLUME_OTHER says which of the two counts who comes
+ * now adds to.  First the other one is waited for: in it are only those who looked before
+ * the last change of VOLUME_OTHER.  Then that is changed, and the count that they came
+ * to until now is waited for: again only those are added who had looked before.
  */
 #include "driver/core/volume.h"
 
 #include "driver/core/copy.h"
 #include "driver/core/track.h"
 #include "driver/core/volume_parts.h"
-
-#define IN_FLIGHT(count) ((count) & (VOLUME_INSIDE - 1))
-#define INSIDE(count) ((count) / VOLUME_INSIDE)
 
 /* track.h takes lengths of 32 bits. */
 #define TRACK_PIECE (1u << 30)
@@ -73,18 +75,39 @@ volume_free(struct volume *v)
 /* ------------------------------------------------------------------ in flight, inside --
  */
 
-void
-volume_leave(struct volume *v, uint32_t what)
+uint32_t
+volume_enter(struct volume *v)
 {
-	uint32_t left = atomic_sub(&v->count, what) - what, state;
+	uint32_t which = (atomic_get(&v->state) & VOLUME_OTHER) != 0;
 
-	if (IN_FLIGHT(left) != 0 && INSIDE(left) != 0)
-		return;
-	state = atomic_get(&v->state);
-	if (IN_FLIGHT(left) == 0 && (state & VOLUME_SHUT) != 0)
-		env_event_set(&v->drained);
-	if (INSIDE(left) == 0 && (state & VOLUME_CHANGING) != 0)
+	atomic_add(&v->inside[which], 1);
+	return which;
+}
+
+void
+volume_exit(struct volume *v, uint32_t which)
+{
+	if (atomic_sub(&v->inside[which], 1) == 1 &&
+	    (atomic_get(&v->state) & VOLUME_CHANGING) != 0)
 		env_event_set(&v->quiet);
+}
+
+void
+volume_write_done(struct volume *v)
+{
+	if (atomic_sub(&v->count, 1) == 1 && (atomic_get(&v->state) & VOLUME_SHUT) != 0)
+		env_event_set(&v->drained);
+}
+
+bool
+volume_unasked(struct volume *v, uint32_t state)
+{
+	if ((state & (VOLUME_PASSES | VOLUME_GONE)) == 0)
+		return false;
+	if ((state & VOLUME_ENGINE) != 0)
+		copy_drop(v->engine,
+		    (state & VOLUME_GONE) != 0 ? HOTCOPY_WHY_REMOVED : HOTCOPY_WHY_ASKED);
+	return true;
 }
 
 bool
@@ -114,7 +137,7 @@ passes(struct volume *v, uint64_t offset, uint64_t length)
 {
 	uint32_t state = atomic_get(&v->state);
 
-	if (state == 0 || (state & (VOLUME_PASSES | VOLUME_GONE)) != 0)
+	if (volume_unasked(v, state))
 		return true;
 	if ((state & VOLUME_SHUT) != 0)
 		return false;
@@ -126,12 +149,18 @@ passes(struct volume *v, uint64_t offset, uint64_t length)
 enum volume_verdict
 volume_range_begin(struct volume *v, uint64_t offset, uint64_t length)
 {
-	atomic_add(&v->count, VOLUME_ONE + VOLUME_INSIDE);
-	if (passes(v, offset, length)) {
-		volume_leave(v, VOLUME_INSIDE);
+	uint32_t which;
+	bool may;
+
+	atomic_add(&v->count, 1);
+	if ((atomic_get(&v->state) & VOLUME_ASKS) == 0)
 		return VOLUME_FORWARD;
-	}
-	volume_leave(v, VOLUME_ONE + VOLUME_INSIDE);
+	which = volume_enter(v);
+	may = passes(v, offset, length);
+	volume_exit(v, which);
+	if (may)
+		return VOLUME_FORWARD;
+	volume_write_done(v);
 	return VOLUME_HOLD;
 }
 
@@ -139,12 +168,6 @@ enum volume_verdict
 volume_write_begin(struct volume *v, uint64_t offset, uint32_t length)
 {
 	return volume_range_begin(v, offset, length);
-}
-
-void
-volume_write_done(struct volume *v)
-{
-	volume_leave(v, VOLUME_ONE);
 }
 
 /* ----------------------------------------------------------------------------- the gate
@@ -162,7 +185,7 @@ volume_gate_drained(struct volume *v, uint64_t until)
 	uint64_t now;
 
 	for (;;) {
-		if (IN_FLIGHT(atomic_get(&v->count)) == 0 ||
+		if (atomic_get(&v->count) == 0 ||
 		    (atomic_get(&v->state) & (VOLUME_GONE | VOLUME_PASSES)) != 0)
 			return true;
 		now = env_now();
@@ -189,14 +212,28 @@ volume_gate_open(struct volume *v, struct copy *engine)
 	volume_wake(v);
 }
 
-/* With "change" taken: waits until all who may have seen "bit" have left. */
+static void
+empty(struct volume *v, uint32_t which)
+{
+	while (atomic_get(&v->inside[which]) != 0)
+		env_event_wait(&v->quiet, ENV_FOREVER);
+}
+
+/* With "change" taken: waits until all who may have seen "bit" have left, and for nobody
+   who comes later. */
 static void
 quiet(struct volume *v, uint32_t bit)
 {
+	uint32_t now;
+
 	atomic_or(&v->state, VOLUME_CHANGING);
-	atomic_and(&v->state, ~bit);
-	while (INSIDE(atomic_get(&v->count)) != 0)
-		env_event_wait(&v->quiet, ENV_FOREVER);
+	now = (atomic_and(&v->state, ~bit) & VOLUME_OTHER) != 0;
+	empty(v, !now);
+	if (now != 0)
+		atomic_and(&v->state, ~VOLUME_OTHER);
+	else
+		atomic_or(&v->state, VOLUME_OTHER);
+	empty(v, now);
 	atomic_and(&v->state, ~VOLUME_CHANGING);
 }
 

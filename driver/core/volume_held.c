@@ -91,7 +91,7 @@ volume_hold(struct volume *v, struct held *h, uint64_t offset, uint64_t length)
 	env_lock_give(&v->lock, old);
 }
 
-/* The first of the list, counted as in flight and inside; NULL: none, or the gate is
+/* The first of the list, counted as in flight; NULL: none, or the gate is
    closed.  Counted before the gate is looked at, as any write is. */
 static struct held *
 take(struct volume *v)
@@ -102,7 +102,7 @@ take(struct volume *v)
 	bool counted = h != NULL, more;
 
 	if (h != NULL) {
-		atomic_add(&v->count, VOLUME_ONE + VOLUME_INSIDE);
+		atomic_add(&v->count, 1);
 		state = atomic_get(&v->state);
 		if ((state & VOLUME_SHUT) != 0 &&
 		    (state & (VOLUME_GONE | VOLUME_PASSES)) == 0)
@@ -116,7 +116,7 @@ take(struct volume *v)
 	more = h != NULL && v->first != NULL;
 	env_lock_give(&v->lock, old);
 	if (counted && h == NULL)
-		volume_leave(v, VOLUME_ONE + VOLUME_INSIDE);
+		volume_write_done(v);
 	if (more)
 		env_event_set(&v->help);
 	return h;
@@ -141,17 +141,16 @@ static void
 serve_one(struct volume *v, struct held *h)
 {
 	uint64_t offset, length, waited, now = env_now();
-	uint32_t state;
+	uint32_t state, which = volume_enter(v);
 	unsigned old;
 	bool due;
 
 	unpack(h, now, &offset, &length, &waited);
 	for (;;) {
 		state = atomic_get(&v->state);
-		if ((state & (VOLUME_GONE | VOLUME_PASSES)) != 0)
+		if (volume_unasked(v, state))
 			break;
-		if ((state & VOLUME_ENGINE) != 0 &&
-		    !copy_passes(v->engine, offset, length))
+		if ((state & VOLUME_ENGINE) != 0)
 			copy_before(v->engine, offset, length, now - waited);
 		if ((state & VOLUME_TRACKED) == 0 || volume_tracked(v, offset, length))
 			break;
@@ -164,7 +163,7 @@ serve_one(struct volume *v, struct held *h)
 		v->longest = waited;
 	env_lock_give(&v->lock, old);
 	due = (state & VOLUME_TRACKED) != 0 && track_due(v->track);
-	volume_leave(v, VOLUME_INSIDE);
+	volume_exit(v, which);
 	if (due)
 		env_event_set(&v->work);
 	v->ops.forward(v->device, h);
@@ -174,15 +173,13 @@ serve_one(struct volume *v, struct held *h)
 static bool
 checkpoint_step(struct volume *v)
 {
-	uint32_t state;
+	uint32_t which = volume_enter(v), state = atomic_get(&v->state);
 	bool more = false;
 
-	atomic_add(&v->count, VOLUME_INSIDE);
-	state = atomic_get(&v->state);
 	if ((state & (VOLUME_TRACKED | VOLUME_GONE | VOLUME_PASSES)) == VOLUME_TRACKED &&
 	    track_due(v->track))
 		more = track_work(v->track);
-	volume_leave(v, VOLUME_INSIDE);
+	volume_exit(v, which);
 	return more;
 }
 

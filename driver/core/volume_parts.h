@@ -8,7 +8,7 @@
 #include "driver/core/env.h"
 #include "driver/core/volume.h"
 
-/* Of volume.state.  0 is the idle path. */
+/* Of volume.state.  None of VOLUME_ASKS is the idle path. */
 #define VOLUME_SHUT 1u	    /* the gate is closed */
 #define VOLUME_ENGINE 2u    /* "engine" is to be asked */
 #define VOLUME_TRACKED 4u   /* "track" is to be asked */
@@ -16,10 +16,8 @@
 #define VOLUME_GONE 16u	    /* so is this, and the device is no more */
 #define VOLUME_CHANGING 32u /* somebody waits until nobody is inside */
 
-/* Of volume.count: writes in flight below, and above them those who may be using the
-   engine or the tracking. */
-#define VOLUME_ONE 1u
-#define VOLUME_INSIDE (1u << 20)
+#define VOLUME_OTHER 64u /* who enters now counts in inside[1] */
+#define VOLUME_ASKS (VOLUME_SHUT | VOLUME_ENGINE | VOLUME_TRACKED)
 
 /* A line of its own for what every write changes. */
 #define VOLUME_LINE 64
@@ -35,7 +33,8 @@ struct volume {
 	uint32_t sector;
 
 	char line[VOLUME_LINE];
-	uint32_t count;
+	uint32_t count;	    /* writes in flight */
+	uint32_t inside[2]; /* those who may be using engine or tracking */
 	char line_end[VOLUME_LINE];
 
 	uint32_t spoilt;	 /* enum hotcopy_reason */
@@ -56,8 +55,13 @@ struct volume {
 	bool threaded; /* there is the own thread */
 };
 
-/* Uncounts, and wakes who waited for it. */
-void volume_leave(struct volume *v, uint32_t what);
+/* Between them engine and track may be used, if "state" says, asked in between, that they
+   are there.  exit takes what enter gave. */
+uint32_t volume_enter(struct volume *v);
+void volume_exit(struct volume *v, uint32_t which);
+/* Inside: do writes pass unasked?  Then there is no image any more, from before the first
+   of them. */
+bool volume_unasked(struct volume *v, uint32_t state);
 /* Asks the tracking about all of a range.  false: some of it must be logged first. */
 bool volume_tracked(struct volume *v, uint64_t offset, uint64_t length);
 /* Something may have changed for those who wait. */

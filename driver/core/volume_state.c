@@ -13,11 +13,24 @@
 static void
 spoil(struct volume *v, enum hotcopy_reason why)
 {
+	uint32_t which;
+
 	atomic_put(&v->spoilt, why);
-	atomic_add(&v->count, VOLUME_INSIDE);
+	which = volume_enter(v);
 	if ((atomic_get(&v->state) & VOLUME_ENGINE) != 0)
 		copy_drop(v->engine, why);
-	volume_leave(v, VOLUME_INSIDE);
+	volume_exit(v, which);
+}
+
+/* Passive.  The host writes unasked: our copies must not come after it. */
+static void
+yield(struct volume *v)
+{
+	uint32_t which = volume_enter(v);
+
+	if ((atomic_get(&v->state) & VOLUME_ENGINE) != 0)
+		copy_yield(v->engine);
+	volume_exit(v, which);
 }
 
 /* The mutex keeps the tracking there. */
@@ -40,9 +53,14 @@ volume_calm(struct volume *v)
 enum hotcopy_reason
 volume_spoilt(const struct volume *v)
 {
-	return (atomic_get(&v->state) & VOLUME_GONE) != 0
-		   ? HOTCOPY_WHY_REMOVED
-		   : (enum hotcopy_reason)atomic_get(&v->spoilt);
+	uint32_t state = atomic_get(&v->state);
+
+	/* These two stay, whatever volume_calm said since. */
+	if ((state & VOLUME_GONE) != 0)
+		return HOTCOPY_WHY_REMOVED;
+	if ((state & VOLUME_PASSES) != 0)
+		return HOTCOPY_WHY_ASKED;
+	return (enum hotcopy_reason)atomic_get(&v->spoilt);
 }
 
 void
@@ -60,6 +78,7 @@ volume_pass_only(struct volume *v)
 	atomic_or(&v->state, VOLUME_PASSES);
 	spoil(v, HOTCOPY_WHY_ASKED);
 	env_event_set(&v->drained);
+	yield(v);
 	volume_wake(v);
 	invalidate(v, HOTCOPY_WHY_ASKED);
 }
@@ -68,6 +87,7 @@ void
 volume_unknown_write(struct volume *v, enum hotcopy_reason why)
 {
 	spoil(v, why);
+	yield(v);
 	invalidate(v, why);
 }
 

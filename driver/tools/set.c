@@ -111,7 +111,7 @@ take_value(struct set *s, const wchar_t *word, const wchar_t *value)
 		r = parse_size(value, &s->ask.memory);
 	} else if (wcscmp(word, L"--throttle") == 0) {
 		s->ask.full = HOTCOPY_FULL_THROTTLE;
-		r = parse_number(value, 3600000, &s->ask.throttle_ms);
+		r = parse_number(value, HOTCOPY_THROTTLE_MS_MAX, &s->ask.throttle_ms);
 	} else if (wcscmp(word, L"--chunk-shift") == 0) {
 		r = parse_number(value, HOTCOPY_CHUNK_SHIFT_MAX, &s->ask.chunk_shift);
 	} else if (wcscmp(word, L"--timeout") == 0) {

@@ -35,9 +35,9 @@ MUTANTS = {
         "\t\tbits_set(&c->kept, chunk);\n\t\tbits_clear(&c->must, chunk);",
         "\t\tbits_clear(&c->must, chunk);\n\t\tbits_set(&c->kept, chunk);")),
     "the state is looked at before the write is counted": (PAUSE, "core/volume.c", (
-        "\tatomic_add(&v->count, VOLUME_ONE + VOLUME_INSIDE);\n\tif (passes(v, offset, length)) {",
-        "\tbool may = passes(v, offset, length);\n"
-        "\tatomic_add(&v->count, VOLUME_ONE + VOLUME_INSIDE);\n\tif (may) {")),
+        "\tatomic_add(&v->count, 1);\n\tif ((atomic_get(&v->state) & VOLUME_ASKS) == 0)",
+        "\tuint32_t state = atomic_get(&v->state);\n"
+        "\tatomic_add(&v->count, 1);\n\tif ((state & VOLUME_ASKS) == 0)")),
     "a held write goes on before the copy": (CHAOS, "core/volume_held.c", (
         "copy_before(v->engine, offset, length, now - waited);", ";")),
     "a copied chunk counts as one less": (CHAOS, "core/copy.c", (

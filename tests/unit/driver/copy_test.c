@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "driver/core/atomic.h"
 #include "driver/core/bits.h"
 #include "driver/core/copy.h"
 #include "driver/core/diff.h"
@@ -526,6 +527,104 @@ copy_of_what_is_done_meanwhile_is_forgotten(void **state)
 	release(&f);
 }
 
+/* Nobody would give its room back: that was done when the image was dropped. */
+static void
+copy_of_what_is_dropped_meanwhile_is_forgotten(void **state)
+{
+	struct diff_space space;
+	struct ram_write w;
+	struct frozen f;
+
+	(void)state;
+	freeze(&f);
+	ram_set(&f.ram, f.ram.reads_stick = true);
+	assert_true(ram_write(&f.ram, &w, 0, 512, 2));
+	ram_until(&f.ram, f.ram.reads_stuck == 1);
+	copy_drop(f.copy, HOTCOPY_WHY_ASKED);
+	copy_reclaim(f.copy);
+	ram_set(&f.ram, f.ram.reads_stick = false);
+	ram_finish(&w);
+	diff_space(f.diff, &space);
+	assert_int_equal(space.memory_used, 0);
+	release(&f);
+}
+
+/* A bitmap is walked once for UNNEEDED, not once from each place of it to its end: with
+   that this takes minutes. */
+static void
+unneeded_costs_what_it_covers(void **state)
+{
+	static const struct volume_ops none;
+	static uint8_t ones[1u << 17];
+	struct volume *v = volume_make(&none, NULL, 1, (uint64_t)1 << 40, 512);
+	struct copy_want want = { .volume = v, .chunk_shift = SHIFT, .copiers = 1 };
+	uint64_t last = ((uint64_t)1 << (40 - SHIFT)) - 1;
+	struct hotcopy_stats stats;
+	struct bits none_changed;
+	clock_t begun;
+
+	(void)state;
+	assert_non_null(v);
+	want.notice = (struct copy_notice){ tell, room, NULL, NULL };
+	want.diff = diff_make(MEMORY, SHIFT);
+	want.copiers = 1;
+	memset(ones, 0xff, sizeof ones);
+	for (int only = 0; only < 2; only++) {
+		struct copy *c = copy_make(&want);
+
+		assert_non_null(c);
+		begun = clock();
+		assert_int_equal(bits_make(&none_changed, (uint64_t)1 << 24), 0);
+		if (only != 0) {
+			copy_only(c, &none_changed);
+		} else {
+			for (uint64_t i = 0; i <= last; i += 1u << 20)
+				assert_int_equal(
+				    copy_unneeded(c, i, 1u << 20, ones), COPY_OK);
+		}
+		assert_true((clock() - begun) / CLOCKS_PER_SEC < 5);
+		copy_stats(c, &stats);
+		assert_int_equal(stats.needed, 0);
+		bits_free(&none_changed);
+		copy_free(c);
+	}
+	diff_free(want.diff);
+	volume_gone(v);
+	volume_free(v);
+}
+
+/* A tracking of a shorter volume says nothing of the rest: all is needed. */
+static void
+what_tracking_does_not_reach_is_needed(void **state)
+{
+	struct bits changed;
+	struct frozen f;
+
+	(void)state;
+	freeze(&f);
+	assert_int_equal(bits_make(&changed, SIZE / 65536 - 1), 0);
+	copy_only(f.copy, &changed);
+	assert_image(&f, 0, SIZE, 1);
+	bits_free(&changed);
+	assert_int_equal(bits_make(&changed, SIZE / 65536), 0);
+	copy_only(f.copy, &changed);
+	assert_int_equal(read_one(&f, 0), COPY_NOT_KEPT);
+	bits_free(&changed);
+	release(&f);
+}
+
+static void
+counts_go_beyond_32_bits(void **state)
+{
+	struct atomic_count n = { UINT32_MAX - 1, 0 };
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		assert_true(atomic_count_get(&n) == (uint64_t)UINT32_MAX - 1 + i);
+		atomic_count_add(&n);
+	}
+}
+
 static void
 host_in_our_own_extents_drops(void **state)
 {
@@ -706,6 +805,10 @@ main(void)
 		cmocka_unit_test(a_chunk_is_copied_once_for_all_who_wait),
 		cmocka_unit_test(reader_takes_the_copy_that_was_made_meanwhile),
 		cmocka_unit_test(copy_of_what_is_done_meanwhile_is_forgotten),
+		cmocka_unit_test(copy_of_what_is_dropped_meanwhile_is_forgotten),
+		cmocka_unit_test(unneeded_costs_what_it_covers),
+		cmocka_unit_test(what_tracking_does_not_reach_is_needed),
+		cmocka_unit_test(counts_go_beyond_32_bits),
 		cmocka_unit_test(host_in_our_own_extents_drops),
 		cmocka_unit_test(held_ranges_are_not_cut_short),
 		cmocka_unit_test(image_holds_under_load),

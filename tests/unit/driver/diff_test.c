@@ -240,7 +240,8 @@ disk_and_memory_are_one(void **state)
 		/* Nothing is spent on what is not kept. */
 		assert_true(space_of(d).used <= (uint64_t)peak * CHUNK);
 	}
-	assert_true(v->writes > 0 && v->largest == VOLUME_IO_MAX);
+	assert_true(
+	    atomic_get(&v->writes) > 0 && atomic_get(&v->largest) == VOLUME_IO_MAX);
 	for (uint32_t i = 0; i < KEYS; i++)
 		diff_forget(d, i % 7, i / 7);
 	while (space_of(d).used + space_of(d).memory_used > 0)
@@ -409,7 +410,7 @@ a_failed_write_stays_in_memory(void **state)
 	for (uint32_t i = 0; space_of(d).memory_used < MEMORY; i++)
 		assert_true(put(d, 1, i, 1, SECOND));
 	assert_false(diff_take(d, &p, SECOND / 100));
-	assert_int_equal(v->writes, 0);
+	assert_int_equal(atomic_get(&v->writes), 0);
 	assert_int_equal(space_of(d).used, 0);
 	/* What could not be written goes as all others do. */
 	for (uint32_t i = 0; i < SLOTS; i++) {

@@ -30,11 +30,11 @@ struct ram {
 	pthread_mutex_t mutex;
 	pthread_cond_t changed;
 	/* Set by tests, within the mutex. */
-	bool reads_stick, writes_stick, forward_sticks, io_write_fails;
+	bool reads_stick, writes_stick, forward_sticks, io_write_fails, io_sticks;
 	uint64_t fails_from, fails_to; /* reads of these bytes */
 	unsigned let_read;	       /* the number of one that does not stick */
 	/* Counted. */
-	unsigned reads, reads_stuck, forwarded, forwards_stuck, finished;
+	unsigned reads, reads_stuck, io_stuck, forwarded, forwards_stuck, finished;
 	struct ram_write *stuck;
 };
 
@@ -114,6 +114,11 @@ ram_io_write(
 	(void)through;
 	assert(length <= VOLUME_IO_MAX && offset + length <= r->length);
 	pthread_mutex_lock(&r->mutex);
+	r->io_stuck++;
+	pthread_cond_broadcast(&r->changed);
+	while (r->io_sticks)
+		ram_change(r);
+	r->io_stuck--;
 	result = r->io_write_fails ? -1 : 0;
 	if (result == 0)
 		memcpy(r->data + offset, buffer, length);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include "driver/core/track.h"
 #include "driver/sim/env_posix.h"
+#include "driver/core/volume_parts.h"
 #include "tests/unit/driver/ram_volume.h"
 
 #define SIZE (1u << 20)
@@ -210,6 +211,84 @@ stuck_disk_holds_up_neither_engine_nor_tracking(void **state)
 	ram_end(&r);
 }
 
+struct removal {
+	struct volume *volume;
+	uint32_t over;
+};
+
+static void *
+remove_engine(void *arg)
+{
+	struct removal *r = arg;
+
+	volume_engine_remove(r->volume);
+	atomic_put(&r->over, 1);
+	return NULL;
+}
+
+/* Returns when the removal waits for who is inside. */
+static void
+removal_begin(struct removal *r, struct volume *v, pthread_t *t)
+{
+	uint32_t other = atomic_get(&v->state) & VOLUME_OTHER;
+
+	*r = (struct removal){ .volume = v };
+	pthread_create(t, NULL, remove_engine, r);
+	while ((atomic_get(&v->state) & VOLUME_OTHER) == other ||
+	       (atomic_get(&v->state) & VOLUME_CHANGING) == 0)
+		sched_yield();
+}
+
+/* At no moment is nobody inside; it ends all the same, and waits for each who was. */
+static void
+removal_waits_for_who_was_inside_and_for_nobody_later(void **state)
+{
+	struct removal removal;
+	uint32_t before, later;
+	pthread_t t;
+	struct ram r;
+
+	(void)state;
+	ram_make(&r, 1, SIZE, 1);
+	before = volume_enter(r.volume);
+	for (int i = 0; i < 5; i++) {
+		removal_begin(&removal, r.volume, &t);
+		later = volume_enter(r.volume);
+		assert_int_not_equal(before, later);
+		assert_int_equal(atomic_get(&removal.over), 0);
+		volume_exit(r.volume, before);
+		pthread_join(t, NULL);
+		before = later;
+	}
+	volume_exit(r.volume, before);
+	ram_end(&r);
+}
+
+/* Who looked before the last removal and counts himself after it is waited for, too. */
+static void
+removal_waits_for_who_was_late(void **state)
+{
+	struct removal removal = { 0 };
+	pthread_t t;
+	struct ram r;
+
+	(void)state;
+	ram_make(&r, 1, SIZE, 1);
+	assert_int_equal(atomic_get(&r.volume->state) & VOLUME_OTHER, 0);
+	volume_engine_remove(r.volume);
+	atomic_add(&r.volume->inside[0], 1);
+	removal.volume = r.volume;
+	pthread_create(&t, NULL, remove_engine, &removal);
+	while ((atomic_get(&r.volume->state) & VOLUME_CHANGING) == 0)
+		sched_yield();
+	for (int i = 0; i < 1000; i++)
+		sched_yield();
+	assert_int_equal(atomic_get(&removal.over), 0);
+	volume_exit(r.volume, 0);
+	pthread_join(t, NULL);
+	ram_end(&r);
+}
+
 static void
 what_spoils_is_known_until_calm(void **state)
 {
@@ -307,6 +386,8 @@ main(void)
 		cmocka_unit_test(without_a_thread_all_passes),
 		cmocka_unit_test(helpers_serve_side_by_side_and_stop),
 		cmocka_unit_test(stuck_disk_holds_up_neither_engine_nor_tracking),
+		cmocka_unit_test(removal_waits_for_who_was_inside_and_for_nobody_later),
+		cmocka_unit_test(removal_waits_for_who_was_late),
 		cmocka_unit_test(what_spoils_is_known_until_calm),
 		cmocka_unit_test(nothing_passes_a_drained_gate),
 	};
