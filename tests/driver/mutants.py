@@ -89,6 +89,8 @@ MUTANTS = {
     "a failed read for a copy is no loss": (STUCK, "core/copy_before.c", (
         "\t\tdiff_give(c->want.diff, buffer);\n\t\tcopy_drop(c, HOTCOPY_WHY_READ_ERROR);",
         "\t\tput(c, chunk, buffer);")),
+    "a call comes back in a critical region": (STUCK, "nt/ctl.c", (
+        "\tKeLeaveCriticalRegion();\n\treturn status;", "\treturn status;")),
     "who has drained tells nobody": (CHAOS, "core/volume.c", (
         "\t\tenv_event_set(&v->drained);", "\t\t;")),
 }

@@ -85,8 +85,8 @@ LONG KeReleaseSemaphore(PKSEMAPHORE s, KPRIORITY boost, LONG by, BOOLEAN wait);
 VOID ExInitializeFastMutex(PFAST_MUTEX mutex);
 VOID ExAcquireFastMutex(PFAST_MUTEX mutex);
 VOID ExReleaseFastMutex(PFAST_MUTEX mutex);
-#define KeEnterCriticalRegion() ((void)0)
-#define KeLeaveCriticalRegion() ((void)0)
+VOID KeEnterCriticalRegion(VOID);
+VOID KeLeaveCriticalRegion(VOID);
 /* A negative timeout is relative, in 100 ns; a positive one is against NT's rules here.
  */
 NTSTATUS KeWaitForSingleObject(PVOID object, KWAIT_REASON reason, KPROCESSOR_MODE mode,

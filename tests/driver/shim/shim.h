@@ -21,10 +21,11 @@ void shim_irql_at_most(KIRQL limit, const char *what);
 KIRQL shim_irql_raise(KIRQL to); /* without a check; gives the old one */
 void shim_irql_set(KIRQL to);
 unsigned shim_locks_held(void); /* spin locks, by this thread */
+unsigned shim_regions(void);	/* critical regions that this thread is in */
 /* A driver's routine has been called and is back: as it came? */
 struct shim_frame {
 	KIRQL irql;
-	unsigned locks;
+	unsigned locks, regions;
 };
 struct shim_frame shim_enter(void);
 void shim_leave(struct shim_frame frame, const char *what);

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static _Thread_local KIRQL irql;
-static _Thread_local unsigned locks;
+static _Thread_local unsigned locks, regions;
 static _Thread_local unsigned dice;
 static _Thread_local unsigned pause_left;
 static _Thread_local PKEVENT pause_at, pause_go;
@@ -156,10 +156,33 @@ KeReleaseSpinLock(PKSPIN_LOCK lock, KIRQL old)
 	shim_chaos();
 }
 
+/* Who comes back with one more stops Windows: APC_INDEX_MISMATCH. */
+VOID
+KeEnterCriticalRegion(VOID)
+{
+	shim_irql_at_most(APC_LEVEL, "KeEnterCriticalRegion");
+	regions++;
+}
+
+VOID
+KeLeaveCriticalRegion(VOID)
+{
+	shim_irql_at_most(APC_LEVEL, "KeLeaveCriticalRegion");
+	if (regions == 0)
+		shim_bugcheck("a critical region is left by a thread that is in none");
+	regions--;
+}
+
+unsigned
+shim_regions(void)
+{
+	return regions;
+}
+
 struct shim_frame
 shim_enter(void)
 {
-	return (struct shim_frame){ irql, locks };
+	return (struct shim_frame){ irql, locks, regions };
 }
 
 void
@@ -171,6 +194,9 @@ shim_leave(struct shim_frame frame, const char *what)
 	if (locks != frame.locks)
 		shim_bugcheck(
 		    "%s came back with %u spin locks more", what, locks - frame.locks);
+	if (regions != frame.regions)
+		shim_bugcheck("%s came back in %d critical regions more", what,
+		    (int)(regions - frame.regions));
 }
 
 /* What is taken. */

@@ -85,6 +85,8 @@ thread_end(void)
 
 	if (KeGetCurrentIrql() != PASSIVE_LEVEL || shim_locks_held() > 0)
 		shim_bugcheck("a thread ends at IRQL %d", KeGetCurrentIrql());
+	if (shim_regions() > 0)
+		shim_bugcheck("a thread ends in a critical region");
 	current = NULL;
 	shim_took(SHIM_THREAD, -1);
 	KeSetEvent(&t->ended, 0, FALSE);
