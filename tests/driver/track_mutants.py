@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """track_mutants.py [BUILD [NAME]] - the tracking protocol without one of its rules each
-must fail in the crash model.
+must fail in the crash model; those of ORDER, which are about the order of single words, in
+track_order, too.
 
 A mutant is a copy of one source in which one piece of text, which must be there exactly
 once, is another.  What is compiled is kept and only the changed file compiled anew; as a
@@ -13,9 +14,17 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))
 CORE = "driver/core/"
 SOURCES = ["track", "track_format", "track_log", "track_open", "track_print", "track_save",
            "track_store", "bits"]
+TEST = "tests/driver/"
 MODEL = ["track_model", "track_model_disk", "track_model_main"]
 LIVES = "120000"
+FEW = "30000"  # enough for averages
 FLAGS = ["-std=c11", "-O1", "-D_POSIX_C_SOURCE=200809L"]
+
+COARSE = "everything is reported, always"
+ORDER = ["data before its region is durable", "the bit is set after the mark was looked at",
+         "marks are forgotten after bits were copied",
+         "regions are not logged for the checkpoint under way",
+         "a cut during a checkpoint is not noticed", "a region is marked before it is durable"]
 
 # name: file, text, what stands there instead; or several such.
 MUTANTS = {
@@ -98,44 +107,46 @@ MUTANTS = {
         "		m->epoch += (uint32_t)rc;",
         "		m->epoch += (uint32_t)rc;\n"
         "		if (rc)\n			(void)bits_clear_range(&t->previous, 0, UINT64_MAX);"),
+    "a region is marked before it is durable": ("track_log",
+        "		if (changed) {\n", "		for (uint32_t k = from; k < c; k++)\n"
+        "			mark(t, k);\n		if (changed) {\n"),
     # Caught by the bounds of how coarse a report may be.
-    "everything is reported, always": ("track",
+    COARSE: ("track",
         "	if (t->memory.flags & all) {", "	if (t->memory.flags + 1 + all) {"),
 }
 
 
-def compile_one(source, out, where=TOP):
-    subprocess.run(["gcc", *FLAGS, "-I", where, "-I", TOP, "-c", source, "-o", out], check=True)
+class Kit:
+    """A test compiled against the protocol as it is; "first" is looked for headers in first."""
+    def __init__(self, tests, work, arguments, first=TOP):
+        self.arguments, self.first, self.objects = arguments, first, {}
+        os.makedirs(work)
+        for name in SOURCES + tests:
+            room = TEST if name in tests else CORE
+            path = os.path.join(first, room, name + ".c")
+            self.objects[name] = (path if os.path.exists(path) else os.path.join(TOP, room, name + ".c"),
+                                  os.path.join(work, name + ".o"))
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda p: self.compile(*p), self.objects.values()))
+        self.objects = {name: o for name, (_, o) in self.objects.items()}
+
+    def compile(self, source, out):
+        subprocess.run(["gcc", *FLAGS, "-I", self.first, "-I", TOP, "-c", source, "-o", out], check=True)
+
+    def run(self, changed, program, arguments=None):
+        subprocess.run(["gcc", *{**self.objects, **changed}.values(), "-o", program], check=True)
+        try:
+            p = subprocess.run([program, *(arguments or self.arguments)], capture_output=True, text=True,
+                               timeout=240)
+        except subprocess.TimeoutExpired:
+            return 124, "hangs"
+        return p.returncode, p.stdout.strip().split("\n")[-1][:60]
 
 
-def objects(work, where=TOP):
-    out = {}
-    for name in SOURCES + MODEL:
-        path = os.path.join(where if os.path.exists(os.path.join(where, CORE, name + ".c")) else TOP,
-                            CORE if name in SOURCES else "tests/driver/", name + ".c")
-        out[name] = (path, os.path.join(work, name + ".o"))
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda p: compile_one(p[0], p[1], where), out.values()))
-    return {name: o for name, (_, o) in out.items()}
-
-
-def run(program, lives=LIVES):
-    try:
-        p = subprocess.run([program, lives, "7"], capture_output=True, text=True, timeout=240)
-    except subprocess.TimeoutExpired:
-        return 124, "hangs"
-    return p.returncode, p.stdout.strip().split("\n")[-1]
-
-
-def link(objs, out):
-    subprocess.run(["gcc", *objs, "-o", out], check=True)
-
-
-def mutant(name, objs, work):
+def mutant(name, kit, work):
     edits = MUTANTS[name] if isinstance(MUTANTS[name], list) else [MUTANTS[name]]
-    here = os.path.join(work, "".join(c if c.isalnum() else "-" for c in name))
-    os.mkdir(here)
-    texts = {}
+    here = tempfile.mkdtemp(dir=work)
+    texts, changed = {}, {}
     for file, old, new in edits:
         if file not in texts:
             with open(os.path.join(TOP, CORE, file + ".c"), encoding="utf-8") as f:
@@ -143,16 +154,13 @@ def mutant(name, objs, work):
         if texts[file].count(old) != 1:
             return "%s: its text is %d times in %s.c" % (name, texts[file].count(old), file)
         texts[file] = texts[file].replace(old, new)
-    objs = dict(objs)
     for file, text in texts.items():
         source = os.path.join(here, file + ".c")
         with open(source, "w", encoding="utf-8") as f:
             f.write(text)
-        objs[file] = os.path.join(here, file + ".o")
-        compile_one(source, objs[file])
-    program = os.path.join(here, "m")
-    link(objs.values(), program)
-    rc, said = run(program)
+        changed[file] = os.path.join(here, file + ".o")
+        kit.compile(source, changed[file])
+    rc, said = kit.run(changed, os.path.join(here, "m"), [FEW, "7"] if name == COARSE else None)
     print("%-55s %s" % (name, said if rc else "NOT CAUGHT"), flush=True)
     return None if rc in (1, 2) else "%s: not caught (%d)" % (name, rc)
 
@@ -169,28 +177,26 @@ def small_cells(work):
                 text = text.replace("#define TRACK_LOG_SHIFT 11u", "#define TRACK_LOG_SHIFT 1u")
             with open(os.path.join(where, CORE, name), "w", encoding="utf-8") as f:
                 f.write(text)
-    out = os.path.join(work, "small-objects")
-    os.mkdir(out)
-    program = os.path.join(out, "m")
-    link(objects(out, where).values(), program)
-    rc, said = run(program, "60000")
+    kit = Kit(MODEL, os.path.join(work, "small-objects"), [FEW, "7"], where)
+    rc, said = kit.run({}, os.path.join(work, "small-model"))
     print("%-55s %s" % ("the protocol, 2 regions in a cell", said), flush=True)
     return "the protocol with small cells fails: " + said if rc else None
 
 
 def main():
     only = sys.argv[2:] or list(MUTANTS)
-    bad = []
     with tempfile.TemporaryDirectory() as work:
-        objs = objects(work)
+        model = Kit(MODEL, os.path.join(work, "model"), [LIVES, "7"])
+        order = Kit(["track_order_main"], os.path.join(work, "order"), ["2"], os.path.join(TOP, TEST, "order"))
         with ThreadPoolExecutor(2) as pool:
-            jobs = [pool.submit(mutant, n, objs, work) for n in only]
+            jobs = [pool.submit(mutant, n, model, work) for n in only]
+            jobs += [pool.submit(mutant, n, order, work) for n in only if n in ORDER]
             if len(only) > 1:
                 jobs.append(pool.submit(small_cells, work))
             bad = [b for b in (j.result() for j in jobs) if b]
     for b in bad:
         print("FAILED", b)
-    print("%d mutants" % len(only))
+    print("%d mutants, %d of them also in track_order" % (len(only), len([n for n in only if n in ORDER])))
     return 1 if bad else 0
 
 
