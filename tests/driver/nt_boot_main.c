@@ -560,56 +560,6 @@ test_a_clone_is_a_stranger(void)
 	end();
 }
 
-/* Nobody tells the next start of what was written while there was no tracking for want of
-   memory: a record that leads to a store must not outlive that. */
-static void
-start_without_memory_for(unsigned site)
-{
-	static uint8_t laid[LENGTH];
-
-	fresh();
-	rig_lay[0].id = ID;
-	begin(1);
-	track();
-	commit(15);
-	write_at(0, 7 * BLOCK);
-	end_in_order();
-	memcpy(laid, after, sizeof(laid));
-	rig_lay[0].bytes = laid;
-	if (site == ~0u)
-		shim_fail_record();
-	else
-		shim_fail_site(site);
-	if (rig_start(&rig, 1, LENGTH) != STATUS_SUCCESS) {
-		/* The driver is not there at all. */
-		shim_fail_off();
-		rig_stop(&rig);
-		return;
-	}
-	shim_fail_off();
-	write_at(0, 5 * BLOCK);
-	rig_disk_peek(&rig.disk[0], 0, after, sizeof(after));
-	CHECK(rig_stop(&rig));
-	rig_lay[0].bytes = after;
-	begin(1);
-	if (facts(0).tracking != HOTCOPY_TRACK_OFF && facts(0).changed < 2)
-		shim_fail_tell(site);
-	CHECK(facts(0).tracking == HOTCOPY_TRACK_OFF || facts(0).changed >= 2);
-	end();
-}
-
-static void
-test_what_memory_was_missing_for_is_not_believed_later(void)
-{
-	unsigned sites;
-
-	start_without_memory_for(~0u);
-	sites = shim_fail_sites();
-	CHECK(sites > 20);
-	for (unsigned i = 0; i < sites; i++)
-		start_without_memory_for(i);
-}
-
 static void *
 late_start(void *arg)
 {
@@ -820,7 +770,6 @@ main(void)
 	test_untracked_is_forgotten_before_it_is_done();
 	test_a_start_that_only_passed_ends_the_tracking();
 	test_a_clone_is_a_stranger();
-	test_what_memory_was_missing_for_is_not_believed_later();
 	test_a_write_before_the_store_is_read_is_not_lost();
 	test_wrong_records_are_none();
 	test_file_systems_that_hold_are_cut_together();
