@@ -3,10 +3,11 @@
  * else to do by lines on its input; each is answered by one line.
  *
  *   attach             the filter, to both
- *   go                 begin to write
+ *   go                 begin to write; answered when the first pair is written
+ *   more N             waits until N writes more have ended
  *   stop               and end; answers how many writes there were and how many failed
  *   mark FILE          the next stamp, then for each block the newest stamp that is
- *                      written: 64-bit numbers
+ *                      written, then the stamps of all pairs begun: 64-bit numbers
  *   fill V FIRST N     N blocks of volume V, at once, each with a stamp of its own
  *   compare V          reads the whole volume: every block has its newest stamp
  *   remove V           IRP_MN_REMOVE_DEVICE; surprise V: with IRP_MN_SURPRISE_REMOVAL
@@ -31,10 +32,14 @@
 #define PAIR 1600u   /* volume 0 and 1, in this order */
 #define RANDOM 1536u /* blocks that the others write */
 #define WRITERS 3u
+#define PAIRS (1u << 20)
+#define PATIENCE 120000u /* ms */
 
 static volatile LONG64 next_stamp = 1;
 static volatile LONG running, writes, failed;
 static volatile LONG64 newest[RAMVOL_COUNT][BLOCKS];
+static LONG64 pairs[PAIRS];
+static volatile LONG pairs_begun, pairs_written;
 static CRITICAL_SECTION locks[RAMVOL_COUNT][BLOCKS];
 
 static HANDLE
@@ -113,10 +118,13 @@ write_pair(void *arg)
 	(void)arg;
 	for (v = 0; v < RAMVOL_COUNT; v++)
 		h[v] = open_volume(v);
-	while (running) {
+	while (running && (unsigned)pairs_begun < PAIRS) {
 		stamp = InterlockedIncrement64(&next_stamp) - 1;
+		pairs[pairs_begun] = stamp;
+		InterlockedIncrement(&pairs_begun);
 		for (v = 0; v < RAMVOL_COUNT; v++)
 			write_block(h[v], v, PAIR, stamp);
+		InterlockedIncrement(&pairs_written);
 		Sleep(1);
 	}
 	return 0;
@@ -127,12 +135,14 @@ mark(const char *path)
 {
 	FILE *f = fopen(path, "wb");
 	LONG64 n = next_stamp;
+	size_t begun = (size_t)pairs_begun;
 	int ok;
 
 	if (f == NULL)
 		return -1;
 	ok = fwrite(&n, sizeof n, 1, f) == 1 &&
-	     fwrite((const void *)newest, sizeof newest, 1, f) == 1;
+	     fwrite((const void *)newest, sizeof newest, 1, f) == 1 &&
+	     fwrite(pairs, sizeof pairs[0], begun, f) == begun;
 	return fclose(f) == 0 && ok ? 0 : -1;
 }
 
@@ -182,9 +192,21 @@ ask_pnp(DWORD code, DWORD v)
 
 static HANDLE threads[WRITERS + 1];
 
+/* Until the count has come so far. */
+static int
+reached(const volatile LONG *count, LONG least)
+{
+	unsigned ms;
+
+	for (ms = 0; *count < least && ms < PATIENCE; ms += 5)
+		Sleep(5);
+	return *count < least ? -1 : 0;
+}
+
 static int
 go(void)
 {
+	LONG before = pairs_written;
 	unsigned i;
 
 	running = 1;
@@ -192,14 +214,15 @@ go(void)
 		threads[i] =
 		    CreateThread(NULL, 0, write_any, (void *)(uintptr_t)(i + 1), 0, NULL);
 	threads[WRITERS] = CreateThread(NULL, 0, write_pair, NULL, 0, NULL);
-	return 0;
+	return reached(&pairs_written, before + 1);
 }
 
 static int
 stop(void)
 {
 	running = 0;
-	return WaitForMultipleObjects(WRITERS + 1, threads, TRUE, 60000) == WAIT_TIMEOUT
+	return WaitForMultipleObjects(WRITERS + 1, threads, TRUE, PATIENCE) ==
+		       WAIT_TIMEOUT
 		   ? -1
 		   : 0;
 }
@@ -216,6 +239,8 @@ obey(const char *line)
 		return go();
 	if (strcmp(line, "stop") == 0)
 		return stop();
+	if (sscanf(line, "more %u", &a) == 1)
+		return reached(&writes, writes + (LONG)a);
 	if (sscanf(line, "mark %511s", path) == 1)
 		return mark(path);
 	if (sscanf(line, "fill %u %u %u", &a, &b, &c) == 3 && a < RAMVOL_COUNT &&
