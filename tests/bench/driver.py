@@ -54,6 +54,8 @@ def rows(steps, load):
     wall = f"load {load:.1f}"
     yield row("idle and tracked, a write in the NT shim, CPU", "ns", of("nt", "tracked_added"), 100, "limit", 1.0)
     yield row("idle and tracked, a write in the core, CPU", "ns", of("idle", "ns"), 100, "limit", 1.0)
+    extra = max(s["allocations"] + s["locks"] for s in steps["nt"])
+    yield row("idle and tracked, 11 million writes in the NT shim: allocations and locks", "", extra + 1, 1, "none, and one", 1.0)
     extra = max(s["takings"] + s["locks"] for s in steps["idle"])
     yield row("idle and tracked, 4 million writes: allocations and locks", "", extra + 1, 1, "none, and one", 1.0)
     held, writers = of("gate", "held"), steps["gate"][0]["writers"]

@@ -1,14 +1,17 @@
 /*
  * nt_pause: a write is stopped at every point in turn where it touches a lock or a shared
  * word, and volumes are frozen meanwhile.  Either FREEZE waits for the write and gives
- * up, or the write is after the cut: then the image does not change when it goes on.
+ * up, or the write is after the cut: then the image does not change when it goes on.  The
+ * same for readers, copiers and cancelling: nt_pause.h.
+ *
+ *	nt_pause [write | read | copy | cancel]
  */
+#include "tests/driver/nt_pause.h"
 #include "tests/driver/rig/scene.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define POINTS_MAX 200u
 #define TIMEOUT_MS 40
 /* FREEZE is back within this if the stopped write keeps no lock from it. */
 #define BACK_MS 400
@@ -82,20 +85,36 @@ stopped_at(unsigned nth, unsigned *cuts)
 	return w.left == 0;
 }
 
-int
-main(void)
+static unsigned
+pause_writes(void)
 {
 	unsigned n = 1, cuts = 0;
 
 	scene_start(&scene);
 	for (unsigned v = 0; v < SCENE_VOLUMES; v++)
 		scene.rig.disk[v].inline_ = true;
-	while (n < POINTS_MAX && scene.bad == 0 && stopped_at(n, &cuts))
+	while (n < PAUSE_POINTS_MAX && scene.bad == 0 && stopped_at(n, &cuts))
 		n++;
 	/* Some points are before the count, some after: else nothing was tried. */
 	SCENE_REQUIRE(&scene, scene.bad > 0 || (cuts > 1 && cuts < n));
 	scene_stop(&scene);
 	printf(
 	    "%u points, %u cuts while a write was stopped, %u bad\n", n, cuts, scene.bad);
-	return scene.bad != 0;
+	return scene.bad;
+}
+
+int
+main(int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		unsigned (*run)(void);
+	} parts[] = { { "write", pause_writes }, { "read", pause_readers },
+		{ "copy", pause_copiers }, { "cancel", pause_cancels } };
+	unsigned bad = 0;
+
+	for (size_t i = 0; i < sizeof(parts) / sizeof(*parts); i++)
+		if (argc < 2 || strcmp(argv[1], parts[i].name) == 0)
+			bad += parts[i].run();
+	return bad != 0;
 }

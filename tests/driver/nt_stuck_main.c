@@ -266,6 +266,8 @@ the_end_of_a_volume(void)
 	scene_stop(s);
 }
 
+#define FREEZE_MS 8000u
+
 static NTSTATUS frozen;
 
 static void *
@@ -273,7 +275,7 @@ freeze(void *arg)
 {
 	struct scene *s = arg;
 
-	frozen = rig_freeze(&s->set, HOTCOPY_FREEZE_GENERATION, 8000, 6);
+	frozen = rig_freeze(&s->set, HOTCOPY_FREEZE_GENERATION, FREEZE_MS, 6);
 	return NULL;
 }
 
@@ -283,6 +285,7 @@ a_write_at_the_gate_is_of_the_next_generation(void)
 {
 	struct scene *s = &scene;
 	struct scene_write kept, held;
+	uint64_t until;
 	uint8_t bit[8] = { 0 };
 	pthread_t thread;
 
@@ -297,15 +300,21 @@ a_write_at_the_gate_is_of_the_next_generation(void)
 	SCENE_REQUIRE(s, rig_disk_waits(&s->rig.disk[0], 1, shim_patience()));
 	if (pthread_create(&thread, NULL, freeze, s) != 0)
 		abort();
+	/* All gates are closed while one volume is waited for. */
+	until = KeQueryInterruptTime() + (uint64_t)shim_patience() * 10000;
 	for (;;) {
 		scene_write_begin(s, &held, 1, 5 * 65536, 4096);
-		if (!rig_done(&held.q, 150))
+		if (!rig_done(&held.q, 150) || KeQueryInterruptTime() > until)
 			break;
 		scene_wrote(s, &held);
 	}
+	SCENE_REQUIRE(s, KeQueryInterruptTime() <= until);
 	rig_disk_hold(&s->rig.disk[0], 0);
 	pthread_join(thread, NULL);
 	SCENE_REQUIRE(s, frozen == STATUS_SUCCESS);
+	/* And it was told when that had ended, not by its limit. */
+	SCENE_REQUIRE(
+	    s, s->set.frozen.opened - s->set.frozen.closed < FREEZE_MS * 10000ull);
 	/* The one that the disk kept is in the image, the one at the gate is not. */
 	SCENE_REQUIRE(s, scene_wrote(s, &kept) == STATUS_SUCCESS);
 	SCENE_REQUIRE(s, scene_frozen(s) == STATUS_SUCCESS);
@@ -374,32 +383,57 @@ tell(const char *name)
 	return scene.bad;
 }
 
+static void
+a_copiers_disk_hangs(void)
+{
+	a_copier_is_stuck(false);
+}
+
+static void
+a_copiers_disk_is_pulled_out(void)
+{
+	a_copier_is_stuck(true);
+}
+
+static const struct {
+	const char *name;
+	void (*run)(void);
+} scenes[] = {
+	{ "a copier is stuck", a_copiers_disk_hangs },
+	{ "a copier is stuck, its disk is pulled out", a_copiers_disk_is_pulled_out },
+	{ "the owner goes meanwhile", the_owner_goes_meanwhile },
+	{ "reads for copies fail", reads_for_copies_fail },
+	{ "host writes fail", host_writes_fail },
+	{ "the diff area fails", the_diff_area_fails },
+	{ "the tracking store fails", the_tracking_store_fails },
+	{ "the gate gives up", the_gate_gives_up },
+	{ "the end of a volume", the_end_of_a_volume },
+	{ "a write at the gate is of the next generation",
+	    a_write_at_the_gate_is_of_the_next_generation },
+	{ "a throttled write waits for the reader",
+	    a_throttled_write_waits_for_the_reader },
+};
+
+/* Arguments: only scenes with these words in their names. */
+static bool
+wanted(const char *name, int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++)
+		if (strstr(name, argv[i]) != NULL)
+			return true;
+	return argc < 2;
+}
+
 int
-main(void)
+main(int argc, char **argv)
 {
 	unsigned bad = 0;
 
-	a_copier_is_stuck(false);
-	bad += tell("a copier is stuck");
-	a_copier_is_stuck(true);
-	bad += tell("a copier is stuck, its disk is pulled out");
-	the_owner_goes_meanwhile();
-	bad += tell("the owner goes meanwhile");
-	reads_for_copies_fail();
-	bad += tell("reads for copies fail");
-	host_writes_fail();
-	bad += tell("host writes fail");
-	the_diff_area_fails();
-	bad += tell("the diff area fails");
-	the_tracking_store_fails();
-	bad += tell("the tracking store fails");
-	the_gate_gives_up();
-	bad += tell("the gate gives up");
-	the_end_of_a_volume();
-	bad += tell("the end of a volume");
-	a_write_at_the_gate_is_of_the_next_generation();
-	bad += tell("a write at the gate is of the next generation");
-	a_throttled_write_waits_for_the_reader();
-	bad += tell("a throttled write waits for the reader");
+	for (size_t i = 0; i < sizeof(scenes) / sizeof(*scenes); i++) {
+		if (!wanted(scenes[i].name, argc, argv))
+			continue;
+		scenes[i].run();
+		bad += tell(scenes[i].name);
+	}
 	return bad != 0;
 }

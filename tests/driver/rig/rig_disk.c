@@ -190,6 +190,7 @@ disk_io(struct rig_disk *d, PIRP irp)
 	if (d->inline_) {
 		NTSTATUS status;
 
+		shim_chaos(); /* a request is on its way */
 		pthread_mutex_lock(&d->lock);
 		status = judge(d, irp, kind(irp));
 		count(d, kind(irp));

@@ -45,6 +45,11 @@ enum shim_sort {
 };
 void shim_took(enum shim_sort sort, int by); /* +1 or -1 */
 long shim_count(enum shim_sort sort);
+/* By the calling thread since it began: whatever was taken; spin locks, and objects that
+   were set, waited for or given back. */
+unsigned long shim_takings(void);
+unsigned long shim_lockings(void);
+void shim_locked(void);
 struct shim_counts {
 	long of[SHIM_SORTS];
 };
@@ -76,6 +81,13 @@ void shim_chaos_off(void);
 /* The calling thread stops at its nth such point from now: it sets "at" and waits for
    "go".  0: it does not stop any more; gives how many points were left. */
 unsigned shim_pause_at(unsigned nth, PKEVENT at, PKEVENT go);
+/* The same for the nth point of the driver's own threads, counted together.  off, by
+   anybody: none stops any more; gives how many points were left.  gone: "go" was set and
+   the one that was stopped has left, so that the events may go too. */
+void shim_pause_driver_at(unsigned nth, PKEVENT at, PKEVENT go);
+unsigned shim_pause_driver_off(void);
+void shim_pause_driver_gone(void);
+bool shim_thread_is_driver(void);
 
 /* ---- Hanging: no wait of the rig's, no removal, no thread's end takes longer ---- */
 void shim_patience_ms(unsigned ms); /* SHIM_PATIENCE_MS, or 60000 */

@@ -12,7 +12,11 @@ static _Thread_local unsigned locks, regions;
 static _Thread_local unsigned dice;
 static _Thread_local unsigned pause_left;
 static _Thread_local PKEVENT pause_at, pause_go;
+static unsigned driver_left;   /* of all the driver's own threads together */
+static unsigned driver_inside; /* threads that look at it, or stop there */
+static PKEVENT driver_at, driver_go;
 static long counts[SHIM_SORTS];
+static _Thread_local unsigned long takings, lockings;
 static unsigned chaos, sleeps = 2;
 static unsigned patience; /* 0: not asked yet */
 
@@ -120,6 +124,7 @@ KeAcquireSpinLockAtDpcLevel(PKSPIN_LOCK lock)
 	pthread_mutex_lock(&lock->lock);
 	__atomic_store_n(&lock->owner, self(), __ATOMIC_RELAXED);
 	locks++;
+	lockings++;
 }
 
 KIRQL
@@ -207,6 +212,25 @@ void
 shim_took(enum shim_sort sort, int by)
 {
 	__atomic_fetch_add(&counts[sort], by, __ATOMIC_RELAXED);
+	takings += by > 0;
+}
+
+unsigned long
+shim_takings(void)
+{
+	return takings;
+}
+
+void
+shim_locked(void)
+{
+	lockings++;
+}
+
+unsigned long
+shim_lockings(void)
+{
+	return lockings;
 }
 
 long
@@ -247,6 +271,27 @@ shim_counts_equal(const struct shim_counts *before)
 
 /* Disturbed order. */
 #ifndef SHIM_FAST
+/* Stops if this is the one of all the driver's threads' points that was asked for. */
+static void
+driver_point(void)
+{
+	unsigned left;
+
+	if (__atomic_load_n(&driver_left, __ATOMIC_RELAXED) == 0 ||
+	    !shim_thread_is_driver())
+		return;
+	__atomic_add_fetch(&driver_inside, 1, __ATOMIC_SEQ_CST);
+	left = __atomic_load_n(&driver_left, __ATOMIC_SEQ_CST);
+	while (left > 0 && !__atomic_compare_exchange_n(&driver_left, &left, left - 1,
+			       false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+		;
+	if (left == 1) {
+		KeSetEvent(driver_at, IO_NO_INCREMENT, FALSE);
+		shim_wait_ms(driver_go, shim_patience());
+	}
+	__atomic_sub_fetch(&driver_inside, 1, __ATOMIC_SEQ_CST);
+}
+
 void
 shim_chaos(void)
 {
@@ -257,6 +302,7 @@ shim_chaos(void)
 		KeSetEvent(pause_at, IO_NO_INCREMENT, FALSE);
 		shim_wait_ms(pause_go, shim_patience());
 	}
+	driver_point();
 	if (seed == 0)
 		return;
 	if (dice == 0)
@@ -286,6 +332,31 @@ shim_pause_at(unsigned nth, PKEVENT at, PKEVENT go)
 	pause_at = at;
 	pause_go = go;
 	return left;
+}
+
+void
+shim_pause_driver_at(unsigned nth, PKEVENT at, PKEVENT go)
+{
+	driver_at = at;
+	driver_go = go;
+	__atomic_store_n(&driver_left, nth, __ATOMIC_SEQ_CST);
+}
+
+unsigned
+shim_pause_driver_off(void)
+{
+	return __atomic_exchange_n(&driver_left, 0, __ATOMIC_SEQ_CST);
+}
+
+void
+shim_pause_driver_gone(void)
+{
+	for (unsigned ms = 0; __atomic_load_n(&driver_inside, __ATOMIC_SEQ_CST) > 0;
+	     ms++) {
+		if (ms > shim_patience())
+			shim_bugcheck("a thread stays at the point where it was stopped");
+		usleep(1000);
+	}
 }
 
 void

@@ -146,6 +146,12 @@ PsTerminateSystemThread(NTSTATUS status)
 	pthread_exit(NULL);
 }
 
+bool
+shim_thread_is_driver(void)
+{
+	return current != NULL;
+}
+
 PKTHREAD
 KeGetCurrentThread(VOID)
 {

@@ -39,6 +39,7 @@ take(PKEVENT o, const char *what)
 {
 	if (o->magic != OBJECT_MAGIC)
 		shim_bugcheck("%s of what was never initialized", what);
+	shim_locked();
 	shim_chaos();
 	pthread_mutex_lock(&o->lock);
 }
