@@ -4,4 +4,5 @@
 # use; whatever way copies are kept, the programs go on; and tracking missed nothing.
 . "$(dirname "$0")/lib/scenario.bash"
 export PYTHONDONTWRITEBYTECODE=1
-python3 "$here/../../driver/live/live.py" "$work" "$HOLDFAST_BUILD" 1 "${HOLDFAST_SEED:-1}"
+# Ends with us, however we end, and unmounts what it mounted.
+setpriv --pdeathsig TERM python3 "$here/../../driver/live/live.py" "$work" "$HOLDFAST_BUILD" 1 "${HOLDFAST_SEED:-1}"

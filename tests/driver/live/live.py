@@ -323,6 +323,7 @@ WAYS = ("memory", "other volume", "dropped", "same volume", "throttled")
 
 def main(work, build, sessions, seed="1", seconds="0"):
     """So many sessions, and more until the time has passed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     rnd = random.Random(int(seed))
     gates, n, end = [], 0, time.monotonic() + int(seconds)
     while n < int(sessions) or time.monotonic() < end:
