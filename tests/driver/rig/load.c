@@ -146,6 +146,19 @@ one_write(struct load *l, unsigned *dice, uint64_t *buffer)
 	range_give(l, v, b0, b1);
 }
 
+/* A file system says that it holds its writes, as under VSS; nobody asked for it. */
+static void
+one_hold(struct load *l, unsigned *dice)
+{
+	struct rig_disk *d = &l->rig->disk[draw(dice) % LOAD_VOLUMES];
+
+	if (!NT_SUCCESS(
+		rig_ioctl(d, IOCTL_VOLSNAP_FLUSH_AND_HOLD_WRITES, NULL, 0, 0, NULL)) &&
+	    !l->may_fail)
+		load_bad(l, "FLUSH_AND_HOLD_WRITES fails");
+	rig_ioctl(d, IOCTL_VOLSNAP_RELEASE_WRITES, NULL, 0, 0, NULL);
+}
+
 /* What the host reads is not older than what it knows, while it writes. */
 static void
 one_read(struct load *l, unsigned *dice, uint64_t *buffer)
@@ -186,6 +199,8 @@ writer_run(void *arg)
 
 		if (what == 0)
 			rig_flush(&w.l->rig->disk[draw(&dice) % LOAD_VOLUMES]);
+		else if (what == 1)
+			one_hold(w.l, &dice);
 		else if (what < 6)
 			one_read(w.l, &dice, buffer);
 		else
