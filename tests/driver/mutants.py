@@ -93,6 +93,8 @@ MUTANTS = {
         "\tKeLeaveCriticalRegion();\n\treturn status;", "\treturn status;")),
     "who has drained tells nobody": (["nt_stuck", "next generation"], "core/volume.c", (
         "\t\tenv_event_set(&v->drained);", "\t\t;")),
+    "what was read while the image was lost is served": (["nt_pause", "read"], "core/copy_read.c", (
+        "return copy_dropped(c) != HOTCOPY_WHY_NONE ? COPY_LOST : result;", "return result;")),
     "one change of a thousand is not noted": (["nt_exact", "report"], "core/track.c", (
         "\t\t(void)bits_set(&t->current, first);\n",
         "{\t\tstatic uint32_t n;\n\t\tif (atomic_add(&n, 1) % 1000 != 999)\n\t\t(void)bits_set(&t->current, first);}\n")),

@@ -11,11 +11,13 @@
 /* The other goes on meanwhile; what keeps it waits for the stopped one, and is met after
    that. */
 #define OTHER_MS 100
+#define LOST ((NTSTATUS)HOTCOPY_STATUS_LOST)
 
 static struct scene scene;
 static struct {
 	unsigned nth, left;
 	bool copier; /* it is stopped, not the reader */
+	bool drops;  /* no copy can be made: the image is lost, and the write passes */
 	KEVENT at, go, done;
 	NTSTATUS status, wrote;
 	uint8_t got[4096], bytes[4096];
@@ -38,8 +40,13 @@ static void *
 write_run(void *arg)
 {
 	(void)arg;
+	if (p.drops)
+		rig_disk_fail(
+		    &scene.rig.disk[0], RIG_OWN_READS, STATUS_DEVICE_DATA_ERROR);
 	p.wrote = rig_io(
 	    &scene.rig.disk[0], IRP_MJ_WRITE, SCENE_CHUNK, p.bytes, sizeof(p.bytes));
+	if (p.drops)
+		rig_disk_fail(&scene.rig.disk[0], 0, 0);
 	if (p.copier)
 		p.left = shim_pause_driver_off();
 	KeSetEvent(p.copier ? &p.at : &p.done, IO_NO_INCREMENT, FALSE);
@@ -73,11 +80,14 @@ stopped_at(unsigned nth)
 	pthread_join(second, NULL);
 	shim_pause_driver_gone();
 	SCENE_REQUIRE(s, p.wrote == STATUS_SUCCESS);
-	SCENE_REQUIRE(s, p.status == STATUS_SUCCESS);
-	if (memcmp(p.got, s->frozen[0] + SCENE_CHUNK, sizeof(p.got)) != 0)
+	/* Right, or refused: lost, or the reader met the bad sector itself. */
+	SCENE_REQUIRE(s, p.status == STATUS_SUCCESS || p.drops);
+	if (p.status == STATUS_SUCCESS &&
+	    memcmp(p.got, s->frozen[0] + SCENE_CHUNK, sizeof(p.got)) != 0)
 		scene_bad(s, "what was read is not of the cut");
 	memcpy(s->model[0] + SCENE_CHUNK, p.bytes, sizeof(p.bytes));
-	SCENE_REQUIRE(s, scene_image(s, 0, SCENE_CHUNK, SCENE_CHUNK) == STATUS_SUCCESS);
+	SCENE_REQUIRE(s, scene_image(s, 0, SCENE_CHUNK, SCENE_CHUNK) ==
+			     (p.drops ? LOST : STATUS_SUCCESS));
 	if (s->bad > 0)
 		printf(
 		    "^ a %s stopped at point %u\n", p.copier ? "copier" : "reader", nth);
@@ -86,7 +96,7 @@ stopped_at(unsigned nth)
 }
 
 static unsigned
-all_points(bool copier)
+all_points(bool copier, bool drops)
 {
 	unsigned n = 1;
 
@@ -94,6 +104,7 @@ all_points(bool copier)
 	for (unsigned v = 0; v < SCENE_VOLUMES; v++)
 		scene.rig.disk[v].inline_ = true;
 	p.copier = copier;
+	p.drops = drops;
 	while (n < PAUSE_POINTS_MAX && scene.bad == 0 && stopped_at(n))
 		n++;
 	/* Less than that is no request. */
@@ -106,11 +117,13 @@ all_points(bool copier)
 unsigned
 pause_readers(void)
 {
-	return all_points(false);
+	unsigned bad = all_points(false, false);
+
+	return bad + all_points(false, true);
 }
 
 unsigned
 pause_copiers(void)
 {
-	return all_points(true);
+	return all_points(true, false);
 }
