@@ -312,8 +312,9 @@ what_passes_only_before_the_cut_has_no_image(void **state)
 	assert_int_equal(prepare(&r, 2, 0), SET_OK);
 	volume_pass_only(r.ram[1].volume);
 	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
-	assert_false(ram_write_now(&r.ram[1], 0, 512, 9));
 	assert_int_equal(set_read(r.set, 1, 0, &(uint8_t[512]){ 0 }, 512), SET_LOST);
+	assert_int_equal(set_why(r.set, r.ram[1].volume), HOTCOPY_WHY_ASKED);
+	assert_false(ram_write_now(&r.ram[1], 0, 512, 9));
 	assert_true(image_is(&r, 0, 0, SIZE, 1));
 	rig_end(&r);
 }
