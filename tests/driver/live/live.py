@@ -69,7 +69,8 @@ class Session:
                "--verify_state_save=0", "--minimal", "--allow_file_create=1", f"--randseed={self.rnd.randrange(1 << 30)}"]
         s.program(*fio, "--name=onfile", f"--directory={self.at['b']}", "--size=4m", "--ioengine=psync")
         s.program(*fio, "--name=raw", "--ioengine=nbd", f"--uri={s.uri('raw')}", "--size=12m", "--iodepth=8")
-        await_(lambda: all(n.get(1) > 3 for n in (*self.notes.values(), self.stamp_note)) or s.alive())
+        raw = f"{s.work}/raw.img"  # A hole until fio writes to it.
+        await_(lambda: (all(n.get(1) > 3 for n in (*self.notes.values(), self.stamp_note)) and os.stat(raw).st_blocks > 0) or s.alive())
 
     # ------------------------------------------------------------------ a round
 
