@@ -13,7 +13,7 @@
  *
  * The mount is detached at once (if it need not be named): it has no name in any
  * directory, and is gone when this process is, however it ends.  Needs the right to
- *mount, and /dev/fuse.
+ * mount, and /dev/fuse.
  */
 #ifndef RESCUE_VIEW_H
 #define RESCUE_VIEW_H

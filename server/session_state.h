@@ -4,9 +4,10 @@
  * Whose what is:
  *	the loop	everything not said to be otherwise
  *	lone job	`backup`, `view`, `rescue`, `pull`, `begun`: read and written by
- *the job that runs alone; Have and Put read `backup`, never beside such a job any thread
- *`gone` (atomic); `world`, `address`, `peer` (constant once set); what is behind pointers
- *that lock themselves
+ *			the job that runs alone; Have and Put read `backup`, never beside
+ *			such a job
+ *	any thread	`gone` (atomic); `world`, `address`, `peer` (constant once set);
+ *			what is behind pointers that lock themselves
  */
 #ifndef SERVER_SESSION_STATE_H
 #define SERVER_SESSION_STATE_H

@@ -3,9 +3,9 @@
  *
  * Two kinds of handles take these calls.  A handle of the volume itself (\\.\C:) takes
  * HOTCOPY_IOCTL_ATTACHED alone: the filter answers it before any driver below could see
- *it. A handle of the control device (\\.\HotCopy) takes all others; it opens for SYSTEM
- *and Administrators only.  The handle that prepared a set owns it: when it is closed,
- *however its process ends, the set is released and every gate opens.
+ * it. A handle of the control device (\\.\HotCopy) takes all others; it opens for SYSTEM
+ * and Administrators only.  The handle that prepared a set owns it: when it is closed,
+ * however its process ends, the set is released and every gate opens.
  *
  * Order of calls for one set:
  *	PREPARE, DIFF_ADD*, EXCLUDE*, FREEZE, BIND + ReadFile, UNNEEDED* (from the frozen
@@ -13,16 +13,16 @@
  *
  * Every structure has a fixed layout, no pointers, 8-byte alignment, and begins with its
  * own size (with the tail, where one follows) and HOTCOPY_ABI.  Reserved fields and
- *unknown flags must be 0.  What does not fit exactly is refused whole with nothing
- *changed. Offsets and lengths are bytes, relative to the volume; times are 100 ns units.
- *A failed call gives an error and no bytes.
+ * unknown flags must be 0.  What does not fit exactly is refused whole with nothing
+ * changed. Offsets and lengths are bytes, relative to the volume; times are 100 ns units.
+ * A failed call gives an error and no bytes.
  *
  * Answers to a wrong call, as NTSTATUS: INVALID_PARAMETER (a field is wrong),
- * INFO_LENGTH_MISMATCH (a size is), REVISION_MISMATCH (ABI), INVALID_DEVICE_STATE (not in
- *this state), NOT_FOUND (no such volume or set), DEVICE_BUSY (a set is open), IO_TIMEOUT
- *(the gate could not be drained; all is as before), INSUFFICIENT_RESOURCES (only PREPARE,
- *DIFF_ADD, EXCLUDE, TRACK, BIND), SNAPSHOT_LOST (see HOTCOPY_STATUS_LOST),
- *INVALID_DEVICE_REQUEST (no such call).
+ * INFO_LENGTH_MISMATCH (a size is), REVISION_MISMATCH (ABI), INVALID_DEVICE_STATE (not
+ * in this state), NOT_FOUND (no such volume or set), DEVICE_BUSY (a set is open),
+ * IO_TIMEOUT (the gate could not be drained; all is as before), INSUFFICIENT_RESOURCES
+ * (only PREPARE, DIFF_ADD, EXCLUDE, TRACK, BIND), SNAPSHOT_LOST (see
+ * HOTCOPY_STATUS_LOST), INVALID_DEVICE_REQUEST (no such call).
  */
 #ifndef DRIVER_ABI_HOTCOPY_H
 #define DRIVER_ABI_HOTCOPY_H
@@ -182,9 +182,8 @@ struct hotcopy_track {
 	uint8_t nonce[HOTCOPY_NONCE]; /* of the first generation, random; with CREATE */
 	struct hotcopy_extent extent[];
 };
-#define HOTCOPY_TRACK_CREATE                                       \
-	1u /* forget what lies there; everything counts as changed \
-	    */
+/* Forget what lies there; everything counts as changed. */
+#define HOTCOPY_TRACK_CREATE 1u
 
 /* The end of it, and of what the store says; not while the volume is in a set. */
 struct hotcopy_untrack {

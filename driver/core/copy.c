@@ -49,7 +49,7 @@ copy_free(struct copy *c)
 	env_free(c);
 }
 
-/* ----------------------------------------------------------------- before the cut -- */
+/* ---------------------------------------------------------------- before the cut -- */
 
 void
 copy_exclude(struct copy *c, uint64_t offset, uint64_t length)
@@ -112,8 +112,7 @@ copy_begin(struct copy *c)
 	c->began = env_now();
 }
 
-/* --------------------------------------------------------------------- the fast path --
- */
+/* ----------------------------------------------------------------- the fast path -- */
 
 bool
 copy_range(const struct copy *c, uint64_t offset, uint64_t length, uint64_t *first,
@@ -184,8 +183,7 @@ copy_passes(struct copy *c, uint64_t offset, uint64_t length)
 	return dropped || c->want.lends || !bits_any(&c->must, first, last);
 }
 
-/* ------------------------------------------------------------------------------- lost --
- */
+/* -------------------------------------------------------------------------- lost -- */
 
 void
 copy_wake(struct copy *c)

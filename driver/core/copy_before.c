@@ -21,8 +21,7 @@
 /* A throttled write looks for room that often at least. */
 #define THROTTLE_LOOK 100000u
 
-/* --------------------------------------------------------------------------- claims --
- */
+/* ------------------------------------------------------------------------ claims -- */
 
 static void
 enter(struct copy *c, struct copier *me)
@@ -122,8 +121,7 @@ unclaim(struct copy *c, struct copier *me)
 	env_lock_give(&c->lock, old);
 }
 
-/* --------------------------------------------------------------------------- copies --
- */
+/* ------------------------------------------------------------------------ copies -- */
 
 /* The copy is in the diff area. */
 static void

@@ -201,8 +201,7 @@ set_member(struct set *s, const struct volume *v)
 	return NULL;
 }
 
-/* ------------------------------------------------------------------- before the cut --
- */
+/* ---------------------------------------------------------------- before the cut -- */
 
 /* Inside the volume, whole sectors. */
 static bool

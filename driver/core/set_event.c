@@ -9,8 +9,7 @@
 #define LOW 3
 #define ENOUGH 2
 
-/* ---------------------------------------------------------------------------- events --
- */
+/* ------------------------------------------------------------------------ events -- */
 
 /* Within the lock. */
 static void
@@ -114,8 +113,7 @@ set_event(struct set *s, struct hotcopy_event *out)
 	return there;
 }
 
-/* ------------------------------------------------------------------------- the image --
- */
+/* --------------------------------------------------------------------- the image -- */
 
 static enum set_result
 result_of(enum copy_result result)

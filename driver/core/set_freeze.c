@@ -14,8 +14,7 @@
 /* How often a wait for holds looks whether a volume has gone. */
 #define HOLD_LOOK (50u * MS)
 
-/* ------------------------------------------------------------------------- the holds --
- */
+/* --------------------------------------------------------------------- the holds -- */
 
 static bool
 all_hold(struct set *s)
@@ -84,8 +83,7 @@ set_hold(struct set *s, struct volume *v)
 	env_event_wait(&s->over, time);
 }
 
-/* --------------------------------------------------------------------------- the cut --
- */
+/* ----------------------------------------------------------------------- the cut -- */
 
 static bool
 drain(struct set *s, uint64_t until)

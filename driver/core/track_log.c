@@ -6,7 +6,7 @@
  * then copies the bits, then makes its header durable.
  *	- W reads the mark before K forgets it: its bit was set still earlier, so K copies
  *	  it; and if K never ends, the header before K counts the log that the mark was
- *of.
+ * of.
  *	- W reads it afterwards and finds it: somebody logged the region since, under K's
  *	  sequence, which both the header before K and K's count.
  *	- W reads it afterwards and finds none: W is logged first, as above.

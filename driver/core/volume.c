@@ -72,8 +72,7 @@ volume_free(struct volume *v)
 	env_free(v);
 }
 
-/* ------------------------------------------------------------------ in flight, inside --
- */
+/* ------------------------------------------------------------- in flight, inside -- */
 
 uint32_t
 volume_enter(struct volume *v)
@@ -170,8 +169,7 @@ volume_write_begin(struct volume *v, uint64_t offset, uint32_t length)
 	return volume_range_begin(v, offset, length);
 }
 
-/* ----------------------------------------------------------------------------- the gate
- * -- */
+/* ---------------------------------------------------------------------- the gate -- */
 
 void
 volume_gate_close(struct volume *v)

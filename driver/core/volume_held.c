@@ -16,8 +16,7 @@
 #include "driver/core/track.h"
 #include "driver/core/volume_parts.h"
 
-/* -------------------------------------------------------- a range and a time, 96 bits --
- */
+/* --------------------------------------------------- a range and a time, 96 bits -- */
 
 /*
  * word 0: the first unit of 512 bytes, low; word 1: its high 12 bits (8 PiB), then a
@@ -67,8 +66,7 @@ unpack(const struct held *h, uint64_t now, uint64_t *offset, uint64_t *length,
 		  << TIME_SHIFT;
 }
 
-/* -------------------------------------------------------------------------- the list --
- */
+/* ---------------------------------------------------------------------- the list -- */
 
 void
 volume_hold(struct volume *v, struct held *h, uint64_t offset, uint64_t length)
@@ -129,8 +127,7 @@ volume_wake(struct volume *v)
 	env_event_set(&v->help);
 }
 
-/* ----------------------------------------------------------------------- the threads --
- */
+/* ------------------------------------------------------------------- the threads -- */
 
 /*
  * All questions are asked until all say yes: a copy made stays made, so the engine's is
@@ -243,8 +240,7 @@ volume_helpers_stop(struct volume *v)
 	atomic_put(&v->helpers_stop, 0);
 }
 
-/* ------------------------------------------------------------------------- questions --
- */
+/* --------------------------------------------------------------------- questions -- */
 
 static uint64_t
 locked(const struct volume *volume, size_t field)

@@ -6,8 +6,7 @@
 #include "driver/core/track.h"
 #include "driver/core/volume_parts.h"
 
-/* ---------------------------------------------------------------------- what spoils it
- * -- */
+/* ---------------------------------------------------------------- what spoils it -- */
 
 /* Either the set that is cutting now sees "spoilt", or its engine is seen here. */
 static void
@@ -120,8 +119,7 @@ volume_power(struct volume *v, bool shutdown)
 	env_mutex_give(&v->change);
 }
 
-/* --------------------------------------------------------------------------- questions
- * -- */
+/* --------------------------------------------------------------------- questions -- */
 
 uint64_t
 volume_number(const struct volume *v)

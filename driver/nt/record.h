@@ -1,6 +1,6 @@
 /*
  * record.h - where a volume's tracking store lies, as the registry keeps it from one
- *start of the machine to the next.
+ * start of the machine to the next.
  *
  * Made when a TRACK has succeeded, read when the volume's device starts, before anything
  * can be written.  Bytes of the registry are foreign: a record that is not exactly right

@@ -126,8 +126,7 @@ start_keeper(struct mounting *m, struct err *err)
 	return 0;
 }
 
-/* ----------------------------------------------------------------------- the mounts --
- */
+/* ---------------------------------------------------------------- the mounts -- */
 
 /* Wait until `there`, as long as child `pid` lives. */
 static int

@@ -1,6 +1,6 @@
 /*
  * nt_chaos: cuts, cancelling and stress with the order of threads disturbed: yields and
- *short sleeps at every lock, event and shared word of the driver's.
+ * short sleeps at every lock, event and shared word of the driver's.
  *
  *	nt_chaos [SEED [MILLISECONDS]]
  */

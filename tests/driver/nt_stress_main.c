@@ -3,7 +3,7 @@
  * every image judged; in the end a frozen disk is pulled out under them.
  *
  *	nt_stress [-s SEED] [-t MILLISECONDS] [-f PER_MILLE] [-c] [-p PAUSE_US] [-w
- *WRITERS]
+ * WRITERS]
  *
  * -f: so many of 1000 allocations fail; -c: the order of threads is disturbed.
  */

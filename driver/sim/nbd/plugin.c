@@ -5,8 +5,10 @@
  *	disk=NAME:PATH	a file or device, exported as NAME; as often as there are disks.
  *			NAME@frozen is its image while a set is frozen, read-only
  *	control=SOCKET	where calls of driver/abi/hotcopy.h are taken (driver/sim/calls.h)
- *	track=NAME:OFFSET	opens the tracking store at this byte of the disk, before
- *the first write: what CREATE made earlier, then goes on sector=BYTES	512 or 4096 (512)
+ *	track=NAME:OFFSET
+ *			opens the tracking store at this byte of the disk, before the
+ *			first write: what CREATE made earlier, then goes on
+ *	sector=BYTES	512 or 4096 (512)
  *	record=FILE	what is written, for an oracle (driver/sim/record.h)
  * The export "" is the only disk.
  */
@@ -47,7 +49,7 @@ struct view {
 	struct control_file *frozen; /* or NULL: the live disk */
 };
 
-/* ------------------------------------------------------------------- parameters -- */
+/* -------------------------------------------------------------------- parameters -- */
 
 static int
 add_disk(const char *value)
@@ -211,7 +213,7 @@ plugin_cleanup(void)
 	record_close(record);
 }
 
-/* ---------------------------------------------------------------------- clients -- */
+/* ----------------------------------------------------------------------- clients -- */
 
 static void *
 plugin_open(int readonly)

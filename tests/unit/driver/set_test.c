@@ -421,8 +421,7 @@ a_dropped_image_gives_its_room_to_the_others(void **state)
 	rig_end(&r);
 }
 
-/* ------------------------------------------------------------------------- tracking --
- */
+/* ---------------------------------------------------------------------- tracking -- */
 
 #define BLOCK (1u << HOTCOPY_TRACK_SHIFT)
 static const uint8_t nonce[HOTCOPY_NONCE] = { 1, 2, 3 };
@@ -580,8 +579,7 @@ the_tracking_store_is_in_no_image(void **state)
 	rig_end(&r);
 }
 
-/* ------------------------------------------------------------------ one cut for all --
- */
+/* --------------------------------------------------------------- one cut for all -- */
 
 #define PAIRS 25
 
