@@ -26,7 +26,9 @@
 #include "agent/map/volmap.h"
 #include "proto/layout/layout.h"
 
+struct changes;
 struct err;
+struct tracking_view;
 struct twice;
 
 struct capture_volume {
@@ -89,6 +91,24 @@ int capture_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *
  * it has changed meanwhile, read all of it again; -1.
  */
 int capture_settled(struct capture_volume *v, struct err *err);
+
+/* What is known of this volume's changes (agent/capture/tracking.h). */
+void capture_tracked(const struct capture_volume *v, struct tracking_view *out);
+
+/*
+ * Add what changed since the base generation, at the volume's own places; what is read
+ * live counts as changed.
+ */
+int capture_changed(struct capture_volume *v, struct changes *out, struct err *err);
+
+/* As snapshot_written(), at the volume's own places, into `out`. */
+int capture_written(struct capture_volume *v, struct changes *out, struct err *err);
+
+/* As snapshot_unkept(), at the volume's own places; the capture's. */
+unsigned capture_unkept(struct capture_volume *v, const struct volmap_unkept **out);
+
+/* A list of changes was found wrong: as tracking_distrust(). */
+void capture_distrust(struct capture *c);
 
 /* As snapshot_confirm(). */
 int capture_confirm(struct capture *c, struct err *err);

@@ -156,6 +156,26 @@ snapshot_read(
 	return v->provider->read(v->own, offset, buf, len, err);
 }
 
+unsigned
+snapshot_unkept(const struct snapshot_volume *v, const struct volmap_unkept **out)
+{
+	return v->provider->unkept != NULL ? v->provider->unkept(v->own, out) : 0;
+}
+
+int
+snapshot_written(struct snapshot_volume *v,
+    int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg, struct err *err)
+{
+	return v->provider->written != NULL ? v->provider->written(v->own, each, arg, err)
+					    : 0;
+}
+
+struct tracking *
+snapshot_tracking(const struct snapshot *s)
+{
+	return s->provider->tracking != NULL ? s->provider->tracking(s->own) : NULL;
+}
+
 int
 snapshot_confirm(struct snapshot *s, struct err *err)
 {

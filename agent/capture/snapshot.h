@@ -5,8 +5,9 @@
  *
  *	offline		a device or a plain file that nobody writes; no copy
  *	vss		Windows: writers flushed, blocks copied aside
+ *	hotcopy		our own filter driver: blocks copied aside, crash-consistent
  *
- * and later our own filter driver; the pipeline cannot tell which.
+ * and the pipeline cannot tell which.
  * All calls block and none touches an event loop.
  *
  * Order of calls, each at most once per set unless said otherwise:
@@ -25,7 +26,11 @@
 #include <stdint.h>
 
 struct err;
+struct settings_hotcopy;
 struct stop;
+struct tracking;
+struct tracking_options;
+struct volmap_unkept;
 
 /* Bytes of snapshot_method()'s text, its end counted. */
 #define SNAPSHOT_METHOD_MAX 384
@@ -41,7 +46,11 @@ struct snapshot_options {
 	enum snapshot_type type;
 	int no_autorecovery; /* Applications may not repair their files in the view. */
 	int no_writers;	     /* Ask no application: the view is crash-consistent. */
-	struct stop *stop;   /* Ends waiting with ERR_CANCELED; may be NULL. */
+	const struct settings_hotcopy
+	    *hotcopy; /* Of that provider; NULL: its defaults. */
+	const struct tracking_options *tracking; /* NULL: no changes are tracked. */
+	int keep_all; /* What was read will be read again: keep it, whatever the room. */
+	struct stop *stop; /* Ends waiting with ERR_CANCELED; may be NULL. */
 	/* Something people should read now: one line; may be NULL. */
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
@@ -123,6 +132,26 @@ const struct snapshot_info *snapshot_info(const struct snapshot_volume *v);
  */
 int snapshot_read(
     struct snapshot_volume *v, uint64_t offset, void *buf, size_t len, struct err *err);
+
+/*
+ * What of the view nobody kept: page files that the provider was told of, its own areas.
+ * In order and apart, the set's; how many.  Reading there gives zeros.
+ */
+unsigned
+snapshot_unkept(const struct snapshot_volume *v, const struct volmap_unkept **out);
+
+/*
+ * The volume was in the middle of its work, but flushed soon before it was frozen: call
+ * `each` for what was written since, rising.  1; 0: it was not, or nobody knows; -1.
+ */
+int snapshot_written(struct snapshot_volume *v,
+    int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg, struct err *err);
+
+/*
+ * The tracking of this set's volumes, in the order in which they were added, if the
+ * provider has it in hand (agent/capture/tracking.h); else NULL.  The set's.
+ */
+struct tracking *snapshot_tracking(const struct snapshot *s);
 
 /*
  * Prove that everything read so far came from one unchanged view.  Call it

@@ -40,6 +40,17 @@ struct snapshot_provider {
 	int (*read)(
 	    void *volume, uint64_t offset, void *buf, size_t len, struct err *err);
 
+	/* As snapshot_unkept(); NULL: all is kept. */
+	unsigned (*unkept)(const void *volume, const struct volmap_unkept **out);
+
+	/* As snapshot_written(); NULL: nobody knows. */
+	int (*written)(void *volume,
+	    int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg,
+	    struct err *err);
+
+	/* As snapshot_tracking(); NULL: it has none. */
+	struct tracking *(*tracking)(const void *set);
+
 	/* As snapshot_confirm(), for one volume. */
 	int (*confirm)(void *volume, struct err *err);
 
@@ -61,5 +72,6 @@ extern const struct snapshot_provider *const snapshot_providers[];
 
 extern const struct snapshot_provider snapshot_offline;
 extern const struct snapshot_provider snapshot_vss; /* Windows. */
+extern const struct snapshot_provider snapshot_hotcopy;
 
 #endif /* AGENT_CAPTURE_SNAPSHOT_PROVIDER_H */

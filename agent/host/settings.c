@@ -25,6 +25,12 @@ settings_init(struct settings *s)
 	s->fast.large = (uint64_t)SETTINGS_FAST_LARGE_MIB << 20;
 	s->fast.recent_s = SETTINGS_FAST_RECENT_S;
 	strcpy(s->fast.types, SETTINGS_FAST_TYPES);
+	s->hotcopy = (struct settings_hotcopy){ .tracking = 1,
+		.percent = SETTINGS_TRACK_PROOF,
+		.memory_mib = SETTINGS_HOTCOPY_MIB,
+		.room = SETTINGS_AUTO,
+		.room_percent = SETTINGS_ROOM_PERCENT,
+		.throttle_ms = SETTINGS_THROTTLE_MS };
 }
 
 static int
@@ -286,19 +292,24 @@ types(const char *text, char out[SETTINGS_TYPES_MAX], struct err *err)
 	return 0;
 }
 
+/* "on" or "off" */
+static int
+on_off(const char *name, const char *text, int *out, struct err *err)
+{
+	*out = strcmp(text, "on") == 0;
+	return *out || strcmp(text, "off") == 0
+		   ? 0
+		   : err_set(err, ERR_CORRUPT, "%s '%.32s': on or off", name, text);
+}
+
 /* A key that begins with "fast". */
 static int
 fast_key(struct settings_fast *f, const char *name, const char *value, struct err *err)
 {
 	unsigned mib;
 
-	if (strcmp(name, "fast") == 0 &&
-	    (strcmp(value, "on") == 0 || strcmp(value, "off") == 0)) {
-		f->on = strcmp(value, "on") == 0;
-		return 0;
-	}
 	if (strcmp(name, "fast") == 0)
-		return err_set(err, ERR_CORRUPT, "fast '%s': on or off", value);
+		return on_off(name, value, &f->on, err);
 	if (strcmp(name, "fast-proof") == 0)
 		return number(value, 1, 100, &f->percent, err);
 	if (strcmp(name, "fast-recent") == 0)
@@ -310,6 +321,55 @@ fast_key(struct settings_fast *f, const char *name, const char *value, struct er
 	if (number(value, 0, 1u << 20, &mib, err) != 0)
 		return -1;
 	f->large = (uint64_t)mib << 20;
+	return 0;
+}
+
+static int
+throttle(const char *text, uint32_t *ms, struct err *err)
+{
+	uint32_t s;
+
+	if (settings_duration(text, &s, err) != 0)
+		return -1;
+	if (s > SETTINGS_THROTTLE_MAX_MS / 1000)
+		return err_set(
+		    err, ERR_LIMIT, "hotcopy-throttle %s: from 0s to 60s", text);
+	*ms = s * 1000;
+	return 0;
+}
+
+/* A key that begins with "track" or "hotcopy-". */
+static int
+hotcopy_key(
+    struct settings_hotcopy *h, const char *name, const char *value, struct err *err)
+{
+	if (strcmp(name, "tracking") == 0)
+		return on_off(name, value, &h->tracking, err);
+	if (strcmp(name, "track-proof") == 0)
+		return number(value, 1, 100, &h->percent, err);
+	if (strcmp(name, "hotcopy-memory") == 0)
+		return number(value, 1, 65536, &h->memory_mib, err);
+	if (strcmp(name, "hotcopy-room-size") == 0)
+		return number(value, 1, 100, &h->room_percent, err);
+	if (strcmp(name, "hotcopy-throttle") == 0)
+		return throttle(value, &h->throttle_ms, err);
+	if (strcmp(name, "hotcopy-force") == 0)
+		return on_off(name, value, &h->forced, err);
+	if (strcmp(name, "hotcopy-flush") == 0)
+		return on_off(name, value, &h->flush, err);
+	if (strcmp(name, "hotcopy-room") == 0) {
+		if (value[0] == '\0' || strlen(value) >= sizeof(h->room))
+			return err_set(err, ERR_CORRUPT,
+			    "hotcopy-room: auto, none or a volume's path");
+		strcpy(h->room, value);
+		return 0;
+	}
+	if (strcmp(name, "hotcopy-lost") != 0)
+		return err_set(err, ERR_CORRUPT, "unknown key '%s' in [agent]", name);
+	h->fail_if_lost = strcmp(value, "fail") == 0;
+	if (!h->fail_if_lost && strcmp(value, "restart") != 0)
+		return err_set(
+		    err, ERR_CORRUPT, "hotcopy-lost '%.32s': restart or fail", value);
 	return 0;
 }
 
@@ -367,6 +427,8 @@ agent_key(struct reading *r, const char *name, const char *value)
 		return vss_type(r->s, value, r->err);
 	if (strncmp(name, "fast", 4) == 0)
 		return fast_key(&r->s->fast, name, value, r->err);
+	if (strncmp(name, "track", 5) == 0 || strncmp(name, "hotcopy-", 8) == 0)
+		return hotcopy_key(&r->s->hotcopy, name, value, r->err);
 	if (strcmp(name, "socket-buffer") == 0)
 		return bytes(value, &r->s->socket_buffer, r->err);
 	if (strcmp(name, "pre-script") == 0 || strcmp(name, "post-script") == 0 ||

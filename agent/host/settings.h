@@ -16,6 +16,16 @@
  *	fast-large = 256	; ... and those of so many MiB, 0: none
  *	fast-recent = 24h	; ... and those changed in the last so many hours
  *	fast-types = mdf ldf	; ... and those whose names end so: SETTINGS_FAST_TYPES
+ *	tracking = on		; where the driver is: its list of changes is used
+ *	track-proof = 1		; ... but for so many percent of the rest in each run
+ *	hotcopy-memory = 64	; MiB for copies of blocks, 1..65536
+ *	hotcopy-room = auto	; and more on disk: auto (on each volume itself), none, or a
+ *				; volume that holds it for all
+ *	hotcopy-room-size = 10	; percent of what it is for, 1..100
+ *	hotcopy-throttle = 20s	; no room left: writers wait so long, 0s: the view is lost
+ *	hotcopy-lost = restart	; a view that was lost is frozen again; fail: it is not
+ *	hotcopy-force = off	; on: freeze files of databases without asking them
+ *	hotcopy-flush = off	; on (Windows): cut while VSS holds its writers still
  *	[volume C]
  *	path = /dev/sda2
  *	[disk disk0]		; whole: its table, its gaps, each of its partitions
@@ -48,6 +58,11 @@ struct err;
 #define SETTINGS_SILENCE_MAX_S 86400u
 #define SETTINGS_SCRIPT_S (10u * 60)
 #define SETTINGS_FAST_PROOF 10u
+#define SETTINGS_TRACK_PROOF 1u
+#define SETTINGS_HOTCOPY_MIB 64u
+#define SETTINGS_ROOM_PERCENT 10u
+#define SETTINGS_THROTTLE_MS 20000u
+#define SETTINGS_THROTTLE_MAX_MS 60000u /* HOTCOPY_THROTTLE_MS_MAX */
 #define SETTINGS_FAST_LARGE_MIB 256u
 #define SETTINGS_FAST_RECENT_S (24u * 3600)
 #define SETTINGS_TYPES_MAX 1024
@@ -73,6 +88,17 @@ struct settings_fast {
 	char types[SETTINGS_TYPES_MAX]; /* In lower case, a blank between two. */
 };
 
+/* Freezing by our own driver, and its list of changes. */
+struct settings_hotcopy {
+	int tracking;
+	unsigned percent; /* Proven in each tracked run, 1..100. */
+	unsigned memory_mib;
+	char room[SETTINGS_PATH_MAX]; /* SETTINGS_AUTO, "none" or a volume's path. */
+	unsigned room_percent;
+	uint32_t throttle_ms;
+	int fail_if_lost, forced, flush;
+};
+
 struct settings_volume {
 	char name[SETTINGS_NAME_MAX];
 	char path[SETTINGS_PATH_MAX];
@@ -91,6 +117,7 @@ struct settings {
 	    post_script[SETTINGS_PATH_MAX]; /* "": none. */
 	uint32_t script_timeout_s;
 	struct settings_fast fast;
+	struct settings_hotcopy hotcopy;
 	unsigned count; /* Volumes. */
 	struct settings_volume volumes[SETTINGS_VOLUMES_MAX];
 	unsigned disks_count;

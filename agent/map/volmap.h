@@ -45,6 +45,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct changes;
 struct err;
 struct ntfs_compare;
 struct spill; /* agent/map/spill.h */
@@ -91,6 +92,12 @@ struct volmap_range {
 	uint64_t offset, len;
 };
 
+/* Bytes that nobody kept when the view was frozen: EXCLUDED, whatever lies there. */
+struct volmap_unkept {
+	uint64_t offset, len;
+	uint8_t reason; /* enum extent_reason */
+};
+
 /* A frozen volume; `read` is as snapshot_read(). */
 struct volmap_source {
 	int (*read)(void *arg, uint64_t offset, void *buf, size_t len, struct err *err);
@@ -106,6 +113,15 @@ struct volmap_source {
 	const struct volmap_range *holes;
 	unsigned holes_count;
 	struct ntfs_compare *compare; /* Is shown the records of an NTFS; or NULL. */
+	/* In order and apart; used until volmap_close(). */
+	const struct volmap_unkept *unkept;
+	unsigned unkept_count;
+	/*
+	 * Of a volume that was frozen in the middle of its work, soon after its file system
+	 * was flushed: what was written since.  What the bitmap calls free, no file claims and
+	 * this does not touch is free, though the log is not clean.  NULL: not known.
+	 */
+	const struct changes *written;
 };
 
 /* Memory for who owns what (bytes); while the volume is walked it is two thirds. */
