@@ -47,6 +47,7 @@ struct backup_result {
 	uint64_t wire_sent, wire_received; /* Bytes of TLS in all of them. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 	uint64_t kept_bytes, proven_bytes; /* By lists of changes. */
+	uint64_t map_bytes;		   /* Read to know what is where. */
 	char note[256];
 	char captured[512]; /* How the volumes were frozen, and why so; or "". */
 	struct hooks_result pre, post; /* Of backup_with_scripts(). */

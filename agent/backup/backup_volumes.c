@@ -155,12 +155,13 @@ backup_run_volumes(struct backup_session *s, struct err *err)
 	int rc = 0;
 
 	(void)snprintf(out->note, sizeof(out->note), "%s", b->capture->note);
-	out->kept_bytes = out->proven_bytes = 0;
+	out->kept_bytes = out->proven_bytes = out->map_bytes = 0;
 	for (i = 0; i < b->capture->count && rc == 0; i++) {
 		rc = run_settled(s, i, from, &job, &r, err);
 		b->uplink_failed = r.uplink_failed;
 		spans[i] = r.spans;
 		add_counts(&out->counts, &r.counts);
+		out->map_bytes += r.map_bytes;
 		for (k = 0; k < PIPELINE_STAGES; k++)
 			out->cpu_us[k] += r.cpu_us[k];
 		b->roots[i] = r.root_id;

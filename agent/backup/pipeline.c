@@ -324,6 +324,7 @@ pipeline_run(const struct pipeline_job *job, struct pipeline_result *out, struct
 	out->stale_at = p->stale_at;
 	out->kept_bytes = p->kept_bytes;
 	out->proven_bytes = p->proven_bytes;
+	out->map_bytes = p->map_bytes;
 	memcpy(out->cpu_us, p->cpu_us, sizeof(out->cpu_us));
 	if (p->failed)
 		*err = p->why;

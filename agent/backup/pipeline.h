@@ -70,6 +70,7 @@ struct pipeline_result {
 	uint64_t stale_at;	     /* at this byte: read all. */
 	uint64_t kept_bytes;	     /* Not read: taken from the base. */
 	uint64_t proven_bytes;	     /* Could be kept, but were read and are the same. */
+	uint64_t map_bytes;	     /* Read by the map; not in counts.read_bytes. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 };
 

@@ -40,10 +40,11 @@ pipeline_reader_flush(struct reader *r, struct err *err)
 int
 pipeline_map_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
 {
-	const struct pipeline *p = arg;
+	struct pipeline *p = arg;
 
 	if (p->reader != NULL && pipeline_reader_flush(p->reader, err) != 0)
 		return -1;
+	p->map_bytes += len;
 	return p->job->source.read(p->job->source.arg, offset, buf, len, err);
 }
 

@@ -203,6 +203,7 @@ struct pipeline {
 	unsigned packers;		   /* Still at work. */
 	int cached;			   /* Planner: the base is at hand. */
 	uint64_t kept_bytes, proven_bytes; /* Reader. */
+	uint64_t map_bytes;		   /* Whoever opens the map, then the reader. */
 	uint64_t spans;			   /* Planner: leaves made. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 	struct uplink_counts counts;

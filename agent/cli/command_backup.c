@@ -36,12 +36,13 @@ print_json(const struct backup_result *r)
 	       ",\"chunks\":%" PRIu64 ",\"new_chunks\":%" PRIu64
 	       ",\"stored_bytes\":%" PRIu64 ",\"wire_sent_bytes\":%" PRIu64
 	       ",\"wire_received_bytes\":%" PRIu64 ",\"duration_us\":%" PRIu64
-	       ",\"kept_bytes\":%" PRIu64 ",\"proven_bytes\":%" PRIu64 ",\"attempts\":%u",
+	       ",\"kept_bytes\":%" PRIu64 ",\"proven_bytes\":%" PRIu64
+	       ",\"map_bytes\":%" PRIu64 ",\"attempts\":%u",
 	    r->point.sequence, r->point.time_us, r->volumes_bytes, n->read_bytes,
 	    n->sent_bytes, n->new_bytes, n->known_bytes, n->zero_bytes, n->hole_bytes,
 	    n->excluded_bytes, n->chunks, n->new_chunks, r->point.stored_bytes,
 	    r->wire_sent, r->wire_received, n->duration_us, r->kept_bytes,
-	    r->proven_bytes, r->attempts);
+	    r->proven_bytes, r->map_bytes, r->attempts);
 	print_script("pre", &r->pre);
 	print_script("post", &r->post);
 	puts("}");
