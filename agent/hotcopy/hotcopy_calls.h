@@ -3,9 +3,10 @@
  * as errors.
  *
  * What a call is for, and in which order they come, is said in driver/abi/hotcopy.h.
- * Errors: ERR_SNAPSHOT_LOST (the image is gone), ERR_NOTFOUND (no such volume, set,
- * generation), ERR_BUSY (a set is open), ERR_TIMEOUT (the gate), ERR_NOSPACE (no memory
- * for it), ERR_UNSUPPORTED (a call it does not know, not in this state), ERR_IO.
+ * Errors: ERR_SNAPSHOT_LOST (the image, or these bytes of it, or the driver is gone),
+ * ERR_NOTFOUND (no such volume, set, generation), ERR_BUSY (a set is open), ERR_TIMEOUT
+ * (the gate), ERR_NOSPACE (no memory for it), ERR_UNSUPPORTED (a call it does not know,
+ * not in this state), ERR_IO (also an answer that cannot be).
  */
 #ifndef AGENT_HOTCOPY_HOTCOPY_CALLS_H
 #define AGENT_HOTCOPY_HOTCOPY_CALLS_H
@@ -17,7 +18,10 @@
 
 struct err;
 
-/* An NTSTATUS as an error, "what: ..." with the status in words; 0 for HOTCOPY_OK. */
+/*
+ * An NTSTATUS as an error, "what: ..." with the status in words; 0 for HOTCOPY_OK.
+ * HOTCOPY_GONE is ERR_SNAPSHOT_LOST: what the link had frozen went with it.
+ */
 int hotcopy_error(uint32_t status, const char *what, struct err *err);
 
 /* 1: it only passes everything on (kill switch, failed starts); 0; -1. */
