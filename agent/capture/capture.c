@@ -40,7 +40,9 @@ capture_new(const struct settings *s, const struct snapshot_options *options,
 	(void)snprintf(c->note, sizeof(c->note), "%s", s->note);
 	if (s->vss_copy)
 		o.type = SNAPSHOT_COPY;
-	if (choose_provider(s, &c->choice, err) != 0 ||
+	if (o.hotcopy == NULL)
+		o.hotcopy = &s->hotcopy;
+	if (choose_provider(s, NULL, &c->choice, err) != 0 ||
 	    snapshot_open(
 		snapshot_provider_find(c->choice.provider), &o, &c->snapshot, err) != 0 ||
 	    open_sources(c, s, disks, err) != 0) {

@@ -5,6 +5,8 @@
 
 #include "agent/capture/choose.h"
 #include "agent/disk/device.h"
+#include "agent/vss/vss_doctor.h"
+#include "proto/base/err.h"
 #include "proto/base/winapi.h"
 
 /* A file is a file; a path of the device name space, a drive and a mount point is not. */
@@ -29,4 +31,19 @@ choose_kind_of(const char *path)
 			   (path[2] == '\0' || strcmp(path + 2, "\\") == 0))
 		   ? CHOOSE_VOLUME
 		   : CHOOSE_FILE;
+}
+
+int
+choose_databases(char *out, size_t cap)
+{
+	struct err ignored = ERR_INIT;
+	struct vss_report *r;
+	int known;
+
+	out[0] = '\0';
+	if (vss_doctor_look(&r, &ignored) != 0)
+		return 0;
+	known = vss_doctor_databases(r, out, cap);
+	vss_report_free(r);
+	return known;
 }

@@ -1,4 +1,4 @@
 #include "agent/capture/snapshot_provider.h"
 
 const struct snapshot_provider *const snapshot_providers[] = { &snapshot_offline,
-	&snapshot_vss, NULL };
+	&snapshot_vss, &snapshot_hotcopy, NULL };

@@ -167,3 +167,22 @@ vss_report_free(struct vss_report *r)
 {
 	free(r);
 }
+
+int
+vss_doctor_databases(const struct vss_report *r, char *out, size_t cap)
+{
+	size_t len = 0;
+
+	if (cap > 0)
+		out[0] = '\0';
+	for (unsigned i = 0; i < r->writers_count; i++) {
+		const struct vss_report_writer *w = &r->writers[i];
+
+		if (w->database && len < cap)
+			len += (size_t)snprintf(out + len, cap - len, "%s%.60s",
+			    len > 0 ? ", " : "", w->name);
+	}
+	/* A list that may lack some says nothing of who is not in it. */
+	return r->trouble[0] == '\0' && r->writers_count > 0 &&
+	       r->writers_count < VSS_REPORT_MAX;
+}

@@ -35,6 +35,7 @@ struct vss_report_writer {
 	char id[39], name[96];
 	int state; /* VSS_WRITER_STATE */
 	vss_code failure;
+	int database; /* As vss_is_database() has it. */
 };
 
 /* A shadow copy that there is. */
@@ -75,6 +76,9 @@ int vss_doctor_look(struct vss_report **out, struct err *err);
 
 /* Add the advice; non-zero if a backup would fail. */
 int vss_doctor_judge(struct vss_report *r);
+
+/* Names of the databases' writers, joined: 1; 0: not all writers could be asked. */
+int vss_doctor_databases(const struct vss_report *r, char *out, size_t cap);
 
 void vss_report_free(struct vss_report *r);
 

@@ -82,6 +82,27 @@ run(struct vss_com *c, enum vss_async what)
 	return bad(code) ? code : bad(status) ? status : VSS_OK;
 }
 
+/* Whose data they are, their metadata tells; by the class that both name. */
+static vss_code
+mark_databases(struct vss_com *c, struct vss_report *r)
+{
+	unsigned count = 0;
+	vss_code code = vss_com_ops.writers(c, &count);
+	char id[39];
+
+	for (unsigned i = 0; !bad(code) && i < count; i++) {
+		struct vss_writer w = { .name = NULL };
+
+		code = vss_com_ops.writer(c, i, &w);
+		vss_id_text(&w.id, id);
+		for (unsigned k = 0; !bad(code) && k < r->writers_count; k++)
+			if (w.name != NULL && strcmp(r->writers[k].id, id) == 0)
+				r->writers[k].database |= vss_is_database(&w);
+		vss_writer_free(&w);
+	}
+	return code;
+}
+
 static vss_code
 look_writers(struct vss_com *c, struct vss_report *r)
 {
@@ -115,6 +136,8 @@ look_writers(struct vss_com *c, struct vss_report *r)
 		w->failure = s.failure;
 		free(s.name);
 	}
+	if (!bad(code))
+		code = mark_databases(c, r);
 	/* Nothing was prepared: "can simply be released" (aborting-vss-operations). */
 	vss_com_ops.close(c);
 	return code;

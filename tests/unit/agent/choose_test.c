@@ -28,17 +28,19 @@ each_row_chooses_as_told_or_refuses(void **state)
 		{ "auto", { .files = 1, .has_vss = 1, .databases = "" }, "offline", "" },
 		{ "auto", { WINDOWS }, "vss", "" },
 		{ "auto", { WINDOWS, .has_hotcopy = 1 }, "vss", "" },
-		{ "auto", { WINDOWS, .has_hotcopy = 1, .failed = 1, .writers_known = 1 },
-		    "hotcopy", "vss failed" },
-		{ "auto", { WINDOWS, .failed = 1, .writers_known = 1 }, NULL,
+		{ "auto",
+		    { WINDOWS, .has_hotcopy = 1, .failed = "no room",
+			.writers_known = 1 },
+		    "hotcopy", "vss failed: no room" },
+		{ "auto", { WINDOWS, .failed = "no room", .writers_known = 1 }, NULL,
 		    "not in this build" },
-		{ "auto", { WINDOWS, .has_hotcopy = 1, .failed = 1 }, NULL,
+		{ "auto", { WINDOWS, .has_hotcopy = 1, .failed = "no room" }, NULL,
 		    "not known whether databases" },
 		{ "auto",
 		    { .volumes = 2,
 			.has_vss = 1,
 			.has_hotcopy = 1,
-			.failed = 1,
+			.failed = "no room",
 			.writers_known = 1,
 			.databases = "SqlServerWriter" },
 		    NULL, "SqlServerWriter" },
@@ -46,12 +48,30 @@ each_row_chooses_as_told_or_refuses(void **state)
 		    { .volumes = 2,
 			.has_vss = 1,
 			.has_hotcopy = 1,
-			.failed = 1,
+			.failed = "no room",
 			.forced = 1,
 			.databases = "NTDS" },
-		    "hotcopy", "forced" },
+		    "hotcopy", "vss failed: no room; forced" },
 		{ "auto", { WINDOWS, .files = 1 }, NULL, "back them up apart" },
 		{ "auto", { .volumes = 1, .databases = "" }, NULL, "--provider offline" },
+		/* The simulator's, on Linux. */
+		{ "auto",
+		    { .volumes = 2,
+			.has_hotcopy = 1,
+			.writers_known = 1,
+			.databases = "" },
+		    "hotcopy", "" },
+		{ "auto",
+		    { .volumes = 1,
+			.files = 1,
+			.has_hotcopy = 1,
+			.writers_known = 1,
+			.databases = "" },
+		    NULL, "back them up apart" },
+		{ "auto",
+		    { WINDOWS, .failed = "no room", .writers_known = 1,
+			.no_hotcopy = "it only passes everything on" },
+		    NULL, "only passes everything on" },
 		{ "offline", { WINDOWS }, "offline", "asked for" },
 		{ "vss", { WINDOWS }, "vss", "asked for" },
 		{ "vss", { .files = 1, .databases = "" }, NULL, "not in this build" },
@@ -87,6 +107,33 @@ each_row_chooses_as_told_or_refuses(void **state)
 	}
 }
 
+/* By its path alone; whether it is there is said when it is taken hold of. */
+static void
+a_volume_of_the_simulator_is_a_volume(void **state)
+{
+	struct settings *s = test_malloc(sizeof(*s));
+	struct err err = ERR_INIT;
+	struct choice c;
+
+	(void)state;
+	assert_int_equal(choose_kind_of("hotcopy:/run/hc/control:c"), CHOOSE_VOLUME);
+	assert_int_equal(choose_kind_of("/dev/sda1"), CHOOSE_FILE);
+	assert_int_equal(choose_kind_of("hotcopy.img"), CHOOSE_FILE);
+	settings_init(s);
+	assert_int_equal(settings_add(s, "c=hotcopy:/nowhere:c", &err), 0);
+	assert_int_equal(choose_provider(s, NULL, &c, &err), 0);
+	assert_string_equal(c.provider, "hotcopy");
+	assert_string_equal(c.why, "");
+	/* After a failure what stands in must be there. */
+	assert_int_equal(choose_provider(s, "no room", &c, &err), -1);
+	assert_int_equal(err.code, ERR_UNSUPPORTED);
+	err_clear(&err);
+	assert_int_equal(settings_add(s, "plain.img", &err), 0);
+	assert_int_equal(choose_provider(s, NULL, &c, &err), -1);
+	assert_non_null(strstr(err.text, "back them up apart"));
+	test_free(s);
+}
+
 static void
 a_word_that_is_no_provider_is_no_setting(void **state)
 {
@@ -109,6 +156,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_row_chooses_as_told_or_refuses),
+		cmocka_unit_test(a_volume_of_the_simulator_is_a_volume),
 		cmocka_unit_test(a_word_that_is_no_provider_is_no_setting),
 	};
 

@@ -1,11 +1,11 @@
-#include <windows.h>
+#include "driver/tools/filters.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
 #include "driver/abi/names.h"
-#include "driver/setup/setup_parts.h"
+#include "driver/tools/say.h"
 
 #define KEY_MAX 512
 #define LIST_BYTES_MAX 65536u
@@ -58,7 +58,7 @@ find_name(const struct list *l, const wchar_t *name)
 }
 
 int
-setup_filters_add(const wchar_t *service, struct setup_report *r)
+filters_add(const wchar_t *service)
 {
 	const wchar_t *path =
 	    L"SYSTEM\\CurrentControlSet\\Control\\Class\\" HOTCOPY_CLASS;
@@ -69,7 +69,7 @@ setup_filters_add(const wchar_t *service, struct setup_report *r)
 	LONG e = RegOpenKeyExW(HKEY_LOCAL_MACHINE, path, 0, KEY_READ | KEY_WRITE, &key);
 
 	if (e != ERROR_SUCCESS)
-		return setup_fail_os(r, (DWORD)e, L"HKLM\\%ls", path);
+		return say_os_error((uint32_t)e, L"HKLM\\%ls", path);
 	e = read_list(key, L"UpperFilters", &l);
 	if (e == ERROR_FILE_NOT_FOUND)
 		e = ERROR_SUCCESS;
@@ -92,14 +92,13 @@ setup_filters_add(const wchar_t *service, struct setup_report *r)
 	RegCloseKey(key);
 	return e == ERROR_SUCCESS
 		   ? 0
-		   : setup_fail_os(r, (DWORD)e, L"HKLM\\%ls, UpperFilters", path);
+		   : say_os_error((uint32_t)e, L"HKLM\\%ls, UpperFilters", path);
 }
 
 /* What a removal is about. */
 struct removal {
 	const wchar_t *service;
-	uint32_t taken, left;
-	struct setup_report *report;
+	uint32_t left;
 };
 
 /* One value; a list that becomes empty goes whole. */
@@ -141,11 +140,10 @@ clean_value(struct removal *r, HKEY parent, const wchar_t *path, const wchar_t *
 		free(l.text);
 	}
 	if (e == ERROR_SUCCESS) {
-		setup_tell(r->report, 0, L"taken out of HKLM\\%ls, %ls", path, value);
-		r->taken++;
+		say_out(L"taken out of HKLM\\%ls, %ls\r\n", path, value);
 		return;
 	}
-	setup_tell(r->report, (DWORD)e, L"HKLM\\%ls, %ls names it still", path, value);
+	say_os_error((uint32_t)e, L"HKLM\\%ls, %ls names it still", path, value);
 	r->left++;
 }
 
@@ -161,7 +159,7 @@ clean_key(struct removal *r, const wchar_t *path, int depth)
 	if (e == ERROR_FILE_NOT_FOUND)
 		return;
 	if (e != ERROR_SUCCESS) {
-		setup_tell(r->report, (DWORD)e, L"HKLM\\%ls cannot be read", path);
+		say_os_error((uint32_t)e, L"HKLM\\%ls cannot be read", path);
 		r->left++;
 		return;
 	}
@@ -202,10 +200,9 @@ take_privilege(const wchar_t *name)
 }
 
 int
-setup_filters_remove(
-    const wchar_t *service, uint32_t *taken, uint32_t *left, struct setup_report *report)
+filters_remove(const wchar_t *service, uint32_t *left)
 {
-	struct removal r = { .service = service, .report = report };
+	struct removal r = { service, 0 };
 	wchar_t name[256], path[KEY_MAX];
 	DWORD i, n;
 	HKEY system;
@@ -215,7 +212,7 @@ setup_filters_remove(
 	take_privilege(L"SeRestorePrivilege");
 	e = RegOpenKeyExW(HKEY_LOCAL_MACHINE, L"SYSTEM", 0, KEY_READ, &system);
 	if (e != ERROR_SUCCESS)
-		return setup_fail_os(report, (DWORD)e, L"HKLM\\SYSTEM");
+		return say_os_error((uint32_t)e, L"HKLM\\SYSTEM");
 	for (i = 0;; i++) {
 		n = 256;
 		if (RegEnumKeyExW(system, i, name, &n, NULL, NULL, NULL, NULL) !=
@@ -235,7 +232,6 @@ setup_filters_remove(
 		clean_key(&r, path, DEVICE_DEPTH);
 	}
 	RegCloseKey(system);
-	*taken = r.taken;
 	*left = r.left;
 	return 0;
 }

@@ -1,0 +1,287 @@
+/*
+ * The hotcopy provider: volumes frozen by our driver, at one instant, in the middle of
+ * whatever they were doing.  The same on every system; what a link is, agent/hotcopy
+ * knows.
+ */
+#include "agent/capture/snapshot_hotcopy.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <sodium.h>
+
+#include "agent/capture/snapshot_provider.h"
+#include "agent/host/stop.h"
+#include "agent/hotcopy/hotcopy_calls.h"
+#include "agent/hotcopy/hotcopy_link.h"
+#include "proto/base/err.h"
+
+/* Somebody else's set, or a disk that is too busy for the gate: these pass. */
+#define TRIES 8u
+#define PAUSE_MS 1000u
+#define GATE_MS 2000u /* The driver's own measure. */
+
+/* ------------------------------------------------------------------ taking hold -- */
+
+static int
+set_open(const struct snapshot_options *options, void **set, struct err *err)
+{
+	struct hot_set *s = calloc(1, sizeof(*s));
+	struct settings *defaults;
+
+	if (s == NULL || (defaults = malloc(sizeof(*defaults))) == NULL) {
+		free(s);
+		return err_set(err, ERR_NOMEM, "no memory for a snapshot set");
+	}
+	settings_init(defaults);
+	s->options = options;
+	s->wishes = options->hotcopy != NULL ? *options->hotcopy : defaults->hotcopy;
+	free(defaults);
+	*set = s;
+	return 0;
+}
+
+static int
+open_owner(struct hot_set *s, const char *path, struct err *err)
+{
+	uint32_t build;
+	int disabled;
+
+	if (hotcopy_link_open(path, &s->owner, err) != 0)
+		return -1;
+	if ((disabled = hotcopy_is_disabled(s->owner, &build, err)) == 1)
+		(void)err_set(err, ERR_UNSUPPORTED,
+		    "the hotcopy driver only passes everything on: its kill switch is "
+		    "set, or the system failed to start with it");
+	if (disabled == 0)
+		return 0;
+	hotcopy_link_close(s->owner);
+	s->owner = NULL;
+	return -1;
+}
+
+static void
+volume_close(void *volume)
+{
+	struct hot_volume *v = volume;
+
+	hotcopy_link_close(v->link);
+	free(v->path);
+	free(v);
+}
+
+static int
+volume_find(struct hot_volume *v, struct err *err)
+{
+	struct hotcopy_volume facts;
+
+	if (hotcopy_link_volume(v->set->owner, v->path, &v->number, err) != 0 ||
+	    hotcopy_find(v->set->owner, v->number, &facts, err) != 0)
+		return -1;
+	v->length = facts.length;
+	v->sector = facts.sector;
+	if (facts.state == HOTCOPY_PASSING)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "%.100s: the hotcopy driver only passes everything on there",
+		    v->path);
+	if (v->sector < 512 || v->sector > 4096 || (v->sector & (v->sector - 1)) != 0 ||
+	    v->length == 0 || v->length % v->sector != 0)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "%.100s has %llu bytes in sectors of %u", v->path,
+		    (unsigned long long)v->length, v->sector);
+	return 0;
+}
+
+static int
+volume_add(void *set, const char *path, void **volume, struct err *err)
+{
+	struct hot_volume *v = calloc(1, sizeof(*v));
+	struct hot_set *s = set;
+
+	if (v == NULL || (v->path = strdup(path)) == NULL) {
+		free(v);
+		return err_set(err, ERR_NOMEM, "no memory to add %s", path);
+	}
+	v->set = s;
+	if ((s->owner != NULL || open_owner(s, path, err) == 0) &&
+	    volume_find(v, err) == 0) {
+		*volume = v;
+		return 0;
+	}
+	volume_close(v);
+	return -1;
+}
+
+static int
+volume_same(const void *volume, const void *other)
+{
+	const struct hot_volume *a = volume, *b = other;
+
+	return a->number == b->number;
+}
+
+/* --------------------------------------------------------------------- freezing -- */
+
+static int64_t
+now_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+/* It failed, but may not in a second: 1; 0; -1 if asked to stop. */
+static int
+may_try_again(struct hot_set *s, enum err_code passes, unsigned *tries, struct err *err)
+{
+	if (err->code != passes || ++*tries == TRIES)
+		return 0;
+	if (!stop_wait_ms(s->options->stop, PAUSE_MS)) {
+		err_clear(err);
+		return 1;
+	}
+	err_clear(err);
+	return err_set(err, ERR_CANCELED, "interrupted while volumes were to be frozen");
+}
+
+static int
+prepare(struct hot_set *s, struct err *err)
+{
+	const struct hotcopy_wishes wishes = { .memory = (uint64_t)s->wishes.memory_mib
+							 << 20,
+		.throttle_ms = s->wishes.throttle_ms };
+	uint64_t numbers[HOTCOPY_VOLUMES_MAX];
+	struct hotcopy_prepared prepared;
+	unsigned tries = 0;
+	int again = 1;
+
+	for (unsigned i = 0; i < s->count; i++)
+		numbers[i] = s->volume[i]->number;
+	while (again == 1) {
+		if (hotcopy_prepare(
+			s->owner, numbers, s->count, &wishes, &prepared, err) == 0) {
+			s->number = prepared.set;
+			s->chunk_shift = prepared.chunk_shift;
+			return 0;
+		}
+		again = may_try_again(s, ERR_BUSY, &tries, err);
+	}
+	return -1;
+}
+
+static int
+cut(struct hot_set *s, struct err *err)
+{
+	uint8_t nonce[HOTCOPY_NONCE];
+	unsigned tries = 0;
+	int again = 1;
+
+	randombytes_buf(nonce, sizeof(nonce));
+	while (again == 1) {
+		if (hotcopy_freeze(
+			s->owner, s->number, 0, GATE_MS, 0, nonce, &s->frozen, err) == 0)
+			return 0;
+		again = may_try_again(s, ERR_TIMEOUT, &tries, err);
+	}
+	return -1;
+}
+
+static void
+say_method(struct hot_set *s)
+{
+	(void)snprintf(s->method, sizeof(s->method),
+	    "gate closed %.1f ms, %u writes waited; copies by %u KiB, %u MiB of memory",
+	    (double)(s->frozen.opened - s->frozen.closed) / 10000, s->frozen.held,
+	    1u << (s->chunk_shift - 10), s->wishes.memory_mib);
+}
+
+static int
+set_freeze(void *set, void **volumes, size_t count, uint32_t timeout_ms,
+    struct snapshot_info *infos, struct err *err)
+{
+	struct hot_set *s = set;
+	int64_t at;
+
+	/* The driver bounds how long writes wait. */
+	(void)timeout_ms;
+	if (count > HOTCOPY_VOLUMES_MAX)
+		return err_set(err, ERR_LIMIT, "hotcopy freezes at most %u volumes",
+		    HOTCOPY_VOLUMES_MAX);
+	s->count = (unsigned)count;
+	for (unsigned i = 0; i < s->count; i++) {
+		s->volume[i] = volumes[i];
+		s->volume[i]->index = i;
+	}
+	if (prepare(s, err) != 0 || cut(s, err) != 0)
+		return -1;
+	at = now_us() - (int64_t)((s->frozen.opened - s->frozen.cut) / 10);
+	say_method(s);
+	if (snapshot_hotcopy_bind(s, err) != 0)
+		return -1;
+	for (unsigned i = 0; i < s->count; i++)
+		infos[i] = (struct snapshot_info){ .size = s->volume[i]->length,
+			.sector_size = s->volume[i]->sector,
+			.grade = SNAPSHOT_CRASH,
+			.frozen_at = at };
+	return 0;
+}
+
+/* ---------------------------------------------------------------------- the end -- */
+
+static int
+volume_confirm(void *volume, struct err *err)
+{
+	return snapshot_hotcopy_look(volume, err);
+}
+
+static const char *
+set_method(const void *set)
+{
+	return ((const struct hot_set *)set)->method;
+}
+
+/* Nobody was asked, so nobody need be told. */
+static int
+set_finish(void *set, int ok, struct err *err)
+{
+	struct hot_set *s = set;
+	struct err ignored = ERR_INIT;
+
+	(void)ok;
+	(void)err;
+	for (unsigned i = 0; i < s->count; i++) {
+		hotcopy_link_close(s->volume[i]->link);
+		s->volume[i]->link = NULL;
+	}
+	/* What cannot be released ends with the link. */
+	if (s->number != 0)
+		(void)hotcopy_release(s->owner, s->number, &ignored);
+	s->number = 0;
+	return 0;
+}
+
+static void
+set_free(void *set)
+{
+	struct hot_set *s = set;
+
+	hotcopy_link_close(s->owner);
+	free(s);
+}
+
+const struct snapshot_provider snapshot_hotcopy = {
+	.name = "hotcopy",
+	.open = set_open,
+	.add = volume_add,
+	.same = volume_same,
+	.freeze = set_freeze,
+	.read = snapshot_hotcopy_read,
+	.confirm = volume_confirm,
+	.method = set_method,
+	.finish = set_finish,
+	.close = volume_close,
+	.free = set_free,
+};
