@@ -97,6 +97,8 @@ run(struct command *cmd, struct err *err)
 	(void)service_take_privileges();
 	if (cmd->verb == COMMAND_VSS)
 		return command_vss(cmd, err);
+	if (cmd->verb == COMMAND_DRIVER)
+		return command_driver(cmd, err);
 	if (cmd->verb == COMMAND_SERVICE)
 		return service_command(cmd, work, cmd, err);
 	/* The signal thread looks at it: it ends with the process. */

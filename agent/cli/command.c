@@ -33,6 +33,8 @@ command_help(void)
 	       "server\n"
 	       "  vss doctor                    would a backup by VSS work here? "
 	       "(Windows)\n"
+	       "  driver install | remove       the hot-copy driver, --dir DIR: from "
+	       "there (Windows)\n"
 	       "  volumes                       this machine's volumes and disks "
 	       "(Windows)\n"
 	       "  run                           back up at the interval of agent.conf\n"
@@ -119,8 +121,9 @@ take_verb(struct command *c, const char *word, struct err *err)
 		{ "unenroll", COMMAND_UNENROLL }, { "backup", COMMAND_BACKUP },
 		{ "restore", COMMAND_RESTORE }, { "points", COMMAND_POINTS },
 		{ "status", COMMAND_STATUS }, { "volumes", COMMAND_VOLUMES },
-		{ "vss", COMMAND_VSS }, { "run", COMMAND_RUN },
-		{ "service", COMMAND_SERVICE }, { "help", COMMAND_HELP } };
+		{ "vss", COMMAND_VSS }, { "driver", COMMAND_DRIVER },
+		{ "run", COMMAND_RUN }, { "service", COMMAND_SERVICE },
+		{ "help", COMMAND_HELP } };
 	size_t i;
 
 	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
@@ -163,6 +166,7 @@ take_word(struct command *c, const char *word, struct err *err)
 		return 0;
 	case COMMAND_SERVICE:
 	case COMMAND_VSS:
+	case COMMAND_DRIVER:
 		if (c->action != NULL)
 			break;
 		c->action = word;
@@ -190,6 +194,13 @@ check(struct command *c, struct err *err)
 	if (c->verb == COMMAND_VSS &&
 	    (c->action == NULL || strcmp(c->action, "doctor") != 0))
 		return err_set(err, ERR_UNSUPPORTED, "vss: say doctor");
+	if (c->verb == COMMAND_DRIVER &&
+	    (c->action == NULL ||
+		(strcmp(c->action, "install") != 0 && strcmp(c->action, "remove") != 0)))
+		return err_set(err, ERR_UNSUPPORTED, "driver: say install or remove");
+	if (c->dir != NULL &&
+	    (c->verb != COMMAND_DRIVER || strcmp(c->action, "install") != 0))
+		return err_set(err, ERR_UNSUPPORTED, "--dir belongs to driver install");
 	if (c->verb != COMMAND_RESTORE)
 		return 0;
 	if (c->point == NULL)
@@ -264,8 +275,8 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 		{ "--changed-from", &out->changed_from, NULL },
 		{ "--check-changes", NULL, &out->check_changes },
 		{ "--volume", &out->volume, NULL }, { "--to", &out->to, NULL },
-		{ "--delta", NULL, &out->delta }, { "--force", NULL, &out->force },
-		{ "--discard", NULL, &out->discard },
+		{ "--dir", &out->dir, NULL }, { "--delta", NULL, &out->delta },
+		{ "--force", NULL, &out->force }, { "--discard", NULL, &out->discard },
 		{ "--zero-holes", NULL, &out->zero_holes },
 		{ "--overwrite-source", NULL, &out->over_source },
 		{ "--disk", &disk, NULL }, { "--host-facts", &out->host_facts, NULL },

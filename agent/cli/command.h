@@ -24,6 +24,7 @@ enum command_verb {
 	COMMAND_STATUS,
 	COMMAND_VOLUMES,
 	COMMAND_VSS,
+	COMMAND_DRIVER,
 	COMMAND_RUN,
 	COMMAND_SERVICE
 };
@@ -53,8 +54,9 @@ struct command {
 	const char *changed_from; /* NULL: nobody says. */
 	int check_changes;
 
-	const char
-	    *action; /* vss: doctor; service: install, uninstall, start, stop, run */
+	const char *action; /* vss: doctor; service: install, uninstall, start, stop, run;
+		      * driver: install, remove */
+	const char *dir;    /* driver install: where hotcopy.sys is; NULL: beside us. */
 
 	const char *point, *volume, *to; /* restore; or disks[0] */
 	const char *format;		 /* NULL: by the target's name. */
@@ -91,6 +93,7 @@ int command_points(const struct command_context *c, struct err *err);
 int command_status(const struct command_context *c, struct err *err);
 /* Without a state. */
 int command_vss(const struct command *cmd, struct err *err);
+int command_driver(const struct command *cmd, struct err *err);
 int command_volumes(const struct command_context *c, struct err *err);
 int command_run(const struct command_context *c, struct err *err);
 

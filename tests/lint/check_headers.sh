@@ -1,6 +1,6 @@
 #!/bin/sh
 # Every header compiles alone, under gcc and clang, as C11; one that includes a header of
-# Windows under MinGW's compiler instead, and those of driver/nt and driver/tools under
+# Windows under MinGW's compiler instead, and those of driver/nt, driver/tools and driver/setup under
 # both of its processors', as the driver is built.
 # usage: check_headers.sh BUILD_DIR (for generated and mbedTLS headers)
 cd "$(dirname "$0")/../.." || exit 2
@@ -20,7 +20,7 @@ for header in $(find agent rescue server proto storage driver -name '*.h' 2>/dev
 		compilers="x86_64-w64-mingw32-gcc-posix i686-w64-mingw32-gcc-posix"
 		system="-D_WIN32_WINNT=0x0600 -ffreestanding -isystem /usr/share/mingw-w64/include/ddk"
 		;;
-	driver/tools/*)
+	driver/tools/* | driver/setup/setup_parts.h)
 		compilers="x86_64-w64-mingw32-gcc-posix i686-w64-mingw32-gcc-posix"
 		system="-D_WIN32_WINNT=0x0502"
 		;;

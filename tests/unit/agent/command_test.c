@@ -64,6 +64,10 @@ every_verb_is_understood(void **state)
 	assert_string_equal(cmd.volumes[2], "x=label:DATA");
 	assert_int_equal(parse("volumes --json"), 0);
 	assert_int_equal(cmd.verb, COMMAND_VOLUMES);
+	assert_int_equal(parse("driver install --dir /d"), 0);
+	assert_int_equal(cmd.verb, COMMAND_DRIVER);
+	assert_string_equal(cmd.dir, "/d");
+	assert_int_equal(parse("driver remove"), 0);
 	assert_int_equal(parse("points"), 0);
 	assert_int_equal(parse("status --json"), 0);
 	assert_int_equal(parse("run"), 0);
@@ -88,6 +92,8 @@ what_cannot_be_meant_is_refused(void **state)
 		{ "restore 1 --volume c", "--to" },
 		{ "restore 1 --volume c --to /x --delta --force", "say one" },
 		{ "points x", "too many" }, { "backup --retry-for soon", "duration" },
+		{ "driver", "install or remove" }, { "driver load", "install or remove" },
+		{ "driver remove --dir /d", "--dir" }, { "backup --dir /d", "--dir" },
 		{ "backup --json=1", "--json" } };
 	size_t i;
 

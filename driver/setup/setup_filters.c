@@ -1,11 +1,11 @@
-#include "driver/tools/filters.h"
+#include <windows.h>
 
 #include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
 #include "driver/abi/names.h"
-#include "driver/tools/say.h"
+#include "driver/setup/setup_parts.h"
 
 #define KEY_MAX 512
 #define LIST_BYTES_MAX 65536u
@@ -58,7 +58,7 @@ find_name(const struct list *l, const wchar_t *name)
 }
 
 int
-filters_add(const wchar_t *service)
+setup_filters_add(const wchar_t *service, struct setup_report *r)
 {
 	const wchar_t *path =
 	    L"SYSTEM\\CurrentControlSet\\Control\\Class\\" HOTCOPY_CLASS;
@@ -69,7 +69,7 @@ filters_add(const wchar_t *service)
 	LONG e = RegOpenKeyExW(HKEY_LOCAL_MACHINE, path, 0, KEY_READ | KEY_WRITE, &key);
 
 	if (e != ERROR_SUCCESS)
-		return say_os_error((uint32_t)e, L"HKLM\\%ls", path);
+		return setup_fail_os(r, (DWORD)e, L"HKLM\\%ls", path);
 	e = read_list(key, L"UpperFilters", &l);
 	if (e == ERROR_FILE_NOT_FOUND)
 		e = ERROR_SUCCESS;
@@ -92,13 +92,14 @@ filters_add(const wchar_t *service)
 	RegCloseKey(key);
 	return e == ERROR_SUCCESS
 		   ? 0
-		   : say_os_error((uint32_t)e, L"HKLM\\%ls, UpperFilters", path);
+		   : setup_fail_os(r, (DWORD)e, L"HKLM\\%ls, UpperFilters", path);
 }
 
 /* What a removal is about. */
 struct removal {
 	const wchar_t *service;
-	uint32_t left;
+	uint32_t taken, left;
+	struct setup_report *report;
 };
 
 /* One value; a list that becomes empty goes whole. */
@@ -140,10 +141,11 @@ clean_value(struct removal *r, HKEY parent, const wchar_t *path, const wchar_t *
 		free(l.text);
 	}
 	if (e == ERROR_SUCCESS) {
-		say_out(L"taken out of HKLM\\%ls, %ls\r\n", path, value);
+		setup_tell(r->report, 0, L"taken out of HKLM\\%ls, %ls", path, value);
+		r->taken++;
 		return;
 	}
-	say_os_error((uint32_t)e, L"HKLM\\%ls, %ls names it still", path, value);
+	setup_tell(r->report, (DWORD)e, L"HKLM\\%ls, %ls names it still", path, value);
 	r->left++;
 }
 
@@ -159,7 +161,7 @@ clean_key(struct removal *r, const wchar_t *path, int depth)
 	if (e == ERROR_FILE_NOT_FOUND)
 		return;
 	if (e != ERROR_SUCCESS) {
-		say_os_error((uint32_t)e, L"HKLM\\%ls cannot be read", path);
+		setup_tell(r->report, (DWORD)e, L"HKLM\\%ls cannot be read", path);
 		r->left++;
 		return;
 	}
@@ -200,9 +202,10 @@ take_privilege(const wchar_t *name)
 }
 
 int
-filters_remove(const wchar_t *service, uint32_t *left)
+setup_filters_remove(
+    const wchar_t *service, uint32_t *taken, uint32_t *left, struct setup_report *report)
 {
-	struct removal r = { service, 0 };
+	struct removal r = { .service = service, .report = report };
 	wchar_t name[256], path[KEY_MAX];
 	DWORD i, n;
 	HKEY system;
@@ -212,7 +215,7 @@ filters_remove(const wchar_t *service, uint32_t *left)
 	take_privilege(L"SeRestorePrivilege");
 	e = RegOpenKeyExW(HKEY_LOCAL_MACHINE, L"SYSTEM", 0, KEY_READ, &system);
 	if (e != ERROR_SUCCESS)
-		return say_os_error((uint32_t)e, L"HKLM\\SYSTEM");
+		return setup_fail_os(report, (DWORD)e, L"HKLM\\SYSTEM");
 	for (i = 0;; i++) {
 		n = 256;
 		if (RegEnumKeyExW(system, i, name, &n, NULL, NULL, NULL, NULL) !=
@@ -232,6 +235,7 @@ filters_remove(const wchar_t *service, uint32_t *left)
 		clean_key(&r, path, DEVICE_DEPTH);
 	}
 	RegCloseKey(system);
+	*taken = r.taken;
 	*left = r.left;
 	return 0;
 }

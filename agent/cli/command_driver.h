@@ -1,0 +1,16 @@
+/*
+ * command_driver.h - the hot-copy driver becomes a part of this system, and no part of it
+ * any more.  (command_driver_SYSTEM.c)
+ *
+ * Both say on standard output what is to be done now.  ERR_UNSUPPORTED: not on Linux.
+ */
+#ifndef AGENT_CLI_COMMAND_DRIVER_H
+#define AGENT_CLI_COMMAND_DRIVER_H
+
+struct err;
+
+/* hotcopy.sys of the directory `dir`; NULL: from beside this program. */
+int command_driver_install(const char *dir, struct err *err);
+int command_driver_remove(struct err *err);
+
+#endif /* AGENT_CLI_COMMAND_DRIVER_H */
