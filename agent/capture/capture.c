@@ -42,15 +42,18 @@ capture_new(const struct settings *s, const struct snapshot_options *options,
 		o.type = SNAPSHOT_COPY;
 	if (o.hotcopy == NULL)
 		o.hotcopy = &s->hotcopy;
-	if (choose_provider(s, NULL, &c->choice, err) != 0 ||
-	    snapshot_open(
+	if (choose_provider(s, NULL, &c->choice, err) != 0)
+		goto fail;
+	capture_track_open(c, &o);
+	if (snapshot_open(
 		snapshot_provider_find(c->choice.provider), &o, &c->snapshot, err) != 0 ||
-	    open_sources(c, s, disks, err) != 0) {
-		capture_free(c);
-		return -1;
-	}
+	    open_sources(c, s, disks, err) != 0)
+		goto fail;
 	*out = c;
 	return 0;
+fail:
+	capture_free(c);
+	return -1;
 }
 
 void
@@ -103,8 +106,15 @@ capture_set_view(
 static int
 freeze(struct capture *c, uint32_t timeout_ms, struct err *err)
 {
-	if (c->frozen > 0 && snapshot_freeze(c->snapshot, timeout_ms, err) != 0)
-		return -1;
+	int rc;
+
+	if (c->frozen > 0) {
+		capture_track_cut(c);
+		rc = snapshot_freeze(c->snapshot, timeout_ms, err);
+		capture_track_seen(c);
+		if (rc != 0)
+			return -1;
+	}
 	(void)snprintf(c->method, sizeof(c->method), "%s%s%s",
 	    c->frozen > 0 ? snapshot_method(c->snapshot) : "nothing to freeze",
 	    c->choice.why[0] != '\0' ? "; " : "", c->choice.why);
@@ -155,6 +165,7 @@ capture_freeze(
 	for (i = 0; i < s->disks_count; i++)
 		if (capture_add_disk(c, s, i, err) != 0)
 			return err_context(err, "disk %s", s->disks[i].name);
+	capture_track_volumes(c);
 	return 0;
 }
 
@@ -211,6 +222,7 @@ capture_confirm(struct capture *c, struct err *err)
 int
 capture_finish(struct capture *c, int ok, struct err *err)
 {
+	capture_track_finish(c, ok);
 	return c->frozen == 0 ? 0 : snapshot_finish(c->snapshot, ok, err);
 }
 
@@ -222,8 +234,10 @@ capture_free(struct capture *c)
 	for (unsigned i = 0; i < c->count; i++) {
 		twice_free(c->volumes[i].live);
 		free(c->volumes[i].holes);
+		free(c->volumes[i].unkept);
 	}
 	snapshot_close(c->snapshot);
+	capture_track_close(c);
 	for (unsigned i = 0; i < SETTINGS_DISKS_MAX; i++)
 		capture_close_disk(c->disks[i]);
 	free(c);

@@ -22,13 +22,14 @@
 #include "agent/capture/capture_disks.h"
 #include "agent/capture/choose.h"
 #include "agent/capture/snapshot.h"
+#include "agent/capture/tracking.h"
 #include "agent/host/settings.h"
 #include "agent/map/volmap.h"
 #include "proto/layout/layout.h"
 
 struct changes;
 struct err;
-struct tracking_view;
+struct hotcopy_link;
 struct twice;
 
 struct capture_volume {
@@ -43,6 +44,8 @@ struct capture_volume {
 	int is_disk; /* With a table of its own; then what is elsewhere: */
 	struct volmap_range *holes;
 	unsigned holes_count;
+	struct tracking *tracking;    /* Of the view; NULL: there is none. */
+	struct volmap_unkept *unkept; /* capture_unkept() */
 };
 
 /* A disk of the settings: frozen as one, or joined. */
@@ -56,6 +59,9 @@ struct capture_source {
 /* Large: on the heap. */
 struct capture {
 	struct snapshot *snapshot;
+	struct hotcopy_link *driver;   /* NULL: its provider tracks, or nobody. */
+	struct tracking_options track; /* Of this, made by the capture itself: */
+	struct tracking *tracking;
 	unsigned frozen; /* Volumes of the snapshot. */
 	struct snapshot_volume
 	    *views[SETTINGS_VOLUMES_MAX]; /* Of the settings' volumes. */
@@ -72,9 +78,9 @@ struct capture {
 
 /*
  * Choose a provider (the settings' word) and take hold of all that the settings name.
- * `options` as snapshot_open() has them; the settings may make it
- * a copy.  `disks`:
- * capture_disks_system.
+ * `options` as snapshot_open() has them; the settings may make it a copy, and where
+ * changes are tracked nobody may repair files in the view: no list would name that.
+ * `disks`: capture_disks_system.
  */
 int capture_new(const struct settings *s, const struct snapshot_options *options,
     const struct capture_disks *disks, struct capture **out, struct err *err);
@@ -92,7 +98,10 @@ int capture_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *
  */
 int capture_settled(struct capture_volume *v, struct err *err);
 
-/* What is known of this volume's changes (agent/capture/tracking.h). */
+/*
+ * What is known of this volume's changes (agent/capture/tracking.h).  A provider that
+ * does not track is no hindrance: the generation then ends before it freezes.
+ */
 void capture_tracked(const struct capture_volume *v, struct tracking_view *out);
 
 /*

@@ -15,6 +15,18 @@ struct capture_volume *capture_add(struct capture *c, const char *name, uint64_t
 void capture_set_view(struct capture_volume *v, struct snapshot_volume *view,
     uint64_t offset, uint64_t len);
 
+/*
+ * capture_tracking.c: before the set is made (`o` are its options); before it is frozen;
+ * after that went well or not; once the volumes are known; in the end, which comes once
+ * or is `ok` 0.
+ */
+void capture_track_open(struct capture *c, struct snapshot_options *o);
+void capture_track_cut(struct capture *c);
+void capture_track_seen(struct capture *c);
+void capture_track_volumes(struct capture *c);
+void capture_track_finish(struct capture *c, int ok);
+void capture_track_close(struct capture *c);
+
 /* One line about several disks. */
 void capture_note(struct capture *c, const char *who, const char *text);
 

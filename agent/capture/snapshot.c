@@ -9,14 +9,15 @@
 #include "proto/base/err.h"
 #include "proto/wire/msg_check.h"
 
-/* Volumes in one set; a host has at most 26 letters and a few without. */
-#define VOLUMES_MAX 256
+/* A host has at most 26 letters and a few without. */
+#define VOLUMES_MAX SNAPSHOT_VOLUMES_MAX
 
 struct snapshot_volume {
 	const struct snapshot_provider *provider;
 	void *own;		   /* The provider's. */
 	struct snapshot_info info; /* Once frozen. */
 	char *path;
+	unsigned place; /* In the set. */
 };
 
 struct snapshot {
@@ -99,6 +100,7 @@ snapshot_add(
 			volume_free(v);
 			return -1;
 		}
+	v->place = (unsigned)s->count;
 	s->volume[s->count++] = v;
 	*out = v;
 	return 0;
@@ -168,6 +170,26 @@ snapshot_written(struct snapshot_volume *v,
 {
 	return v->provider->written != NULL ? v->provider->written(v->own, each, arg, err)
 					    : 0;
+}
+
+unsigned
+snapshot_paths(const struct snapshot *s, const char *out[SNAPSHOT_VOLUMES_MAX])
+{
+	for (size_t i = 0; i < s->count; i++)
+		out[i] = s->volume[i]->path;
+	return (unsigned)s->count;
+}
+
+unsigned
+snapshot_place(const struct snapshot_volume *v)
+{
+	return v->place;
+}
+
+int
+snapshot_tracks(const struct snapshot *s)
+{
+	return s->provider->tracking != NULL;
 }
 
 struct tracking *

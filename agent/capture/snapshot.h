@@ -147,6 +147,16 @@ snapshot_unkept(const struct snapshot_volume *v, const struct volmap_unkept **ou
 int snapshot_written(struct snapshot_volume *v,
     int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg, struct err *err);
 
+/* The volumes' paths, in the order in which they were added, into `out`; how many. */
+#define SNAPSHOT_VOLUMES_MAX 256
+unsigned snapshot_paths(const struct snapshot *s, const char *out[SNAPSHOT_VOLUMES_MAX]);
+
+/* Where in that order it stands. */
+unsigned snapshot_place(const struct snapshot_volume *v);
+
+/* Does the provider see to the tracking of what it freezes? */
+int snapshot_tracks(const struct snapshot *s);
+
 /*
  * The tracking of this set's volumes, in the order in which they were added, if the
  * provider has it in hand (agent/capture/tracking.h); else NULL.  The set's.

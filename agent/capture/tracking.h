@@ -11,8 +11,11 @@
  * tracking_cut() ends the generation before the view is made and the list is asked for
  * after it was made: what is written in between is told by this list and by the next one.
  *
- *	tracking_begin -> (tracking_cut | tracking_frozen) -> the view is there
+ *	tracking_begin -> (tracking_cut -> the view is there -> tracking_seen
+ *	    | the view is there -> tracking_frozen)
  *	    -> tracking_view, tracking_list -> tracking_finish -> tracking_free
+ *
+ * Nothing here fails a backup: what cannot be had is no list, and a reason.
  */
 #ifndef AGENT_CAPTURE_TRACKING_H
 #define AGENT_CAPTURE_TRACKING_H
@@ -20,6 +23,8 @@
 #include <stdint.h>
 
 #include "driver/abi/hotcopy.h"
+
+#define TRACKING_VOLUMES_MAX 256u /* Of one set; HOTCOPY_VOLUMES_MAX of them tracked. */
 
 struct err;
 struct hotcopy_link;
@@ -40,15 +45,22 @@ struct tracking_options {
 };
 
 /*
- * Look at `count` volumes, by their paths, of the driver of `l` (borrowed; NULL: ask for
- * this system's); begin to track what is not tracked yet.  What cannot be tracked costs
- * nothing but a reason; -1 without memory alone.
+ * Look at `count` volumes, by their paths, of the driver of `l` (borrowed; NULL: of the
+ * one that knows them); commit what is held; begin to track what is not tracked yet, or
+ * what can only go on anew.  A volume without a driver, or `on` 0, is one that is not
+ * tracked.  -1 without memory alone.
  */
 int tracking_begin(struct hotcopy_link *l, const char *const *paths, unsigned count,
     const struct tracking_options *o, struct tracking **out, struct err *err);
 
-/* End the generation now, without an image.  What fails costs the list. */
+/*
+ * End the generation now, without an image: a set of our own, which another's is waited
+ * for, for a few seconds.  What fails costs the list.
+ */
 void tracking_cut(struct tracking *t);
+
+/* The view was made: take the lists until now, and let the set go. */
+void tracking_seen(struct tracking *t);
 
 /* The nonce to freeze with, and that it was done: volume `i` is index `i` of the set. */
 const uint8_t *tracking_nonce(const struct tracking *t);
@@ -56,14 +68,16 @@ void tracking_frozen(struct tracking *t, uint64_t set, const struct hotcopy_froz
 
 /* What is known of volume `i`. */
 struct tracking_view {
+	uint64_t length;		  /* Of the volume, as the driver has it. */
 	struct tracking_generation began; /* At the cut: for the root; number 0: none. */
 	struct tracking_generation
 	    base;	 /* What the list is against; number 0: no list, */
-	const char *why; /* and why; "" if it is not tracked at all. */
+	const char *why; /* and why, `t`'s; "" if it is not tracked at all. */
 };
 void tracking_view(const struct tracking *t, unsigned i, struct tracking_view *out);
 
-/* As hotcopy_changed(); only where there is a base.  May be asked again. */
+/* As hotcopy_changed(); only where there is a base, else ERR_UNSUPPORTED.  May be asked
+ * again. */
 int tracking_list(struct tracking *t, unsigned i,
     int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg, struct err *err);
 
@@ -72,8 +86,9 @@ void tracking_distrust(struct tracking *t);
 
 /*
  * `ok`: the server holds the point.  The new generations are committed, else aborted; with
- * a distrusted list that is not `ok` the tracking is invalidated (after the set is
- * released: call it last).  Best effort: what is lost costs one full compare.
+ * a distrusted list that is not `ok` the tracking is invalidated.  One that is `ok` read
+ * everything after the cut, so the new generation counts from what the server has: it is
+ * committed all the same.  Best effort: what is lost costs one full compare.
  */
 void tracking_finish(struct tracking *t, int ok);
 void tracking_free(struct tracking *t); /* NULL is allowed. */

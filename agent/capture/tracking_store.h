@@ -1,0 +1,30 @@
+/*
+ * tracking_store.h - where the driver keeps what it tracks, so that it outlives a restart
+ * of the machine.
+ *
+ * On Windows a pinned file on the volume itself (agent/hotcopy/hotcopy_pin.h).  It stays
+ * pinned until the process ends: who tracks is the service.  Elsewhere memory, until the
+ * simulator ends.
+ */
+#ifndef AGENT_CAPTURE_TRACKING_STORE_H
+#define AGENT_CAPTURE_TRACKING_STORE_H
+
+#include "driver/abi/hotcopy.h"
+
+struct err;
+struct hotcopy_link;
+
+/*
+ * Begin to track the volume at `path`, which is OFF.  With no room for a store it is
+ * tracked in memory alone.  What hotcopy_track() gave.
+ */
+int tracking_store_begin(struct hotcopy_link *l, const char *path,
+    const struct hotcopy_volume *v, const uint8_t nonce[HOTCOPY_NONCE], struct err *err);
+
+/* It is tracked already: hold its store where it is, as far as that can be done. */
+void tracking_store_hold(const char *path, const struct hotcopy_volume *v);
+
+/* Its store is to be made anew. */
+void tracking_store_drop(const char *path);
+
+#endif /* AGENT_CAPTURE_TRACKING_STORE_H */
