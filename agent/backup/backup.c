@@ -58,14 +58,15 @@ freeze(struct backup *b, struct err *err)
 	/* What a list leaves out nobody may change, and somebody's list cuts no logs. */
 	const int listed = b->o->changed_from != NULL;
 	const struct snapshot_options wishes = { listed ? SNAPSHOT_COPY : SNAPSHOT_FULL,
-		.no_autorecovery = s->fast.on || listed, .stop = b->o->stop,
-		.say = b->o->say, .say_arg = b->o->say_arg };
+		.no_autorecovery = s->fast.on || listed, .hotcopy = &s->hotcopy,
+		.tracking = &b->track, .keep_all = b->o->check_changes,
+		.stop = b->o->stop, .say = b->o->say, .say_arg = b->o->say_arg };
 	const struct capture_disks *disks =
 	    b->o->disks != NULL ? b->o->disks : &capture_disks_system;
 
 	*b->chosen = *b->configured;
 	s = b->chosen;
-	if (volumes_choose(b->chosen, err) != 0 ||
+	if (volumes_choose(b->chosen, err) != 0 || backup_track(b, err) != 0 ||
 	    capture_new(s, &wishes, disks, &b->capture, err) != 0 ||
 	    capture_freeze(b->capture, s, FREEZE_MS, err) != 0)
 		return -1;
@@ -126,7 +127,7 @@ commit(struct backup_session *s, struct err *err)
 		.note = b->out->note,
 		.layout = b->layout.p,
 		.layout_len = s->dial.welcome.layout ? b->layout.len : 0,
-		.capture = s->dial.welcome.capture ? b->capture->method : "",
+		.capture = s->dial.welcome.capture ? backup_captured(b) : "",
 		.changes = changes };
 	struct buf data = BUF_INIT(MISSING_MAX), meta = BUF_INIT(MISSING_MAX);
 	enum uplink_commit_result result = UPLINK_MISSING;
@@ -197,6 +198,7 @@ remember(struct backup *b)
 		}
 		err_clear(&err);
 	}
+	backup_note_generations(b);
 	last_made(b->st, b->o->settings, b->out);
 	if (state_set_head(b->st, b->out->point.record, &err) != 0 ||
 	    sources_note(b->st, b->o->settings, &err) != 0) {
@@ -446,10 +448,7 @@ out:
 	    b->capture != NULL && strcmp(b->capture->choice.provider, "offline") != 0;
 	capture_free(b->capture);
 	b->capture = NULL;
-	for (unsigned i = 0; i < SETTINGS_VOLUMES_MAX; i++) {
-		incremental_free(b->inc[i]);
-		b->inc[i] = NULL;
-	}
+	backup_close_changes(b);
 	return rc;
 }
 

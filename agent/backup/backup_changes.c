@@ -1,12 +1,60 @@
 #include "agent/backup/backup_parts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
+#include "agent/backup/generations.h"
+#include "agent/map/changes.h"
 #include "proto/base/err.h"
+
+static int
+changed_of(void *arg, struct changes *out, struct err *err)
+{
+	return capture_changed(arg, out, err);
+}
+
+/* What the driver tells of volume `i`; nothing, if it is not asked. */
+static void
+describe_tracking(struct backup *b, unsigned i, struct incremental_tracked *out)
+{
+	struct capture_volume *v = &b->capture->volumes[i];
+
+	memset(out, 0, sizeof(*out));
+	out->view.why = "";
+	if (b->o->settings->hotcopy.tracking)
+		capture_tracked(v, &out->view);
+	out->changed = changed_of;
+	out->arg = v;
+	/* Its own store and what writers repair lie in the view. */
+	out->foreign = strcmp(b->capture->choice.provider, "vss") == 0;
+}
+
+/* What was written since the file systems were flushed, where that is known. */
+static int
+take_written(struct backup *b, struct err *err)
+{
+	for (unsigned i = 0; i < b->capture->count; i++) {
+		struct capture_volume *v = &b->capture->volumes[i];
+		int known;
+
+		if (v->view == NULL)
+			continue;
+		if (changes_new(v->size, &b->written[i], err) != 0 ||
+		    (known = capture_written(v, b->written[i], err)) == -1)
+			return -1;
+		if (known == 1)
+			continue;
+		changes_free(b->written[i]);
+		b->written[i] = NULL;
+	}
+	return 0;
+}
 
 int
 backup_open_changes(struct backup *b, struct err *err)
 {
+	struct incremental_tracked tracked;
 	struct backup_paths p;
 	unsigned i;
 
@@ -17,19 +65,106 @@ backup_open_changes(struct backup *b, struct err *err)
 	    (struct ntfs_compare_rules){ .large = b->o->settings->fast.large,
 		    .recent_s = b->o->settings->fast.recent_s,
 		    .types = b->o->settings->fast.types };
-	if ((b->policy.changed_from == NULL && !b->policy.fast) || b->o->no_cache)
+	b->policy.tracked_percent = b->o->settings->hotcopy.percent;
+	if (take_written(b, err) != 0)
+		return -1;
+	if (b->o->no_cache)
 		return 0;
 	if (b->policy.changed_from != NULL && b->capture->count != 1)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "--changed-from tells of one volume, and this backup has %u",
 		    b->capture->count);
-	for (i = 0; i < b->capture->count; i++)
+	for (i = 0; i < b->capture->count; i++) {
+		describe_tracking(b, i, &tracked);
+		if (b->policy.changed_from == NULL && !b->policy.fast &&
+		    tracked.view.why[0] == '\0' && tracked.view.base.number == 0)
+			continue;
 		if (backup_paths(b, i, &p, err) != 0 ||
-		    incremental_new(&b->policy, p.old, b->capture->volumes[i].size,
-			&b->inc[i], err) != 0)
+		    incremental_new(&b->policy, &tracked, p.old,
+			b->capture->volumes[i].size, &b->inc[i], err) != 0)
 			return -1;
+	}
 	return 0;
 }
+
+void
+backup_close_changes(struct backup *b)
+{
+	for (unsigned i = 0; i < SETTINGS_VOLUMES_MAX; i++) {
+		incremental_free(b->inc[i]);
+		b->inc[i] = NULL;
+		changes_free(b->written[i]);
+		b->written[i] = NULL;
+	}
+	free((void *)(uintptr_t)b->track.held);
+	b->track.held = NULL;
+}
+
+/* ----------------------------------------------------------------- generations -- */
+
+/* '=' begins no volume's file. */
+static int
+held_path(const struct backup *b, char out[STATE_PATH_MAX], struct err *err)
+{
+	return state_path(b->st, "cache/=held", out, err);
+}
+
+int
+backup_track(struct backup *b, struct err *err)
+{
+	struct tracking_generation *held;
+	char path[STATE_PATH_MAX];
+
+	memset(&b->track, 0, sizeof(b->track));
+	b->track.on = b->configured->hotcopy.tracking;
+	if (!b->track.on)
+		return 0;
+	if (held_path(b, path, err) != 0)
+		return -1;
+	if ((held = calloc(GENERATIONS_MAX, sizeof(*held))) == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	b->track.held_count = generations_load(path, held);
+	b->track.held = held;
+	return 0;
+}
+
+void
+backup_note_generations(struct backup *b)
+{
+	struct tracking_generation made[SETTINGS_VOLUMES_MAX];
+	struct err ignored = ERR_INIT;
+	char path[STATE_PATH_MAX];
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < b->capture->count; i++) {
+		const struct snapshot_info *info = &b->capture->volumes[i].info;
+
+		if (info->generation == 0)
+			continue;
+		made[n].number = info->generation;
+		memcpy(made[n++].nonce, info->nonce, sizeof(info->nonce));
+	}
+	if (n > 0 && held_path(b, path, &ignored) == 0)
+		generations_add(path, made, n);
+}
+
+const char *
+backup_captured(struct backup *b)
+{
+	struct incremental_facts f;
+	int tracked = 0;
+
+	for (unsigned i = 0; i < b->capture->count; i++)
+		if (b->inc[i] != NULL) {
+			incremental_facts(b->inc[i], &f);
+			tracked |= f.used && f.tracked;
+		}
+	(void)snprintf(b->out->captured, sizeof(b->out->captured), "%.480s%s",
+	    b->capture->method, tracked ? "; changes by tracking" : "");
+	return b->out->captured;
+}
+
+/* ------------------------------------------------------------------------ runs -- */
 
 void
 backup_take_changes(struct backup_session *s, unsigned i, const struct pipeline_job *job,
@@ -44,12 +179,15 @@ backup_take_changes(struct backup_session *s, unsigned i, const struct pipeline_
 	if (incremental_ran(b->inc[i], job, r)) {
 		b->distrusted = 1;
 		b->done[i] = 0;
+		capture_distrust(b->capture);
 	}
 	incremental_facts(b->inc[i], &f);
 	b->out->kept_bytes += f.used ? f.kept_bytes : 0;
 	b->out->proven_bytes += f.used ? f.proven_bytes : 0;
 	if (f.suspect)
 		snprintf(line, sizeof(line), "all is read: %s", f.how);
+	else if (f.used && !f.tracked && f.why_not_tracked[0] != '\0')
+		snprintf(line, sizeof(line), "not by tracking: %s", f.why_not_tracked);
 	else
 		snprintf(line, sizeof(line), "%s%s",
 		    f.why[0] != '\0' ? "all is read: " : "", f.why);
@@ -94,6 +232,7 @@ backup_doubt_kept(struct backup *b, unsigned i, const struct err *why)
 		return;
 	incremental_distrust(
 	    b->inc[i], "what the server lost of it had changed, though nothing said so");
+	capture_distrust(b->capture);
 	b->distrusted = 1;
 	b->done[i] = 0;
 }

@@ -12,6 +12,7 @@
 #include "agent/backup/pipeline.h"
 #include "agent/backup/uplink.h"
 #include "agent/capture/capture.h"
+#include "agent/capture/tracking.h"
 #include "agent/host/settings.h"
 #include "agent/host/state.h"
 #include "agent/map/spill.h"
@@ -19,6 +20,7 @@
 #include "proto/base/buf.h"
 #include "proto/chunk/chunk_id.h"
 
+struct changes;
 struct err;
 
 /* One backup, over as many sessions as it takes. */
@@ -46,6 +48,8 @@ struct backup {
 	struct uplink_counts before;	     /* Of the sessions that were lost. */
 	struct incremental_policy policy;
 	struct incremental *inc[SETTINGS_VOLUMES_MAX]; /* NULL: all is read. */
+	struct tracking_options track;
+	struct changes *written[SETTINGS_VOLUMES_MAX]; /* volmap_source.written */
 	int distrusted; /* This session ended since a list of changes was wrong. */
 	char cache_dir[STATE_PATH_MAX];
 	struct spill spill; /* In cache_dir, which is nobody's volume. */
@@ -87,8 +91,18 @@ int backup_run_volumes(struct backup_session *s, struct err *err);
 
 /* backup_changes.c */
 
+/* How changes are tracked, before anything is frozen; freed with backup_close_changes(). */
+int backup_track(struct backup *b, struct err *err);
+
 /* What is remembered of each volume, if not everything is to be read. */
 int backup_open_changes(struct backup *b, struct err *err);
+void backup_close_changes(struct backup *b);
+
+/* How the point was made, if it was made now: as Commit has it. */
+const char *backup_captured(struct backup *b);
+
+/* The server holds the point: note its generations, before the driver is told. */
+void backup_note_generations(struct backup *b);
 
 /* What a run of volume `i` was: its notes, and whether its list of changes was good. */
 void backup_take_changes(struct backup_session *s, unsigned i,

@@ -44,6 +44,8 @@ backup_make_job(struct backup_session *s, unsigned i, uint64_t from,
 		.is_disk = v->is_disk,
 		.holes = v->holes,
 		.holes_count = v->holes_count };
+	job->source.written = b->written[i];
+	job->source.unkept_count = capture_unkept(v, &job->source.unkept);
 	job->root.size = v->size;
 	job->root.sector_size = v->sector_size;
 	job->root.grade = (enum tree_grade)info->grade;

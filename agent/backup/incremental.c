@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/backup/pipeline.h"
+#include "agent/backup/prior.h"
 #include "agent/backup/proof.h"
 #include "agent/backup/shape.h"
 #include "agent/host/state.h"
@@ -13,10 +14,16 @@
 #include "proto/base/err.h"
 #include "proto/base/file.h"
 
+/* Where a maker of shadow copies notes things in the boot sectors, below every filter:
+   volsnap's header lies at 7680 (libvshadow's description of the format). */
+#define FOREIGN_HEAD 65536u
 #define NOTE_MAX (64u * 1024) /* Bytes of a note that points are suspect, and some. */
 
 struct incremental {
 	const struct incremental_policy *policy;
+	struct incremental_tracked tracked;
+	unsigned slices; /* Of the proof of who tells what changed this time. */
+	char not_tracked[200];
 	struct changes *list;
 	char shape[STATE_PATH_MAX], new_shape[STATE_PATH_MAX];
 	struct ntfs_compare *compare; /* NULL: nobody asks the records. */
@@ -88,7 +95,8 @@ recall_suspect(struct incremental *inc, struct err *err)
 }
 
 int
-incremental_new(const struct incremental_policy *policy, const char *cache, uint64_t size,
+incremental_new(const struct incremental_policy *policy,
+    const struct incremental_tracked *tracked, const char *cache, uint64_t size,
     struct incremental **out, struct err *err)
 {
 	struct incremental *inc = calloc(1, sizeof(*inc));
@@ -96,7 +104,11 @@ incremental_new(const struct incremental_policy *policy, const char *cache, uint
 	if (inc == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	inc->policy = policy;
+	if (tracked != NULL)
+		inc->tracked = *tracked;
+	inc->slices = proof_slices(policy->percent);
 	inc->facts.why = "";
+	inc->facts.why_not_tracked = inc->not_tracked;
 	if (beside(inc->shape, cache, "shape", err) != 0 ||
 	    beside(inc->new_shape, cache, "shape-new", err) != 0 ||
 	    beside(inc->mft, cache, "mft", err) != 0 ||
@@ -182,32 +194,112 @@ look_at_done(struct incremental *inc, int found, struct pipeline_job *job)
 	    inc->facts.proven_bytes < most ? inc->facts.proven_bytes : most;
 }
 
+/* ------------------------------------------------------------ the driver's list -- */
+
+/* Not by the driver's list, and why. */
+static int
+not_tracked(struct incremental *inc, const char *why)
+{
+	(void)snprintf(inc->not_tracked, sizeof(inc->not_tracked), "%s", why);
+	return 0;
+}
+
+/* Is the newest point of the very generation that the list is against?  1, 0, -1. */
+static int
+is_of_base(struct incremental *inc, const struct pipeline_job *job, struct err *err)
+{
+	const struct tracking_generation *g = &inc->tracked.view.base;
+	const struct tree_root *root;
+	struct prior *prior;
+	int found, same, tracked;
+
+	if (job->old_cache == NULL)
+		return not_tracked(inc, "the tree of the newest point is not kept here");
+	found = prior_open(job->old_cache, &job->base.root_id, job->keys, &prior, err);
+	if (found == -1)
+		return -1;
+	if (found == 0)
+		return not_tracked(inc, "the tree of the newest point is not kept here");
+	root = prior_root(prior);
+	tracked = root->generation != 0;
+	same = root->generation == g->number &&
+	       memcmp(root->nonce, g->nonce, sizeof(g->nonce)) == 0;
+	prior_close(prior);
+	if (same)
+		return 1;
+	return not_tracked(inc, tracked ? "tracking counts from another point"
+					: "the newest point was made without tracking");
+}
+
+/* Take the driver's list, if it may be used: 1, 0, -1. */
+static int
+take_tracked(struct incremental *inc, const struct pipeline_job *job, struct err *err)
+{
+	struct err why = ERR_INIT;
+	int rc;
+
+	inc->not_tracked[0] = '\0';
+	if (inc->policy->changed_from != NULL || !job->base.known)
+		return 0;
+	if (inc->tracked.view.base.number == 0)
+		return not_tracked(inc, inc->tracked.view.why);
+	if ((rc = is_of_base(inc, job, err)) != 1)
+		return rc;
+	changes_clear(inc->list);
+	if (inc->tracked.changed(inc->tracked.arg, inc->list, &why) != 0)
+		return not_tracked(inc, why.text);
+	if (inc->tracked.foreign) {
+		changes_need_map(inc->list);
+		changes_add(inc->list, 0, FOREIGN_HEAD);
+	}
+	return 1;
+}
+
+/* The list of changes for this job, from whoever can tell.  0 or -1. */
+static int
+take_list(struct incremental *inc, int tracked, int records, struct err *err)
+{
+	if (tracked)
+		return 0;
+	changes_clear(inc->list);
+	if (inc->policy->changed_from != NULL)
+		return changes_load(inc->list, inc->policy->changed_from, err);
+	if (records)
+		changes_only_owned(inc->list);
+	else
+		changes_doubt(inc->list, inc->not_tracked[0] != '\0'
+					     ? inc->not_tracked
+					     : "nobody tells what changed");
+	return 0;
+}
+
 int
 incremental_job(
     struct incremental *inc, int64_t cut_us, struct pipeline_job *job, struct err *err)
 {
-	unsigned slices = proof_slices(inc->policy->percent);
-	int told = inc->compare != NULL && inc->policy->changed_from == NULL, found;
+	int records = inc->compare != NULL && inc->policy->changed_from == NULL;
+	int found, tracked;
 
 	job->old_shape = inc->shape;
 	job->new_shape = inc->new_shape;
 	job->changes = NULL;
-	if ((found = look_at_base(inc, job, err)) == -1)
+	if ((found = look_at_base(inc, job, err)) == -1 ||
+	    (tracked = take_tracked(inc, job, err)) == -1)
 		return -1;
+	inc->facts.tracked = tracked && !inc->facts.suspect;
+	inc->slices =
+	    proof_slices(tracked ? inc->policy->tracked_percent : inc->policy->percent);
 	inc->has_proof = found;
 	look_at_done(inc, found, job);
 	if (found)
-		proof_again(&inc->proof, slices);
-	ask_records(inc, cut_us, told && !inc->facts.suspect, job);
+		proof_again(&inc->proof, inc->slices);
+	ask_records(inc, cut_us, records && !tracked && !inc->facts.suspect, job);
 	if (inc->facts.suspect)
 		return 0;
-	changes_clear(inc->list);
-	if (told)
-		changes_only_owned(inc->list);
-	else if (changes_load(inc->list, inc->policy->changed_from, err) != 0)
+	if (take_list(inc, tracked, records, err) != 0)
 		return -1;
 	if (found)
-		changes_slice(inc->list, slices, inc->proof.next);
+		changes_slice(inc->list, inc->slices, inc->proof.next);
 	else
 		changes_doubt(inc->list, job->base.known
 					     ? "nothing is remembered of the newest point"
@@ -248,7 +340,7 @@ incremental_ran(struct incremental *inc, const struct pipeline_job *job,
 	inc->facts.used = inc->rests;
 	inc->facts.kept_bytes = inc->kept_before + r->kept_bytes;
 	inc->facts.proven_bytes = inc->proven_before + r->proven_bytes;
-	inc->facts.slices = proof_slices(inc->policy->percent);
+	inc->facts.slices = inc->slices;
 	inc->facts.why = "";
 	if (job->changes != NULL && job->base.known)
 		inc->facts.why = changes_why(job->changes);
@@ -279,7 +371,7 @@ incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_
 	if (inc->facts.used && inc->has_proof)
 		proof_next(&proof, sequence);
 	else
-		proof_all(&proof, proof_slices(inc->policy->percent), sequence);
+		proof_all(&proof, inc->slices, sequence);
 	if (shape_seal(inc->new_shape, root, &proof, &ignored) != 0 ||
 	    file_rename(inc->new_shape, inc->shape, &ignored) != 0) {
 		incremental_drop(inc);

@@ -1,10 +1,10 @@
 /*
  * incremental.h - one volume's part in a backup that need not read everything.
  *
- * It brings together who says what changed (a list in a file; the records of an NTFS),
- * what is remembered of the newest point (shape.h, ntfs_compare.h), and what becomes of
- * both afterwards.  Whatever is missing, or does not fit, costs reading all once, with a
- * note that says why.
+ * It brings together who says what changed (a list in a file; a driver that tracks; the
+ * records of an NTFS: the first of these that can be used), what is remembered of the
+ * newest point (shape.h, ntfs_compare.h), and what becomes of both afterwards.  Whatever
+ * is missing, or does not fit, costs reading all once, with a note that says why.
  *
  *	incremental_new
  *	for each session:  (incremental_told) -> incremental_job -> pipeline_run ->
@@ -20,8 +20,10 @@
 
 #include <stdint.h>
 
+#include "agent/capture/tracking.h"
 #include "agent/map/ntfs_compare.h"
 
+struct changes;
 struct chunk_id;
 struct err;
 struct incremental;
@@ -32,15 +34,28 @@ struct incremental_policy {
 	int fast; /* Compare the records of an NTFS (agent/map/ntfs_compare.h). */
 	struct ntfs_compare_rules rules;
 	const char *changed_from; /* A file of ranges (agent/map/changes.h), or NULL. */
-	unsigned percent;	  /* 1..100: the slice that is proven in each run. */
+	unsigned percent;	  /* 1..100: the slice that is proven in each run, */
+	unsigned tracked_percent; /* and where a driver tells what changed. */
+};
+
+/* A driver that tracks the volume: as capture_tracked() and capture_changed(). */
+struct incremental_tracked {
+	struct tracking_view view;
+	int (*changed)(void *arg, struct changes *out, struct err *err);
+	void *arg;
+	/* The view was made by others than the driver: where a map has doubts, the list
+	 * says nothing of what they may have changed in it. */
+	int foreign;
 };
 
 /*
  * `cache` is the path of the volume's tree cache: what is remembered lies beside it.
- * `policy` is borrowed.  ERR_CORRUPT, ERR_IO of the list; ERR_NOMEM.
+ * `policy` is borrowed, `tracked` copied; NULL: nobody tracks.  ERR_CORRUPT, ERR_IO of
+ * the list; ERR_NOMEM.
  */
-int incremental_new(const struct incremental_policy *policy, const char *cache,
-    uint64_t size, struct incremental **out, struct err *err);
+int incremental_new(const struct incremental_policy *policy,
+    const struct incremental_tracked *tracked, const char *cache, uint64_t size,
+    struct incremental **out, struct err *err);
 void incremental_free(struct incremental *inc);
 
 /*
@@ -67,7 +82,8 @@ void incremental_told(struct incremental *inc);
 
 /* What the last run was, for the point and for people. */
 struct incremental_facts {
-	int used; /* A list of changes was used: the rest of this counts. */
+	int used;    /* A list of changes was used: the rest of this counts. */
+	int tracked; /* It was the driver's. */
 	uint64_t kept_bytes, proven_bytes; /* Of interrupted sessions about. */
 	unsigned slices;
 	/* The list was wrong, as `how` says: points after this one are suspect. */
@@ -76,6 +92,8 @@ struct incremental_facts {
 	uint64_t since;
 	char how[160];
 	const char *why; /* Why all was read; "" if it was not, or was the first time. */
+	/* Why not by the driver's list; "" if so, or nobody tracks. */
+	const char *why_not_tracked;
 };
 void incremental_facts(const struct incremental *inc, struct incremental_facts *out);
 

@@ -62,8 +62,14 @@ open_base(struct pipeline *p, struct pipeline_keep *k, struct err *err)
 	else if (strcmp(prior_root(k->prior)->fs, volmap_fs(p->map)) != 0)
 		changes_doubt(k->changes, "the volume has another file system");
 	/* Who owns what is not known as it was: so neither is what was written. */
-	else if (changes_are_only_owned(k->changes) && volmap_note(p->map)[0] != '\0')
+	else if ((changes_are_only_owned(k->changes) ||
+		     changes_do_need_map(k->changes)) &&
+		 volmap_note(p->map)[0] != '\0')
 		changes_doubt(k->changes, volmap_note(p->map));
+	else if (changes_do_need_map(k->changes) &&
+		 strcmp(volmap_fs(p->map), "ntfs") != 0)
+		changes_doubt(k->changes, "only of an NTFS is known what its shadow copy "
+					  "has of its own");
 	return changes_why(k->changes)[0] == '\0';
 }
 

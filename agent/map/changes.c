@@ -16,7 +16,7 @@ struct changes {
 	uint64_t size;
 	unsigned shift;		/* A grain has 2^shift bytes. */
 	unsigned slices, which; /* To be proven. */
-	int only_owned;
+	int only_owned, need_map;
 	char why[160];
 	size_t words;
 	uint64_t bits[];
@@ -52,7 +52,7 @@ changes_clear(struct changes *c)
 {
 	memset(c->bits, 0, c->words * sizeof(c->bits[0]));
 	c->slices = c->which = 0;
-	c->only_owned = 0;
+	c->only_owned = c->need_map = 0;
 	c->why[0] = '\0';
 }
 
@@ -129,6 +129,18 @@ int
 changes_are_only_owned(const struct changes *c)
 {
 	return c->only_owned;
+}
+
+void
+changes_need_map(struct changes *c)
+{
+	c->need_map = 1;
+}
+
+int
+changes_do_need_map(const struct changes *c)
+{
+	return c->need_map;
 }
 
 void

@@ -42,6 +42,14 @@ uint64_t changes_bytes(const struct changes *c);
 void changes_only_owned(struct changes *c);
 int changes_are_only_owned(const struct changes *c);
 
+/*
+ * The view was changed by others than those who write the volume, where the list says
+ * nothing of it: it is of use only beside an NTFS whose map has no doubt about what is
+ * whose.
+ */
+void changes_need_map(struct changes *c);
+int changes_do_need_map(const struct changes *c);
+
 /* All must be read; the first reason is kept.  "" as long as there is none. */
 void changes_doubt(struct changes *c, const char *why);
 const char *changes_why(const struct changes *c);

@@ -48,7 +48,7 @@ agent(struct world *w)
 {
 	incremental_free(w->inc);
 	w->inc = NULL;
-	if (incremental_new(&w->policy, w->cache, SIZE, &w->inc, &w->err) != 0)
+	if (incremental_new(&w->policy, NULL, w->cache, SIZE, &w->inc, &w->err) != 0)
 		fail_msg("%s", w->err.text);
 	incremental_facts(w->inc, &w->f);
 }
