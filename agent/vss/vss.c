@@ -66,6 +66,29 @@ open_session(struct vss *v, struct err *err)
 	return vss_call(v, j->ops->set_context(j->arg, context), "SetContext", err);
 }
 
+/* DoSnapshotSet, and what somebody does meanwhile. */
+static int
+do_set(struct vss *v, struct err *err)
+{
+	const struct vss_around *a = v->job.around;
+	struct err ignored = ERR_INIT;
+	int rc;
+
+	if (a == NULL)
+		return vss_run(v, VSS_DO_SET, 1, err);
+	v->around = 1;
+	if (a->begin(a->arg, err) != 0)
+		return -1;
+	rc = vss_run(v, VSS_DO_SET, 1, err);
+	if (a->end(a->arg, rc == 0 ? err : &ignored) != 0 && rc == 0) {
+		v->around_failed = 1;
+		v->retry = VSS_SOON;
+		v->phase = VSS_FROZEN;
+		rc = -1;
+	}
+	return rc;
+}
+
 /* "Simple Shadow Copy Creation for Backup", in its order. */
 static int
 try_once(struct vss *v, struct err *err)
@@ -73,6 +96,7 @@ try_once(struct vss *v, struct err *err)
 	const struct vss_job *j = &v->job;
 
 	v->retry = VSS_NEVER;
+	v->around = v->around_failed = 0;
 	if (open_session(v, err) != 0 || (!j->no_writers && vss_gather(v, err) != 0) ||
 	    vss_call(v, j->ops->start_set(j->arg), "StartSnapshotSet", err) != 0)
 		return -1;
@@ -81,8 +105,7 @@ try_once(struct vss *v, struct err *err)
 		return -1;
 	if (!j->no_writers && vss_run(v, VSS_PREPARE, 1, err) != 0)
 		return -1;
-	if (vss_check(v, vss_async_name(VSS_PREPARE), 1, err) != 0 ||
-	    vss_run(v, VSS_DO_SET, 1, err) != 0)
+	if (vss_check(v, vss_async_name(VSS_PREPARE), 1, err) != 0 || do_set(v, err) != 0)
 		return -1;
 	v->phase = VSS_FROZEN;
 	return vss_check(v, vss_async_name(VSS_DO_SET), 1, err);
@@ -113,7 +136,9 @@ again(struct vss *v, struct err *err)
 		return err_context(err, "%u attempts", v->tries);
 	if (v->retry == VSS_SOON && wait > SOON_MS << (v->tries - 1))
 		wait = SOON_MS << (v->tries - 1);
-	if (err->os != 0)
+	if (v->around_failed)
+		(void)snprintf(words, sizeof(words), "no cut in it");
+	else if (err->os != 0)
 		vss_words((vss_code)err->os, words, sizeof(words));
 	else
 		(void)snprintf(words, sizeof(words), "no answer");
@@ -154,6 +179,8 @@ vss_freeze(struct vss *v, struct err *err)
 		err_clear(err);
 		if (try_once(v, err) == 0)
 			break;
+		if (v->around)
+			v->job.around->undo(v->job.around->arg);
 		drop(v);
 		if (again(v, err) != 0) {
 			describe(v);
@@ -178,6 +205,18 @@ vss_device(struct vss *v, unsigned i, char *out, size_t cap, struct err *err)
 }
 
 /* --------------------------------------------------------------------- the end -- */
+
+/*
+ * "The requester terminates the shadow copy by releasing the interface or by calling
+ * DeleteSnapshots"; writers hear nothing of it ("Overview of Backup Termination",
+ * learn.microsoft.com/windows/win32/vss/overview-of-backup-termination).
+ */
+void
+vss_discard(struct vss *v)
+{
+	if (v->phase == VSS_FROZEN && v->job.ops->discard != NULL)
+		(void)v->job.ops->discard(v->job.arg, v->job.count);
+}
 
 int
 vss_finish(struct vss *v, int ok, struct err *err)

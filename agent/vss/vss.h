@@ -103,8 +103,22 @@ struct vss_ops {
 	vss_code (*succeeded)(
 	    void *arg, const struct vss_writer *w, const struct vss_component *c, int ok);
 	vss_code (*abort)(void *arg);
+	/* DeleteSnapshots() of the `count` volumes that were added; NULL: never asked. */
+	vss_code (*discard)(void *arg, unsigned count);
 	/* Release everything; nothing to do if there is nothing. */
 	void (*close)(void *arg);
+};
+
+/*
+ * Somebody's own work at the instant of the copies, in each attempt: `begin` directly
+ * before DoSnapshotSet, `end` directly after it, well or not.  A failure of either is the
+ * attempt's; `end`'s may pass.  `undo`: the attempt came to nothing after `begin`.
+ */
+struct vss_around {
+	int (*begin)(void *arg, struct err *err);
+	int (*end)(void *arg, struct err *err);
+	void (*undo)(void *arg);
+	void *arg;
 };
 
 struct vss_job {
@@ -117,6 +131,7 @@ struct vss_job {
 	int no_autorecovery, no_writers;
 	unsigned attempts; /* At most. */
 	uint32_t wait_ms;  /* Before trying again; the documented ten minutes. */
+	const struct vss_around *around; /* NULL: nobody's. */
 	struct stop *stop;
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
@@ -135,6 +150,12 @@ int vss_freeze(struct vss *v, struct err *err);
 
 /* The device object of volume `i`.  ERR_SNAPSHOT_LOST: there is no such copy any more. */
 int vss_device(struct vss *v, unsigned i, char *out, size_t cap, struct err *err);
+
+/*
+ * Nobody needs the copies: let them go now if VSS will, else with vss_free().  Writers
+ * wait for vss_finish() all the same.
+ */
+void vss_discard(struct vss *v);
 
 /*
  * `ok`: each component has succeeded, BackupComplete.  Else AbortBackup.  Either way the

@@ -358,6 +358,23 @@ com_volume_of(void *arg, const char *file, char *out, size_t cap)
 	return vss_com_volume(file, out, cap, &ignored);
 }
 
+static vss_code
+com_discard(void *arg, unsigned count)
+{
+	struct vss_com *c = arg;
+	HRESULT hr, first = S_OK;
+	VSS_ID left;
+	LONG gone;
+
+	for (unsigned i = 0; i < count && i < VSS_VOLUMES_MAX; i++) {
+		hr = IVssBackupComponents_DeleteSnapshots(
+		    c->backup, c->copies[i], VSS_OBJECT_SNAPSHOT, TRUE, &gone, &left);
+		if (FAILED(hr) && SUCCEEDED(first))
+			first = hr;
+	}
+	return (vss_code)first;
+}
+
 const struct vss_ops vss_com_ops = { .create = com_create,
 	.init = com_init,
 	.set_state = com_set_state,
@@ -377,4 +394,5 @@ const struct vss_ops vss_com_ops = { .create = com_create,
 	.device = com_device,
 	.succeeded = com_succeeded,
 	.abort = com_abort,
+	.discard = com_discard,
 	.close = com_close };

@@ -19,6 +19,8 @@ struct vss {
 	enum vss_phase phase;
 	unsigned tries;
 	enum vss_retry retry; /* Of the last failure. */
+	int around;	      /* The job's own work has begun in this attempt ... */
+	int around_failed;    /* ... and was what failed. */
 	unsigned writers_count, taken;
 	struct vss_writer *writers;
 	int torn;

@@ -44,6 +44,7 @@
 	X(IVssBackupComponents, 36, StartSnapshotSet) /* -startsnapshotset */ \
 	X(IVssBackupComponents, 37, AddToSnapshotSet) /* -addtosnapshotset */ \
 	X(IVssBackupComponents, 38, DoSnapshotSet) /* -dosnapshotset */ \
+	X(IVssBackupComponents, 39, DeleteSnapshots) /* -deletesnapshots */ \
 	X(IVssBackupComponents, 42, GetSnapshotProperties) /* -getsnapshotproperties */ \
 	X(IVssBackupComponents, 43, Query) /* -query */ \
 	X(IVssBackupComponents, 44, IsVolumeSupported) /* -isvolumesupported */

@@ -9,6 +9,11 @@
  *   mark FILE          the next stamp, then for each block the newest stamp that is
  *                      written, then the stamps of all pairs begun: 64-bit numbers
  *   fill V FIRST N     N blocks of volume V, at once, each with a stamp of its own
+ *   history FILE       all writes that ended well: the next stamp and how many, then for
+ *                      each the volume and block (32 bits), its stamp, and the next stamp
+ *                      when it had ended (64 bits)
+ *   refill V           after a new start: all of volume V as it was last written
+ *   forget             writes that failed
  *   compare V          reads the whole volume: every block has its newest stamp
  *   remove V           IRP_MN_REMOVE_DEVICE; surprise V: with IRP_MN_SURPRISE_REMOVAL
  *
@@ -33,12 +38,18 @@
 #define RANDOM 1536u /* blocks that the others write */
 #define WRITERS 3u
 #define PAIRS (1u << 20)
+#define ENDED (1u << 20)
 #define PATIENCE 120000u /* ms */
 
 static volatile LONG64 next_stamp = 1;
 static volatile LONG running, writes, failed;
 static volatile LONG64 newest[RAMVOL_COUNT][BLOCKS];
 static LONG64 pairs[PAIRS];
+static struct ended {
+	unsigned v, block;
+	LONG64 stamp, end;
+} ended[ENDED];
+static volatile LONG ended_count;
 static volatile LONG pairs_begun, pairs_written;
 static CRITICAL_SECTION locks[RAMVOL_COUNT][BLOCKS];
 
@@ -72,14 +83,19 @@ write_block(HANDLE h, unsigned v, unsigned block, LONG64 stamp)
 	OVERLAPPED at = { 0 };
 	DWORD done = 0;
 	unsigned i;
+	int again = newest[v][block] == stamp;
 
 	for (i = 0; i < BLOCK / 8; i++)
 		bytes[i] = (uint64_t)stamp;
 	at.Offset = block * BLOCK;
-	if (WriteFile(h, bytes, BLOCK, &done, &at) && done == BLOCK)
-		newest[v][block] = stamp;
-	else
+	if (!WriteFile(h, bytes, BLOCK, &done, &at) || done != BLOCK) {
 		InterlockedIncrement(&failed);
+	} else if (!again) {
+		newest[v][block] = stamp;
+		i = (unsigned)InterlockedIncrement(&ended_count) - 1;
+		if (i < ENDED)
+			ended[i] = (struct ended){ v, block, stamp, next_stamp };
+	}
 	InterlockedIncrement(&writes);
 }
 
@@ -144,6 +160,36 @@ mark(const char *path)
 	     fwrite((const void *)newest, sizeof newest, 1, f) == 1 &&
 	     fwrite(pairs, sizeof pairs[0], begun, f) == begun;
 	return fclose(f) == 0 && ok ? 0 : -1;
+}
+
+/* Nobody writes meanwhile. */
+static int
+history(const char *path)
+{
+	LONG64 head[2] = { next_stamp, ended_count };
+	FILE *f = fopen(path, "wb");
+	int ok;
+
+	if (f == NULL)
+		return -1;
+	ok = head[1] <= (LONG64)ENDED && fwrite(head, sizeof head, 1, f) == 1 &&
+	     fwrite(ended, sizeof ended[0], (size_t)head[1], f) == (size_t)head[1];
+	return fclose(f) == 0 && ok ? 0 : -1;
+}
+
+static int
+refill(unsigned v)
+{
+	HANDLE h = open_volume(v);
+	unsigned block;
+
+	for (block = 0; block < BLOCKS; block++) {
+		EnterCriticalSection(&locks[v][block]);
+		write_block(h, v, block, newest[v][block]);
+		LeaveCriticalSection(&locks[v][block]);
+	}
+	CloseHandle(h);
+	return 0;
 }
 
 static int
@@ -243,6 +289,12 @@ obey(const char *line)
 		return reached(&writes, writes + (LONG)a);
 	if (sscanf(line, "mark %511s", path) == 1)
 		return mark(path);
+	if (sscanf(line, "history %511s", path) == 1)
+		return history(path);
+	if (sscanf(line, "refill %u", &a) == 1 && a < RAMVOL_COUNT)
+		return refill(a);
+	if (strcmp(line, "forget") == 0)
+		return failed = 0;
 	if (sscanf(line, "fill %u %u %u", &a, &b, &c) == 3 && a < RAMVOL_COUNT &&
 	    b + c <= BLOCKS)
 		return fill(a, b, c);

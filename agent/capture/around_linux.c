@@ -1,0 +1,3 @@
+#include "agent/capture/around.h"
+
+const struct around_system *const around_system = NULL;
