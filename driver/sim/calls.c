@@ -147,7 +147,7 @@ read_image(struct connection *n, uint32_t in, uint32_t room, uint32_t *out)
 
 /* What has no call in the ABI because the system below tells it to the driver. */
 static enum set_result
-simulated(struct connection *n, uint32_t code, uint32_t in)
+simulated(struct connection *n, uint32_t code, uint32_t in, uint32_t room, uint32_t *out)
 {
 	struct calls *c = n->calls;
 	struct disk *d;
@@ -158,15 +158,22 @@ simulated(struct connection *n, uint32_t code, uint32_t in)
 		control_power(c->control, load32(n->buffer) == 1);
 		return SET_OK;
 	}
-	if (in != (code == CALLS_HOLD ? 8 : 16))
+	if (in != (code == CALLS_HOLD ? 8 : 16) || (code == CALLS_FORGET && room < 4))
 		return SET_SIZE;
 	d = disk_of(c, load64(n->buffer));
 	if (d == NULL)
 		return SET_NOT_FOUND;
 	if (code == CALLS_HOLD)
 		control_hold(c->control, disk_volume(d));
-	else
+	else if (code == CALLS_DELAY)
 		disk_delay(d, load32(n->buffer + 8), load32(n->buffer + 12));
+	else {
+		uint32_t forgotten =
+		    disk_forget(d, load32(n->buffer + 8), load32(n->buffer + 12));
+
+		store32(n->buffer, forgotten);
+		*out = 4;
+	}
 	return SET_OK;
 }
 
@@ -222,7 +229,8 @@ call(struct connection *n, uint32_t code, uint32_t in, uint32_t room, uint32_t *
 	case CALLS_HOLD:
 	case CALLS_POWER:
 	case CALLS_DELAY:
-		return simulated(n, code, in);
+	case CALLS_FORGET:
+		return simulated(n, code, in, room, out);
 	default:
 		return core_call(n, code, in, room, out);
 	}

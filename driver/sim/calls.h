@@ -21,6 +21,8 @@ struct record;
 #define CALLS_DELAY 4u /* disk_delay: in u64 volume, u32 read, u32 write microseconds */
 #define CALLS_EVENT \
 	5u /* WAIT_EVENT that does not wait: CALLS_PENDING, if none is there */
+#define CALLS_FORGET \
+	6u /* disk_forget: in u64 volume, u32 share, u32 seed; out u32 so far */
 #define CALLS_PENDING 0x103u /* STATUS_PENDING */
 
 #define CALLS_HEAD 16u		   /* of a request; an answer has 8 */

@@ -23,7 +23,8 @@ struct disk {
 	int fd;
 	uint64_t number, length;
 	uint32_t sector;
-	uint32_t read_us, write_us; /* atomic */
+	uint32_t read_us, write_us; /* atomic, as these: */
+	uint32_t forget, seed, drawn, forgotten;
 	struct record *record;
 	struct volume *volume;
 };
@@ -146,6 +147,33 @@ disk_read(struct disk *d, uint64_t offset, void *buffer, uint32_t length)
 	return below_read(d, offset, buffer, length);
 }
 
+/* A share of all, drawn; evenly, as the last step of MurmurHash3 spreads numbers. */
+static bool
+draw(struct disk *d)
+{
+	uint32_t x = atomic_add(&d->drawn, 1) + atomic_get(&d->seed);
+
+	x = (x ^ x >> 16) * 0x85ebca6bu;
+	x = (x ^ x >> 13) * 0xc2b2ae35u;
+	return (x ^ x >> 16) < atomic_get(&d->forget);
+}
+
+/* Passes the gate as a write of no length, of which the tracking hears nothing.  While it
+   is in flight no gate can be drained, so nothing becomes frozen. */
+static bool
+pass_unseen(struct disk *d)
+{
+	if (atomic_get(&d->forget) == 0 || !draw(d) ||
+	    volume_write_begin(d->volume, 0, 0) != VOLUME_FORWARD)
+		return false;
+	if (volume_state(d->volume) == HOTCOPY_IDLE) {
+		atomic_add(&d->forgotten, 1);
+		return true;
+	}
+	volume_write_done(d->volume);
+	return false;
+}
+
 /* Comes back when it may be sent down; the driver knows sectors only. */
 static void
 enter(struct disk *d, bool range, uint64_t offset, uint32_t length)
@@ -154,6 +182,8 @@ enter(struct disk *d, bool range, uint64_t offset, uint32_t length)
 	enum volume_verdict verdict;
 	struct request r;
 
+	if (pass_unseen(d))
+		return;
 	end += (d->sector - end % d->sector) % d->sector;
 	/* Rounding may take a length to 4 GiB. */
 	range = range || end - first > UINT32_MAX;
@@ -309,4 +339,12 @@ disk_delay(struct disk *d, uint32_t read_us, uint32_t write_us)
 {
 	atomic_put(&d->read_us, read_us);
 	atomic_put(&d->write_us, write_us);
+}
+
+uint32_t
+disk_forget(struct disk *d, uint32_t share, uint32_t seed)
+{
+	atomic_put(&d->seed, seed);
+	atomic_put(&d->forget, share);
+	return atomic_get(&d->forgotten);
 }

@@ -44,5 +44,11 @@ int disk_flush(struct disk *d);
 
 /* From now on everything below takes so much longer, a disk's latency: microseconds. */
 void disk_delay(struct disk *d, uint32_t read_us, uint32_t write_us);
+/*
+ * From now on a share of the writes, of 2^32, passes without the tracking being told:
+ * what a driver with a fault would do.  Which ones is drawn by "seed".  Only while nothing is
+ * frozen, so that images stay right.  Gives how many passed so since the start.
+ */
+uint32_t disk_forget(struct disk *d, uint32_t share, uint32_t seed);
 
 #endif /* DRIVER_SIM_DISK_H */

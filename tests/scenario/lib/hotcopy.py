@@ -34,7 +34,7 @@ def code(access, n):
 
 (ATTACHED, VERSION, ENUM, TRACK, UNTRACK, PREPARE, DIFF_ADD, EXCLUDE, FREEZE, BIND, UNNEEDED, DONE_READ, CHANGED, COMMIT, ABORT,
  RELEASE, WAIT_EVENT, STATS) = [code(0, 0)] + [code(3, n) for n in range(1, 18)]
-READ, HOLD, POWER, DELAY, EVENT = 1, 2, 3, 4, 5
+READ, HOLD, POWER, DELAY, EVENT, FORGET = 1, 2, 3, 4, 5, 6
 
 
 class Refused(Exception):
@@ -178,6 +178,10 @@ class Hotcopy:
 
     def delay(self, volume, read_us, write_us):
         self.raw(DELAY, struct.pack("<Q2I", volume, read_us, write_us))
+
+    def forget(self, volume, share, seed=0):
+        """A share of the writes is not told to the tracking; how many were not, so far."""
+        return struct.unpack("<I", self.raw(FORGET, struct.pack("<Q2I", volume, int(share * 0xFFFFFFFF), seed), 4))[0]
 
 
 def main(path, what, *rest):

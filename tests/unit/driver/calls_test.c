@@ -378,6 +378,95 @@ test_it_ends_while_clients_wait(void **state)
 	setup(NULL);
 }
 
+/* What is tracked of the first disk: state and blocks that changed. */
+static uint32_t
+tracked(int fd, uint64_t *changed)
+{
+	unsigned char bytes[sizeof(struct hotcopy_volumes) +
+			    2 * sizeof(struct hotcopy_volume)] = { 0 };
+	struct hotcopy_volume first;
+
+	assert_int_equal(call(fd, HOTCOPY_IOCTL_ENUM, bytes, 0, sizeof bytes), 0);
+	memcpy(&first, bytes + sizeof(struct hotcopy_volumes), sizeof first);
+	*changed = first.changed;
+	return first.tracking;
+}
+
+/* A generation of the first disk begins and is committed. */
+static void
+committed(int fd)
+{
+	union {
+		struct hotcopy_freeze in;
+		struct hotcopy_frozen out;
+	} u;
+	struct hotcopy_generation g = { .h = { sizeof g, HOTCOPY_ABI }, .volume = 1 };
+	struct hotcopy_release r = { { sizeof r, HOTCOPY_ABI }, prepared(fd, 1 << 20) };
+
+	memset(&u, 0, sizeof u);
+	u.in.h.size = sizeof u.in;
+	u.in.h.abi = HOTCOPY_ABI;
+	u.in.set = r.set;
+	u.in.flags = HOTCOPY_FREEZE_GENERATION;
+	assert_int_equal(
+	    call(fd, HOTCOPY_IOCTL_FREEZE, &u, sizeof u.in, sizeof u.out), 0);
+	g.generation = u.out.generation[0];
+	assert_int_equal(call(fd, HOTCOPY_IOCTL_COMMIT, &g, sizeof g, 0), 0);
+	assert_int_equal(call(fd, HOTCOPY_IOCTL_RELEASE, &r, sizeof r, 0), 0);
+}
+
+static uint32_t
+forgotten(int fd, uint32_t share)
+{
+	union {
+		struct {
+			uint64_t volume;
+			uint32_t share, seed;
+		} in;
+		uint32_t out;
+	} u = { { 1, share, 7 } };
+
+	assert_int_equal(call(fd, CALLS_FORGET, &u, sizeof u.in, sizeof u.out), 0);
+	return u.out;
+}
+
+static void
+test_a_driver_with_a_fault_forgets_writes_and_keeps_images(void **state)
+{
+	struct hotcopy_track t = { .h = { sizeof t, HOTCOPY_ABI },
+		.volume = 1,
+		.flags = HOTCOPY_TRACK_CREATE,
+		.nonce = { 1 } };
+	unsigned char now[4096], image_of[4096];
+	int fd = connected();
+	uint64_t set, changed;
+
+	(void)state;
+	memset(now, 'n', sizeof now);
+	assert_int_equal(call(fd, HOTCOPY_IOCTL_TRACK, &t, sizeof t, 0), 0);
+	committed(fd);
+	assert_int_equal(disk_write(disks[0], 0, now, sizeof now), 0);
+	assert_int_equal(tracked(fd, &changed), HOTCOPY_TRACK_VALID);
+	assert_int_equal(changed, 1);
+	committed(fd);
+	assert_int_equal(forgotten(fd, UINT32_MAX), 0);
+	assert_int_equal(disk_write(disks[0], 65536, now, sizeof now), 0);
+	assert_int_equal(disk_zero(disks[0], 131072, sizeof now, true), 0);
+	assert_int_equal(tracked(fd, &changed), HOTCOPY_TRACK_VALID);
+	assert_int_equal(changed, 0);
+	assert_int_equal(forgotten(fd, UINT32_MAX), 2);
+	set = prepared(fd, 1 << 20);
+	frozen(fd, set);
+	bound(fd, set, 0);
+	assert_int_equal(disk_write(disks[0], 1 << 20, now, sizeof now), 0);
+	assert_int_equal(image(fd, 1 << 20, sizeof image_of, image_of), 0);
+	assert_int_equal(image_of[0], 'o');
+	(void)tracked(fd, &changed);
+	assert_int_equal(changed, 1);
+	assert_int_equal(forgotten(fd, 0), 2);
+	close(fd);
+}
+
 int
 main(void)
 {
@@ -394,6 +483,9 @@ main(void)
 		    test_more_connections_than_there_may_be, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_it_ends_while_clients_wait, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_a_driver_with_a_fault_forgets_writes_and_keeps_images, setup,
+		    teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
