@@ -108,6 +108,29 @@ changes_touch(const struct changes *c, uint64_t offset, uint64_t len)
 }
 
 uint64_t
+changes_alike(const struct changes *c, uint64_t offset, uint64_t len)
+{
+	uint64_t first, last, g, word, end;
+	int set;
+
+	if (!grains(c, offset, len, &first, &last))
+		return len;
+	set = c->bits[first / 64] >> first % 64 & 1;
+	for (g = first; g <= last; g++) {
+		/* Of each word what is otherwise; whole words that are not are passed. */
+		word = set ? ~c->bits[g / 64] : c->bits[g / 64];
+		if (g % 64 == 0 && word == 0)
+			g += 63;
+		else if ((word >> g % 64 & 1) != 0)
+			break;
+	}
+	if (g > last && (!set || offset + len <= c->size))
+		return len;
+	end = g << c->shift < c->size ? g << c->shift : c->size;
+	return end - offset < len ? end - offset : len;
+}
+
+uint64_t
 changes_bytes(const struct changes *c)
 {
 	uint64_t n = 0, w;

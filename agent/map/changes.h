@@ -35,6 +35,12 @@ void changes_add(struct changes *c, uint64_t offset, uint64_t len);
 /* May any of these bytes have changed?  1 or 0. */
 int changes_touch(const struct changes *c, uint64_t offset, uint64_t len);
 
+/*
+ * How far, `len` bytes at most, all from `offset` on is as the byte there: all may have
+ * changed, or nothing.  Bytes, > 0 unless `len` is 0.
+ */
+uint64_t changes_alike(const struct changes *c, uint64_t offset, uint64_t len);
+
 /* Bytes of the grains that may have changed. */
 uint64_t changes_bytes(const struct changes *c);
 

@@ -120,7 +120,13 @@ judge(const struct ntfs *v, struct volmap_plan *p, struct err *err)
 		return -1;
 	if (!v->src->flushed && (clean = ntfs_log_clean(v, err)) == -1)
 		return -1;
-	if (!clean)
+	/*
+	 * What the log has yet to do was written since the flush, so it stands in none of
+	 * the tables, but what was written is known.
+	 */
+	if (!clean && v->src->written != NULL)
+		p->written = v->src->written;
+	else if (!clean)
 		volmap_plan_doubt(p, "$LogFile is not clean: all clusters are kept");
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "agent/map/volmap.h"
 #include "agent/map/volmap_plan.h"
 #include "agent/map/volmap_runs.h"
+#include "agent/map/volmap_split.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "proto/chunk/tree.h"
@@ -111,15 +112,24 @@ ntfs_candidate_look(struct ntfs_scan *s, uint32_t n, const struct ntfs_record *r
  * a system that is awake to flush its volumes overrules them.
  */
 static int
-is_asleep(const uint8_t *magic, int flushed)
+is_asleep(const uint8_t *magic, int awake)
 {
 	static const char *const words[] = { "hibr", "HIBR", "wake", "WAKE", "rstr",
 		"RSTR" };
 
-	for (size_t i = 0; i < (flushed ? 2 : 6); i++)
+	for (size_t i = 0; i < (awake ? 2 : 6); i++)
 		if (memcmp(magic, words[i], 4) == 0)
 			return 1;
 	return 0;
+}
+
+/* Was what the content begins with not kept? */
+static int
+is_unkept(const struct ntfs *v, const struct ntfs_stream *content)
+{
+	return content->count > 0 &&
+	       volmap_split_touches(v->src->unkept, v->src->unkept_count,
+		   (uint64_t)content->run[0].lcn * v->boot.cluster_size, PAGE);
 }
 
 /*
@@ -132,16 +142,18 @@ sleeps(const struct ntfs *v, const struct ntfs_candidate *c, struct err *err)
 {
 	uint8_t magic[4];
 	struct ntfs_stream content;
+	/* Who flushed it for us does not sleep. */
+	int awake = v->src->flushed || v->src->written != NULL;
 	int got = ntfs_stream_open(v, c->record, NTFS_DATA, &content, err);
 
-	if (got == 1 && content.size < PAGE)
+	if (got == 1 && (content.size < PAGE || is_unkept(v, &content)))
 		got = 0;
 	if (got == 1)
 		got = ntfs_stream_read(v, &content, 0, magic, sizeof(magic), err);
 	ntfs_stream_free(&content);
 	if (got != 1)
-		return got == -1 ? -1 : !v->src->flushed;
-	return is_asleep(magic, v->src->flushed);
+		return got == -1 ? -1 : !awake;
+	return is_asleep(magic, awake);
 }
 
 /* Are all clusters of the run set in the bitmap? */
@@ -267,8 +279,12 @@ ntfs_exclude(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_s
 			? s->restore_dir == 0 || c->parent != s->restore_dir
 			: s->in_root[c->kind] != 1)
 			continue;
-		/* In doubt only what would wake old memory over a restored disk. */
-		if (c->names == 0 || (plan->whole && c->record != asleep))
+		/*
+		 * In doubt only what would wake old memory over a restored disk.  The log
+		 * may have given its clusters to another file.
+		 */
+		if (c->names == 0 ||
+		    ((plan->whole || plan->written != NULL) && c->record != asleep))
 			continue;
 		if (leave_out(v, plan, c, &s->candidate[find(s, c->record)], err) == -1)
 			return -1;

@@ -7,6 +7,7 @@
 
 #include "agent/map/chunker.h"
 #include "agent/map/volmap_plan.h"
+#include "agent/map/volmap_split.h"
 #include "agent/map/volmap_walk.h"
 #include "proto/base/err.h"
 
@@ -14,6 +15,7 @@ struct volmap {
 	struct volmap_source source;
 	struct volmap_plan plan;
 	struct volmap_walk *walk;
+	struct volmap_split split;
 	uint64_t at; /* Of a disk: where its walk stands. */
 	unsigned hole;
 };
@@ -98,6 +100,8 @@ volmap_open(const struct volmap_source *source, const struct volmap_limits *limi
 		return err_set(err, ERR_NOMEM, "no memory for a volume map");
 	m->source = *source;
 	m->plan.limits = limits != NULL ? *limits : usual;
+	m->plan.unkept = m->split.range = source->unkept;
+	m->plan.unkept_count = m->split.count = source->unkept_count;
 	if (plan(m, flags, err) == -1) {
 		volmap_close(m);
 		return -1;
@@ -133,12 +137,22 @@ disk_next(struct volmap *m, struct volmap_cut *out)
 	return 1;
 }
 
-int
-volmap_next(struct volmap *m, struct volmap_cut *out, struct err *err)
+static int
+walk_next(void *arg, struct volmap_cut *out, struct err *err)
 {
+	struct volmap *m = arg;
+
 	if (m->source.is_disk)
 		return disk_next(m, out);
 	return volmap_walk_next(m->walk, out, err);
+}
+
+int
+volmap_next(struct volmap *m, struct volmap_cut *out, struct err *err)
+{
+	if (m->split.count == 0)
+		return walk_next(m, out, err);
+	return volmap_split_next(&m->split, walk_next, m, out, err);
 }
 
 uint32_t

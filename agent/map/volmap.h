@@ -113,7 +113,10 @@ struct volmap_source {
 	const struct volmap_range *holes;
 	unsigned holes_count;
 	struct ntfs_compare *compare; /* Is shown the records of an NTFS; or NULL. */
-	/* In order and apart; used until volmap_close(). */
+	/*
+	 * In order and apart, within the volume, each of VOLMAP_GRAIN bytes at least; used
+	 * until volmap_close().
+	 */
 	const struct volmap_unkept *unkept;
 	unsigned unkept_count;
 	/*

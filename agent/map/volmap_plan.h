@@ -22,6 +22,10 @@ struct volmap_plan {
 	struct volmap_limits
 	    limits; /* For volmap_runs_init(); set before a parser is asked. */
 	int whole;  /* In doubt: nothing is a hole. */
+	/* NULL, or what is no hole though it is called free; nor is a file left out then. */
+	const struct changes *written;
+	const struct volmap_unkept *unkept; /* The source's. */
+	unsigned unkept_count;
 	int hibernated;
 
 	/*

@@ -15,9 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/map/changes.h"
 #include "agent/map/volmap.h"
 #include "agent/map/volmap_plan.h"
 #include "agent/map/volmap_runs.h"
+#include "agent/map/volmap_split.h"
 #include "proto/base/err.h"
 
 enum seg_kind { SEG_END, SEG_HOLE, SEG_EXCLUDED, SEG_STREAM, SEG_FILE };
@@ -142,6 +144,27 @@ byte_of(const struct volmap_walk *w, uint32_t n)
 	return w->plan->base + (uint64_t)n * w->plan->cluster_size;
 }
 
+/*
+ * Must cluster `at`, which is called free, be kept, since it was written when that may
+ * have been no longer true?  `count` is as for volmap_plan's state().
+ */
+static int
+was_written(const struct volmap_walk *w, uint32_t at, uint32_t *count)
+{
+	const struct volmap_plan *p = w->plan;
+	uint64_t from = byte_of(w, at), len = (uint64_t)*count * p->cluster_size;
+	int written = changes_touch(p->written, from, p->cluster_size);
+
+	/* To the next cluster that is otherwise; a part of one that is written is all. */
+	len = changes_alike(p->written, from, len);
+	if (written)
+		len += p->cluster_size - 1;
+	if (len / p->cluster_size < *count)
+		*count = (uint32_t)(len / p->cluster_size);
+	*count += *count == 0;
+	return written;
+}
+
 /* No run covers clusters [at, limit): what does the file system say? */
 static int
 between_runs(struct volmap_walk *w, struct segment *s, uint32_t at, uint32_t limit,
@@ -155,6 +178,8 @@ between_runs(struct volmap_walk *w, struct segment *s, uint32_t at, uint32_t lim
 		return range(w, s, SEG_STREAM, byte_of(w, limit));
 	if ((used = p->state(p->state_arg, at, &count, err)) == -1)
 		return -1;
+	if (!used && p->written != NULL)
+		used = was_written(w, at, &count);
 	assert(count >= 1 && count <= limit - at);
 	return range(w, s, used ? SEG_STREAM : SEG_HOLE, byte_of(w, at + count));
 }
@@ -323,6 +348,19 @@ room_ahead(
 	return w->held + more <= most;
 }
 
+/* Was any of them not kept?  Then each comes alone, to be split. */
+static int
+is_unkept(const struct volmap_walk *w, const struct volmap_piece *p, uint32_t n)
+{
+	const struct volmap_plan *plan = w->plan;
+
+	for (uint32_t i = 0; i < n && plan->unkept_count > 0; i++)
+		if (volmap_split_touches(
+			plan->unkept, plan->unkept_count, p[i].offset, p[i].len))
+			return 1;
+	return 0;
+}
+
 /*
  * Make `out` a whole block or region if its lowest piece is `here`, which begins
  * `done` bytes into the run being cut; else that alone.
@@ -338,7 +376,8 @@ gather(struct volmap_walk *w, uint64_t done, struct volmap_piece here,
 		return -1;
 	for (uint32_t i = 0; i < n; i++)
 		w->piece[i].offset += w->plan->base;
-	if (n == 0 || !room_ahead(w, w->piece, n, here.offset)) {
+	if (n == 0 || is_unkept(w, w->piece, n) ||
+	    !room_ahead(w, w->piece, n, here.offset)) {
 		w->piece[0] = here;
 		n = 1;
 	}

@@ -242,7 +242,7 @@ zeros_are_counted_right(void **state)
 static void
 map_of(struct world *w, uint32_t *regions, uint32_t *pieces, uint64_t *bytes)
 {
-	struct cover_disk disk = { w->v->p, w->v->size, 0, 0 };
+	struct cover_disk disk = { .p = w->v->p, .size = w->v->size };
 	struct cover *c = cover_new(&disk, 1, 0, &w->err);
 
 	assert_non_null(c);
@@ -327,13 +327,15 @@ a_head_that_cannot_be_read_is_not_dense(void **state)
 
 	for (uint32_t run = 0; run < 2; run++) {
 		volume_with(w, MIB, run);
-		disk = (struct cover_disk){ w->v->p, w->v->size, 0, 0 };
+		disk = (struct cover_disk){ .p = w->v->p, .size = w->v->size };
 		c = cover_new(&disk, 1, 0, &w->err);
 		assert_non_null(c);
 		reads = disk.reads;
 		cover_free(c);
 		for (uint64_t i = 1; i <= reads; i++) {
-			disk = (struct cover_disk){ w->v->p, w->v->size, i, 0 };
+			disk = (struct cover_disk){
+			.p = w->v->p, .size = w->v->size, .fail_at = i
+		};
 			err_clear(&w->err);
 			if ((c = cover_new(&disk, 1, 0, &w->err)) == NULL)
 				continue;

@@ -19,7 +19,7 @@ of_kind(unsigned bits)
 static struct cover *
 map(const struct fat_image *v, int flushed)
 {
-	struct cover_disk disk = { v->p, v->size, 0, 0 };
+	struct cover_disk disk = { .p = v->p, .size = v->size };
 	struct err err = ERR_INIT;
 	struct cover *c = cover_new(&disk, flushed, 0, &err);
 
@@ -245,7 +245,7 @@ every_failing_read_is_reported(void **state)
 	for (n = 1; n < 100 && c == NULL; n++) {
 		struct err err = ERR_INIT;
 
-		disk = (struct cover_disk){ v->p, v->size, n, 0 };
+		disk = (struct cover_disk){ .p = v->p, .size = v->size, .fail_at = n };
 		c = cover_new(&disk, 0, 0, &err);
 		assert_int_equal(err.code, c == NULL ? ERR_IO : ERR_NONE);
 	}

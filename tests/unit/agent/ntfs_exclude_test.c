@@ -302,7 +302,7 @@ a_sleeping_system_is_seen_though_its_runs_do_not_fit(void **state)
 	image_file(v, 16, 5, "hiberfil.sys", RUNS({ f, 3 }));
 	memcpy(image_cluster(v, f), "hibr", 4);
 	image_finish(v);
-	disk = (struct cover_disk){ v->p, v->size, 0, 0 };
+	disk = (struct cover_disk){ .p = v->p, .size = v->size };
 	c = cover_within(&disk, &none, 0, 0, &err);
 	assert_non_null(c);
 	assert_int_equal(c->hibernated, 1);

@@ -20,7 +20,7 @@ ordinary(void)
 static inline struct cover *
 map_with(struct image *v, int flushed, unsigned flags)
 {
-	struct cover_disk disk = { v->p, v->size, 0, 0 };
+	struct cover_disk disk = { .p = v->p, .size = v->size };
 	struct err err = ERR_INIT;
 	struct cover *c = cover_new(&disk, flushed, flags, &err);
 

@@ -360,7 +360,7 @@ clusters_of_files_that_are_not_told_apart_are_kept_too(void **state)
 {
 	struct image *v = ordinary();
 	uint32_t f = image_free_from(v);
-	struct cover_disk disk = { v->p, v->size, 0, 0 };
+	struct cover_disk disk = { .p = v->p, .size = v->size };
 	struct spill_array array;
 	struct volmap_limits limits = { 150, NULL };
 	struct err err = ERR_INIT;
@@ -390,7 +390,7 @@ clusters_of_files_that_are_not_told_apart_are_kept_too(void **state)
 	image_file(v, 16, 5, "a", RUNS({ f, 3 }, { f + 6, 9 }));
 	image_file(v, 17, 5, "b", RUNS({ f + 14, 3 }));
 	image_finish(v);
-	disk = (struct cover_disk){ v->p, v->size, 0, 0 };
+	disk = (struct cover_disk){ .p = v->p, .size = v->size };
 	limits.spill = NULL;
 	c = cover_within(&disk, &limits, 0, 0, &err);
 	assert_non_null(c);
@@ -666,7 +666,7 @@ every_failing_read_is_reported(void **state)
 	for (n = 1; n < 100 && c == NULL; n++) {
 		struct err err = ERR_INIT;
 
-		disk = (struct cover_disk){ v->p, v->size, n, 0 };
+		disk = (struct cover_disk){ .p = v->p, .size = v->size, .fail_at = n };
 		c = cover_new(&disk, 0, 0, &err);
 		assert_int_equal(err.code, c == NULL ? ERR_IO : ERR_NONE);
 	}

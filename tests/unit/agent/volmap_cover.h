@@ -20,6 +20,10 @@ struct cover_disk {
 	const uint8_t *p;
 	uint64_t size;
 	uint64_t fail_at, reads;
+	/* As in struct volmap_source. */
+	const struct volmap_unkept *unkept;
+	unsigned unkept_count;
+	const struct changes *written;
 };
 
 struct cover {
@@ -106,7 +110,10 @@ cover_within(struct cover_disk *disk, const struct volmap_limits *limits, int fl
 		.arg = disk,
 		.size = disk->size,
 		.sector_size = 512,
-		.flushed = flushed };
+		.flushed = flushed,
+		.unkept = disk->unkept,
+		.unkept_count = disk->unkept_count,
+		.written = disk->written };
 	struct cover *c = calloc(1, sizeof(*c));
 	struct volmap_cut cut;
 	struct volmap *m;
