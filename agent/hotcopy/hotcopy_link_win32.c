@@ -9,12 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/disk/device.h"
+#include "agent/hotcopy/hotcopy_place_win32.h"
 #include "proto/base/err.h"
 #include "proto/base/winapi.h"
 
 #define DEVICE L"\\\\.\\HotCopy"
-#define PLACE_MAX 1024
 
 /* NTSTATUS, which winternl.h and windows.h give in parts only: [MS-ERREF] 2.3.1. */
 #define NO_MEMORY 0xC000009Au
@@ -253,66 +252,18 @@ hotcopy_link_close(struct hotcopy_link *l)
 
 /* -------------------------------------------------------------------- volumes -- */
 
-static int
-in_namespace(const wchar_t *path)
-{
-	return path[0] == L'\\' && (path[1] == L'\\' || path[1] == L'?') &&
-	       (path[2] == L'.' || path[2] == L'?') && path[3] == L'\\';
-}
-
-/* As CreateFile() opens the volume itself: without a backslash at the end, which would be
- * its root directory.  A mount point is asked for its volume. */
-static int
-volume_path(const char *path, wchar_t out[PLACE_MAX], struct err *err)
-{
-	char normal[PLACE_MAX];
-	wchar_t *wide = NULL, given[PLACE_MAX];
-	size_t n;
-	int rc = -1;
-
-	if (device_path(path, normal, sizeof(normal), err) != 0)
-		return -1;
-	wide = winapi_wide(normal);
-	if (wide == NULL || (n = wcslen(wide)) == 0 || n > PLACE_MAX - 2) {
-		(void)err_set(err, ERR_NOTFOUND, "%s: no path of UTF-8", path);
-		goto out;
-	}
-	wcscpy(given, wide);
-	if (in_namespace(given)) {
-		wcscpy(out, given);
-	} else {
-		if (given[n - 1] != L'\\')
-			wcscat(given, L"\\");
-		if (!GetVolumeNameForVolumeMountPointW(given, out, PLACE_MAX)) {
-			DWORD error = GetLastError();
-
-			(void)err_set(err, ERR_NOTFOUND,
-			    "%s: no volume, and none is mounted there", path);
-			err->os = (int)error;
-			goto out;
-		}
-	}
-	n = wcslen(out);
-	if (out[n - 1] == L'\\')
-		out[n - 1] = L'\0';
-	rc = 0;
-out:
-	free(wide);
-	return rc;
-}
-
 int
 hotcopy_link_volume(
     struct hotcopy_link *l, const char *path, uint64_t *volume, struct err *err)
 {
 	struct hotcopy_attached a;
-	wchar_t place[PLACE_MAX];
+	wchar_t place[HOTCOPY_PLACE_MAX];
 	uint32_t status;
 	size_t given;
 	HANDLE h;
 
 	(void)l; /* The filter answers it, above the volume. */
-	if (volume_path(path, place, err) != 0)
+	if (hotcopy_place(path, place, err) != 0)
 		return -1;
 	h = CreateFileW(place, 0, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING,
 	    FILE_FLAG_OVERLAPPED, NULL);

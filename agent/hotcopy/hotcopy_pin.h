@@ -1,11 +1,11 @@
 /*
  * hotcopy_pin.h - room on a volume that stays where it is: a diff area or a tracking store.
  *
- * On Windows a file of the agent's own in the root of an NTFS, hidden, whose clusters are
- * protected from being moved while it is open (FSCTL_MARK_HANDLE,
- * MARK_HANDLE_PROTECT_CLUSTERS), and whose places were asked after that.  On Linux a
- * volume of the simulator that holds nothing else ("hotcopy:SOCKET:NAME"), from its
- * start.
+ * On Windows a file of the agent's own in the root of an NTFS ($Holdfast.room,
+ * $Holdfast.track): hidden, for SYSTEM and administrators alone, its clusters protected
+ * from being moved while it is open (FSCTL_MARK_HANDLE, MARK_HANDLE_PROTECT_CLUSTERS),
+ * and its places asked after that.  On Linux a disk of the simulator that holds nothing
+ * else, from its start; its name begins with "room" ("hotcopy:SOCKET:room2").
  */
 #ifndef AGENT_HOTCOPY_HOTCOPY_PIN_H
 #define AGENT_HOTCOPY_HOTCOPY_PIN_H
@@ -23,9 +23,11 @@ enum hotcopy_pin_use {
 };
 
 /*
- * `bytes` of the volume at `volume`, written once so that no cluster is unwritten.
- * ERR_NOSPACE (also if less than a tenth of the volume would be left free), ERR_BUSY,
- * ERR_UNSUPPORTED: no NTFS, or sparse or compressed.
+ * `bytes` of the volume at `volume`, and up to a cluster or sector more.  A store that is
+ * there is opened as it is, if it is large enough: its places are asked anew.
+ * ERR_NOSPACE (also if less than a tenth of the volume would be left free); ERR_BUSY: the
+ * file is in use; ERR_DENIED: it is somebody else's; ERR_UNSUPPORTED: no NTFS, sparse or
+ * compressed, on Linux any store.
  */
 int hotcopy_pin_open(const char *volume, enum hotcopy_pin_use use, uint64_t bytes,
     struct hotcopy_pin **out, struct err *err);

@@ -2,3 +2,6 @@
 target_link_libraries(whole_test PRIVATE server)
 target_link_libraries(tree_reader_test PRIVATE server)
 target_link_libraries(joined_linux_test PRIVATE server)
+
+# The driver's simulator in process.
+target_link_libraries(hotcopy_calls_test PRIVATE driver driver_sim)
