@@ -67,8 +67,7 @@ freeze(struct backup *b, struct err *err)
 	*b->chosen = *b->configured;
 	s = b->chosen;
 	if (volumes_choose(b->chosen, err) != 0 || backup_track(b, err) != 0 ||
-	    capture_new(s, &wishes, disks, &b->capture, err) != 0 ||
-	    capture_freeze(b->capture, s, FREEZE_MS, err) != 0)
+	    capture_begin(s, &wishes, disks, FREEZE_MS, &b->capture, err) != 0)
 		return -1;
 	b->walked = b->out->volumes_bytes = 0;
 	b->out->volumes = b->capture->count;
@@ -424,6 +423,16 @@ attempts(struct backup *b, struct err *err)
 	}
 }
 
+/* Offline sources change because somebody writes them: a person's matter. */
+static int
+may_freeze_again(const struct backup *b)
+{
+	const char *provider = b->capture->choice.provider;
+
+	return strcmp(provider, "offline") != 0 &&
+	       (strcmp(provider, "hotcopy") != 0 || !b->chosen->hotcopy.fail_if_lost);
+}
+
 /* One frozen view, and a point of it, if it can be had. */
 static int
 one_view(struct backup *b, struct err *err)
@@ -443,9 +452,7 @@ one_view(struct backup *b, struct err *err)
 		forget(b);
 	}
 out:
-	/* Offline sources change because somebody writes them: a person's matter. */
-	b->may_freeze_again =
-	    b->capture != NULL && strcmp(b->capture->choice.provider, "offline") != 0;
+	b->may_freeze_again = b->capture != NULL && may_freeze_again(b);
 	capture_free(b->capture);
 	b->capture = NULL;
 	backup_close_changes(b);

@@ -8,6 +8,7 @@
 #include "agent/capture/capture_device.h"
 #include "agent/capture/capture_parts.h"
 #include "agent/capture/twice.h"
+#include "agent/host/stop.h"
 #include "proto/base/err.h"
 
 /* ------------------------------------------------------------------- taking hold -- */
@@ -25,9 +26,11 @@ open_sources(struct capture *c, const struct settings *s,
 	return 0;
 }
 
-int
-capture_new(const struct settings *s, const struct snapshot_options *options,
-    const struct capture_disks *disks, struct capture **out, struct err *err)
+/* `failed`: as for choose_provider().  `choice` is filled where there is one. */
+static int
+new_after(const struct settings *s, const struct snapshot_options *options,
+    const struct capture_disks *disks, const char *failed, struct choice *choice,
+    struct capture **out, struct err *err)
 {
 	struct snapshot_options o = *options;
 	struct capture *c;
@@ -42,8 +45,9 @@ capture_new(const struct settings *s, const struct snapshot_options *options,
 		o.type = SNAPSHOT_COPY;
 	if (o.hotcopy == NULL)
 		o.hotcopy = &s->hotcopy;
-	if (choose_provider(s, NULL, &c->choice, err) != 0)
+	if (choose_provider(s, failed, &c->choice, err) != 0)
 		goto fail;
+	*choice = c->choice;
 	capture_track_open(c, &o);
 	if (snapshot_open(
 		snapshot_provider_find(c->choice.provider), &o, &c->snapshot, err) != 0 ||
@@ -54,6 +58,15 @@ capture_new(const struct settings *s, const struct snapshot_options *options,
 fail:
 	capture_free(c);
 	return -1;
+}
+
+int
+capture_new(const struct settings *s, const struct snapshot_options *options,
+    const struct capture_disks *disks, struct capture **out, struct err *err)
+{
+	struct choice choice;
+
+	return new_after(s, options, disks, NULL, &choice, out, err);
 }
 
 void
@@ -167,6 +180,44 @@ capture_freeze(
 			return err_context(err, "disk %s", s->disks[i].name);
 	capture_track_volumes(c);
 	return 0;
+}
+
+/* May somebody else freeze it who asks nobody?  vss has tried again by itself. */
+static int
+may_stand_in(const struct settings *s, const struct choice *choice,
+    const struct snapshot_options *o, const struct err *err)
+{
+	return strcmp(s->provider, SETTINGS_AUTO) == 0 &&
+	       strcmp(choice->provider, "vss") == 0 && err->code != ERR_CANCELED &&
+	       err->code != ERR_NOMEM && !stop_asked(o->stop);
+}
+
+int
+capture_begin(const struct settings *s, const struct snapshot_options *options,
+    const struct capture_disks *disks, uint32_t timeout_ms, struct capture **out,
+    struct err *err)
+{
+	struct choice choice = { "", "" }, instead = { "", "" };
+	struct err failed, why;
+
+	*out = NULL;
+	if (new_after(s, options, disks, NULL, &choice, out, err) == 0 &&
+	    capture_freeze(*out, s, timeout_ms, err) == 0)
+		return 0;
+	if (!may_stand_in(s, &choice, options, err))
+		return -1;
+	failed = *err;
+	capture_free(*out);
+	*out = NULL;
+	err_clear(err);
+	if (new_after(s, options, disks, failed.text, &instead, out, err) == 0 &&
+	    capture_freeze(*out, s, timeout_ms, err) == 0)
+		return 0;
+	if (instead.provider[0] != '\0')
+		return err_context(err, "vss failed (%.80s), and then", failed.text);
+	why = *err;
+	*err = failed;
+	return err_context(err, "nothing stands in (%.90s)", why.text);
 }
 
 /* ----------------------------------------------------------------------- reading -- */

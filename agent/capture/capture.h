@@ -10,8 +10,8 @@
  * to partitions by where they lie, and from what is read live for the rest.  The same
  * names, the same bytes: who restores it cannot tell.
  *
- *	capture_new -> capture_freeze -> capture_read ... -> capture_finish
- *	    -> capture_free
+ *	capture_begin (or capture_new -> capture_freeze) -> capture_read ...
+ *	    -> capture_finish -> capture_free
  */
 #ifndef AGENT_CAPTURE_CAPTURE_H
 #define AGENT_CAPTURE_CAPTURE_H
@@ -88,6 +88,14 @@ int capture_new(const struct settings *s, const struct snapshot_options *options
 /* Freeze it, read the disks' tables, make the list of volumes. */
 int capture_freeze(
     struct capture *c, const struct settings *s, uint32_t timeout_ms, struct err *err);
+
+/*
+ * Both; where `auto` took vss and that failed for good, hotcopy may stand in, as choose.h
+ * has it, and the method says so.  Freed by the caller in any case.
+ */
+int capture_begin(const struct settings *s, const struct snapshot_options *options,
+    const struct capture_disks *disks, uint32_t timeout_ms, struct capture **out,
+    struct err *err);
 
 /* As volmap_source.read; `arg` is a struct capture_volume. */
 int capture_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *err);

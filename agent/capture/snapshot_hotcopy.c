@@ -10,9 +10,8 @@
 #include <string.h>
 #include <time.h>
 
-#include <sodium.h>
-
 #include "agent/capture/snapshot_provider.h"
+#include "agent/capture/tracking.h"
 #include "agent/host/stop.h"
 #include "agent/hotcopy/hotcopy_calls.h"
 #include "agent/hotcopy/hotcopy_link.h"
@@ -175,18 +174,34 @@ prepare(struct hot_set *s, struct err *err)
 static int
 cut(struct hot_set *s, struct err *err)
 {
-	uint8_t nonce[HOTCOPY_NONCE];
+	const struct tracking_options *wish = s->options->tracking;
+	uint32_t flags = wish != NULL && wish->on ? HOTCOPY_FREEZE_GENERATION : 0;
 	unsigned tries = 0;
 	int again = 1;
 
-	randombytes_buf(nonce, sizeof(nonce));
 	while (again == 1) {
-		if (hotcopy_freeze(
-			s->owner, s->number, 0, GATE_MS, 0, nonce, &s->frozen, err) == 0)
+		if (hotcopy_freeze(s->owner, s->number, flags, GATE_MS, 0,
+			tracking_nonce(s->tracking), &s->frozen, err) == 0) {
+			tracking_frozen(s->tracking, s->number, &s->frozen);
 			return 0;
+		}
 		again = may_try_again(s, ERR_TIMEOUT, &tries, err);
 	}
 	return -1;
+}
+
+/* What is tracked of them is seen to before they are in a set. */
+static int
+track(struct hot_set *s, struct err *err)
+{
+	static const struct tracking_options off;
+	const struct tracking_options *o = s->options->tracking;
+	const char *paths[HOTCOPY_VOLUMES_MAX];
+
+	for (unsigned i = 0; i < s->count; i++)
+		paths[i] = s->volume[i]->path;
+	return tracking_begin(
+	    s->owner, paths, s->count, o != NULL ? o : &off, &s->tracking, err);
 }
 
 static void
@@ -215,7 +230,7 @@ set_freeze(void *set, void **volumes, size_t count, uint32_t timeout_ms,
 		s->volume[i] = volumes[i];
 		s->volume[i]->index = i;
 	}
-	if (prepare(s, err) != 0 || cut(s, err) != 0)
+	if (track(s, err) != 0 || prepare(s, err) != 0 || cut(s, err) != 0)
 		return -1;
 	at = now_us() - (int64_t)((s->frozen.opened - s->frozen.cut) / 10);
 	say_method(s);
@@ -250,7 +265,6 @@ set_finish(void *set, int ok, struct err *err)
 	struct hot_set *s = set;
 	struct err ignored = ERR_INIT;
 
-	(void)ok;
 	(void)err;
 	for (unsigned i = 0; i < s->count; i++) {
 		hotcopy_link_close(s->volume[i]->link);
@@ -260,7 +274,15 @@ set_finish(void *set, int ok, struct err *err)
 	if (s->number != 0)
 		(void)hotcopy_release(s->owner, s->number, &ignored);
 	s->number = 0;
+	if (s->tracking != NULL)
+		tracking_finish(s->tracking, ok);
 	return 0;
+}
+
+static struct tracking *
+set_tracking(const void *set)
+{
+	return ((const struct hot_set *)set)->tracking;
 }
 
 static void
@@ -268,6 +290,7 @@ set_free(void *set)
 {
 	struct hot_set *s = set;
 
+	tracking_free(s->tracking);
 	hotcopy_link_close(s->owner);
 	free(s);
 }
@@ -279,6 +302,7 @@ const struct snapshot_provider snapshot_hotcopy = {
 	.same = volume_same,
 	.freeze = set_freeze,
 	.read = snapshot_hotcopy_read,
+	.tracking = set_tracking,
 	.confirm = volume_confirm,
 	.method = set_method,
 	.finish = set_finish,

@@ -20,6 +20,7 @@
 struct err;
 struct hot_set;
 struct hotcopy_link;
+struct tracking;
 
 struct hot_volume {
 	struct hot_set *set;
@@ -39,6 +40,7 @@ struct hot_set {
 	unsigned count;
 	struct hot_volume *volume[HOTCOPY_VOLUMES_MAX]; /* Once frozen. */
 	uint32_t chunk_shift;
+	struct tracking *tracking;
 	struct hotcopy_frozen frozen;
 	char method[SNAPSHOT_METHOD_MAX];
 };
