@@ -12,6 +12,7 @@
 #define ENTRY 24u
 #define SUM 32u
 #define FILE_MAX (HEAD + GENERATIONS_MAX * ENTRY + SUM)
+#define LOAD_MAX (64u * 1024) /* It is read in large steps. */
 
 static const uint8_t magic[8] = { 'H', 'F', 'H', 'E', 'L', 'D', '0', '1' };
 
@@ -34,7 +35,7 @@ check(const uint8_t *p, size_t len)
 unsigned
 generations_load(const char *path, struct tracking_generation out[GENERATIONS_MAX])
 {
-	struct buf file = BUF_INIT(FILE_MAX);
+	struct buf file = BUF_INIT(LOAD_MAX);
 	struct err ignored = ERR_INIT;
 	unsigned n = 0;
 

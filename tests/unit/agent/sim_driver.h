@@ -71,7 +71,8 @@ sim_stop(struct sim *s)
 {
 	char path[300];
 
-	calls_close(s->calls);
+	if (s->calls != NULL)
+		calls_close(s->calls);
 	for (int i = 0; i < SIM_DISKS; i++) {
 		disk_close(s->disk[i]);
 		sim_file(s, i, path);
