@@ -13,7 +13,7 @@
  * most: so it is asked again and again.  Short, for DoSnapshotSet may fail before any
  * hold, and then we wait for the end of this.
  */
-#define HOLD_MS 2000u
+#define HOLD_MS 500u
 /* As the vss provider: three retries; a cut that was missed is tried again soon. */
 #define ATTEMPTS 4
 

@@ -6,3 +6,4 @@ target_link_libraries(joined_linux_test PRIVATE server)
 # The driver's simulator in process.
 target_link_libraries(hotcopy_calls_test PRIVATE driver driver_sim)
 target_link_libraries(tracking_test PRIVATE driver driver_sim)
+target_link_libraries(around_linux_test PRIVATE driver driver_sim)
