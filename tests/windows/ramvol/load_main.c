@@ -3,7 +3,8 @@
  * else to do by lines on its input; each is answered by one line.
  *
  *   attach             the filter, to both
- *   go                 begin to write; answered when the first pair is written
+ *   go [FIRST N]       begin to write, anywhere or in N blocks of each; answered when the
+ *                      first pair is written
  *   more N             waits until N writes more have ended
  *   stop               and end; answers how many writes there were and how many failed
  *   mark FILE          the next stamp, then for each block the newest stamp that is
@@ -12,6 +13,7 @@
  *   history FILE       all writes that ended well: the next stamp and how many, then for
  *                      each the volume and block (32 bits), its stamp, and the next stamp
  *                      when it had ended (64 bits)
+ *   resume FILE        after a new start: such a history was ours
  *   refill V           after a new start: all of volume V as it was last written
  *   forget             writes that failed
  *   compare V          reads the whole volume: every block has its newest stamp
@@ -43,6 +45,7 @@
 
 static volatile LONG64 next_stamp = 1;
 static volatile LONG running, writes, failed;
+static unsigned window_first, window_count = RANDOM;
 static volatile LONG64 newest[RAMVOL_COUNT][BLOCKS];
 static LONG64 pairs[PAIRS];
 static struct ended {
@@ -117,7 +120,8 @@ write_any(void *arg)
 		h[v] = open_volume(v);
 	while (running) {
 		random = random * 1664525 + 1013904223;
-		stamp_block(h[random >> 31], random >> 31, (random >> 8) % RANDOM);
+		stamp_block(h[random >> 31], random >> 31,
+		    window_first + (random >> 8) % window_count);
 		/* Wine has one thread for the requests of all. */
 		Sleep(1);
 	}
@@ -175,6 +179,29 @@ history(const char *path)
 	ok = head[1] <= (LONG64)ENDED && fwrite(head, sizeof head, 1, f) == 1 &&
 	     fwrite(ended, sizeof ended[0], (size_t)head[1], f) == (size_t)head[1];
 	return fclose(f) == 0 && ok ? 0 : -1;
+}
+
+static int
+resume(const char *path)
+{
+	LONG64 head[2] = { 0, ENDED + 1 };
+	FILE *f = fopen(path, "rb");
+	LONG i;
+	int ok;
+
+	if (f == NULL)
+		return -1;
+	ok = fread(head, sizeof head, 1, f) == 1 && head[1] <= (LONG64)ENDED &&
+	     fread(ended, sizeof ended[0], (size_t)head[1], f) == (size_t)head[1];
+	fclose(f);
+	if (!ok)
+		return -1;
+	next_stamp = head[0];
+	ended_count = (LONG)head[1];
+	for (i = 0; i < ended_count; i++)
+		if (newest[ended[i].v][ended[i].block] < ended[i].stamp)
+			newest[ended[i].v][ended[i].block] = ended[i].stamp;
+	return 0;
 }
 
 static int
@@ -266,6 +293,8 @@ go(void)
 static int
 stop(void)
 {
+	if (!running)
+		return 0;
 	running = 0;
 	return WaitForMultipleObjects(WRITERS + 1, threads, TRUE, PATIENCE) ==
 		       WAIT_TIMEOUT
@@ -281,8 +310,14 @@ obey(const char *line)
 
 	if (strcmp(line, "attach") == 0)
 		return ask_pnp(RAMVOL_ATTACH, 0);
-	if (strcmp(line, "go") == 0)
+	if (sscanf(line, "go %u %u", &a, &b) == 2 && b > 0 && a <= RANDOM - b) {
+		window_first = a;
+		window_count = b;
+	}
+	if (strncmp(line, "go", 2) == 0)
 		return go();
+	if (sscanf(line, "resume %511s", path) == 1)
+		return resume(path);
 	if (strcmp(line, "stop") == 0)
 		return stop();
 	if (sscanf(line, "more %u", &a) == 1)
