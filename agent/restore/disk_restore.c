@@ -8,6 +8,7 @@
 
 #include "agent/host/stop.h"
 #include "agent/restore/disk_restore_items.h"
+#include "agent/restore/disk_restore_table.h"
 #include "agent/restore/restore_flow.h"
 #include "agent/restore/restore_window.h"
 #include "agent/restore/target.h"
@@ -16,9 +17,6 @@
 #include "proto/net/channel.h"
 
 #define SESSIONS_MAX 16u
-/* What firmware looks for at a disk's ends, with sectors of 512 and of 4096 bytes. */
-#define TABLE_HEAD 8192u
-#define TABLE_TAIL 4096u
 
 struct run {
 	const struct disk_restore_job *job;
@@ -389,79 +387,15 @@ run_hands(struct run *r, struct err *err)
 	return -1;
 }
 
-/* From here on, until the new table is written, the disk does not boot. */
-static int
-invalidate(struct run *r, struct err *err)
-{
-	static const uint8_t zeros[TABLE_HEAD];
-	uint64_t size = r->job->plan->size;
-
-	if (!target_in_place(r->target) || size < TABLE_HEAD + TABLE_TAIL)
-		return 0;
-	if (target_write(r->target, 0, zeros, TABLE_HEAD, err) != 0 ||
-	    target_write(r->target, size - TABLE_TAIL, zeros, TABLE_TAIL, err) != 0)
-		return -1;
-	return target_settle(r->target, err);
-}
-
-static int
-read_image(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
-{
-	return target_read(arg, offset, buf, len, err);
-}
-
-/* Read what is the table's back, as all else was. */
-static int
-prove_table(struct run *r, const struct disk_plan_table *t, struct err *err)
-{
-	int rc = target_settle(r->target, err);
-
-	for (unsigned i = 0; i < t->count && rc == 0; i++) {
-		uint8_t *is = malloc(t->at[i].len);
-
-		rc = is != NULL
-			 ? target_read(r->target, t->at[i].offset, is, t->at[i].len, err)
-			 : err_set(err, ERR_NOMEM, "out of memory");
-		if (rc == 0 && memcmp(is, t->at[i].p, t->at[i].len) != 0)
-			rc = err_set(err, ERR_CORRUPT,
-			    "what is at byte %llu is not as written when read back",
-			    (unsigned long long)t->at[i].offset);
-		free(is);
-	}
-	return rc;
-}
-
 static int
 write_table(struct run *r, struct err *err)
 {
-	struct disk_plan_table *t = calloc(1, sizeof(*t));
-	int rc = -1;
-
-	if (t == NULL)
-		return err_set(err, ERR_NOMEM, "out of memory");
 	pthread_mutex_lock(&r->lock);
 	r->progress.stage = DISK_RESTORE_FINISHING;
 	tell(r);
 	pthread_mutex_unlock(&r->lock);
-	if (disk_plan_table(&r->job->point->layout, r->job->plan, read_image,
-		r->items.image, t, err) != 0)
-		goto out;
-	rc = 0;
-	for (unsigned i = 0; i < t->count && rc == 0; i++) {
-		/* All else is on the medium before a table is, and that before its
-		 * last sector, which leads to it. */
-		if (i == 0 || i + 1 == t->count)
-			rc = target_settle(r->target, err);
-		if (rc == 0)
-			rc = target_write(
-			    r->target, t->at[i].offset, t->at[i].p, t->at[i].len, err);
-	}
-	if (rc == 0 && (r->job->flags & DISK_RESTORE_VERIFY) != 0)
-		rc = prove_table(r, t, err);
-	disk_plan_table_free(t);
-out:
-	free(t);
-	return rc == 0 ? 0 : err_context(err, "partition table");
+	return disk_restore_table_write(&r->job->point->layout, r->job->plan,
+	    r->items.image, r->target, (r->job->flags & DISK_RESTORE_VERIFY) != 0, err);
 }
 
 static unsigned
@@ -480,10 +414,10 @@ restore(struct run *r, struct err *err)
 	r->out->bytes = r->progress.total;
 	if (target_need(r->target, r->progress.total, err) != 0)
 		return err_context(err, "target");
-	return invalidate(r, err) != 0 || run_hands(r, err) != 0 ||
-		       write_table(r, err) != 0
-		   ? -1
-		   : 0;
+	if (disk_restore_table_clear(r->target, r->job->plan->size, err) != 0 ||
+	    run_hands(r, err) != 0)
+		return -1;
+	return write_table(r, err);
 }
 
 int
