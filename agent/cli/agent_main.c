@@ -106,7 +106,8 @@ run(struct command *cmd, struct err *err)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	if (stop_on_signals(stop, err) != 0)
 		return -1;
-	return work(cmd, stop, err);
+	return cmd->verb == COMMAND_CLONE ? command_clone(cmd, stop, err)
+					  : work(cmd, stop, err);
 }
 
 int

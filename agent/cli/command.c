@@ -28,6 +28,8 @@ command_help(void)
 	       "\\\\?\\Volume{...}\n"
 	       "  restore POINT --volume NAME | --disk NAME  --to FILE|DEVICE\n"
 	       "                                POINT is a number or latest\n"
+	       "  clone SRC DST [--disk]        copy a volume or a whole disk, without a "
+	       "server\n"
 	       "  points                        this host's recovery points\n"
 	       "  status                        enrolment, certificate, last backup, "
 	       "server\n"
@@ -73,7 +75,10 @@ command_help(void)
 	       "         --format raw|vhdx  plain bytes or a virtual disk (a target "
 	       "*.vhdx is one)\n"
 	       "         --overwrite-source         allow a volume that was backed up "
-	       "from here\n";
+	       "from here\n"
+	       "clone:   --provider, --delta, --force, --zero-holes, --discard, "
+	       "--format: as above\n"
+	       "         --no-verify                the copy is not read back\n";
 }
 
 /* An option and where its value or mark goes. */
@@ -119,11 +124,11 @@ take_verb(struct command *c, const char *word, struct err *err)
 		enum command_verb verb;
 	} verbs[] = { { "enroll", COMMAND_ENROLL }, { "enrol", COMMAND_ENROLL },
 		{ "unenroll", COMMAND_UNENROLL }, { "backup", COMMAND_BACKUP },
-		{ "restore", COMMAND_RESTORE }, { "points", COMMAND_POINTS },
-		{ "status", COMMAND_STATUS }, { "volumes", COMMAND_VOLUMES },
-		{ "vss", COMMAND_VSS }, { "driver", COMMAND_DRIVER },
-		{ "run", COMMAND_RUN }, { "service", COMMAND_SERVICE },
-		{ "help", COMMAND_HELP } };
+		{ "restore", COMMAND_RESTORE }, { "clone", COMMAND_CLONE },
+		{ "points", COMMAND_POINTS }, { "status", COMMAND_STATUS },
+		{ "volumes", COMMAND_VOLUMES }, { "vss", COMMAND_VSS },
+		{ "driver", COMMAND_DRIVER }, { "run", COMMAND_RUN },
+		{ "service", COMMAND_SERVICE }, { "help", COMMAND_HELP } };
 	size_t i;
 
 	for (i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++)
@@ -164,6 +169,11 @@ take_word(struct command *c, const char *word, struct err *err)
 			break;
 		c->point = word;
 		return 0;
+	case COMMAND_CLONE:
+		if (c->onto != NULL)
+			break;
+		*(c->from == NULL ? &c->from : &c->onto) = word;
+		return 0;
 	case COMMAND_SERVICE:
 	case COMMAND_VSS:
 	case COMMAND_DRIVER:
@@ -175,6 +185,50 @@ take_word(struct command *c, const char *word, struct err *err)
 		break;
 	}
 	return err_set(err, ERR_UNSUPPORTED, "%s: one word too many; try --help", word);
+}
+
+/* What restore and clone write to, and how. */
+static int
+check_target(struct command *c, const char *verb, const char *to, struct err *err)
+{
+	if (restore_format(c->format, to, &c->vhdx, err) != 0)
+		return -1;
+	if (c->delta && c->force)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "%s: --delta keeps the target, --force replaces it: say one", verb);
+	return 0;
+}
+
+static int
+check_restore(struct command *c, struct err *err)
+{
+	if (c->point == NULL)
+		return err_set(
+		    err, ERR_UNSUPPORTED, "restore: which point? a number, or latest");
+	if (c->disks_count > 1 || (c->disks_count == 1 && c->volume != NULL))
+		return err_set(
+		    err, ERR_UNSUPPORTED, "restore: one --volume or one --disk");
+	if ((c->volume == NULL && c->disks_count == 0) || c->to == NULL)
+		return err_set(err, ERR_UNSUPPORTED, "restore: %s is missing",
+		    c->to == NULL ? "--to FILE|DEVICE" : "--volume NAME or --disk NAME");
+	if (c->disks_count == 0 && (c->extend || c->verify || c->size > 0))
+		return err_set(err, ERR_UNSUPPORTED,
+		    "restore: --extend, --size and --verify belong to --disk");
+	return check_target(c, "restore", c->to, err);
+}
+
+static int
+check_clone(struct command *c, struct err *err)
+{
+	if (c->from == NULL || c->onto == NULL)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "clone: %s is missing: clone SRC DST; try --help",
+		    c->from == NULL ? "SRC" : "DST");
+	if (c->to != NULL || c->volume != NULL || c->extend || c->size > 0)
+		return err_set(err, ERR_UNSUPPORTED,
+		    "clone: --to, --volume, --extend and --size belong to restore; try "
+		    "--help");
+	return check_target(c, "clone", c->onto, err);
 }
 
 static int
@@ -201,26 +255,9 @@ check(struct command *c, struct err *err)
 	if (c->dir != NULL &&
 	    (c->verb != COMMAND_DRIVER || strcmp(c->action, "install") != 0))
 		return err_set(err, ERR_UNSUPPORTED, "--dir belongs to driver install");
-	if (c->verb != COMMAND_RESTORE)
-		return 0;
-	if (c->point == NULL)
-		return err_set(
-		    err, ERR_UNSUPPORTED, "restore: which point? a number, or latest");
-	if (c->disks_count > 1 || (c->disks_count == 1 && c->volume != NULL))
-		return err_set(
-		    err, ERR_UNSUPPORTED, "restore: one --volume or one --disk");
-	if ((c->volume == NULL && c->disks_count == 0) || c->to == NULL)
-		return err_set(err, ERR_UNSUPPORTED, "restore: %s is missing",
-		    c->to == NULL ? "--to FILE|DEVICE" : "--volume NAME or --disk NAME");
-	if (c->disks_count == 0 && (c->extend || c->verify || c->size > 0))
-		return err_set(err, ERR_UNSUPPORTED,
-		    "restore: --extend, --size and --verify belong to --disk");
-	if (restore_format(c->format, c->to, &c->vhdx, err) != 0)
-		return -1;
-	if (c->delta && c->force)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "restore: --delta keeps the target, --force replaces it: say one");
-	return 0;
+	return c->verb == COMMAND_RESTORE ? check_restore(c, err)
+	       : c->verb == COMMAND_CLONE ? check_clone(c, err)
+					  : 0;
 }
 
 /* "8589934592", "512M", "500G", "2T". */
@@ -282,6 +319,7 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 		{ "--disk", &disk, NULL }, { "--host-facts", &out->host_facts, NULL },
 		{ "--extend", NULL, &out->extend }, { "--verify", NULL, &out->verify },
 		{ "--size", &size, NULL }, { "--provider", &out->provider, NULL },
+		{ "--no-verify", NULL, &out->no_verify },
 		{ "--format", &out->format, NULL }, { "--help", NULL, &help },
 		{ "--version", NULL, &version }, { NULL, NULL, NULL } };
 
@@ -289,6 +327,12 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 	for (i = 1; i < argc; i++) {
 		if (strcmp(argv[i], "--") == 0 && !only_words) {
 			only_words = 1;
+			continue;
+		}
+		/* A disk is named after it, but by `clone` it was. */
+		if (out->verb == COMMAND_CLONE && strcmp(argv[i], "--disk") == 0 &&
+		    !only_words) {
+			out->whole = 1;
 			continue;
 		}
 		if (strcmp(argv[i], "-h") == 0)

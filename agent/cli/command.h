@@ -20,6 +20,7 @@ enum command_verb {
 	COMMAND_UNENROLL,
 	COMMAND_BACKUP,
 	COMMAND_RESTORE,
+	COMMAND_CLONE,
 	COMMAND_POINTS,
 	COMMAND_STATUS,
 	COMMAND_VOLUMES,
@@ -64,6 +65,9 @@ struct command {
 	int delta, force, discard, zero_holes, over_source;
 	int extend, verify;
 	uint64_t size; /* Of a new image file; 0: the disk's. */
+
+	const char *from, *onto; /* clone */
+	int whole, no_verify;
 };
 
 /* Read the command line.  ERR_UNSUPPORTED with one line for what cannot be meant. */
@@ -92,10 +96,14 @@ int command_restore(const struct command_context *c, struct err *err);
 int command_points(const struct command_context *c, struct err *err);
 int command_status(const struct command_context *c, struct err *err);
 /* Without a state. */
+int command_clone(const struct command *cmd, struct stop *stop, struct err *err);
 int command_vss(const struct command *cmd, struct err *err);
 int command_driver(const struct command *cmd, struct err *err);
 int command_volumes(const struct command_context *c, struct err *err);
 int command_run(const struct command_context *c, struct err *err);
+
+/* Nothing is written over the agent's own memory, which is in `state_dir`: ERR_BUSY. */
+int command_check_target(const char *to, const char *state_dir, struct err *err);
 
 /* How progress is to be shown. */
 enum progress_mode command_progress(const struct command *cmd);

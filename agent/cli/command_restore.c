@@ -59,27 +59,25 @@ check_source(const struct command_context *c, struct err *err)
 	    c->cmd->to, name);
 }
 
-/* Nothing is restored over the agent's own memory. */
-static int
-check_state(const struct command_context *c, struct err *err)
+int
+command_check_target(const char *to, const char *state_dir, struct err *err)
 {
-	char *at = file_real_path(c->cmd->to);
+	char *at = file_real_path(to);
 	size_t len;
 	int in = 0;
 
-	if (at == NULL && (at = strdup(c->cmd->to)) == NULL)
+	if (at == NULL && (at = strdup(to)) == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
-	in = file_same(at, state_dir(c->st));
+	in = file_same(at, state_dir);
 	for (len = strlen(at); len > 0 && !in; len--)
 		if (at[len - 1] == '/' || at[len - 1] == '\\') {
 			at[len] = '\0';
-			in = file_same(at, state_dir(c->st));
+			in = file_same(at, state_dir);
 		}
 	free(at);
 	if (!in)
-		return target_check_state(c->cmd->to, state_dir(c->st), err);
-	return err_set(
-	    err, ERR_BUSY, "target %s: in the agent's state directory", c->cmd->to);
+		return target_check_state(to, state_dir, err);
+	return err_set(err, ERR_BUSY, "target %s: in the agent's state directory", to);
 }
 
 /*
@@ -146,7 +144,8 @@ command_restore(const struct command_context *c, struct err *err)
 	int rc;
 
 	if (restore_point(c->cmd->point, NULL, &job.sequence, err) != 0 ||
-	    check_source(c, err) != 0 || check_state(c, err) != 0)
+	    check_source(c, err) != 0 ||
+	    command_check_target(c->cmd->to, state_dir(c->st), err) != 0)
 		return err_context(err, "restore");
 	if (c->cmd->vhdx && c->cmd->format == NULL && !c->cmd->quiet)
 		command_say(NULL, "the target is made a VHDX by its name; --format raw "

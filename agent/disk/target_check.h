@@ -17,9 +17,16 @@ int target_check_use(const char *path, struct err *err);
 
 /*
  * Do both lead to one file, volume or disk, whatever they are called?  On Windows also:
- * is one a disk and the other a volume on it?
+ * is one a disk and the other a volume on it?  On Linux: is one a loop device over the
+ * other?
  */
 int target_check_same(const char *a, const char *b);
+
+/*
+ * Does the volume or disk `device` hold the file `path`, which need not exist yet?  0 also
+ * where nobody can tell.
+ */
+int target_check_holds(const char *device, const char *path);
 
 /*
  * What a file, volume or disk is called for good, malloc'ed: a path without links, on

@@ -31,6 +31,16 @@ target_check_same(const char *a, const char *b)
 	return same;
 }
 
+int
+target_check_holds(const char *device, const char *path)
+{
+	char *x = target_place_device(device);
+	int holds = x != NULL && target_place_holds(x, path);
+
+	free(x);
+	return holds;
+}
+
 char *
 target_check_name(const char *path)
 {

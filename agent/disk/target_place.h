@@ -27,6 +27,9 @@ int target_place_refuse(const char *device, const char *dir, struct err *err);
 /* Is `device` the same as `volume`, or a disk that it has a part on? */
 int target_place_shares(const char *device, const char *volume);
 
+/* Is the file `path`, which need not exist, on `device` or on a volume with a part there? */
+int target_place_holds(const char *device, const char *path);
+
 /*
  * Call `each` with the GUID path of every volume that lies on that disk, also in part,
  * until it returns non-zero: returns that or 0.

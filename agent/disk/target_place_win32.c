@@ -145,6 +145,18 @@ target_place_shares(const char *device, const char *volume)
 	return yes;
 }
 
+int
+target_place_holds(const char *device, const char *path)
+{
+	wchar_t *wide = winapi_path(path);
+	char *volume = wide != NULL ? volume_of(wide) : NULL;
+	int yes = volume != NULL && target_place_shares(device, volume);
+
+	free(wide);
+	free(volume);
+	return yes;
+}
+
 /* Takes `volume` (may be NULL) over. */
 static int
 refuse(const char *device, char *volume, const char *what, struct err *err)

@@ -54,11 +54,11 @@ show(struct progress *p)
 		  ? 0
 		  : (uint64_t)((double)(p->total - at) * (double)ms / (double)at / 1000);
 	if (p->json) {
-		printf("{\"event\":\"progress\",\"position\":%" PRIu64
+		printf("{\"event\":\"progress\",\"what\":\"%s\",\"position\":%" PRIu64
 		       ",\"total\":%" PRIu64 ",\"read_bytes\":%" PRIu64
 		       ",\"sent_bytes\":%" PRIu64 ",\"bytes_per_s\":%" PRIu64
 		       ",\"eta_s\":%" PRIu64 "}\n",
-		    at, p->total, got, put, rate, eta);
+		    p->what, at, p->total, got, put, rate, eta);
 		fflush(stdout);
 		return;
 	}
@@ -70,7 +70,7 @@ show(struct progress *p)
 	fprintf(stderr, "%s%s: %s of %s (%u%%), %s read, %s %s, %s/s",
 	    p->terminal ? "\r\033[K" : "", p->what, a, b,
 	    p->total == 0 ? 100u : (unsigned)((double)at * 100 / (double)p->total), c, d,
-	    strcmp(p->what, "restore") == 0 ? "written" : "sent", e);
+	    strcmp(p->what, "backup") == 0 ? "sent" : "written", e);
 	/* From nothing done no time can be told. */
 	if (at > 0)
 		fprintf(

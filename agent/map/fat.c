@@ -300,7 +300,6 @@ fat_plan(const struct volmap_source *src, unsigned flags, struct volmap_plan *p,
 	struct fat_boot boot;
 	struct fat *f;
 
-	(void)flags;
 	if (src->size < sizeof(sector))
 		return 0;
 	if (src->read(src->arg, 0, sector, sizeof(sector), err) == -1)
@@ -319,7 +318,7 @@ fat_plan(const struct volmap_source *src, unsigned flags, struct volmap_plan *p,
 	p->state_arg = f;
 	p->state_free = fat_free;
 	volmap_runs_init(&p->runs, boot.clusters, boot.cluster_size, &p->limits);
-	p->runs.source = src;
+	p->runs.source = (flags & VOLMAP_PLAIN) == 0 ? src : NULL;
 	p->runs.base = p->base;
 	return judge(f, p, err) == -1 || make_chains(f, p, err) == -1 ? -1 : 1;
 }

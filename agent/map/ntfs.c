@@ -173,7 +173,7 @@ owners(const struct ntfs *v, unsigned flags, struct volmap_plan *p,
 	uint64_t clashes;
 
 	volmap_runs_init(&p->runs, v->boot.clusters, v->boot.cluster_size, &p->limits);
-	p->runs.source = v->src;
+	p->runs.source = (flags & VOLMAP_PLAIN) == 0 ? v->src : NULL;
 	if (ntfs_scan(v, p, scan, err) == -1 ||
 	    volmap_runs_sort(&p->runs, look_at_run, &looking, &clashes, err) == -1)
 		return -1;

@@ -86,6 +86,7 @@ struct volmap_cut {
 /* Flags for volmap_open(). */
 #define VOLMAP_WHOLE 1u	   /* Do not look inside: one STREAM of everything. */
 #define VOLMAP_KEEP_ALL 2u /* Exclude nothing: page files are data too. */
+#define VOLMAP_PLAIN 4u	   /* No file is cut by content: none is looked into. */
 
 /* Bytes that are elsewhere: a partition, in its disk's image. */
 struct volmap_range {

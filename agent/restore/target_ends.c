@@ -152,13 +152,42 @@ ends_settle(struct target_medium *m, struct err *err)
 	return t->under->ops->settle(t->under, err);
 }
 
+/*
+ * What makes it a volume is there when it is read back from the medium; else it shall be
+ * none.
+ */
+static int
+prove_ends(struct target_ends *t, struct err *err)
+{
+	static const uint8_t zeros[TARGET_END];
+	struct target_medium *u = t->under;
+	struct err ignored = ERR_INIT;
+	uint8_t *is = malloc(2 * TARGET_END);
+	int rc = -1;
+
+	if (is == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	if (u->ops->read(u, 0, is, t->head, err) == 0 &&
+	    u->ops->read(u, t->m.size - t->tail, is + t->head, t->tail, err) == 0)
+		rc = memcmp(is, t->held, t->head + t->tail) == 0
+			 ? 0
+			 : err_set(err, ERR_CORRUPT,
+			       "%s: its begin and end are not as written when read back",
+			       t->m.path);
+	if (rc != 0)
+		(void)write_ends(t, zeros, NULL, &ignored);
+	free(is);
+	return rc;
+}
+
 static int
 ends_finish(struct target_medium *m, struct err *err)
 {
 	struct target_ends *t = (struct target_ends *)m;
 
-	if (t->begun && (write_ends(t, NULL, t->held + t->head, err) != 0 ||
-			    write_ends(t, t->held, NULL, err) != 0))
+	if (t->begun &&
+	    (write_ends(t, NULL, t->held + t->head, err) != 0 ||
+		write_ends(t, t->held, NULL, err) != 0 || prove_ends(t, err) != 0))
 		return -1;
 	return t->under->ops->finish(t->under, err);
 }
