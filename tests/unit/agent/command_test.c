@@ -68,6 +68,14 @@ every_verb_is_understood(void **state)
 	assert_int_equal(cmd.verb, COMMAND_DRIVER);
 	assert_string_equal(cmd.dir, "/d");
 	assert_int_equal(parse("driver remove"), 0);
+	assert_int_equal(parse("clone /a /b.vhdx --disk --provider offline"), 0);
+	assert_int_equal(cmd.verb, COMMAND_CLONE);
+	assert_string_equal(cmd.from, "/a");
+	assert_string_equal(cmd.onto, "/b.vhdx");
+	assert_true(cmd.whole && cmd.vhdx && !cmd.no_verify && cmd.disks_count == 0);
+	assert_int_equal(parse("clone --disk /a --no-verify -- --b"), 0);
+	assert_string_equal(cmd.onto, "--b");
+	assert_true(cmd.whole && !cmd.vhdx && cmd.no_verify);
 	assert_int_equal(parse("points"), 0);
 	assert_int_equal(parse("status --json"), 0);
 	assert_int_equal(parse("run"), 0);
@@ -94,6 +102,11 @@ what_cannot_be_meant_is_refused(void **state)
 		{ "points x", "too many" }, { "backup --retry-for soon", "duration" },
 		{ "driver", "install or remove" }, { "driver load", "install or remove" },
 		{ "driver remove --dir /d", "--dir" }, { "backup --dir /d", "--dir" },
+		{ "clone", "SRC is missing" }, { "clone /a", "DST is missing" },
+		{ "clone /a /b /c", "one word too many" },
+		{ "clone /a /b --to /c", "belong to restore" },
+		{ "clone /a /b --delta --force", "say one" },
+		{ "clone /a /b --format iso", "raw and vhdx" },
 		{ "backup --json=1", "--json" } };
 	size_t i;
 

@@ -27,6 +27,8 @@ struct device {
 	pthread_mutex_t lock;
 	unsigned calls, fail_at; /* 0: never. */
 	unsigned unaligned, reads, finished;
+	uint64_t
+	    lost; /* The byte before this one does not take what is written; 0: none. */
 	int *closed;
 };
 
@@ -65,7 +67,9 @@ device_write(struct target_medium *m, uint64_t offset, const uint8_t *p, size_t 
 
 	if (count(d, offset, len, err) != 0)
 		return -1;
-	memcpy(d->bytes + offset, p, len);
+	for (size_t i = 0; i < len; i++)
+		if (offset + i + 1 != d->lost)
+			d->bytes[offset + i] = p[i];
 	return 0;
 }
 
@@ -361,6 +365,35 @@ what_stays_is_not_touched(void **state)
 	device_free(d);
 }
 
+static void
+ends_that_are_not_as_written_make_no_volume(void **state)
+{
+	static const uint64_t lost[] = { 1, 3 * TARGET_END / 4, SIZE - 1, SIZE / 2 };
+
+	(void)state;
+	for (unsigned n = 0; n < 4; n++) {
+		int closed = 0, ends = lost[n] != SIZE / 2;
+		struct device *d = device_new(512, &closed);
+		struct target_medium *m;
+		struct err err = ERR_INIT;
+		uint8_t *p = malloc(SIZE);
+
+		assert_non_null(p);
+		for (unsigned i = 0; i < SIZE; i++)
+			p[i] = byte_at(i);
+		d->lost = lost[n];
+		assert_int_equal(target_medium_ends(&d->m, &m, &err), 0);
+		assert_int_equal(m->ops->write(m, 0, p, SIZE, &err), 0);
+		/* The middle is others' matter. */
+		assert_int_equal(m->ops->finish(m, &err), ends ? -1 : 0);
+		assert_true(looks_sound(d) == !ends);
+		assert_true(!ends || err.code == ERR_CORRUPT);
+		m->ops->close(m);
+		free(p);
+		device_free(d);
+	}
+}
+
 int
 main(void)
 {
@@ -369,6 +402,7 @@ main(void)
 		cmocka_unit_test(threads_share_sectors),
 		cmocka_unit_test(what_was_written_is_read),
 		cmocka_unit_test(ends_become_valid_last),
+		cmocka_unit_test(ends_that_are_not_as_written_make_no_volume),
 		cmocka_unit_test(what_stays_is_not_touched),
 	};
 
