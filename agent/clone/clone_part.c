@@ -10,6 +10,7 @@
 #include "agent/clone/clone_ranges.h"
 #include "agent/host/progress.h"
 #include "agent/host/stop.h"
+#include "agent/map/changes.h"
 #include "agent/restore/target.h"
 #include "proto/base/err.h"
 
@@ -68,12 +69,30 @@ read_and_hash(void *arg, uint64_t offset, void *buf, size_t len, struct err *err
 	return 0;
 }
 
+/* What was written since its file system was flushed; NULL: nobody knows. */
+static int
+take_written(struct capture_volume *v, struct changes **out, struct err *err)
+{
+	int known;
+
+	if (v->view == NULL)
+		return 0;
+	if (changes_new(v->size, out, err) != 0 ||
+	    (known = capture_written(v, *out, err)) == -1)
+		return -1;
+	if (known == 0) {
+		changes_free(*out);
+		*out = NULL;
+	}
+	return 0;
+}
+
 int
 clone_part_look(struct clone_part *p, const struct clone_work *w, struct err *err)
 {
-	const struct capture_volume *v = p->volume;
+	struct capture_volume *v = p->volume;
 	struct reading reading = { p, w->stop };
-	const struct volmap_source source = { .read = read_source,
+	struct volmap_source source = { .read = read_source,
 		.arg = &reading,
 		.size = v->size,
 		.sector_size = v->sector_size,
@@ -81,14 +100,20 @@ clone_part_look(struct clone_part *p, const struct clone_work *w, struct err *er
 		.is_disk = v->is_disk,
 		.holes = v->holes,
 		.holes_count = v->holes_count };
+	struct changes *written = NULL;
+	int rc;
 
 	clone_part_free(p);
-	if (clone_ranges_make(&source, &p->ranges, err) != 0)
-		return -1;
-	if (w->verify && (p->proof = clone_proof_new(
-			      clone_ranges_bytes(p->ranges, CLONE_DATA))) == NULL)
-		return err_set(err, ERR_NOMEM, "out of memory");
-	return 0;
+	source.unkept_count = capture_unkept(v, &source.unkept);
+	rc = take_written(v, &written, err);
+	source.written = written;
+	if (rc == 0)
+		rc = clone_ranges_make(&source, &p->ranges, err);
+	changes_free(written);
+	if (rc != 0 || !w->verify)
+		return rc;
+	p->proof = clone_proof_new(clone_ranges_bytes(p->ranges, CLONE_DATA));
+	return p->proof != NULL ? 0 : err_set(err, ERR_NOMEM, "out of memory");
 }
 
 void

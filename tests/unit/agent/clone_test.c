@@ -92,7 +92,7 @@ ranges_are_the_map_in_the_volumes_order(void **state)
 	(void)state;
 	for (unsigned seed = 0; seed < 7; seed++) {
 		struct image *v = scattered(seed);
-		struct cover_disk disk = { v->p, v->size, 0, 0 };
+		struct cover_disk disk = { .p = v->p, .size = v->size };
 		struct cover *c = map_with(v, 0, VOLMAP_PLAIN);
 		struct clone_ranges *r = ranges_of(&disk, NULL, 0);
 
@@ -112,7 +112,7 @@ a_disks_volumes_are_holes_of_it(void **state)
 	static uint8_t bytes[MIB];
 	static const struct volmap_range holes[] = { { 4096, 8192 }, { 12288, 512 },
 		{ 500000, MIB - 500000 } };
-	struct cover_disk disk = { bytes, MIB, 0, 0 };
+	struct cover_disk disk = { .p = bytes, .size = MIB };
 	struct clone_ranges *r = ranges_of(&disk, holes, 3);
 	struct clone_place place = { 0, 0 };
 	struct clone_range n;
@@ -134,7 +134,7 @@ static void
 a_source_that_cannot_be_read_is_no_list(void **state)
 {
 	struct image *v = scattered(3);
-	struct cover_disk disk = { v->p, v->size, 0, 0 };
+	struct cover_disk disk = { .p = v->p, .size = v->size };
 	struct clone_ranges *r = ranges_of(&disk, NULL, 0);
 	uint64_t reads = disk.reads;
 
@@ -289,7 +289,7 @@ slabs_come_in_order_until_reading_fails(void **state)
 
 	(void)state;
 	for (unsigned fail_at = 0; fail_at < 12; fail_at++) {
-		struct cover_disk disk = { p, size, 0, 0 };
+		struct cover_disk disk = { .p = p, .size = size };
 		struct clone_ranges *r = three_ranges(&disk);
 		const struct clone_feed_job job = { r, 1u << CLONE_DATA, cover_read,
 			&disk, NULL };
@@ -334,7 +334,7 @@ a_feed_ends_when_nobody_wants_more(void **state)
 {
 	const size_t size = 20 * MIB;
 	uint8_t *p = noise(size);
-	struct cover_disk disk = { p, size, 0, 0 };
+	struct cover_disk disk = { .p = p, .size = size };
 	struct clone_ranges *r = three_ranges(&disk);
 	struct clone_feed_job job = { r, 1u << CLONE_DATA, cover_read, &disk, NULL };
 	struct clone_feed *f;
