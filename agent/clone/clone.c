@@ -76,12 +76,13 @@ freeze(struct clone *c, struct err *err)
 	const struct snapshot_options wishes = { SNAPSHOT_COPY,
 		.hotcopy = &c->settings.hotcopy, .stop = c->job->stop, .say = c->job->say,
 		.say_arg = c->job->say_arg };
+	const struct capture_disks *disks =
+	    c->job->disks != NULL ? c->job->disks : &capture_disks_system;
 	struct clone_result *out = c->out;
 	struct capture *k;
 
 	if (name_source(c, err) != 0 || check_places(c, err) != 0 ||
-	    capture_new(&c->settings, &wishes, &capture_disks_system, &c->capture, err) !=
-		0 ||
+	    capture_new(&c->settings, &wishes, disks, &c->capture, err) != 0 ||
 	    capture_freeze(c->capture, &c->settings, FREEZE_MS, err) != 0)
 		return -1;
 	k = c->capture;

@@ -14,6 +14,7 @@
 
 #include "agent/host/progress.h"
 
+struct capture_disks;
 struct err;
 struct stop;
 
@@ -28,6 +29,7 @@ struct clone_job {
 	/* A line that people must read; may be NULL. */
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
+	const struct capture_disks *disks; /* NULL: the system's. */
 };
 
 struct clone_result {

@@ -126,3 +126,20 @@ refuses 'raw and vhdx' wagent restore 1 --volume c --to "$(to x)" --format qcow
 refuses 'not found|cannot find' wagent restore 1 --volume c --to V:
 refuses 'not found|cannot find' wagent restore 2 --disk d --to '\\.\PhysicalDrive9'
 server_stop
+
+note "a clone needs no server: a drive to a file, a VHDX, a drive; a disk"
+lclone() { "$bin/holdfast-agent" --state "$work/none" clone "$@" --quiet; }
+wclone() { wagent clone "$@" --provider offline --quiet; }
+lclone "$work/c.img" "$work/c.clone"
+wclone S: "$(to s.clone)"
+cmp "$work/s.clone" "$work/c.clone"
+wclone S: "$(to s.vhdx)" 2> "$work/said"
+"$here/../../tools/vhdx.py" "$work/s.vhdx" "$work/c.clone"
+head -c 48M /dev/urandom > "$work/drive.img"
+wclone S: T: --zero-holes
+cmp "$work/drive.img" "$work/c.clone"
+lclone "$work/disk.img" "$work/disk.clone" --disk
+wclone "$(to disk.img)" "$(to disk.wclone)" --disk
+cmp "$work/disk.wclone" "$work/disk.clone"
+refuses 'source itself' wclone S: '\\.\s:' --force
+refuses 'running Windows' wclone S: C:

@@ -9,6 +9,7 @@
 
 #include "agent/backup/backup.h"
 #include "agent/capture/capture_disks.h"
+#include "agent/clone/clone.h"
 #include "agent/restore/disk_order.h"
 #include "agent/session/dial.h"
 #include "agent/session/enrol.h"
@@ -284,6 +285,21 @@ dial_again(void *arg, struct dial *out, struct err *err)
 	return rc;
 }
 
+static void
+is_expected(const struct world *w)
+{
+	uint8_t *got = malloc((size_t)SIZE + 1);
+	FILE *f;
+
+	assert_non_null(f = fopen(w->target, "r"));
+	assert_int_equal(fread(got, 1, (size_t)SIZE + 1, f), SIZE);
+	fclose(f);
+	for (size_t i = 0; i < SIZE; i++)
+		if (got[i] != w->expected[i])
+			fail_msg("byte %zu differs", i);
+	free(got);
+}
+
 /* `restore --disk disk0`, and the disk is as expected. */
 static void
 comes_back(struct world *w)
@@ -295,19 +311,29 @@ comes_back(struct world *w)
 		.target = w->target,
 		.mode = PROGRESS_SILENT };
 	struct disk_order_result r;
-	uint8_t *got = malloc((size_t)SIZE + 1);
-	FILE *f;
 
 	err_clear(&w->err);
 	if (disk_order_run(&o, &r, &w->err) != 0)
 		fail_msg("%s", w->err.text);
-	assert_non_null(f = fopen(w->target, "r"));
-	assert_int_equal(fread(got, 1, (size_t)SIZE + 1, f), SIZE);
-	fclose(f);
-	for (size_t i = 0; i < SIZE; i++)
-		if (got[i] != w->expected[i])
-			fail_msg("byte %zu differs", i);
-	free(got);
+	is_expected(w);
+}
+
+/* `clone --disk` of it, without the server. */
+static int
+clone_of(struct world *w, struct clone_result *r)
+{
+	const struct clone_job job = { .from = w->drive,
+		.to = w->target,
+		.whole = 1,
+		.verify = 1,
+		.mode = PROGRESS_SILENT,
+		.say = say,
+		.say_arg = w,
+		.disks = &fakes };
+
+	err_clear(&w->err);
+	w->said[0] = '\0';
+	return clone_run(&job, r, &w->err);
 }
 
 /* ------------------------------------------------------------------------ claims -- */
@@ -466,6 +492,41 @@ a_dynamic_disk_is_refused(void **state)
 	world_free(w);
 }
 
+static void
+a_joined_disk_is_cloned_as_well(void **state)
+{
+	struct world *w = world_new("cloned", 41, 4096 + 512);
+	struct clone_result r;
+
+	(void)state;
+	/*
+	 * Of the ESP a block that is zeros, but when it is first read.  What the first
+	 * reading wrote must not stay in a file where zeros are not written.
+	 */
+	fake.changing = 2 * MIB + 77;
+	fake.after = fake.times = 1;
+	memset(fake.d.p + 2 * MIB, 0, 65536);
+	fake.d.p[fake.changing] = 0xff;
+	memcpy(w->expected + MIB, fake.d.p + MIB, 4 * MIB);
+	w->expected[fake.changing] = 0;
+	if (clone_of(w, &r) != 0)
+		fail_msg("%s", w->err.text);
+	assert_non_null(strstr(w->said, "source.1 changed while it was read"));
+	assert_int_equal(fake.times, 0);
+	assert_true(r.partitions == 4 && r.data_bytes == SIZE &&
+		    r.checked_bytes == SIZE && r.zero_bytes == 65536);
+	is_expected(w);
+	assert_int_equal(remove(w->target), 0);
+	fake.times = 1000;
+	assert_int_equal(clone_of(w, &r), -1);
+	assert_int_equal(w->err.code, ERR_BUSY);
+	assert_string_equal(w->err.text,
+	    "partition 1: it changes while it is read, and nothing here freezes it: stop "
+	    "what writes there");
+	assert_int_equal(remove(w->target), -1);
+	world_free(w);
+}
+
 int
 main(void)
 {
@@ -482,6 +543,7 @@ main(void)
 		cmocka_unit_test(a_volume_left_out_comes_back_empty),
 		cmocka_unit_test(what_does_not_fit_is_refused),
 		cmocka_unit_test(a_dynamic_disk_is_refused),
+		cmocka_unit_test(a_joined_disk_is_cloned_as_well),
 	};
 	int bad = cmocka_run_group_tests(threads, group_up, group_down);
 
