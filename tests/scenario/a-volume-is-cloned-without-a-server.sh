@@ -51,7 +51,7 @@ clone "$work/f.img" "$work/over2" --quiet
 cmp "$work/over" "$work/over2"
 clone "$work/c.img" "$work/f.copy" --force --no-verify > "$work/out"
 grep -q 'not verified' "$work/out" || fail "$(cat "$work/out")"
-ntfs_equal "$work/c.img" "$work/f.copy"
+cmp "$work/c.copy" "$work/f.copy"
 
 note "to a device, larger than the volume and full of something else; from a device"
 head -c 50M /dev/urandom > "$work/device"
@@ -65,7 +65,7 @@ refuses 'source itself' clone "$d" "$work/device"
 clone "$d" "$work/d.copy" --quiet
 same_bytes "$work/device" $((48 << 20)) "$work/d.copy" $((48 << 20)) $((2 << 20))	# Behind the file system.
 truncate -s 48M "$work/d.copy"
-ntfs_equal "$work/c.img" "$work/d.copy"
+cmp "$work/c.copy" "$work/d.copy"
 
 note "whole disks: the same size, larger, back; a VHDX"
 gpt_make "$work/gpt" 40 1
@@ -89,17 +89,21 @@ grep -q 'VHDX by its name' "$work/said" || fail "not said: $(cat "$work/said")"
 qemu-img check -q -f vhdx "$work/larger.vhdx"
 clone "$work/larger" "$work/larger.raw" --disk --quiet
 "$here/../../tools/vhdx.py" "$work/larger.vhdx" "$work/larger.raw"
-mbr_make "$work/mbr" 64 3
-clone "$work/mbr" "$work/mbr.copy" --disk --quiet
-mbr_sound "$work/mbr.copy"
-diff <(ids_of "$work/mbr") <(ids_of "$work/mbr.copy") || fail "the tables differ"
-ntfs_part_equal "$work/mbr" "$work/mbr.copy" 5
-cp "$work/mbr.copy" "$work/mbr.larger"
-truncate -s 80M "$work/mbr.larger"
-clone "$work/mbr.copy" "$work/mbr.larger" --disk --delta --json > "$work/json"
+head -c 20M /dev/urandom > "$work/mbr"
+sfdisk -q --wipe never "$work/mbr" > /dev/null <<-'TABLE'
+	label: dos
+	start=2048, size=8192, type=7, bootable
+	start=12288, size=20480, type=f
+	start=14336, size=4096, type=7
+	start=20480, size=8192, type=6
+TABLE
+cp "$work/mbr" "$work/mbr.larger"
+truncate -s 30M "$work/mbr.larger"
+head -c 3000 /dev/urandom | dd of="$work/mbr.larger" bs=1 seek=7500000 conv=notrunc status=none
+clone "$work/mbr" "$work/mbr.larger" --disk --delta --json > "$work/json"
 mbr_sound "$work/mbr.larger"
-cmp -n $((64 << 20)) "$work/mbr.copy" "$work/mbr.larger"
-[ "$(stat -c %s "$work/mbr.larger")" = $((80 << 20)) ] || fail "a kept image became shorter"
+cmp -n $((20 << 20)) "$work/mbr" "$work/mbr.larger"
+[ "$(stat -c %s "$work/mbr.larger")" = $((30 << 20)) ] || fail "a kept image became shorter"
 [ "$(field written_bytes)" -lt 200000 ] || fail "$(tail -1 "$work/json")"
 
 note "odd disks: every byte"
@@ -184,7 +188,7 @@ kill -KILL $pid
 wait $pid 2> /dev/null || true
 [ ! -e "$work/x" ] || fail "half a clone has its name"
 clone "$work/c.img" "$work/x" --quiet
-ntfs_equal "$work/c.img" "$work/x"
+cmp "$work/c.copy" "$work/x"
 rm "$work/x"
 begin
 head -c 4096 /dev/urandom | dd of="$slow" bs=4k seek=5000 conv=notrunc,fsync status=none
