@@ -1,6 +1,6 @@
 /*
- * seeds - makes the seed inputs of fuzz_ntfs and fuzz_fat, which are checked in:
- * seeds DIRECTORY puts them into DIRECTORY/fuzz_ntfs and DIRECTORY/fuzz_fat.
+ * seeds - makes the seed inputs of fuzz_ntfs, fuzz_ntfs_paging and fuzz_fat, which are
+ * checked in: seeds DIRECTORY puts them into DIRECTORY/fuzz_ntfs and so on.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +8,7 @@
 
 #include "tests/fuzz/agent/sparse_image.h"
 #include "tests/unit/agent/fat_image.h"
+#include "tests/unit/agent/ntfs_index.h"
 
 #define RUNS(...) ((const struct image_run[]){ __VA_ARGS__, { 0, 0 } })
 
@@ -155,6 +156,40 @@ make_ntfs(const char *dir)
 	put_ntfs(dir, "bad-record", 2, v);
 }
 
+/* The root's index in its record, or with a block below it. */
+static void
+make_paging(const char *dir)
+{
+	for (unsigned blocks = 0; blocks < 2; blocks++) {
+		struct image *v = image_new(300, 512, 512, 1024, 24);
+		uint32_t f = image_free_from(v);
+		struct index_node n;
+
+		image_file(v, 16, 5, "pagefile.sys", RUNS({ f, 16 }, { f + 40, 16 }));
+		image_file(v, 17, 5, "swapfile.sys", RUNS({ f + 60, 9 }));
+		index_begin(&n);
+		index_entry(&n, 16, "pagefile.sys", INDEX_NO_CHILD);
+		index_entry(&n, 17, "swapfile.sys", INDEX_NO_CHILD);
+		index_entry(&n, 0, NULL, INDEX_NO_CHILD);
+		if (blocks) {
+			/* Without fixups, which sparse_image.h's readers put in. */
+			index_block(v, (uint64_t)(f + 80) * v->cluster, 0, &n);
+			for (unsigned i = 1; i <= 8; i++)
+				memset(image_cluster(v, f + 80) + i * 512 - 2, 0, 2);
+			index_begin(&n);
+			index_entry(&n, 0, NULL, 0);
+		}
+		index_root(v, &n);
+		if (blocks)
+			index_blocks(v, RUNS({ f + 80, 8 }), 1);
+		image_boot(v);
+		if (blocks)
+			put(dir, "read-4-fails", 0, 4, v->p, v->size);
+		put(dir, blocks ? "blocks" : "record", 0, 0, v->p, v->size);
+		image_free(v);
+	}
+}
+
 static void
 make_fat(const char *dir)
 {
@@ -201,6 +236,8 @@ main(int argc, char **argv)
 		return 2;
 	(void)snprintf(path, sizeof(path), "%s/fuzz_ntfs", argv[1]);
 	make_ntfs(path);
+	(void)snprintf(path, sizeof(path), "%s/fuzz_ntfs_paging", argv[1]);
+	make_paging(path);
 	(void)snprintf(path, sizeof(path), "%s/fuzz_fat", argv[1]);
 	make_fat(path);
 	return 0;

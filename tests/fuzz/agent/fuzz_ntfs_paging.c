@@ -1,0 +1,59 @@
+/*
+ * Page files by the root's index: whatever the volume holds, what is told lies in it, in
+ * order and apart; and only a failing read fails.  Input: sparse_image.h.
+ */
+#include "agent/map/ntfs_paging.h"
+#include "tests/fuzz/agent/sparse_image.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
+size_t LLVMFuzzerCustomMutator(uint8_t *p, size_t len, size_t max, unsigned seed);
+
+/* As sparse_decode() does with records. */
+static void
+protect_blocks(uint8_t *p, uint64_t size)
+{
+	for (uint64_t at = 0; at < size; at += 512) {
+		uint32_t words = load_le16(p + at + 6);
+
+		if (memcmp(p + at, "INDX", 4) == 0 && words > 1 &&
+		    (words - 1) * 512ull <= size - at)
+			image_protect(p + at, (words - 1) * 512);
+	}
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
+{
+	static struct ntfs_paging found;
+	struct cover_disk disk = { .fail_at = len > 1 ? p[1] : 0 };
+	struct err err = ERR_INIT;
+	struct volmap_source src = { .read = cover_read, .arg = &disk };
+	uint8_t *image = sparse_decode(p, len, &disk.size);
+	int got;
+
+	if (image == NULL)
+		return 0;
+	if ((p[0] & 1) == 0)
+		protect_blocks(image, disk.size);
+	disk.p = image;
+	src.size = disk.size;
+	got = ntfs_paging_find(&src, &found, &err);
+	if (got == -1 && (err.code != ERR_IO || disk.reads < disk.fail_at))
+		abort();
+	for (unsigned i = 0; i < found.count; i++) {
+		const struct volmap_unkept *e = &found.extent[i];
+
+		if (got != 1 || e->len < VOLMAP_GRAIN || e->offset > disk.size ||
+		    e->len > disk.size - e->offset ||
+		    (i > 0 && e->offset < e[-1].offset + e[-1].len))
+			abort();
+	}
+	free(image);
+	return 0;
+}
+
+size_t
+LLVMFuzzerCustomMutator(uint8_t *p, size_t len, size_t max, unsigned seed)
+{
+	return sparse_mutate(p, len, max, seed);
+}
