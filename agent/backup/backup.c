@@ -60,7 +60,8 @@ freeze(struct backup *b, struct err *err)
 	const struct snapshot_options wishes = { listed ? SNAPSHOT_COPY : SNAPSHOT_FULL,
 		.no_autorecovery = s->fast.on || listed, .hotcopy = &s->hotcopy,
 		.tracking = &b->track, .keep_all = b->o->check_changes,
-		.stop = b->o->stop, .say = b->o->say, .say_arg = b->o->say_arg };
+		.spill = &b->spill, .stop = b->o->stop, .say = b->o->say,
+		.say_arg = b->o->say_arg };
 	const struct capture_disks *disks =
 	    b->o->disks != NULL ? b->o->disks : &capture_disks_system;
 

@@ -27,6 +27,7 @@
 
 struct err;
 struct settings_hotcopy;
+struct spill;
 struct stop;
 struct tracking;
 struct tracking_options;
@@ -50,7 +51,8 @@ struct snapshot_options {
 	    *hotcopy; /* Of that provider; NULL: its defaults. */
 	const struct tracking_options *tracking; /* NULL: no changes are tracked. */
 	int keep_all; /* What was read will be read again: keep it, whatever the room. */
-	struct stop *stop; /* Ends waiting with ERR_CANCELED; may be NULL. */
+	const struct spill *spill; /* For copies of a provider's own, or NULL. */
+	struct stop *stop;	   /* Ends waiting with ERR_CANCELED; may be NULL. */
 	/* Something people should read now: one line; may be NULL. */
 	void (*say)(void *arg, const char *line);
 	void *say_arg;
@@ -142,7 +144,7 @@ snapshot_unkept(const struct snapshot_volume *v, const struct volmap_unkept **ou
 
 /*
  * The volume was in the middle of its work, but flushed soon before it was frozen: call
- * `each` for what was written since, rising.  1; 0: it was not, or nobody knows; -1.
+ * `each` for what was written since, and perhaps for more.  1; 0: it was not, or nobody knows; -1.
  */
 int snapshot_written(struct snapshot_volume *v,
     int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg, struct err *err);

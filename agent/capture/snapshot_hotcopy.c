@@ -21,6 +21,9 @@
 #define TRIES 8u
 #define PAUSE_MS 1000u
 #define GATE_MS 2000u /* The driver's own measure. */
+#define PAGING_TRIES 3u
+
+const struct hot_system *snapshot_hotcopy_system = &snapshot_hotcopy_here;
 
 /* ------------------------------------------------------------------ taking hold -- */
 
@@ -35,6 +38,11 @@ set_open(const struct snapshot_options *options, void **set, struct err *err)
 		return err_set(err, ERR_NOMEM, "no memory for a snapshot set");
 	}
 	settings_init(defaults);
+	if (pthread_mutex_init(&s->lock, NULL) != 0) {
+		free(defaults);
+		free(s);
+		return err_set(err, ERR_NOMEM, "no memory for a snapshot set");
+	}
 	s->options = options;
 	s->wishes = options->hotcopy != NULL ? *options->hotcopy : defaults->hotcopy;
 	free(defaults);
@@ -67,6 +75,9 @@ volume_close(void *volume)
 	struct hot_volume *v = volume;
 
 	hotcopy_link_close(v->link);
+	snapshot_hotcopy_unwatch(v);
+	free(v->paging);
+	free(v->unkept);
 	free(v->path);
 	free(v);
 }
@@ -207,10 +218,70 @@ track(struct hot_set *s, struct err *err)
 static void
 say_method(struct hot_set *s)
 {
+	uint64_t room = snapshot_hotcopy_room(s) >> 20;
+	char where[64] = "";
+
+	if (room > 0)
+		(void)snprintf(where, sizeof(where), " and %llu MiB on disk",
+		    (unsigned long long)room);
 	(void)snprintf(s->method, sizeof(s->method),
-	    "gate closed %.1f ms, %u writes waited; copies by %u KiB, %u MiB of memory",
+	    "gate closed %.1f ms, %u writes waited; copies by %u KiB, %u MiB of "
+	    "memory%s%s%s%s",
 	    (double)(s->frozen.opened - s->frozen.closed) / 10000, s->frozen.held,
-	    1u << (s->chunk_shift - 10), s->wishes.memory_mib);
+	    1u << (s->chunk_shift - 10), s->wishes.memory_mib, where,
+	    s->room_note[0] != '\0' ? "; no room on disk: " : "", s->room_note,
+	    s->paging_lost ? "; page files moved and were kept" : "");
+}
+
+/* The set is no more; what was tracked goes on. */
+static void
+release(struct hot_set *s)
+{
+	struct err ignored = ERR_INIT;
+
+	snapshot_hotcopy_unbind(s);
+	/* What cannot be released ends with the link. */
+	if (s->number != 0)
+		(void)hotcopy_release(s->owner, s->number, &ignored);
+	s->number = 0;
+}
+
+/* One set, frozen and bound.  1; 0: page files are elsewhere now; -1. */
+static int
+freeze_once(struct hot_set *s, struct err *err)
+{
+	if (prepare(s, err) != 0)
+		return -1;
+	snapshot_hotcopy_lend_rooms(s);
+	if (snapshot_hotcopy_exclude_paging(s, err) != 0 || cut(s, err) != 0)
+		return -1;
+	s->frozen_at = now_us() - (int64_t)((s->frozen.opened - s->frozen.cut) / 10);
+	if (snapshot_hotcopy_bind(s, err) != 0)
+		return -1;
+	return snapshot_hotcopy_check_paging(s, err);
+}
+
+/* Until page files were where they had been; at last without leaving them out. */
+static int
+freeze(struct hot_set *s, struct err *err)
+{
+	int got = 0;
+
+	for (unsigned tries = 0; got == 0 && tries <= PAGING_TRIES; tries++) {
+		release(s);
+		for (unsigned i = 0; i < s->count; i++)
+			snapshot_hotcopy_system->look(
+			    s->volume[i]->path, &s->volume[i]->look);
+		snapshot_hotcopy_flush(s);
+		s->paging_lost = tries == PAGING_TRIES;
+		if (s->paging_lost)
+			snapshot_hotcopy_forget_paging(s);
+		else if (snapshot_hotcopy_find_paging(s, err) != 0)
+			return -1;
+		got = freeze_once(s, err);
+	}
+	snapshot_hotcopy_forget_paging(s);
+	return got == 1 ? 0 : -1;
 }
 
 static int
@@ -218,7 +289,6 @@ set_freeze(void *set, void **volumes, size_t count, uint32_t timeout_ms,
     struct snapshot_info *infos, struct err *err)
 {
 	struct hot_set *s = set;
-	int64_t at;
 
 	/* The driver bounds how long writes wait. */
 	(void)timeout_ms;
@@ -230,17 +300,20 @@ set_freeze(void *set, void **volumes, size_t count, uint32_t timeout_ms,
 		s->volume[i] = volumes[i];
 		s->volume[i]->index = i;
 	}
-	if (track(s, err) != 0 || prepare(s, err) != 0 || cut(s, err) != 0)
+	if (track(s, err) != 0)
 		return -1;
-	at = now_us() - (int64_t)((s->frozen.opened - s->frozen.cut) / 10);
+	snapshot_hotcopy_take_rooms(s);
+	if (freeze(s, err) != 0)
+		return -1;
 	say_method(s);
-	if (snapshot_hotcopy_bind(s, err) != 0)
-		return -1;
+	snapshot_hotcopy_flushed(s);
+	snapshot_hotcopy_watch(s);
+	snapshot_hotcopy_listen(s);
 	for (unsigned i = 0; i < s->count; i++)
 		infos[i] = (struct snapshot_info){ .size = s->volume[i]->length,
 			.sector_size = s->volume[i]->sector,
 			.grade = SNAPSHOT_CRASH,
-			.frozen_at = at };
+			.frozen_at = s->frozen_at };
 	return 0;
 }
 
@@ -263,17 +336,11 @@ static int
 set_finish(void *set, int ok, struct err *err)
 {
 	struct hot_set *s = set;
-	struct err ignored = ERR_INIT;
 
 	(void)err;
-	for (unsigned i = 0; i < s->count; i++) {
-		hotcopy_link_close(s->volume[i]->link);
-		s->volume[i]->link = NULL;
-	}
-	/* What cannot be released ends with the link. */
-	if (s->number != 0)
-		(void)hotcopy_release(s->owner, s->number, &ignored);
-	s->number = 0;
+	snapshot_hotcopy_deafen(s);
+	release(s);
+	snapshot_hotcopy_drop_rooms(s);
 	if (s->tracking != NULL)
 		tracking_finish(s->tracking, ok);
 	return 0;
@@ -292,6 +359,8 @@ set_free(void *set)
 
 	tracking_free(s->tracking);
 	hotcopy_link_close(s->owner);
+	snapshot_hotcopy_ahead_free(s->ahead);
+	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
 }
 
@@ -302,6 +371,8 @@ const struct snapshot_provider snapshot_hotcopy = {
 	.same = volume_same,
 	.freeze = set_freeze,
 	.read = snapshot_hotcopy_read,
+	.unkept = snapshot_hotcopy_unkept,
+	.written = snapshot_hotcopy_written,
 	.tracking = set_tracking,
 	.confirm = volume_confirm,
 	.method = set_method,

@@ -26,6 +26,15 @@ snapshot_hotcopy_bind(struct hot_set *s, struct err *err)
 	return 0;
 }
 
+void
+snapshot_hotcopy_unbind(struct hot_set *s)
+{
+	for (unsigned i = 0; i < s->count; i++) {
+		hotcopy_link_close(s->volume[i]->link);
+		s->volume[i]->link = NULL;
+	}
+}
+
 static const char *
 reason_name(uint32_t why)
 {
@@ -77,6 +86,31 @@ failed(struct hot_volume *v, uint32_t status, uint64_t offset, struct err *err)
 	    err, "%.100s at byte %llu", v->path, (unsigned long long)offset);
 }
 
+/* Chunk by chunk: some of them the driver keeps no more, but we do. */
+static int
+read_chunks(
+    struct hot_volume *v, uint64_t offset, uint8_t *out, uint32_t len, struct err *err)
+{
+	const uint32_t chunk = 1u << v->set->chunk_shift;
+	uint32_t status, n, from;
+	int got;
+
+	for (; len > 0; offset += n, out += n, len -= n) {
+		from = (uint32_t)(offset % chunk);
+		n = chunk - from < len ? chunk - from : len;
+		status = hotcopy_link_read(v->link, offset, out, n);
+		if (status == HOTCOPY_OK)
+			continue;
+		got = 0;
+		if (status == HOTCOPY_STATUS_NOT_KEPT)
+			got = snapshot_hotcopy_ahead_get(
+			    v->set->ahead, v, offset / chunk, from, out, n, err);
+		if (got != 1)
+			return got == -1 ? -1 : failed(v, status, offset, err);
+	}
+	return 0;
+}
+
 static int
 read_sectors(
     struct hot_volume *v, uint64_t offset, uint8_t *out, size_t len, struct err *err)
@@ -86,8 +120,12 @@ read_sectors(
 	for (; len > 0; offset += n, out += n, len -= n) {
 		n = len < PIECE ? (uint32_t)len : PIECE;
 		status = hotcopy_link_read(v->link, offset, out, n);
-		if (status != HOTCOPY_OK)
+		if (status == HOTCOPY_STATUS_NOT_KEPT) {
+			if (read_chunks(v, offset, out, n, err) != 0)
+				return -1;
+		} else if (status != HOTCOPY_OK) {
 			return failed(v, status, offset, err);
+		}
 	}
 	return 0;
 }
@@ -106,12 +144,10 @@ read_part(
 	return 0;
 }
 
-int
-snapshot_hotcopy_read(
-    void *volume, uint64_t offset, void *buf, size_t len, struct err *err)
+static int
+read_kept(
+    struct hot_volume *v, uint64_t offset, uint8_t *out, size_t len, struct err *err)
 {
-	struct hot_volume *v = volume;
-	uint8_t *out = buf;
 	size_t n = (size_t)(offset % v->sector);
 
 	if (n > 0) {
@@ -126,4 +162,64 @@ snapshot_hotcopy_read(
 	if (read_sectors(v, offset, out, n, err) != 0)
 		return -1;
 	return len == n ? 0 : read_part(v, offset + n, out + n, len - n, err);
+}
+
+/* The first of the unkept ranges that ends behind `offset`. */
+static unsigned
+unkept_at(const struct hot_volume *v, uint64_t offset)
+{
+	unsigned low = 0, high = v->unkept_count, middle;
+
+	while (low < high) {
+		middle = low + (high - low) / 2;
+		if (v->unkept[middle].offset + v->unkept[middle].len <= offset)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Did the thread hear that the image is gone?  Then nobody need ask. */
+static int
+check_dropped(struct hot_volume *v, struct err *err)
+{
+	uint32_t why;
+
+	(void)pthread_mutex_lock(&v->set->lock);
+	why = v->dropped;
+	(void)pthread_mutex_unlock(&v->set->lock);
+	if (why == HOTCOPY_WHY_NONE)
+		return 0;
+	return err_set(err, ERR_SNAPSHOT_LOST, "%.100s: its frozen view is lost: %s",
+	    v->path, reason_name(why));
+}
+
+int
+snapshot_hotcopy_read(
+    void *volume, uint64_t offset, void *buf, size_t len, struct err *err)
+{
+	struct hot_volume *v = volume;
+	unsigned i = unkept_at(v, offset);
+	uint64_t at = offset, end = offset + len, next;
+	uint8_t *out = buf;
+
+	if (check_dropped(v, err) != 0)
+		return -1;
+	for (; at < end; out += next - at, at = next) {
+		const struct volmap_unkept *u =
+		    i < v->unkept_count ? &v->unkept[i] : NULL;
+
+		if (u != NULL && u->offset <= at) {
+			next = u->offset + u->len < end ? u->offset + u->len : end;
+			memset(out, 0, (size_t)(next - at));
+			i++;
+			continue;
+		}
+		next = u != NULL && u->offset < end ? u->offset : end;
+		if (read_kept(v, at, out, (size_t)(next - at), err) != 0)
+			return -1;
+	}
+	snapshot_hotcopy_was_read(v, offset, len);
+	return 0;
 }

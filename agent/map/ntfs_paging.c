@@ -14,7 +14,7 @@
 #define INDEX_ROOT 0x90u
 #define INDEX_ALLOCATION 0xa0u
 #define DIRECTORY 2u
-#define FILES 3u
+#define FILES 4u
 
 /* One of the names, as the index has it. */
 struct found {
@@ -383,7 +383,8 @@ ntfs_paging_find(
 	struct search s = { .v = { .src = src },
 		.file = { { "pagefile.sys", EXTENT_PAGEFILE, 0, 0 },
 		    { "swapfile.sys", EXTENT_SWAPFILE, 0, 0 },
-		    { "hiberfil.sys", EXTENT_HIBERFIL, 0, 0 } } };
+		    { "hiberfil.sys", EXTENT_HIBERFIL, 0, 0 },
+		    { "$holdfast.track", EXTENT_HOTCOPY, 0, 0 } } };
 	uint8_t sector[512];
 	const char *why = NULL;
 	int got;

@@ -1,6 +1,7 @@
 /*
- * ntfs_paging.h - where the page file, the swap file and the hibernation file of an NTFS
- * lie, found by the root directory: a few reads, whatever the volume's size.
+ * ntfs_paging.h - where the page file, the swap file, the hibernation file and our
+ * driver's tracking store ($Holdfast.track) of an NTFS lie, found by the root directory: a
+ * few reads, whatever the volume's size.
  *
  * For who must know it before a volume is frozen, and again afterwards: only what is the
  * same both times may be left out.  All bytes are hostile.  Of a file about which
