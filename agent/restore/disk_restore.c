@@ -443,6 +443,8 @@ disk_restore_run(
 		err_context(err, "target");
 		goto out;
 	}
+	if (job->say != NULL && target_note(r->target)[0] != '\0')
+		job->say(job->say_arg, target_note(r->target));
 	in_place = target_in_place(r->target);
 	rc = disk_restore_items_make(job, r->target, &r->items, err);
 	if (rc == 0)

@@ -55,6 +55,8 @@ write_target(const struct restore_job *job, struct restore_flow *flow,
 		restore_tree_root(flow->tree)->sector_size, target_flags(job->flags),
 		&flow->target, err) != 0)
 		return err_context(err, "target");
+	if (job->say != NULL && target_note(flow->target)[0] != '\0')
+		job->say(job->say_arg, target_note(flow->target));
 	if (target_need(
 		flow->target, restore_tree_root(flow->tree)->top.sums.data, err) != 0) {
 		target_abandon(flow->target);

@@ -61,6 +61,12 @@ target_open(const char *path, uint64_t size, uint32_t sector_size, unsigned flag
 	return 0;
 }
 
+const char *
+target_note(const struct target *t)
+{
+	return t->m->note;
+}
+
 int
 target_fresh(const struct target *t)
 {

@@ -35,6 +35,9 @@ struct target;
 int target_open(const char *path, uint64_t size, uint32_t sector_size, unsigned flags,
     struct target **out, struct err *err);
 
+/* A line that people should read, or "". */
+const char *target_note(const struct target *t);
+
 /* Non-zero: what is not written reads as zeros. */
 int target_fresh(const struct target *t);
 

@@ -1,11 +1,13 @@
 #include <windows.h>
 #include <winioctl.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/disk/device.h"
 #include "agent/disk/target_place.h"
+#include "agent/hotcopy/hotcopy_forget.h"
 #include "agent/restore/target_medium.h"
 #include "proto/base/err.h"
 
@@ -97,6 +99,19 @@ device_medium_settle(struct target_medium *m, struct err *err)
 	return device_flush(((struct target_device *)m)->d, err);
 }
 
+/*
+ * Before a byte is written, so that an end in the middle leaves no tracking that is
+ * believed; and of a locked volume, of which nobody begins a generation meanwhile.
+ */
+static void
+forget_changes(struct target_device *t, const char *volume)
+{
+	struct err why = ERR_INIT;
+
+	if (hotcopy_forget(volume, &why) != 0)
+		(void)snprintf(t->m.note, sizeof(t->m.note), "%s", why.text);
+}
+
 /* ---------------------------------------------------------------------- disks -- */
 
 /* The error, 0 if the disk is (`off`: is not) in use by the system from now on. */
@@ -145,6 +160,7 @@ hold(void *arg, const char *volume, struct err *err)
 	t->held[t->held_count++] = d;
 	if (device_lock(d, LOCK_MS, err) != 0)
 		return -1;
+	forget_changes(t, volume);
 	return device_dismount(d, err);
 }
 
@@ -241,6 +257,7 @@ open_checked(struct target_device *t, struct err *err)
 	 */
 	if (device_lock(t->d, LOCK_MS, err) != 0)
 		return -1;
+	forget_changes(t, path);
 	return device_dismount(t->d, err);
 }
 

@@ -46,9 +46,10 @@ struct target_medium_ops {
 struct target_medium {
 	const struct target_medium_ops *ops;
 	char *path;
-	uint64_t size; /* What may be written. */
-	int fresh;     /* What is not written reads as zeros. */
-	int in_place;  /* A failure leaves it half written. */
+	uint64_t size;	/* What may be written. */
+	int fresh;	/* What is not written reads as zeros. */
+	int in_place;	/* A failure leaves it half written. */
+	char note[200]; /* What people should know of it; or "". */
 };
 
 /* A file, by TARGET_KEEP and TARGET_REPLACE: target_file.c. */

@@ -63,6 +63,31 @@ hotcopy_link_call(struct hotcopy_link *l, uint32_t code, const void *in, size_t 
 	return HOTCOPY_OK;
 }
 
+/* Calls that are answered by a status alone. */
+static void
+say(struct hotcopy_link *l)
+{
+	static const struct hotcopy_extent extent[2] = { { 0, 512 }, { 4096, 512 } };
+	static const uint8_t zeros[HOTCOPY_NONCE];
+	struct err err[9];
+	int rc[9];
+
+	for (unsigned i = 0; i < 9; i++)
+		err_clear(&err[i]);
+	rc[0] = hotcopy_track(l, 1, zeros, zeros, extent, 2, &err[0]);
+	rc[1] = hotcopy_untrack(l, 1, &err[1]);
+	rc[2] = hotcopy_invalidate(l, 1, &err[2]);
+	rc[3] = hotcopy_add_room(l, 1, 1, extent, 2, &err[3]);
+	rc[4] = hotcopy_exclude(l, 1, 1, extent, 2, &err[4]);
+	rc[5] = hotcopy_bind(l, 1, 0, &err[5]);
+	rc[6] = hotcopy_done_read(l, 1, 0, 0, 512, &err[6]);
+	rc[7] = hotcopy_release(l, 1, &err[7]);
+	rc[8] = hotcopy_abort(l, 1, 1, zeros, &err[8]);
+	for (unsigned i = 0; i < 9; i++)
+		if ((rc[i] == 0) != (err[i].code == ERR_NONE))
+			abort();
+}
+
 static uint64_t after; /* Where the last range ended. */
 
 static int
@@ -112,6 +137,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 {
 	struct hotcopy_link l = { p, len };
 	struct hotcopy_volumes *v = NULL;
+	struct hotcopy_volume one;
 	struct err err = ERR_INIT;
 	uint32_t build;
 
@@ -123,6 +149,9 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 			    v->volume[i].state > HOTCOPY_PASSING)
 				abort();
 	free(v);
+	err_clear(&err);
+	(void)hotcopy_find(&l, 5, &one, &err);
 	sets(&l);
+	say(&l);
 	return 0;
 }

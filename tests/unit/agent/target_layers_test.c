@@ -117,7 +117,7 @@ device_new(uint32_t sector, int *closed)
 	struct device *d = calloc(1, sizeof(*d));
 
 	assert_non_null(d);
-	d->m = (struct target_medium){ &device_ops, NULL, SIZE, 0, 1 };
+	d->m = (struct target_medium){ .ops = &device_ops, .size = SIZE, .in_place = 1 };
 	d->sector = sector;
 	d->closed = closed;
 	pthread_mutex_init(&d->lock, NULL);

@@ -4,7 +4,8 @@ target_link_libraries(tree_reader_test PRIVATE server)
 target_link_libraries(joined_linux_test PRIVATE server)
 
 # The driver's simulator in process.
-target_link_libraries(hotcopy_calls_test PRIVATE driver driver_sim)
 target_link_libraries(tracking_test PRIVATE driver driver_sim)
 target_link_libraries(around_linux_test PRIVATE driver driver_sim)
 target_link_libraries(snapshot_hotcopy_test PRIVATE driver driver_sim)
+target_link_libraries(hotcopy_calls_linux_test PRIVATE driver driver_sim)
+target_link_libraries(command_driver_linux_test PRIVATE driver driver_sim)

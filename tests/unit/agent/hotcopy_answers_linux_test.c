@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "agent/hotcopy/hotcopy_calls.h"
+#include "agent/hotcopy/hotcopy_forget.h"
 #include "proto/base/err.h"
 
 #define LENGTH (1u << 20)
@@ -385,6 +386,22 @@ test_an_answer_that_cannot_be_is_an_error(void **state)
 		}
 }
 
+/* What tracks and cannot be told is said; what answers not even whether it does, too. */
+static void
+test_a_volume_that_cannot_be_forgotten_is_said(void **state)
+{
+	struct err err;
+
+	(void)state;
+	begin();
+	for (unsigned kind = 0; kind < KINDS; kind++) {
+		play((enum kind)kind, NULL, 0);
+		err_clear(&err);
+		assert_int_equal(hotcopy_forget(fake.path, &err), -1);
+		assert_non_null(strstr(err.text, "its change tracking is not told: "));
+	}
+}
+
 /* -------------------------------------------------------------------- the counts -- */
 
 struct list {
@@ -465,6 +482,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(
 		    test_an_answer_that_cannot_be_is_an_error, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_a_volume_that_cannot_be_forgotten_is_said, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_counts_that_lie_are_errors, setup, teardown),
 		cmocka_unit_test_setup_teardown(

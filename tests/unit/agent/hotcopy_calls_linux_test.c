@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "agent/hotcopy/hotcopy_calls.h"
+#include "agent/hotcopy/hotcopy_forget.h"
 #include "agent/hotcopy/hotcopy_pin.h"
 #include "driver/core/atomic.h"
 #include "proto/base/err.h"
@@ -400,6 +401,33 @@ test_only_a_room_is_written_over(void **state)
 	hotcopy_pin_clean(sim_path(&sim, "room"));
 }
 
+/* Tracked: it is not believed any more.  Not tracked, not there, no driver: nothing. */
+static void
+test_what_was_written_over_is_forgotten(void **state)
+{
+	struct hotcopy_link *l = opened();
+	struct hotcopy_frozen f;
+	uint64_t set;
+
+	(void)state;
+	OK(hotcopy_track(l, 1, guid, first_nonce, NULL, 0, &err));
+	set = prepared(l, MIB).set;
+	f = frozen(
+	    l, set, HOTCOPY_FREEZE_GENERATION | HOTCOPY_FREEZE_CUT_ONLY, first_nonce);
+	OK(hotcopy_commit(l, 1, f.generation[0], first_nonce, &err));
+	OK(hotcopy_release(l, set, &err));
+	assert_int_equal(looked_at(l, 1).tracking, HOTCOPY_TRACK_VALID);
+	OK(hotcopy_forget(sim_path(&sim, "d"), &err));
+	assert_int_equal(looked_at(l, 1).tracking, HOTCOPY_TRACK_VALID);
+	OK(hotcopy_forget(sim_path(&sim, "c"), &err));
+	assert_int_equal(looked_at(l, 1).tracking, HOTCOPY_TRACK_INVALID);
+	assert_int_equal(looked_at(l, 1).why, HOTCOPY_WHY_ASKED);
+	OK(hotcopy_forget(sim_path(&sim, "e"), &err));
+	OK(hotcopy_forget("/dev/sda1", &err));
+	OK(hotcopy_forget("hotcopy:/nowhere/at/all:c", &err));
+	hotcopy_link_close(l);
+}
+
 int
 main(void)
 {
@@ -417,6 +445,8 @@ main(void)
 		    test_an_event_comes_beside_reads, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_the_end_of_the_driver_is_heard, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_what_was_written_over_is_forgotten, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_only_a_room_is_written_over, setup, teardown),
 	};
