@@ -37,6 +37,7 @@ command_help(void)
 	       "(Windows)\n"
 	       "  driver install | remove       the hot-copy driver, --dir DIR: from "
 	       "there (Windows)\n"
+	       "  driver status [VOLUME]        what it does and tracks\n"
 	       "  volumes                       this machine's volumes and disks "
 	       "(Windows)\n"
 	       "  run                           back up at the interval of agent.conf\n"
@@ -174,9 +175,15 @@ take_word(struct command *c, const char *word, struct err *err)
 			break;
 		*(c->from == NULL ? &c->from : &c->onto) = word;
 		return 0;
+	case COMMAND_DRIVER:
+		if (c->action != NULL && strcmp(c->action, "status") == 0 &&
+		    c->driver == NULL) {
+			c->driver = word;
+			return 0;
+		}
+		/* fall through */
 	case COMMAND_SERVICE:
 	case COMMAND_VSS:
-	case COMMAND_DRIVER:
 		if (c->action != NULL)
 			break;
 		c->action = word;
@@ -250,8 +257,10 @@ check(struct command *c, struct err *err)
 		return err_set(err, ERR_UNSUPPORTED, "vss: say doctor");
 	if (c->verb == COMMAND_DRIVER &&
 	    (c->action == NULL ||
-		(strcmp(c->action, "install") != 0 && strcmp(c->action, "remove") != 0)))
-		return err_set(err, ERR_UNSUPPORTED, "driver: say install or remove");
+		(strcmp(c->action, "install") != 0 && strcmp(c->action, "remove") != 0 &&
+		    strcmp(c->action, "status") != 0)))
+		return err_set(
+		    err, ERR_UNSUPPORTED, "driver: say install, remove or status");
 	if (c->dir != NULL &&
 	    (c->verb != COMMAND_DRIVER || strcmp(c->action, "install") != 0))
 		return err_set(err, ERR_UNSUPPORTED, "--dir belongs to driver install");

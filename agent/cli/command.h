@@ -56,7 +56,8 @@ struct command {
 	int check_changes;
 
 	const char *action; /* vss: doctor; service: install, uninstall, start, stop, run;
-		      * driver: install, remove */
+		      * driver: install, remove, status */
+	const char *driver; /* driver status: which; NULL: this system's. */
 	const char *dir;    /* driver install: where hotcopy.sys is; NULL: beside us. */
 
 	const char *point, *volume, *to; /* restore; or disks[0] */

@@ -76,6 +76,10 @@ every_verb_is_understood(void **state)
 	assert_int_equal(parse("clone --disk /a --no-verify -- --b"), 0);
 	assert_string_equal(cmd.onto, "--b");
 	assert_true(cmd.whole && !cmd.vhdx && cmd.no_verify);
+	assert_int_equal(parse("driver status"), 0);
+	assert_null(cmd.driver);
+	assert_int_equal(parse("driver status C: --json"), 0);
+	assert_string_equal(cmd.driver, "C:");
 	assert_int_equal(parse("points"), 0);
 	assert_int_equal(parse("status --json"), 0);
 	assert_int_equal(parse("run"), 0);
@@ -100,7 +104,9 @@ what_cannot_be_meant_is_refused(void **state)
 		{ "restore 1 --volume c", "--to" },
 		{ "restore 1 --volume c --to /x --delta --force", "say one" },
 		{ "points x", "too many" }, { "backup --retry-for soon", "duration" },
-		{ "driver", "install or remove" }, { "driver load", "install or remove" },
+		{ "driver", "install, remove or status" },
+		{ "driver load", "install, remove or status" },
+		{ "driver remove x", "too many" }, { "driver status a b", "too many" },
 		{ "driver remove --dir /d", "--dir" }, { "backup --dir /d", "--dir" },
 		{ "clone", "SRC is missing" }, { "clone /a", "DST is missing" },
 		{ "clone /a /b /c", "one word too many" },
