@@ -143,6 +143,18 @@ driver
 write 8
 whole 'tracking began with this point'
 tracked
+# A block that the driver never saw written: found, told, and all is read at once over the same
+# view; what is tracked from its cut on counts, for the point has all that came before.
+printf '[agent]\ntrack-proof = 100\n' > "$work/agent-pc/agent.conf"
+printf 'nobody saw this' | dd of="$work/d.img" bs=1 seek=25000000 conv=notrunc status=none
+agent pc --json --quiet backup "${places[@]}" > "$work/last.json" 2> "$work/said"
+grep -q 'nothing said that it changed' "$work/said" || fail "it was not found: $(cat "$work/said")"
+[[ $(said note) == *'d.2: all is read: byte '* ]] || fail "said '$(said note)'"
+[ "$(said suspect)" = "" ] || fail "the point that read all is suspect"
+operator hosts | grep 'was not all known' > /dev/null || fail "no alarm: $(operator hosts)"
+rm "$work/agent-pc/agent.conf"
+write 6
+tracked
 same
 # Switched off: nothing is kept, and nobody need be told why; on again: from the next point on.
 printf '[agent]\ntracking = off\n' > "$work/agent-pc/agent.conf"

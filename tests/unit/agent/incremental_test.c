@@ -11,11 +11,13 @@
 
 #include <cmocka.h>
 
+#include "agent/backup/cache.h"
 #include "agent/backup/incremental.h"
 #include "agent/backup/pipeline.h"
 #include "agent/backup/proof.h"
 #include "agent/backup/shape.h"
 #include "agent/map/changes.h"
+#include "proto/chunk/tree.h"
 #include "tests/unit/scratch.h"
 
 #define SIZE (3 * (uint64_t)TREE_SPAN_LEN)
@@ -23,6 +25,9 @@
 struct world {
 	char dir[SCRATCH_MAX], cache[SCRATCH_MAX], list[SCRATCH_MAX], note[SCRATCH_MAX];
 	struct incremental_policy policy;
+	struct incremental_tracked tracked; /* changed NULL: nobody tracks. */
+	struct chunk_keys keys;
+	int list_fails;
 	struct incremental *inc;
 	struct incremental_facts f;
 	struct pipeline_job job;
@@ -48,7 +53,8 @@ agent(struct world *w)
 {
 	incremental_free(w->inc);
 	w->inc = NULL;
-	if (incremental_new(&w->policy, NULL, w->cache, SIZE, &w->inc, &w->err) != 0)
+	if (incremental_new(&w->policy, w->tracked.changed != NULL ? &w->tracked : NULL,
+		w->cache, SIZE, &w->inc, &w->err) != 0)
 		fail_msg("%s", w->err.text);
 	incremental_facts(w->inc, &w->f);
 }
@@ -60,6 +66,8 @@ job(struct world *w, uint64_t done_spans)
 	memset(&w->r, 0, sizeof(w->r));
 	w->job.base.known = 1;
 	w->job.base.root_id = w->root;
+	w->job.old_cache = w->cache;
+	w->job.keys = &w->keys;
 	w->job.done_spans = done_spans;
 	w->job.done_cache = done_spans > 0 ? "done" : NULL;
 	assert_int_equal(incremental_job(w->inc, 0, &w->job, &w->err), 0);
@@ -230,15 +238,190 @@ what_a_lost_session_kept_is_not_called_read(void **state)
 	assert_int_equal(w->job.done_spans, 2);
 }
 
+/* -------------------------------------------------------- a driver that tracks -- */
+
+struct emit {
+	struct cache_writer *out;
+	uint64_t span;
+};
+
+static int
+emit(void *arg, const struct chunk_id *id, const uint8_t *p, size_t len, struct err *err)
+{
+	struct emit *e = arg;
+	/* Equal spans are one leaf, which comes first. */
+	return cache_add(e->out, e->span++ == 0 ? 0 : CACHE_NO_SPAN, id, p, len, err);
+}
+
+/* The newest point is of generation `number`: its tree is kept, and its shape. */
+static void
+point_of(struct world *w, uint64_t number, uint8_t nonce)
+{
+	static const uint8_t domain[CHUNK_KEY_LEN] = { 7 };
+	struct tree_root root = { .size = SIZE,
+		.sector_size = 512,
+		.fs = "raw",
+		.provider = "hotcopy",
+		.generation = number };
+	struct tree_builder *b;
+	struct emit e = { NULL, 0 };
+	struct proof proof;
+	char path[SCRATCH_MAX];
+
+	memset(root.nonce, nonce, sizeof(root.nonce));
+	chunk_keys_init(&w->keys, domain);
+	assert_int_equal(cache_create(w->cache, &e.out, &w->err), 0);
+	b = tree_builder_new(&w->keys, &root, emit, &e);
+	for (uint64_t at = 0; at < SIZE; at += TREE_SPAN_LEN) {
+		struct extent x = {
+			.kind = EXTENT_ZERO, .offset = at, .len = TREE_SPAN_LEN
+		};
+
+		assert_int_equal(tree_builder_add(b, &x, &w->err), 0);
+	}
+	if (tree_builder_finish(b, &w->root, &w->err) != 0)
+		fail_msg("%s", w->err.text);
+	tree_builder_free(b);
+	assert_int_equal(cache_finish(e.out, &w->root, &w->err), 0);
+	proof_all(&proof, 10, 5);
+	scratch_path(w->dir, "c=shape", path);
+	shape_at(w, path, &proof);
+}
+
+static int
+changed(void *arg, struct changes *out, struct err *err)
+{
+	const struct world *w = arg;
+
+	if (w->list_fails)
+		return err_set(err, ERR_IO, "the driver is gone");
+	changes_add(out, 65536, 1);
+	return 0;
+}
+
+/* The driver counts from this generation; 0: it has none, as `why` says. */
+static void
+driver_of(struct world *w, uint64_t number, uint8_t nonce, const char *why)
+{
+	w->tracked = (struct incremental_tracked){ .changed = changed,
+		.arg = w,
+		.view = { .base = { .number = number }, .why = why } };
+	memset(w->tracked.view.base.nonce, nonce, sizeof(w->tracked.view.base.nonce));
+	w->policy.changed_from = NULL;
+	w->policy.tracked_percent = 1;
+}
+
+static void
+the_driver_s_list_is_used_if_the_point_is_its_base(void **state)
+{
+	struct world *w = *state;
+
+	point_of(w, 7, 0xab);
+	driver_of(w, 7, 0xab, "");
+	agent(w);
+	job(w, 0);
+	assert_string_equal(changes_why(w->job.changes), "");
+	assert_true(changes_touch(w->job.changes, 65536, 1));
+	assert_false(changes_touch(w->job.changes, 0, 65536));
+	assert_false(changes_are_only_owned(w->job.changes));
+	ran(w, 0);
+	assert_true(w->f.used && w->f.tracked);
+	assert_int_equal(w->f.slices, 100);
+	assert_string_equal(w->f.why_not_tracked, "");
+	/* Where another made the view, what he notes in the boot sectors is read. */
+	w->tracked.foreign = 1;
+	agent(w);
+	job(w, 0);
+	assert_true(changes_touch(w->job.changes, 0, 1));
+	assert_true(changes_do_need_map(w->job.changes));
+	/* Somebody's own list goes before it. */
+	w->policy.changed_from = w->list;
+	agent(w);
+	job(w, 0);
+	assert_false(changes_touch(w->job.changes, 65536, 1));
+	ran(w, 0);
+	assert_true(w->f.used && !w->f.tracked);
+	assert_int_equal(w->f.slices, 10);
+}
+
+static void
+any_other_base_is_a_reason(void **state)
+{
+	static const struct {
+		uint64_t point, driver;
+		uint8_t point_nonce, driver_nonce;
+		const char *said, *why;
+	} rows[] = {
+		{ 7, 8, 1, 1, "", "tracking counts from another point" },
+		{ 7, 7, 1, 2, "", "tracking counts from another point" },
+		{ 0, 7, 0, 1, "", "the newest point was made without tracking" },
+		{ 0, 0, 0, 0, "tracking began with this point",
+		    "tracking began with this point" },
+		{ 7, 0, 1, 1, "tracking is invalid: its store failed",
+		    "tracking is invalid: its store failed" },
+	};
+	struct world *w = *state;
+
+	for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		for (int fast = 0; fast < 2; fast++) {
+			point_of(w, rows[i].point, rows[i].point_nonce);
+			driver_of(w, rows[i].driver, rows[i].driver_nonce, rows[i].said);
+			w->policy.fast = fast;
+			agent(w);
+			job(w, 0);
+			ran(w, 0);
+			assert_string_equal(w->f.why_not_tracked, rows[i].why);
+			assert_false(w->f.tracked);
+			/* The records of an NTFS may serve instead. */
+			assert_int_equal(w->f.used, fast);
+			assert_string_equal(w->f.why, fast ? "" : rows[i].why);
+			assert_int_equal(changes_are_only_owned(w->job.changes), fast);
+		}
+}
+
+static void
+what_is_not_kept_or_told_is_a_reason(void **state)
+{
+	struct world *w = *state;
+
+	point_of(w, 7, 1);
+	driver_of(w, 7, 1, "");
+	w->list_fails = 1;
+	agent(w);
+	job(w, 0);
+	assert_string_equal(changes_why(w->job.changes), "the driver is gone");
+	w->list_fails = 0;
+	assert_int_equal(file_remove(w->cache, &w->err), 1);
+	agent(w);
+	job(w, 0);
+	assert_string_equal(
+	    changes_why(w->job.changes), "the tree of the newest point is not kept here");
+	/* A wrong list is not forgotten, whoever made it. */
+	point_of(w, 7, 1);
+	agent(w);
+	job(w, 0);
+	ran(w, 1);
+	agent(w);
+	assert_true(w->f.suspect);
+	job(w, 0);
+	assert_null(w->job.changes);
+	ran(w, 0);
+	assert_true(!w->f.used && !w->f.tracked);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 		T(a_wrong_list_is_not_forgotten),
 		T(a_point_that_read_all_ends_it),
 		T(a_note_that_makes_no_sense_is_believed_at_its_worst),
 		T(what_a_lost_session_kept_is_not_called_read),
+		T(the_driver_s_list_is_used_if_the_point_is_its_base),
+		T(any_other_base_is_a_reason),
+		T(what_is_not_kept_or_told_is_a_reason),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
