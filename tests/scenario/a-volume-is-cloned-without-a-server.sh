@@ -164,14 +164,15 @@ nbd() { # NAME FILE-SYSTEM-MOUNT nbdkit's words: $work/NAME/disk
 	pids+=($!)
 	await 60 test -e "$work/$1/disk"
 }
-head -c 24M /dev/urandom > "$work/slow.img"
+head -c 6M /dev/urandom > "$work/slow.img"
 nbd slow --filter=rate file "$work/slow.img" rate=8M
-loop slow "$work/slow/disk"
+loop slow "$work/slow/disk" --direct-io=on
 begun() { [ -e "$1" ] && [ "$(du -k "$1" | cut -f1)" -ge "${2:-512}" ]; }
 status=0
 
 note "interrupted, killed, and written in the middle"
 begin() { # a clone of the slow device, and wait until some of it is written
+	blockdev --flushbufs "$slow"	# Nothing of it is in memory.
 	"$bin/holdfast-agent" clone "$slow" "$work/x" "$@" > "$work/out" 2>&1 & pid=$!
 	pids+=($pid)
 	await 60 begun "$work/x.partial"
@@ -191,7 +192,7 @@ clone "$work/c.img" "$work/x" --quiet
 cmp "$work/c.copy" "$work/x"
 rm "$work/x"
 begin
-head -c 4096 /dev/urandom | dd of="$slow" bs=4k seek=5000 conv=notrunc,fsync status=none
+head -c 4096 /dev/urandom | dd of="$slow" bs=4k seek=1200 conv=notrunc,fsync status=none
 status=0
 wait $pid || status=$?
 [ $status = 1 ] || fail "a source that was written was cloned: $(cat "$work/out")"
