@@ -156,6 +156,8 @@ open_target(struct clone *c, struct err *err)
 	if (target_open(job->to, size, c->capture->volumes[0].sector_size,
 		target_flags(c), &c->target, err) != 0)
 		return err_context(err, "target");
+	if (job->say != NULL && target_note(c->target)[0] != '\0')
+		job->say(job->say_arg, target_note(c->target));
 	c->part[0].to = c->target;
 	if (c->disk == NULL)
 		return 0;
