@@ -286,5 +286,46 @@ point any
 
 for v in 0 1; do load "compare $v"; done
 refuses 'two cuts|before the backup' judge "$work/lo" "$work/hi" "$work/a.img" "$work/b.old"
+
+note "VSS makes the view (a double of it), and the driver says what changed, also between its cut and the copies"
+wine_dll "$windows/double/vssapi.dll"
+for d in v w; do
+	mkdir "$work/$d"
+	ln -sfn "$work/$d" "$WINEPREFIX/dosdevices/$d:"
+done
+export WINEDLLOVERRIDES="$WINEDLLOVERRIDES;vssapi=n" VSSD_LOG VSSD_COPY_V VSSD_COPY_W
+VSSD_LOG=$(wine_path "$work/log") VSSD_COPY_V=$(wine_path "$work/v.copy") VSSD_COPY_W=$(wine_path "$work/w.copy")
+makes_copies() { grep -qx DoSnapshotSet "$work/log" 2>/dev/null || { kill -0 "$agent_pid" 2>/dev/null || fail "it ended: $(cat "$work/out" "$work/err")"; false; }; }
+write_file() { # NAME: onto both
+	head -c 200K /dev/urandom > "$work/file"
+	for d in v w; do
+		ntfscp -q -f "$work/$d.copy" "$work/file" "/$1"
+	done
+	load "write 0 $VSSD_COPY_V"
+	load "write 1 $VSSD_COPY_W"
+}
+ntfs_make "$work/v.copy" 8 3 1
+ntfs_make "$work/w.copy" 8 3 2
+for round in 1 2; do
+	write_file "before $round"
+	rm -f "$work/log"
+	touch "$work/gate"
+	VSSD_GATE="DoSnapshotSet:$(wine_path "$work/gate")" wine 'C:\Program Files\Holdfast\holdfast-agent.exe' --state "$(wine_path "$work/win")" \
+	    backup --json --check-changes --provider vss a=V: b=W: > "$work/out" 2> "$work/err" &
+	agent_pid=$!
+	pids+=("$agent_pid")
+	await 120 makes_copies
+	write_file "between $round"
+	rm "$work/gate"
+	ended_well
+	! grep -q BROKEN "$work/log" || fail "$(grep BROKEN "$work/log")"
+	said=$(operator show win/latest)
+	[[ $said = *'frozen by '*'vss: '*'no auto-recovery'* ]] || fail "not so: $said"
+	[ $round = 1 ] || [[ $(number kept_bytes) -gt 1000000 && $said = *'changes by tracking'* ]] || fail "all was read: $said"
+done
+for d in v w; do
+	operator restore win/latest --volume "$(echo $d | tr vw ab)" --to "$work/$d.img" > "$work/restore.out" 2>&1
+	ntfs_equal "$work/$d.copy" "$work/$d.img"
+done
 ! operator points win | grep -q suspect || fail "$(operator points win)"
 server_stop

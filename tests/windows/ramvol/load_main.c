@@ -15,7 +15,7 @@
  *                      when it had ended (64 bits)
  *   resume FILE        after a new start: such a history was ours
  *   refill V           after a new start: all of volume V as it was last written
- *   forget             writes that failed
+ *   write V FILE       makes the volume what the file is; it has no stamps then
  *   compare V          reads the whole volume: every block has its newest stamp
  *   remove V           IRP_MN_REMOVE_DEVICE; surprise V: with IRP_MN_SURPRISE_REMOVAL
  *
@@ -220,17 +220,49 @@ refill(unsigned v)
 }
 
 static int
+read_block(HANDLE h, unsigned block, uint64_t bytes[BLOCK / 8])
+{
+	OVERLAPPED at = { 0 };
+	DWORD done;
+
+	at.Offset = block * BLOCK;
+	return ReadFile(h, bytes, BLOCK, &done, &at) && done == BLOCK ? 0 : -1;
+}
+
+/* Where it has other bytes, and only there. */
+static int
+write_all(unsigned v, const char *path)
+{
+	uint64_t bytes[BLOCK / 8], old[BLOCK / 8];
+	HANDLE h = open_volume(v);
+	FILE *f = fopen(path, "rb");
+	OVERLAPPED at = { 0 };
+	DWORD done;
+	unsigned block;
+	int ok = f != NULL;
+
+	for (block = 0; ok && block < BLOCKS; block++) {
+		at.Offset = block * BLOCK;
+		ok = fread(bytes, sizeof bytes, 1, f) == 1 &&
+		     read_block(h, block, old) == 0 &&
+		     (memcmp(bytes, old, BLOCK) == 0 ||
+			 (WriteFile(h, bytes, BLOCK, &done, &at) && done == BLOCK));
+	}
+	CloseHandle(h);
+	if (f != NULL)
+		fclose(f);
+	return ok ? 0 : -1;
+}
+
+static int
 compare(unsigned v)
 {
 	uint64_t bytes[BLOCK / 8];
 	HANDLE h = open_volume(v);
-	OVERLAPPED at = { 0 };
-	DWORD done;
 	unsigned block, i;
 
 	for (block = 0; block < BLOCKS; block++) {
-		at.Offset = block * BLOCK;
-		if (!ReadFile(h, bytes, BLOCK, &done, &at) || done != BLOCK)
+		if (read_block(h, block, bytes) != 0)
 			return -1;
 		for (i = 0; i < BLOCK / 8; i++)
 			if (bytes[i] != (uint64_t)newest[v][block])
@@ -328,8 +360,8 @@ obey(const char *line)
 		return history(path);
 	if (sscanf(line, "refill %u", &a) == 1 && a < RAMVOL_COUNT)
 		return refill(a);
-	if (strcmp(line, "forget") == 0)
-		return failed = 0;
+	if (sscanf(line, "write %u %511s", &a, path) == 2 && a < RAMVOL_COUNT)
+		return write_all(a, path);
 	if (sscanf(line, "fill %u %u %u", &a, &b, &c) == 3 && a < RAMVOL_COUNT &&
 	    b + c <= BLOCKS)
 		return fill(a, b, c);

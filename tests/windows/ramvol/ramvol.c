@@ -181,7 +181,10 @@ DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING key)
 		L"\\Device\\RamVol1", L"\\Device\\RamVolCtl" };
 	static const WCHAR *const links[RAMVOL_COUNT + 1] = { L"\\DosDevices\\RamVol0",
 		L"\\DosDevices\\RamVol1", L"\\DosDevices\\RamVolCtl" };
-	UNICODE_STRING name, link;
+	/* As drives, for what knows a volume by its letter. */
+	static const WCHAR *const drives[RAMVOL_COUNT] = { L"\\DosDevices\\V:",
+		L"\\DosDevices\\W:" };
+	UNICODE_STRING name, link, drive;
 	PDEVICE_OBJECT device;
 	NTSTATUS status;
 	ULONG i;
@@ -199,6 +202,10 @@ DriverEntry(PDRIVER_OBJECT driver, PUNICODE_STRING key)
 		    FILE_DEVICE_DISK, 0, FALSE, &device);
 		if (NT_SUCCESS(status))
 			status = IoCreateSymbolicLink(&link, &name);
+		if (NT_SUCCESS(status) && i < RAMVOL_COUNT) {
+			RtlInitUnicodeString(&drive, drives[i]);
+			status = IoCreateSymbolicLink(&drive, &name);
+		}
 		if (NT_SUCCESS(status) && i < RAMVOL_COUNT) {
 			volumes[i] = device;
 			status = start_volume(device->DeviceExtension);
