@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent/capture/snapshot_provider.h"
+#include "agent/capture/tracking_store.h"
 #include "agent/disk/device.h"
 #include "agent/disk/target_place.h"
 #include "proto/base/err.h"
@@ -116,6 +117,9 @@ offline_same(const void *volume, const void *other)
 static int
 have_alone(struct offline *v, uint32_t timeout_ms, struct err *err)
 {
+	/* A file of ours that is open there is enough to refuse the lock. */
+	if (device_kind(v->dev) == DEVICE_VOLUME)
+		tracking_store_drop(v->path);
 	if (device_lock(v->dev, timeout_ms, err) != 0)
 		return err->code == ERR_BUSY
 			   ? err_context(err, "offline (what is in use needs "

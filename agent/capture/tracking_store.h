@@ -3,8 +3,8 @@
  * of the machine.
  *
  * On Windows a pinned file on the volume itself (agent/hotcopy/hotcopy_pin.h).  It stays
- * pinned until the process ends: who tracks is the service.  Elsewhere memory, until the
- * simulator ends.
+ * pinned until the process ends (who tracks is the service) or locks the volume.
+ * Elsewhere memory, until the simulator ends.
  */
 #ifndef AGENT_CAPTURE_TRACKING_STORE_H
 #define AGENT_CAPTURE_TRACKING_STORE_H
@@ -24,7 +24,7 @@ int tracking_store_begin(struct hotcopy_link *l, const char *path,
 /* It is tracked already: hold its store where it is, as far as that can be done. */
 void tracking_store_hold(const char *path, const struct hotcopy_volume *v);
 
-/* Its store is to be made anew. */
+/* Its store is to be made anew; or its file is in the way of a lock. */
 void tracking_store_drop(const char *path);
 
 #endif /* AGENT_CAPTURE_TRACKING_STORE_H */

@@ -30,6 +30,7 @@ cp "$driver/../i686/hotcopy.sys" "$work/hotcopy.sys"
 refuses 'another processor' ctl install --dir "$(wine_path "$work")"
 [ -z "$(filters "$class" | grep hotcopy)" ] || fail "a refused driver was named"
 refuses 'not running' ctl list
+refuses 'driver is not running' wine_run holdfast-agent.exe driver status
 ctl install > "$work/install.out"
 
 note "it starts, beside the test's volumes"
@@ -143,6 +144,9 @@ load fill 0 0 2048
 load fill 1 0 2048
 load attach
 number=$(ctl attached "${both[0]}" | tr -d '\r#')
+wine_run holdfast-agent.exe driver status "${both[0]}" > "$work/status.out"
+grep -q '^volume .*RamVol0 .* 8.0 MiB  idle, tracking off' "$work/status.out" || fail "driver status: $(cat "$work/status.out")"
+[ "$(wine_run holdfast-agent.exe driver status --json | grep -c '"attached":true,"number":[12],"length":8388608,')" = 2 ] || fail "driver status --json"
 load go
 for round in 1 2; do
 	load "mark $(wine_path "$work/lo")"
