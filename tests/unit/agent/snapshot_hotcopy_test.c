@@ -167,6 +167,7 @@ all_is_idle(void)
 
 		OK(hotcopy_link_open(sim_path(&sim, "c"), &l, &err));
 		do {
+			usleep(1000);
 			OK(hotcopy_find(l, (uint64_t)disk + 1, &v, &err));
 		} while (v.state != HOTCOPY_IDLE);
 		hotcopy_link_close(l);

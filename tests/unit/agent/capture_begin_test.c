@@ -1,0 +1,194 @@
+/*
+ * Who freezes when vss fails for good: hotcopy, where auto was asked, the driver is above
+ * all volumes and no database is known; and what is said of it.  The providers of this
+ * program are a vss that fails and the real hotcopy over the driver's simulator.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "agent/capture/capture.h"
+#include "agent/capture/snapshot_provider.h"
+#include "proto/base/err.h"
+#include "tests/unit/agent/sim_driver.h"
+
+static enum err_code fails_with;
+static unsigned tried;
+
+static int
+vss_add(void *s, const char *path, void **volume, struct err *err)
+{
+	(void)s;
+	(void)err;
+	*volume = strdup(path);
+	return 0;
+}
+
+static int
+vss_same(const void *volume, const void *other)
+{
+	return strcmp(volume, other) == 0;
+}
+
+static int
+vss_freeze(void *s, void **volumes, size_t count, uint32_t timeout_ms,
+    struct snapshot_info *infos, struct err *err)
+{
+	(void)s;
+	(void)volumes;
+	(void)timeout_ms;
+	tried++;
+	for (size_t i = 0; i < count; i++)
+		infos[i] = (struct snapshot_info){ .size = 512, .sector_size = 512 };
+	return fails_with == ERR_NONE ? 0 : err_set(err, fails_with, "VSS_E_NO_LUCK");
+}
+
+static int
+vss_confirm(void *volume, struct err *err)
+{
+	(void)volume;
+	(void)err;
+	return 0;
+}
+
+static void
+vss_close(void *volume)
+{
+	free(volume);
+}
+
+static const struct snapshot_provider failing_vss = { .name = "vss",
+	.add = vss_add,
+	.same = vss_same,
+	.freeze = vss_freeze,
+	.confirm = vss_confirm,
+	.close = vss_close };
+
+const struct snapshot_provider *const snapshot_providers[] = { &failing_vss,
+	&snapshot_hotcopy, NULL };
+
+static struct sim sim;
+static struct settings *settings;
+static struct capture *capture;
+
+static int
+setup(void **state)
+{
+	struct err err = ERR_INIT;
+	char spec[250];
+
+	(void)state;
+	sim_start(&sim);
+	settings = malloc(sizeof(*settings));
+	settings_init(settings);
+	snprintf(spec, sizeof(spec), "c=%s", sim_path(&sim, "c"));
+	assert_int_equal(settings_add(settings, spec, &err), 0);
+	capture = NULL;
+	tried = 0;
+	fails_with = ERR_IO;
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void)state;
+	capture_free(capture);
+	free(settings);
+	sim_stop(&sim);
+	return 0;
+}
+
+static int
+begin(struct err *err)
+{
+	const struct snapshot_options options = { .type = SNAPSHOT_FULL };
+
+	return capture_begin(
+	    settings, &options, &capture_disks_system, 1000, &capture, err);
+}
+
+static void
+test_hotcopy_stands_in_and_that_is_said(void **state)
+{
+	struct err err = ERR_INIT;
+	uint8_t byte = 0;
+
+	(void)state;
+	assert_int_equal(begin(&err), 0);
+	assert_int_equal(tried, 1);
+	assert_string_equal(capture->choice.provider, "hotcopy");
+	assert_non_null(strstr(capture->method, "hotcopy: gate closed"));
+	assert_non_null(strstr(capture->method, "; vss failed: VSS_E_NO_LUCK"));
+	assert_int_equal(capture->volumes[0].info.grade, SNAPSHOT_CRASH);
+	assert_int_equal(capture_read(&capture->volumes[0], 7, &byte, 1, &err), 0);
+	assert_int_equal(byte, 'o');
+}
+
+static void
+test_where_vss_works_nobody_stands_in(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	fails_with = ERR_NONE;
+	assert_int_equal(begin(&err), 0);
+	assert_string_equal(capture->choice.provider, "vss");
+	assert_null(strstr(capture->method, "failed"));
+}
+
+static void
+test_what_was_asked_for_is_never_replaced(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(settings_provider(settings, "vss", &err), 0);
+	assert_int_equal(begin(&err), -1);
+	assert_string_equal(err.text, "VSS_E_NO_LUCK");
+	assert_int_equal(tried, 1);
+}
+
+static void
+test_what_was_stopped_has_not_failed(void **state)
+{
+	struct err err = ERR_INIT;
+
+	(void)state;
+	fails_with = ERR_CANCELED;
+	assert_int_equal(begin(&err), -1);
+	assert_int_equal(err.code, ERR_CANCELED);
+}
+
+static void
+test_a_driver_that_is_not_above_all_stands_in_for_nothing(void **state)
+{
+	struct err err = ERR_INIT;
+	char spec[250];
+
+	(void)state;
+	snprintf(spec, sizeof(spec), "x=%s", sim_path(&sim, "nothing"));
+	assert_int_equal(settings_add(settings, spec, &err), 0);
+	assert_int_equal(begin(&err), -1);
+	assert_int_equal(err.code, ERR_IO);
+	assert_non_null(strstr(err.text, "nothing stands in ("));
+	assert_non_null(strstr(err.text, "VSS_E_NO_LUCK"));
+}
+
+int
+main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		TEST(hotcopy_stands_in_and_that_is_said),
+		TEST(where_vss_works_nobody_stands_in),
+		TEST(what_was_asked_for_is_never_replaced),
+		TEST(what_was_stopped_has_not_failed),
+		TEST(a_driver_that_is_not_above_all_stands_in_for_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
