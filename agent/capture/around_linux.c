@@ -1,3 +1,3 @@
 #include "agent/capture/around.h"
 
-const struct around_system *const around_system = NULL;
+const struct around_system *around_system = NULL;

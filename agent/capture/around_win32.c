@@ -80,4 +80,4 @@ static const struct around_system vss = {
 	.wait_ms = 10u * 60 * 1000,
 };
 
-const struct around_system *const around_system = &vss;
+const struct around_system *around_system = &vss;

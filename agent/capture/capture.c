@@ -43,8 +43,11 @@ new_after(const struct settings *s, const struct snapshot_options *options,
 	(void)snprintf(c->note, sizeof(c->note), "%s", s->note);
 	if (s->vss_copy)
 		o.type = SNAPSHOT_COPY;
-	if (o.hotcopy == NULL)
-		o.hotcopy = &s->hotcopy;
+	c->hotcopy = o.hotcopy != NULL ? *o.hotcopy : s->hotcopy;
+	/* What stands in for VSS does not ask it. */
+	if (failed != NULL)
+		c->hotcopy.flush = 0;
+	o.hotcopy = &c->hotcopy;
 	if (choose_provider(s, failed, &c->choice, err) != 0)
 		goto fail;
 	*choice = c->choice;

@@ -59,8 +59,9 @@ struct capture_source {
 /* Large: on the heap. */
 struct capture {
 	struct snapshot *snapshot;
-	struct hotcopy_link *driver;   /* NULL: its provider tracks, or nobody. */
-	struct tracking_options track; /* Of this, made by the capture itself: */
+	struct settings_hotcopy hotcopy; /* As its snapshot has them. */
+	struct hotcopy_link *driver;	 /* NULL: its provider tracks, or nobody. */
+	struct tracking_options track;	 /* Of this, made by the capture itself: */
 	struct tracking *tracking;
 	unsigned frozen; /* Volumes of the snapshot. */
 	struct snapshot_volume

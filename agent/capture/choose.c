@@ -31,6 +31,8 @@ hotcopy(
 		    why[0] != '\0' ? "; " : "");
 		return 0;
 	}
+	if (f->flushed)
+		return take(out, "hotcopy", why);
 	if (!f->writers_known)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "provider hotcopy: it is not known whether databases run here, and "
@@ -126,12 +128,13 @@ choose_provider(
 	f.has_vss = snapshot_provider_find("vss") != NULL;
 	f.has_hotcopy = snapshot_provider_find("hotcopy") != NULL;
 	f.forced = s->hotcopy.forced;
+	f.flushed = s->hotcopy.flush && failed == NULL;
 	if (f.has_hotcopy && failed != NULL && !is_there(s, &why)) {
 		f.has_hotcopy = 0;
 		f.no_hotcopy = why.text;
 	}
 	/* Asked only where it decides something. */
-	if (f.has_hotcopy && !f.forced &&
+	if (f.has_hotcopy && !f.forced && !f.flushed &&
 	    (failed != NULL || !f.has_vss || strcmp(s->provider, "hotcopy") == 0)) {
 		f.writers_known = choose_databases(databases, sizeof(databases));
 		f.databases = databases;

@@ -32,6 +32,7 @@ struct choose_facts {
 	const char *failed;	/* vss was tried and failed, for good: how.  Or NULL. */
 	int writers_known;	/* The writers could be asked who they are. */
 	const char *databases;	/* Names of databases' writers, or "". */
+	int flushed;		/* hotcopy asks them, by VSS: hotcopy-flush. */
 	int forced;		/* A person wants it in spite of them. */
 };
 

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent/capture/around.h"
 #include "agent/capture/snapshot_provider.h"
 #include "agent/capture/tracking.h"
 #include "agent/host/stop.h"
@@ -183,19 +184,25 @@ prepare(struct hot_set *s, struct err *err)
 }
 
 static int
-cut(struct hot_set *s, struct err *err)
+freeze_set(struct hot_set *s, uint32_t flags, uint32_t hold_ms, struct err *err)
 {
 	const struct tracking_options *wish = s->options->tracking;
-	uint32_t flags = wish != NULL && wish->on ? HOTCOPY_FREEZE_GENERATION : 0;
+
+	if (wish != NULL && wish->on)
+		flags |= HOTCOPY_FREEZE_GENERATION;
+	return hotcopy_freeze(s->owner, s->number, flags, GATE_MS, hold_ms,
+	    tracking_nonce(s->tracking), &s->frozen, err);
+}
+
+static int
+cut_at_once(struct hot_set *s, struct err *err)
+{
 	unsigned tries = 0;
 	int again = 1;
 
 	while (again == 1) {
-		if (hotcopy_freeze(s->owner, s->number, flags, GATE_MS, 0,
-			tracking_nonce(s->tracking), &s->frozen, err) == 0) {
-			tracking_frozen(s->tracking, s->number, &s->frozen);
+		if (freeze_set(s, 0, 0, err) == 0)
 			return 0;
-		}
 		again = may_try_again(s, ERR_TIMEOUT, &tries, err);
 	}
 	return -1;
@@ -225,8 +232,11 @@ say_method(struct hot_set *s)
 		(void)snprintf(where, sizeof(where), " and %llu MiB on disk",
 		    (unsigned long long)room);
 	(void)snprintf(s->method, sizeof(s->method),
-	    "gate closed %.1f ms, %u writes waited; copies by %u KiB, %u MiB of "
+	    "%s%s%sgate closed %.1f ms, %u writes waited; copies by %u KiB, %u MiB of "
 	    "memory%s%s%s%s",
+	    s->around != NULL ? "while VSS held (" : "",
+	    s->around != NULL ? around_method(s->around) : "",
+	    s->around != NULL ? "), " : "",
 	    (double)(s->frozen.opened - s->frozen.closed) / 10000, s->frozen.held,
 	    1u << (s->chunk_shift - 10), s->wishes.memory_mib, where,
 	    s->room_note[0] != '\0' ? "; no room on disk: " : "", s->room_note,
@@ -246,14 +256,36 @@ release(struct hot_set *s)
 	s->number = 0;
 }
 
+/* A set with all that belongs to it, in place of the one that there is. */
+static int
+make_ready(struct hot_set *s, struct err *err)
+{
+	release(s);
+	if (prepare(s, err) != 0)
+		return -1;
+	snapshot_hotcopy_lend_rooms(s);
+	return snapshot_hotcopy_exclude_paging(s, err);
+}
+
+static int
+cut(struct hot_set *s, struct err *err)
+{
+	int rc;
+
+	if (s->wishes.flush)
+		rc = snapshot_hotcopy_cut_around(s, freeze_set, make_ready, err);
+	else
+		rc = cut_at_once(s, err);
+	if (rc == 0)
+		tracking_frozen(s->tracking, s->number, &s->frozen);
+	return rc;
+}
+
 /* One set, frozen and bound.  1; 0: page files are elsewhere now; -1. */
 static int
 freeze_once(struct hot_set *s, struct err *err)
 {
-	if (prepare(s, err) != 0)
-		return -1;
-	snapshot_hotcopy_lend_rooms(s);
-	if (snapshot_hotcopy_exclude_paging(s, err) != 0 || cut(s, err) != 0)
+	if (make_ready(s, err) != 0 || cut(s, err) != 0)
 		return -1;
 	s->frozen_at = now_us() - (int64_t)((s->frozen.opened - s->frozen.cut) / 10);
 	if (snapshot_hotcopy_bind(s, err) != 0)
@@ -269,6 +301,8 @@ freeze(struct hot_set *s, struct err *err)
 
 	for (unsigned tries = 0; got == 0 && tries <= PAGING_TRIES; tries++) {
 		release(s);
+		around_free(s->around);
+		s->around = NULL;
 		for (unsigned i = 0; i < s->count; i++)
 			snapshot_hotcopy_system->look(
 			    s->volume[i]->path, &s->volume[i]->look);
@@ -312,7 +346,10 @@ set_freeze(void *set, void **volumes, size_t count, uint32_t timeout_ms,
 	for (unsigned i = 0; i < s->count; i++)
 		infos[i] = (struct snapshot_info){ .size = s->volume[i]->length,
 			.sector_size = s->volume[i]->sector,
-			.grade = SNAPSHOT_CRASH,
+			.grade =
+			    s->around != NULL ? around_grade(s->around) : SNAPSHOT_CRASH,
+			/* VSS flushes file systems before it holds them. */
+			.flushed = s->around != NULL,
 			.frozen_at = s->frozen_at };
 	return 0;
 }
@@ -331,19 +368,18 @@ set_method(const void *set)
 	return ((const struct hot_set *)set)->method;
 }
 
-/* Nobody was asked, so nobody need be told. */
 static int
 set_finish(void *set, int ok, struct err *err)
 {
 	struct hot_set *s = set;
+	int rc = s->around != NULL ? around_finish(s->around, ok, err) : 0;
 
-	(void)err;
 	snapshot_hotcopy_deafen(s);
 	release(s);
 	snapshot_hotcopy_drop_rooms(s);
 	if (s->tracking != NULL)
 		tracking_finish(s->tracking, ok);
-	return 0;
+	return rc;
 }
 
 static struct tracking *
@@ -357,6 +393,7 @@ set_free(void *set)
 {
 	struct hot_set *s = set;
 
+	around_free(s->around);
 	tracking_free(s->tracking);
 	hotcopy_link_close(s->owner);
 	snapshot_hotcopy_ahead_free(s->ahead);

@@ -2,6 +2,7 @@
  * snapshot_hotcopy.h - what the files of the hotcopy provider share; for them alone.
  *
  *	snapshot_hotcopy.c		the set: taking hold, freezing, the end
+ *	snapshot_hotcopy_around.c	the cut at the hold of VSS (around.h)
  *	snapshot_hotcopy_flush.c	before the cut: what was written since is known
  *	snapshot_hotcopy_room.c		room for copies on disks; what is not kept
  *	snapshot_hotcopy_paging.c	page files: found before the cut and after it
@@ -26,6 +27,7 @@
 #include "agent/map/volmap.h"
 #include "driver/abi/hotcopy.h"
 
+struct around;
 struct err;
 struct hot_ahead;
 struct hot_set;
@@ -108,6 +110,7 @@ struct hot_set {
 	int paging_lost;    /* Page files moved each time: they are kept. */
 	uint32_t chunk_shift;
 	struct tracking *tracking;
+	struct around *around; /* NULL: nobody was asked. */
 	struct hotcopy_frozen frozen;
 	int64_t frozen_at;
 	char method[SNAPSHOT_METHOD_MAX];
@@ -118,6 +121,16 @@ struct hot_set {
 	int stop, pressed;    /* To end; room was short once. */
 	struct hot_ahead *ahead;
 };
+
+/* ------------------------------------------------------------------- VSS' hold -- */
+
+/*
+ * Have `freeze` called, with these flags more, while VSS holds all volumes, into
+ * s->around.  `prepare`: the cut counts for nothing, make the set anew.
+ */
+int snapshot_hotcopy_cut_around(struct hot_set *s,
+    int (*freeze)(struct hot_set *s, uint32_t flags, uint32_t hold_ms, struct err *err),
+    int (*prepare)(struct hot_set *s, struct err *err), struct err *err);
 
 /* ------------------------------------------------------------------------ flush -- */
 

@@ -11,13 +11,14 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "agent/capture/around.h"
+#include "agent/capture/snapshot.h"
+#include "agent/host/settings.h"
 #include "agent/hotcopy/hotcopy_calls.h"
 #include "agent/vss/vss.h"
 #include "driver/sim/calls.h"
@@ -51,7 +52,6 @@ static struct {
 	struct hotcopy_link *owner;
 	uint64_t set, volume[2];
 	struct hotcopy_frozen frozen;
-	atomic_int cut;
 	int undone;
 } us;
 
@@ -72,17 +72,28 @@ put(unsigned disk, char c)
 	assert_int_equal(disk_write(disks[disk], 65536, block, sizeof(block)), 0);
 }
 
+static uint32_t
+state_of(unsigned i)
+{
+	struct hotcopy_volume v;
+	struct err err = ERR_INIT;
+
+	assert_int_equal(hotcopy_find(us.owner, us.volume[i], &v, &err), 0);
+	return v.state;
+}
+
 /* A file system's hold; it comes again, for the driver may not have been asked yet. */
 static void *
 hold(void *arg)
 {
 	uint64_t volume = us.volume[(uintptr_t)arg];
+	struct hotcopy_volume v = { .state = HOTCOPY_PREPARED };
 	struct hotcopy_link *l;
 	struct err err = ERR_INIT;
 
 	if (hotcopy_link_open(paths[0], &l, &err) != 0)
 		return NULL;
-	while (!atomic_load(&us.cut))
+	for (; v.state != HOTCOPY_ACTIVE && hotcopy_find(l, volume, &v, &err) == 0;)
 		(void)hotcopy_link_call(
 		    l, CALLS_HOLD, &volume, sizeof(volume), NULL, 0, NULL);
 	hotcopy_link_close(l);
@@ -277,7 +288,7 @@ f_discard(void *arg, unsigned count)
 {
 	(void)arg;
 	assert_int_equal(count, 2);
-	assert_true(atomic_load(&us.cut));
+	assert_int_equal(state_of(0), HOTCOPY_ACTIVE);
 	say("discard");
 	return VSS_OK;
 }
@@ -382,11 +393,8 @@ cut(void *arg, uint32_t hold_ms, struct err *err)
 	static const uint8_t nonce[HOTCOPY_NONCE] = { 1 };
 
 	(void)arg;
-	if (hotcopy_freeze(us.owner, us.set, HOTCOPY_FREEZE_AT_HOLD, 2000, hold_ms, nonce,
-		&us.frozen, err) != 0)
-		return -1;
-	atomic_store(&us.cut, 1);
-	return 0;
+	return hotcopy_freeze(us.owner, us.set, HOTCOPY_FREEZE_AT_HOLD, 2000, hold_ms,
+	    nonce, &us.frozen, err);
 }
 
 static void
@@ -397,21 +405,10 @@ undo(void *arg)
 	(void)arg;
 	us.undone++;
 	assert_int_equal(hotcopy_release(us.owner, us.set, &err), 0);
-	atomic_store(&us.cut, 0);
 	assert_int_equal(prepare(&err), 0);
 }
 
 static const struct around_cut driver = { .cut = cut, .undo = undo };
-
-static uint32_t
-state_of(unsigned i)
-{
-	struct hotcopy_volume v;
-	struct err err = ERR_INIT;
-
-	assert_int_equal(hotcopy_find(us.owner, us.volume[i], &v, &err), 0);
-	return v.state;
-}
 
 /* What the image has where applications wrote. */
 static char
@@ -465,6 +462,7 @@ setup(void **state)
 		assert_int_equal(
 		    hotcopy_link_volume(us.owner, paths[i], &us.volume[i], &err), 0);
 	assert_int_equal(prepare(&err), 0);
+	around_system = &service;
 	return 0;
 }
 
@@ -600,6 +598,90 @@ copies_without_a_hold_are_no_cut(void **state)
 	around_free(a);
 }
 
+/* As a backup has it. */
+static struct snapshot *
+opened(struct snapshot_options *o, struct settings *wishes, struct snapshot_volume *v[2])
+{
+	struct err err = ERR_INIT;
+	struct snapshot *s;
+
+	assert_int_equal(hotcopy_release(us.owner, us.set, &err), 0);
+	settings_init(wishes);
+	wishes->hotcopy.flush = 1;
+	(void)strcpy(wishes->hotcopy.room, "none");
+	memset(o, 0, sizeof(*o));
+	o->hotcopy = &wishes->hotcopy;
+	assert_int_equal(
+	    snapshot_open(snapshot_provider_find("hotcopy"), o, &s, &err), 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(snapshot_add(s, paths[i], &v[i], &err), 0);
+	return s;
+}
+
+static void
+the_provider_cuts_at_the_hold_and_applications_hear_of_the_point(void **state)
+{
+	static struct settings wishes;
+	struct snapshot_options o;
+	struct snapshot_volume *v[2];
+	struct err err = ERR_INIT;
+	struct snapshot *s;
+	char block[4096];
+
+	(void)state;
+	s = opened(&o, &wishes, v);
+	w.fails = HOLD_TIMEOUT;
+	w.fail_times = 1;
+	assert_int_equal(snapshot_freeze(s, 1000, &err), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(
+		    snapshot_read(v[i], 65536, block, sizeof(block), &err), 0);
+		assert_int_equal(block[0], '2');
+		assert_int_equal(snapshot_info(v[i])->grade, SNAPSHOT_APPLICATION);
+		assert_true(snapshot_info(v[i])->flushed);
+	}
+	assert_non_null(strstr(snapshot_method(s),
+	    "hotcopy: while VSS held (full, 1 of 1 writers, no auto-recovery, 2 "
+	    "attempts"));
+	assert_string_equal(w.log, "create do abort close create do discard");
+	assert_int_equal(snapshot_finish(s, 1, &err), 0);
+	assert_int_equal(state_of(0), HOTCOPY_IDLE);
+	snapshot_close(s);
+	assert_string_equal(w.log,
+	    "create do abort close create do discard succeeded complete close end");
+}
+
+static void
+the_provider_has_no_view_without_its_hold(void **state)
+{
+	static struct settings wishes;
+	struct snapshot_options o;
+	struct snapshot_volume *v[2];
+	struct err err = ERR_INIT;
+	struct snapshot *s;
+
+	(void)state;
+	s = opened(&o, &wishes, v);
+	w.fails = NO_SPACE;
+	w.fail_times = 1;
+	assert_int_equal(snapshot_freeze(s, 1000, &err), -1);
+	assert_int_equal(err.code, ERR_NOSPACE);
+	snapshot_close(s);
+	assert_int_equal(state_of(0), HOTCOPY_IDLE);
+	assert_string_equal(w.log, "create do abort close end");
+	/* And with the system's own there is none here. */
+	err_clear(&err);
+	around_system = NULL;
+	w.fail_times = 0;
+	assert_int_equal(
+	    snapshot_open(snapshot_provider_find("hotcopy"), &o, &s, &err), 0);
+	assert_int_equal(snapshot_add(s, paths[0], &v[0], &err), 0);
+	assert_int_equal(snapshot_freeze(s, 1000, &err), -1);
+	assert_int_equal(err.code, ERR_UNSUPPORTED);
+	assert_non_null(strstr(err.text, "hotcopy-flush: only on Windows"));
+	snapshot_close(s);
+}
+
 static void
 without_vss_it_says_so(void **state)
 {
@@ -609,7 +691,7 @@ without_vss_it_says_so(void **state)
 	struct around *a;
 
 	(void)state;
-	assert_int_equal(around_new(around_system, &options, both, 2, &a, &err), -1);
+	assert_int_equal(around_new(NULL, &options, both, 2, &a, &err), -1);
 	assert_int_equal(err.code, ERR_UNSUPPORTED);
 	around_free(NULL);
 }
@@ -626,6 +708,8 @@ main(void)
 		TEST(a_failure_for_good_leaves_nothing),
 		TEST(a_writer_that_failed_takes_the_cut_along),
 		TEST(copies_without_a_hold_are_no_cut),
+		TEST(the_provider_cuts_at_the_hold_and_applications_hear_of_the_point),
+		TEST(the_provider_has_no_view_without_its_hold),
 		TEST(without_vss_it_says_so),
 	};
 

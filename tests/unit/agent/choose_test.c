@@ -52,6 +52,14 @@ each_row_chooses_as_told_or_refuses(void **state)
 			.forced = 1,
 			.databases = "NTDS" },
 		    "hotcopy", "vss failed: no room; forced" },
+		/* Databases flush for a cut that VSS holds still for. */
+		{ "hotcopy",
+		    { .volumes = 2,
+			.has_vss = 1,
+			.has_hotcopy = 1,
+			.flushed = 1,
+			.databases = "SqlServerWriter" },
+		    "hotcopy", "asked for" },
 		{ "auto", { WINDOWS, .files = 1 }, NULL, "back them up apart" },
 		{ "auto", { .volumes = 1, .databases = "" }, NULL, "--provider offline" },
 		/* The simulator's, on Linux. */
