@@ -208,6 +208,7 @@ backup_check_changes(
 	if (!f.used)
 		return 0;
 	all.changes = NULL;
+	all.metacache = NULL;
 	all.source.compare = NULL;
 	all.new_cache = all.new_shape = all.done_cache = NULL;
 	all.done_spans = 0;

@@ -10,6 +10,7 @@
 #include "agent/backup/shape.h"
 #include "agent/host/state.h"
 #include "agent/map/changes.h"
+#include "agent/map/metacache.h"
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
@@ -28,6 +29,7 @@ struct incremental {
 	char shape[STATE_PATH_MAX], new_shape[STATE_PATH_MAX];
 	struct ntfs_compare *compare; /* NULL: nobody asks the records. */
 	char mft[STATE_PATH_MAX], new_mft[STATE_PATH_MAX];
+	struct metacache *tables;  /* What maps read; NULL: nobody tells of tables. */
 	char note[STATE_PATH_MAX]; /* That points are suspect, until all was read. */
 	struct chunk_id base;
 	/* Of what an interrupted session did and is not done again: */
@@ -63,6 +65,8 @@ note_suspect(struct incremental *inc)
 	(void)file_remove(inc->shape, &ignored);
 	err_clear(&ignored);
 	(void)file_remove(inc->mft, &ignored);
+	if (inc->tables != NULL)
+		metacache_drop(inc->tables);
 }
 
 /* Was it written down, and no point made since that read all?  -1 without memory. */
@@ -94,6 +98,19 @@ recall_suspect(struct incremental *inc, struct err *err)
 	return 0;
 }
 
+/* Where a list may come that tells of a file system's own tables, they are kept. */
+static int
+open_tables(struct incremental *inc, const char *cache, struct err *err)
+{
+	char path[STATE_PATH_MAX];
+
+	if (inc->policy->changed_from == NULL && inc->tracked.changed == NULL)
+		return 0;
+	if (beside(path, cache, "tables", err) != 0)
+		return -1;
+	return metacache_new(path, 0, &inc->tables, err);
+}
+
 int
 incremental_new(const struct incremental_policy *policy,
     const struct incremental_tracked *tracked, const char *cache, uint64_t size,
@@ -114,7 +131,7 @@ incremental_new(const struct incremental_policy *policy,
 	    beside(inc->mft, cache, "mft", err) != 0 ||
 	    beside(inc->new_mft, cache, "mft-new", err) != 0 ||
 	    beside(inc->note, cache, "suspect", err) != 0 ||
-	    recall_suspect(inc, err) != 0 ||
+	    recall_suspect(inc, err) != 0 || open_tables(inc, cache, err) != 0 ||
 	    (policy->fast && ntfs_compare_new(&policy->rules, &inc->compare, err) != 0) ||
 	    changes_new(size, &inc->list, err) != 0 ||
 	    (policy->changed_from != NULL &&
@@ -132,6 +149,7 @@ incremental_free(struct incremental *inc)
 	if (inc == NULL)
 		return;
 	ntfs_compare_free(inc->compare);
+	metacache_free(inc->tables);
 	changes_free(inc->list);
 	free(inc);
 }
@@ -282,6 +300,7 @@ incremental_job(
 
 	job->old_shape = inc->shape;
 	job->new_shape = inc->new_shape;
+	job->metacache = inc->tables;
 	job->changes = NULL;
 	if ((found = look_at_base(inc, job, err)) == -1 ||
 	    (tracked = take_tracked(inc, job, err)) == -1)
@@ -377,6 +396,8 @@ incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_
 		incremental_drop(inc);
 		return;
 	}
+	if (inc->tables != NULL)
+		metacache_seal(inc->tables, root, sequence);
 	err_clear(&ignored);
 	if (inc->facts.suspect)
 		(void)file_remove(inc->note, &ignored);

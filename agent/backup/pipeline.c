@@ -5,8 +5,9 @@
 #include <time.h>
 
 #include "agent/backup/cache.h"
-#include "agent/backup/pipeline_stages.h"
+#include "agent/backup/pipeline_reader.h"
 #include "agent/host/stop.h"
+#include "agent/map/metacache.h"
 #include "proto/base/queue.h"
 #include "proto/base/wait.h"
 
@@ -238,6 +239,7 @@ pipeline_free(struct pipeline *p)
 	pthread_mutex_destroy(&p->lock);
 	cache_close(p->done);
 	volmap_close(p->map);
+	pipeline_keep_close(p->keep);
 	free(p);
 }
 
@@ -291,30 +293,13 @@ run_threads(struct pipeline *p)
 		pthread_join(threads[--n], NULL);
 }
 
-int
-pipeline_run(const struct pipeline_job *job, struct pipeline_result *out, struct err *err)
+static void
+tell(const struct pipeline *p, struct pipeline_result *out)
 {
-	struct pipeline *p = pipeline_new(job, err);
-	struct volmap_limits limits = job->map;
-	struct volmap_source source = job->source;
-	int rc = -1;
+	struct metacache_facts f = { 0 };
 
-	if (limits.memory == 0)
-		limits.memory = VOLMAP_MEMORY;
-
-	memset(out, 0, sizeof(*out));
-	if (p == NULL)
-		return -1;
-	source.read = pipeline_map_read;
-	source.arg = p;
-	if (volmap_open(&source, &limits, job->map_flags, &p->map, err) != 0)
-		goto out;
-	if (pipeline_replay_open(p, err) != 0)
-		goto out;
-	strncpy(out->note, volmap_note(p->map), sizeof(out->note) - 1);
-	stop_attach(job->stop, on_stop, p);
-	run_threads(p);
-	stop_attach(job->stop, NULL, NULL);
+	if (p->job->metacache != NULL)
+		metacache_facts(p->job->metacache, &f);
 	out->counts = p->counts;
 	out->cached = p->cached;
 	out->spans = p->spans;
@@ -325,12 +310,34 @@ pipeline_run(const struct pipeline_job *job, struct pipeline_result *out, struct
 	out->kept_bytes = p->kept_bytes;
 	out->proven_bytes = p->proven_bytes;
 	out->map_bytes = p->map_bytes;
+	out->map_known_bytes = f.known_bytes;
 	memcpy(out->cpu_us, p->cpu_us, sizeof(out->cpu_us));
-	if (p->failed)
+}
+
+int
+pipeline_run(const struct pipeline_job *job, struct pipeline_result *out, struct err *err)
+{
+	struct pipeline *p = pipeline_new(job, err);
+	int rc;
+
+	memset(out, 0, sizeof(*out));
+	if (p == NULL)
+		return -1;
+	rc = pipeline_map_open(p, err);
+	if (!pipeline_map_stale(p) && rc == 0 &&
+	    (rc = pipeline_replay_open(p, err)) == 0) {
+		strncpy(out->note, volmap_note(p->map), sizeof(out->note) - 1);
+		stop_attach(job->stop, on_stop, p);
+		run_threads(p);
+		stop_attach(job->stop, NULL, NULL);
+	}
+	tell(p, out);
+	if (p->failed) {
 		*err = p->why;
-	else
-		rc = 0;
-out:
+		rc = -1;
+	}
+	if (job->metacache != NULL)
+		metacache_end(job->metacache, rc == 0);
 	pipeline_free(p);
 	return rc;
 }

@@ -20,6 +20,7 @@
 
 struct changes;
 struct err;
+struct metacache;
 struct progress;
 struct stop;
 
@@ -41,7 +42,9 @@ struct pipeline_job {
 	    *changes;	       /* Since the base; NULL: all is read.  Doubts go there. */
 	const char *old_shape; /* agent/backup/shape.h: the base's; NULL: none. */
 	const char *new_shape; /* Where this tree's goes; NULL: nowhere. */
-	int level;	       /* zstd's. */
+	struct metacache
+	    *metacache; /* What the map reads is kept here, and taken; or NULL. */
+	int level;	/* zstd's. */
 	struct progress *progress; /* May be NULL. */
 	uint64_t progress_from;	   /* Bytes of the volumes before this one. */
 	struct stop *stop;	   /* May be NULL. */
@@ -70,7 +73,8 @@ struct pipeline_result {
 	uint64_t stale_at;	     /* at this byte: read all. */
 	uint64_t kept_bytes;	     /* Not read: taken from the base. */
 	uint64_t proven_bytes;	     /* Could be kept, but were read and are the same. */
-	uint64_t map_bytes;	     /* Read by the map; not in counts.read_bytes. */
+	uint64_t map_bytes;	     /* Read by the map; not in counts.read_bytes; */
+	uint64_t map_known_bytes;    /* and taken from the metacache. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 };
 

@@ -36,18 +36,6 @@ pipeline_reader_flush(struct reader *r, struct err *err)
 	return -1;
 }
 
-/* That it failed is told once more when the slab is handed on. */
-int
-pipeline_map_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
-{
-	struct pipeline *p = arg;
-
-	if (p->reader != NULL && pipeline_reader_flush(p->reader, err) != 0)
-		return -1;
-	p->map_bytes += len;
-	return p->job->source.read(p->job->source.arg, offset, buf, len, err);
-}
-
 int
 pipeline_reader_plan(struct reader *r, uint64_t from, uint32_t len, struct err *err)
 {
@@ -318,11 +306,11 @@ pipeline_reader(void *arg)
 	struct uplink_counts counts = { 0 };
 	struct shape_writer *shape = NULL;
 	struct volmap_cut cut;
-	int rc;
+	int rc = 0;
 
 	r.p->reader = &r;
-	rc = pipeline_keep_open(r.p, &r.keep, &err);
-	if (rc == 0 && r.p->job->new_shape != NULL)
+	r.keep = r.p->keep;
+	if (r.p->job->new_shape != NULL)
 		rc = shape_create(r.p->job->new_shape, &shape, &err);
 	while (rc >= 0 && (rc = volmap_next(r.p->map, &cut, &err)) == 1) {
 		if (shape != NULL && (rc = shape_add(shape, &cut, &err)) != 0)
@@ -331,7 +319,7 @@ pipeline_reader(void *arg)
 			break;
 	}
 	r.p->reader = NULL;
-	pipeline_keep_close(r.keep);
+	(void)pipeline_map_stale(r.p);
 	if (rc == 0)
 		rc = hand_on(&r, &err);
 	if (shape_finish(shape, rc < 0 ? &ignored : &err) != 0)

@@ -22,6 +22,7 @@ struct ahead;
 struct cache;
 struct cache_writer;
 struct group_builder;
+struct pipeline_keep;
 struct queue;
 struct reader;
 struct seen;
@@ -182,7 +183,8 @@ struct pipeline_pool {
 struct pipeline {
 	const struct pipeline_job *job;
 	struct volmap *map;
-	struct reader *reader; /* The reader's own, while it runs. */
+	struct reader *reader;	    /* The reader's own, while it runs. */
+	struct pipeline_keep *keep; /* What is kept; NULL: all is read. */
 	struct pipeline_pool pool;
 	struct cache *done; /* What an interrupted run did; NULL: nothing. */
 	uint64_t done_end;  /* Bytes of the volume that it covers. */
@@ -217,6 +219,9 @@ int pipeline_failed(struct pipeline *p);
 /* Fail: byte `at` is not what the base point has, though no change of it was listed. */
 void pipeline_fail_stale(struct pipeline *p, uint64_t at);
 
+/* If what the map was made of is not what the base point has: fail so; 1 or 0. */
+int pipeline_map_stale(struct pipeline *p);
+
 /* Add to the counts; each argument may be zeros. */
 void pipeline_count(struct pipeline *p, const struct uplink_counts *more);
 
@@ -231,6 +236,12 @@ void *pipeline_receiver(void *arg);
 
 /* At a thread's end: note its CPU time. */
 void pipeline_done(struct pipeline *p, enum pipeline_stage stage);
+
+/*
+ * Make the map, and see what is kept of the base: p->map and p->keep.  Tables that did
+ * not change come from job->metacache, if what is kept may be.
+ */
+int pipeline_map_open(struct pipeline *p, struct err *err);
 
 /* Get ready not to read again what job->done_cache has. */
 int pipeline_replay_open(struct pipeline *p, struct err *err);

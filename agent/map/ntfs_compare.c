@@ -80,6 +80,13 @@ ntfs_compare_task(struct ntfs_compare *c, const struct ntfs_compare_task *task)
 	c->done = 0;
 }
 
+void
+ntfs_compare_again(struct ntfs_compare *c)
+{
+	stop(c);
+	c->done = 0;
+}
+
 int
 ntfs_compare_done(const struct ntfs_compare *c)
 {

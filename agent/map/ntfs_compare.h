@@ -64,6 +64,9 @@ struct ntfs_compare_task {
 };
 void ntfs_compare_task(struct ntfs_compare *c, const struct ntfs_compare_task *task);
 
+/* The map is made once more: what was found out of the records is not so. */
+void ntfs_compare_again(struct ntfs_compare *c);
+
 /* Was there an NTFS to compare since then?  1 or 0. */
 int ntfs_compare_done(const struct ntfs_compare *c);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/map/chunker.h"
+#include "agent/map/metacache.h"
 #include "agent/map/volmap_plan.h"
 #include "agent/map/volmap_split.h"
 #include "agent/map/volmap_walk.h"
@@ -99,6 +100,10 @@ volmap_open(const struct volmap_source *source, const struct volmap_limits *limi
 	if (m == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a volume map");
 	m->source = *source;
+	if (source->metacache != NULL) {
+		m->source.read = metacache_read;
+		m->source.arg = source->metacache;
+	}
 	m->plan.limits = limits != NULL ? *limits : usual;
 	m->plan.unkept = m->split.range = source->unkept;
 	m->plan.unkept_count = m->split.count = source->unkept_count;

@@ -47,6 +47,7 @@
 
 struct changes;
 struct err;
+struct metacache;
 struct ntfs_compare;
 struct spill; /* agent/map/spill.h */
 
@@ -114,6 +115,9 @@ struct volmap_source {
 	const struct volmap_range *holes;
 	unsigned holes_count;
 	struct ntfs_compare *compare; /* Is shown the records of an NTFS; or NULL. */
+	/* Begun, with a `read` of its own: what is read of tables is read through it; or
+	 * NULL. */
+	struct metacache *metacache;
 	/*
 	 * In order and apart, within the volume, each of VOLMAP_GRAIN bytes at least; used
 	 * until volmap_close().

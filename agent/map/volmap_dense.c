@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/map/metacache.h"
 #include "agent/map/sorter.h"
 #include "agent/map/volmap.h"
 #include "agent/map/volmap_marks.h"
@@ -66,11 +67,22 @@ volmap_dense_bytes(const uint8_t *p, size_t len)
 int
 volmap_dense_at(const struct volmap_source *source, uint64_t offset)
 {
+	struct metacache *c = source->metacache;
 	uint8_t head[VOLMAP_DENSE_HEAD];
 	struct err ignored = ERR_INIT;
+	int dense, got;
 
-	return source->read(source->arg, offset, head, sizeof(head), &ignored) == 0 &&
-	       volmap_dense_bytes(head, sizeof(head));
+	if (c != NULL && (dense = metacache_head(c, offset)) != -1)
+		return dense;
+	/* What it says is kept, not its bytes: these are a million pages of a volume. */
+	got = c != NULL ? metacache_read_past(c, offset, head, sizeof(head), &ignored)
+			: source->read(source->arg, offset, head, sizeof(head), &ignored);
+	if (got != 0)
+		return 0;
+	dense = volmap_dense_bytes(head, sizeof(head));
+	if (c != NULL)
+		metacache_head_is(c, offset, dense);
+	return dense;
 }
 
 struct volmap_dense *
