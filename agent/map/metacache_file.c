@@ -48,9 +48,12 @@ metacache_file_new(
 		return err_set(err, ERR_NOMEM, "out of memory");
 	}
 	strcpy(m->path, path);
-	/* A header, and what tables take beside their slots, are not worth counting. */
-	m->most = (uint32_t)(max / METACACHE_PAGE < METACACHE_HEADS ? max / METACACHE_PAGE
-								    : METACACHE_HEADS);
+	/* Whole tables; what a header and tables take themselves is not worth counting. */
+	max = max / METACACHE_PAGE / METACACHE_SLOTS;
+	max = max == 0 ? 1 : max;
+	if (max > METACACHE_HEADS / METACACHE_SLOTS)
+		max = METACACHE_HEADS / METACACHE_SLOTS;
+	m->most = METACACHE_SLOTS * (uint32_t)max;
 	*out = m;
 	return 0;
 }
