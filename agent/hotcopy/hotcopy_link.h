@@ -48,8 +48,8 @@ uint32_t
 hotcopy_link_read(struct hotcopy_link *l, uint64_t offset, void *out, uint32_t len);
 
 /*
- * The next event of the set that this link prepared: 1; 0: none within `wait_ms`; -1: the
- * link is gone.  One thread at a time.
+ * The next event of the set that this link prepared, or of none (`set` 0: all links are
+ * told): 1; 0: none within `wait_ms`; -1: the link is gone.  One thread at a time.
  */
 int
 hotcopy_link_event(struct hotcopy_link *l, uint32_t wait_ms, struct hotcopy_event *out);

@@ -147,6 +147,7 @@ number=$(ctl attached "${both[0]}" | tr -d '\r#')
 wine_run holdfast-agent.exe driver status "${both[0]}" > "$work/status.out"
 grep -q '^volume .*RamVol0 .* 8.0 MiB  idle, tracking off' "$work/status.out" || fail "driver status: $(cat "$work/status.out")"
 [ "$(wine_run holdfast-agent.exe driver status --json | grep -c '"attached":true,"number":[12],"length":8388608,')" = 2 ] || fail "driver status --json"
+wine_run hotcopy_link.exe "${both[@]}" > "$work/link.out" 2> "$work/link.err" || fail "the agent's calls: $(cat "$work/link.err")"
 load go
 for round in 1 2; do
 	load "mark $(wine_path "$work/lo")"
