@@ -179,7 +179,8 @@ plan_all(MSIHANDLE install, const struct wish *w)
 		{ L"StopServiceUndo", L"service start" },
 		{ L"UnregisterService", L"service uninstall" },
 		{ L"UnregisterServiceUndo", L"service install" },
-		{ L"ForgetHost", L"unenroll" } };
+		{ L"ForgetHost", L"unenroll" },
+		{ L"RemoveDriver", L"driver remove" } };
 	size_t i;
 
 	for (i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)

@@ -2,8 +2,10 @@
 # build.sh EXE SOURCES OUT [VERSION] - the packages of the Windows agent into OUT:
 # holdfast-agent-VERSION-x64.msi and .zip.  EXE is holdfast-agent.exe, SOURCES the
 # directory with the Debian sources of what it links (their licenses go along).
-# VERSION: the project's, or another for tests.  The same input gives the same bytes,
-# with SOURCE_DATE_EPOCH as the time in them (default: the last commit's).
+# VERSION: the project's, or another for tests.  HOLDFAST_DRIVER_FILE: a hotcopy.sys for
+# x64, signed by then, that is laid beside the program (docs/driver.md).  The same input
+# gives the same bytes, with SOURCE_DATE_EPOCH as the time in them (default: the last
+# commit's).
 set -euo pipefail
 exe=$(realpath -e "${1:?usage: build.sh EXE SOURCES OUT [VERSION]}")
 sources=$(realpath -e "${2:?}")
@@ -44,6 +46,13 @@ licenses() {
 }
 licenses > "$work/notice"
 text NOTICE.txt < "$work/notice"
+# wixl 0.101 knows no <?ifdef?>.
+if [ -n "${HOLDFAST_DRIVER_FILE:-}" ]; then
+	cp "$HOLDFAST_DRIVER_FILE" "$files/hotcopy.sys"
+	cp "$here/holdfast.wxs" "$work/"
+else
+	sed '/<!-- driver: -->/,/<!-- :driver -->/d' "$here/holdfast.wxs" > "$work/holdfast.wxs"
+fi
 touch -d "@$SOURCE_DATE_EPOCH" "$files"/*
 
 # A product code for each build; setarch: wixl orders its strings by their addresses.
@@ -51,7 +60,7 @@ uuid() { python3 -c 'import sys, uuid; print(str(uuid.uuid5(uuid.UUID("14970C93-
 content=$version:$(cat "$files"/* "$here/holdfast.wxs" "$here/tables.py" | sha256sum)
 msi=$work/holdfast.msi
 (cd "$work" && setarch -R wixl -a x64 -D ProductCode="$(uuid "product $content")" -D Version="$version" -D Files=files \
-    -o "$msi" "$here/holdfast.wxs" 2> wixl) || { cat "$work/wixl" >&2; exit 1; }
+    -o "$msi" holdfast.wxs 2> wixl) || { cat "$work/wixl" >&2; exit 1; }
 setarch -R python3 "$here/tables.py" "$msi" "$files/holdfast-agent.exe" "{$(uuid "package $content")}"
 mv "$msi" "$out/holdfast-agent-$version-x64.msi"
 

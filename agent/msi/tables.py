@@ -14,6 +14,7 @@ import time
 # Types ("Custom Action Types", Microsoft Learn): 1 a DLL in the table Binary, 64 failing is no
 # failure, 256 in rollback only, 1024 deferred, 2048 as the system, 8192 its data in no log.
 NOW, DO, UNDO, SECRETLY = 1, 1 + 1024 + 2048, 1 + 64 + 256 + 1024 + 2048, 1 + 1024 + 2048 + 8192
+GENTLY = 1 + 64 + 1024 + 2048
 # Any user may have an installed product repaired, by the system and with the properties of
 # PUBLIC: what says who gets this machine's data counts when an administrator installs, only.
 COMES = "NOT REMOVE AND NOT Installed"
@@ -26,6 +27,8 @@ ACTIONS = [
     ("StopService", "actions_run", DO, RUNNING, 1620),
     ("UnregisterServiceUndo", "actions_run", UNDO, GOES, 1630),
     ("UnregisterService", "actions_run", DO, GOES, 1640),
+    # Afterwards nothing here could. What it cannot do stays safe, and in the log.
+    ("RemoveDriver", "actions_run", GENTLY, GOES, 1645),
     ("ForgetHost", "actions_run", DO, GOES + ' AND REMOVE_IDENTITY = "1"', 1650),
     # Behind InstallFiles (4000).
     ("RegisterServiceUndo", "actions_run", UNDO, 'NOT REMOVE AND HOLDFAST_SERVICE = "absent"', 4010),

@@ -2,15 +2,16 @@
 # Goal: what a fleet's roll-out does, with the MSI under Wine against a real server: a
 # token that is refused leaves nothing; a silent installation enrols the host, registers
 # and starts the service, which backs up; an upgrade goes on as the same host, a downgrade
-# is refused; a removal keeps or forgets the identity, as told; a server that is away is
-# waited for. And two builds of the package are the same bytes.
+# is refused; a removal keeps or forgets the identity, as told, and takes the driver along; a
+# server that is away is waited for. And two builds of the package are the same bytes.
 . "$(dirname "$0")/wine.sh"
 top=$(cd "$(dirname "$0")/../.." && pwd)
 sources=$(sed -n 's/^HOLDFAST_WINDOWS_LIBS:[A-Z]*=//p' "$windows/CMakeCache.txt")/../sources
 export SOURCE_DATE_EPOCH=1700000000
 package() { "$top/agent/msi/build.sh" "$windows/bin/holdfast-agent.exe" "$sources" "$work/$1" ${2:+"$2"}; }
-package new & builds=($!)
-package again & builds+=($!)
+driver=${HOLDFAST_DRIVER:-$(dirname "$windows")/driver}/x64/hotcopy.sys
+HOLDFAST_DRIVER_FILE=$driver package new & builds=($!)
+HOLDFAST_DRIVER_FILE=$driver package again & builds+=($!)
 package old 0.0.9 & builds+=($!)
 for build in "${builds[@]}"; do
 	wait "$build" || fail "no packages"
@@ -29,7 +30,7 @@ done
 [ "$(table Upgrade | grep -c '{14970C93-7348-49FD-96D2-00B005A95291}')" = 2 ] || fail "another UpgradeCode"
 table File | grep -c "^AgentExe.*[[:blank:]]$(sed -n 's/^project(holdfast VERSION \([0-9.]*\).*/\1/p' "$top/CMakeLists.txt")\.0[[:blank:]]1033" > /dev/null || fail "the program's version: $(table File)"
 python3 -m zipfile -e "$work"/new/*.zip "$work/zip"
-for f in holdfast-agent.exe LICENSE.txt NOTICE.txt README.txt Verify-Holdfast.ps1; do
+for f in holdfast-agent.exe hotcopy.sys LICENSE.txt NOTICE.txt README.txt Verify-Holdfast.ps1; do
 	[ -s "$work/zip/holdfast-agent/$f" ] || fail "no $f in the zip"
 done
 for p in mbedtls libsodium libuv1 libzstd protobuf-c jansson libinih MinGW-w64; do
@@ -110,9 +111,16 @@ msi 0 /i "$new" TOKENFILE="$(wine_path "$work/token")"
 backs_up web01
 [ "$(enrolments web01)" = 1 ] || fail "enrolled again"
 
-note "removed with its identity"
+note "removed with its identity, and with the driver that a person had it install"
+class='HKLM\System\CurrentControlSet\Control\Class\{71A27CDD-812A-11D0-BEC7-08002BE2092F}'
+wine_run reg add "$class" /v UpperFilters /t REG_MULTI_SZ /d volsnap /f > "$work/out"
+wine_run "$files/holdfast-agent.exe" driver install > "$work/out" || fail "$(cat "$work/out")"
+cmp "$c/windows/system32/drivers/hotcopy.sys" "$driver"
 msi 0 /x "$new" REMOVE_IDENTITY=1
 gone || fail "left: $(ls -R "$files" 2>&1; cat "$work/sc")"
+[ ! -e "$c/windows/system32/drivers/hotcopy.sys" ] || fail "the driver stayed"
+wine_run reg query "$class" /v UpperFilters > "$work/out"
+grep -q volsnap "$work/out" && ! grep -q hotcopy "$work/out" || fail "filters: $(cat "$work/out")"
 for f in key cert ca server ticket enroll; do
 	[ ! -e "$data/$f" ] || fail "$f stayed"
 done
