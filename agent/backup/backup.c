@@ -312,18 +312,14 @@ add_before(struct backup *b, int lost)
 		*before = *now;
 }
 
-/* A volume whose notes of a lost session are of no use: non-zero if there was one. */
+/* Does what is read now rest on notes of a lost session? */
 static int
-drop_done(struct backup *b)
+rests_on_notes(const struct backup *b)
 {
-	unsigned i;
-	int any = 0;
-
-	for (i = 0; i < b->capture->count; i++) {
-		any |= b->done[i] > 0;
-		b->done[i] = 0;
-	}
-	return any;
+	for (unsigned i = 0; i < b->capture->count; i++)
+		if (b->done[i] > 0)
+			return 1;
+	return 0;
 }
 
 /* One session from connecting to commit. */
@@ -391,11 +387,13 @@ attempts(struct backup *b, struct err *err)
 	uint64_t since = 0, now, budget = (uint64_t)b->o->settings->retry_s * 1000000;
 	char line[ERR_TEXT_MAX + 128];
 	unsigned failures = 0;
+	int rested;
 	uint32_t wait;
 
 	for (b->out->attempts = 1;; b->out->attempts++) {
 		err_clear(err);
 		b->moved = b->distrusted = 0;
+		rested = rests_on_notes(b);
 		if (attempt(b, err) == 0)
 			return 0;
 		if (stop_asked(b->o->stop))
@@ -404,8 +402,11 @@ attempts(struct backup *b, struct err *err)
 			backup_say(b, err->text);
 			continue;
 		}
-		if (!b->uplink_failed && err->code == ERR_CORRUPT && drop_done(b))
+		/* Perhaps these were wrong; without them it would be so again. */
+		if (!b->uplink_failed && err->code == ERR_CORRUPT && rested) {
+			memset(b->done, 0, sizeof(b->done));
 			continue;
+		}
 		now = wait_now_us();
 		if (since == 0 || b->moved) {
 			since = now;

@@ -212,8 +212,10 @@ backup_check_changes(
 	all.source.compare = NULL;
 	all.new_cache = all.new_shape = all.done_cache = NULL;
 	all.done_spans = 0;
-	if (pipeline_run(&all, &r, err) != 0)
+	if (pipeline_run(&all, &r, err) != 0) {
+		s->b->uplink_failed = r.uplink_failed;
 		return -1;
+	}
 	if (chunk_id_cmp(&r.root_id, &s->b->roots[i]) != 0)
 		return err_set(err, ERR_CORRUPT,
 		    "reading everything gives another tree: what is said to have changed "
