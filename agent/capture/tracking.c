@@ -23,6 +23,10 @@ struct tracked {
 	uint64_t number, length;
 	uint32_t index; /* In the set. */
 	struct tracking_generation began, base;
+	/* Nothing was to be concluded when it was looked at first, and so (enum
+	   hotcopy_tracking, enum hotcopy_reason): whoever freezes may begin a generation
+	   of his own before the cut, and commit it.  0: something was. */
+	uint32_t doubt, doubt_why;
 	char why[160];
 	uint8_t *list; /* tracking_seen(): a bit for each 1 << shift bytes. */
 	unsigned shift;
@@ -118,28 +122,33 @@ see_to(struct tracking *t, struct tracked *v, struct hotcopy_volume *info)
 	}
 }
 
+static void
+doubt(struct tracked *v, uint32_t tracking, uint32_t why)
+{
+	if (tracking == HOTCOPY_TRACK_NEW)
+		give_up(v, "tracking began with this point", NULL);
+	else if (tracking == HOTCOPY_TRACK_INVALID)
+		give_up(v, "tracking is invalid", why_word(why));
+	else
+		give_up(v, "tracking was switched off meanwhile", NULL);
+}
+
 /* What was committed last, and whether what is said since may be believed. */
 static void
 learn(struct tracked *v, const struct hotcopy_volume *info)
 {
-	switch (info->tracking) {
-	case HOTCOPY_TRACK_VALID:
-	case HOTCOPY_TRACK_RECOVERED:
-		v->base.number = info->generation;
-		memcpy(v->base.nonce, info->nonce, sizeof(v->base.nonce));
-		v->why[0] = '\0';
-		if (info->generation == 0 || info->length != v->length)
-			give_up(v, "the tracking changed meanwhile", NULL);
+	if (info->tracking != HOTCOPY_TRACK_VALID &&
+	    info->tracking != HOTCOPY_TRACK_RECOVERED) {
+		doubt(v, info->tracking, info->why);
 		return;
-	case HOTCOPY_TRACK_NEW:
-		give_up(v, "tracking began with this point", NULL);
-		return;
-	case HOTCOPY_TRACK_INVALID:
-		give_up(v, "tracking is invalid", why_word(info->why));
-		return;
-	default:
-		give_up(v, "tracking was switched off meanwhile", NULL);
 	}
+	v->base.number = info->generation;
+	memcpy(v->base.nonce, info->nonce, sizeof(v->base.nonce));
+	v->why[0] = '\0';
+	if (info->generation == 0 || info->length != v->length)
+		give_up(v, "the tracking changed meanwhile", NULL);
+	else if (v->doubt != 0)
+		doubt(v, v->doubt, v->doubt_why);
 }
 
 static const struct hotcopy_volume *
@@ -221,8 +230,15 @@ look_at(struct tracking *t, struct tracked *v, const struct hotcopy_volumes *all
 	v->known = 1;
 	v->length = info.length;
 	see_to(t, v, &info);
-	if (v->known)
-		commit_held(t, v->number, o);
+	if (!v->known)
+		return;
+	commit_held(t, v->number, o);
+	if (hotcopy_find(t->link, v->number, &info, &ignored) == 0 &&
+	    (info.tracking == HOTCOPY_TRACK_NEW ||
+		info.tracking == HOTCOPY_TRACK_INVALID)) {
+		v->doubt = info.tracking;
+		v->doubt_why = info.why;
+	}
 }
 
 int
