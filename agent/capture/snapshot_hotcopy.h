@@ -202,6 +202,9 @@ void snapshot_hotcopy_was_read(struct hot_volume *v, uint64_t offset, uint64_t l
 /* Was chunk `n` of it read for good? */
 int snapshot_hotcopy_is_read(struct hot_volume *v, uint64_t n);
 
+/* Was chunk `n` given up? */
+int snapshot_hotcopy_is_given(struct hot_volume *v, uint64_t n);
+
 /* Give up all that was read so far. */
 void snapshot_hotcopy_give_up(struct hot_set *s);
 

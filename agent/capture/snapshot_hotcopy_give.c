@@ -161,6 +161,19 @@ snapshot_hotcopy_is_read(struct hot_volume *v, uint64_t n)
 	return is;
 }
 
+int
+snapshot_hotcopy_is_given(struct hot_volume *v, uint64_t n)
+{
+	uint64_t unit = (n << v->set->chunk_shift) >> v->unit_shift;
+	int is = 0;
+
+	(void)pthread_mutex_lock(&v->set->lock);
+	if (v->given != NULL)
+		is = is_set(v->given, unit);
+	(void)pthread_mutex_unlock(&v->set->lock);
+	return is;
+}
+
 /* -------------------------------------------------------------------- giving up -- */
 
 /* The next run of units that were read and not given, from `*n` on; they are given. */

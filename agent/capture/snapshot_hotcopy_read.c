@@ -86,7 +86,12 @@ failed(struct hot_volume *v, uint32_t status, uint64_t offset, struct err *err)
 	    err, "%.100s at byte %llu", v->path, (unsigned long long)offset);
 }
 
-/* Chunk by chunk: some of them the driver keeps no more, but we do. */
+/*
+ * Chunk by chunk: some of them the driver keeps no more, but we do.  What it does not keep
+ * though we never gave it up is a store that it tracks with, whoever made that (hotcopyctl,
+ * an earlier start).  It is in no image, and zeros in its place are what a restore must
+ * leave there: an old store would be believed.
+ */
 static int
 read_chunks(
     struct hot_volume *v, uint64_t offset, uint8_t *out, uint32_t len, struct err *err)
@@ -105,6 +110,11 @@ read_chunks(
 		if (status == HOTCOPY_STATUS_NOT_KEPT)
 			got = snapshot_hotcopy_ahead_get(
 			    v->set->ahead, v, offset / chunk, from, out, n, err);
+		if (got == 0 && status == HOTCOPY_STATUS_NOT_KEPT &&
+		    !snapshot_hotcopy_is_given(v, offset / chunk)) {
+			memset(out, 0, n);
+			got = 1;
+		}
 		if (got != 1)
 			return got == -1 ? -1 : failed(v, status, offset, err);
 	}

@@ -272,6 +272,26 @@ test_another_set_is_waited_for(void **state)
 	all_is_as_it_was();
 }
 
+static void
+test_a_tracking_store_reads_as_zeros(void **state)
+{
+	static const uint8_t none[16], nonce[HOTCOPY_NONCE] = { 1 };
+	const struct hotcopy_extent store = { 1 << 20, 1 << 18 };
+	struct hotcopy_link *l;
+
+	(void)state;
+	OK(hotcopy_link_open(sim_path(&sim, "c"), &l, &err));
+	OK(hotcopy_track(l, 1, none, nonce, &store, 1, &err));
+	memset(was[0] + store.offset, 0, store.length);
+	frozen();
+	all_is_as_it_was();
+	is_as_it_was(0, store.offset - 5000, 10000);
+	is_as_it_was(0, store.offset + store.length - 3, 7);
+	snapshot_close(set);
+	set = NULL;
+	hotcopy_link_close(l);
+}
+
 /* ----------------------------------------------------------------- room for copies -- */
 
 static void
@@ -745,6 +765,7 @@ main(void)
 		TEST(reads_may_begin_and_end_anywhere),
 		TEST(what_cannot_be_frozen_is_said),
 		TEST(another_set_is_waited_for),
+		TEST(a_tracking_store_reads_as_zeros),
 		TEST(a_disk_lends_room),
 		TEST(room_that_cannot_be_had_is_said),
 		TEST(what_writes_wait_for_is_kept_in_memory),
