@@ -278,7 +278,10 @@ disk_track(struct disk *d, uint64_t offset, struct track_notice notice, char *wh
 	struct hotcopy_track how = {
 		.h = { sizeof how, HOTCOPY_ABI }, .volume = d->number, .extents = 1
 	};
-	struct hotcopy_extent store = { offset, track_store_bytes(d->length) };
+	/* Whole copy chunks: what shares one with a store is served, and changes. */
+	uint64_t bytes = track_store_bytes(d->length),
+		 chunk = 1u << HOTCOPY_CHUNK_SHIFT_MAX;
+	struct hotcopy_extent store = { offset, bytes + (chunk - bytes % chunk) % chunk };
 	struct track *t;
 
 	if (offset % d->sector != 0 || offset > d->length ||

@@ -7,7 +7,8 @@
  *	control=SOCKET	where calls of driver/abi/hotcopy.h are taken (driver/sim/calls.h)
  *	track=NAME:OFFSET
  *			opens the tracking store at this byte of the disk, before the
- *			first write: what CREATE made earlier, then goes on
+ *			first write: what CREATE made earlier, then goes on; up to a multiple
+ *			of 256 KiB
  *	sector=BYTES	512 or 4096 (512)
  *	record=FILE	what is written, for an oracle (driver/sim/record.h)
  * The export "" is the only disk.
