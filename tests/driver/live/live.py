@@ -23,7 +23,8 @@ import sys
 import time
 
 from stack import DIFF, DISK, MIB, NTFS, STORE, Refused, Stack, await_, run
-import work as judge
+import judge
+import work
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAMES = ("a", "b", "raw")
@@ -32,9 +33,9 @@ JUDGED = {"a": NTFS, "b": NTFS, "raw": DISK}
 
 
 class Session:
-    def __init__(self, work, build, rnd):
+    def __init__(self, at, build, rnd):
         self.rnd, self.build = rnd, build
-        self.s = Stack(work, build)
+        self.s = Stack(at, build)
         self.committed = {}  # name: image
         self.cuts = 0
         self.facts = []
@@ -60,9 +61,9 @@ class Session:
         self.notes = {}
         for name, mode in (("a", "wal"), ("b", "persist"), ("b", "truncate")):
             note = f"{s.work}/{name}-{mode}.note"
-            self.notes[name, mode] = judge.Note(note)
+            self.notes[name, mode] = work.Note(note)
             s.program(*py, "sqlite", f"{self.at[name]}/{mode}.db", mode, note)
-        self.stamp_note = judge.Note(f"{s.work}/stamps.note")
+        self.stamp_note = work.Note(f"{s.work}/stamps.note")
         s.program(*py, "stamps", f"{self.at['a']}/stamp", f"{self.at['b']}/stamp", f"{s.work}/stamps.note")
         s.program(*py, "churn", f"{self.at['a']}/churn")
         fio = ["fio", "--thread", "--thinktime=2ms", "--bsrange=4k-16k", "--rw=randwrite", "--verify=crc32c", "--verify_fatal=1", "--loops=1000",
@@ -198,7 +199,7 @@ class Session:
         fact.update({k: sum(x[k] for x in stats) for k in ("copied", "throttled", "reads_kept")})
         got = {}
         for name in NAMES[:2]:
-            got[name] = self.ntfs(images[name])
+            got[name] = judge.ntfs(s.work, images[name])
         for (name, mode), committed in before.items():
             last = got[name][mode]
             assert committed <= last <= after[name, mode], f"{mode}: {last} transactions in the image, {committed} were committed, {after[name, mode]} begun"
@@ -220,37 +221,6 @@ class Session:
             out.write(data)
         run(*oracle, *words[:-1], path, ok=(1,))
         os.unlink(path)
-
-    def ntfs(self, image):
-        """A copy is mended as an administrator would, and looked at."""
-        s, found = self.s, {"short": 0}
-        copy, at = image + ".mended", f"{s.work}/look"
-        run("cp", "--sparse=always", image, copy)
-        run("ntfsfix", copy)
-        out = run("ntfsfix", "-n", copy)
-        assert "processed successfully" in out, out
-        os.makedirs(at, exist_ok=True)
-        run("ntfs-3g", "-o", "ro", copy, at)
-        try:
-            files = f"{s.work}/files"
-            shutil.rmtree(files, ignore_errors=True)
-            os.mkdir(files)
-            for name in os.listdir(at):
-                if name.endswith("-shm"):
-                    continue
-                if os.path.isdir(f"{at}/{name}"):
-                    found["broken"] = judge.churn_check(f"{at}/{name}", frozen=True)
-                else:
-                    found["short"] += judge.salvage(f"{at}/{name}", f"{files}/{name}")
-        finally:
-            run("umount", at)
-        assert found["short"] <= 2, "more ends are missing than programs write"
-        for name in sorted(os.listdir(files)):
-            if name.endswith(".db"):
-                found[name[:-3]] = judge.sqlite_check(f"{files}/{name}")
-        found["stamp"] = judge.stamp(f"{files}/stamp")
-        os.unlink(copy)
-        return found
 
     def report(self, h, images, frozen, nonce):
         """Against the last image that was committed; then this one is."""
@@ -278,8 +248,8 @@ class Session:
         s.stop_programs()
         last = {f"{self.at[n]}/{mode}.db": note.get(1) for (n, mode), note in self.notes.items()}
         for path, n in last.items():
-            assert judge.sqlite_check(path) == n, f"{path}: not as many transactions as were committed"
-        judge.churn_check(f"{self.at['a']}/churn")
+            assert work.sqlite_check(path) == n, f"{path}: not as many transactions as were committed"
+        work.churn_check(f"{self.at['a']}/churn")
         s.unmount()
         for name in NAMES[:2]:
             path = f"{s.work}/{name}.img"
@@ -322,13 +292,13 @@ class Session:
 WAYS = ("memory", "other volume", "dropped", "same volume", "throttled")
 
 
-def main(work, build, sessions, seed="1", seconds="0"):
+def main(top, build, sessions, seed="1", seconds="0"):
     """So many sessions, and more until the time has passed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
     rnd = random.Random(int(seed))
     gates, n, end = [], 0, time.monotonic() + int(seconds)
     while n < int(sessions) or time.monotonic() < end:
-        at = f"{work}/{n}"
+        at = f"{top}/{n}"
         os.makedirs(at)
         session = Session(at, build, rnd)
         try:

@@ -29,6 +29,15 @@ def await_(what, seconds=120):
         time.sleep(0.02)
 
 
+def mkntfs(path, name, volume):
+    run("mkntfs", "-q", "-Q", "-F", "-s", "512", "-p", "0", "-H", "255", "-S", "63", "-L", name, path, str(volume // 512))
+
+
+def let_go(path):
+    """Whoever had it open, ntfs-3g above all, goes on writing for a moment."""
+    await_(lambda: subprocess.run(["fuser", "-s", path], stderr=subprocess.DEVNULL, check=False).returncode != 0)
+
+
 class Stack:
     def __init__(self, work, build):
         self.work, self.build = work, build
@@ -36,12 +45,13 @@ class Stack:
         self.socket, self.nbd, self.record = work + "/control", work + "/nbd", work + "/record"
         self.disks = []
 
-    def disk(self, name, ntfs=False):
+    def disk(self, name, ntfs=False, size=DISK, volume=NTFS):
+        """ntfs: its first `volume` bytes are one."""
         path = f"{self.work}/{name}.img"
         with open(path, "wb") as f:
-            f.truncate(DISK)
+            f.truncate(size)
         if ntfs:
-            run("mkntfs", "-q", "-Q", "-F", "-s", "512", "-p", "0", "-H", "255", "-S", "63", "-L", name, path, str(NTFS // 512))
+            mkntfs(path, name, volume)
         run("cp", "--sparse=always", path, path + ".base")
         self.disks.append(name)
         return path
@@ -49,28 +59,36 @@ class Stack:
     def number(self, name):
         return self.disks.index(name) + 1
 
-    def start(self, *parameters):
+    def start(self, *parameters, record=True):
         for p in (self.socket, self.nbd):
             if os.path.exists(p):
                 os.unlink(p)
         self.nbdkit = subprocess.Popen(["nbdkit", "-f", "--exit-with-parent", "-U", self.nbd, f"{self.build}/bin/holdfast-hotcopy-plugin.so",
                                         *[f"disk={n}:{self.work}/{n}.img" for n in self.disks], f"control={self.socket}",
-                                        f"record={self.record}", *parameters])
+                                        *([f"record={self.record}"] if record else []), *parameters])
         await_(lambda: self.nbdkit.poll() is not None or (os.path.exists(self.socket) and os.path.exists(self.nbd)))
         assert self.nbdkit.poll() is None, "nbdkit has ended"
 
     def uri(self, export):
         return f"nbd+unix:///{export}?socket={self.nbd}"
 
-    def mount(self, name):
-        fuse, at = f"{self.work}/{name}.fuse", f"{self.work}/{name}.mnt"
+    def attach(self, name):
+        """The disk as a file."""
+        fuse = f"{self.work}/{name}.fuse"
         os.makedirs(fuse, exist_ok=True)
-        os.makedirs(at, exist_ok=True)
         p = subprocess.Popen(["nbdfuse", f"{fuse}/disk", self.uri(name)])
         self.mounts.append((fuse, p))
         await_(lambda: p.poll() is not None or os.path.exists(f"{fuse}/disk"))
         assert p.poll() is None, "nbdfuse has ended"
-        run("ntfs-3g", "-o", "rw,noatime", f"{fuse}/disk", at)
+        return f"{fuse}/disk"
+
+    def mount(self, name, mend=False):
+        """mend: as after a crash of the machine."""
+        disk, at = self.attach(name), f"{self.work}/{name}.mnt"
+        os.makedirs(at, exist_ok=True)
+        if mend:
+            run("ntfsfix", "-d", disk)
+        run("ntfs-3g", "-o", "rw,noatime", disk, at)
         self.mounts.append((at, None))
         return at
 
@@ -107,8 +125,8 @@ class Stack:
             at, p = self.mounts[-1]
             fuse = self.mounts[-2][0] if p is None else None
             run("umount", at)
-            if fuse is not None:  # ntfs-3g goes on writing for a moment.
-                await_(lambda: subprocess.run(["fuser", "-s", f"{fuse}/disk"], stderr=subprocess.DEVNULL, check=False).returncode != 0)
+            if fuse is not None:
+                let_go(f"{fuse}/disk")
             else:
                 p.wait(60)
             self.mounts.pop()
@@ -120,20 +138,27 @@ class Stack:
             assert how == signal.SIGKILL or status in (0, -15), f"nbdkit ended with {status}"
             self.nbdkit = None
 
-    def close(self):
-        """After whatever happened."""
-        for p in self.programs:
-            p.kill()
-            p.wait()
-        for at, _ in reversed(self.mounts):
-            subprocess.run(["umount", "-l", at], stderr=subprocess.DEVNULL, check=False)
+    def crash(self):
+        """All of the machine at once, the disks first: nothing is written any more."""
         if self.nbdkit is not None:
             self.nbdkit.kill()
             self.nbdkit.wait()
+            self.nbdkit = None
+        for p in self.programs:
+            p.kill()
+        for at, _ in reversed(self.mounts):
+            subprocess.run(["umount", "-l", at], stderr=subprocess.DEVNULL, check=False)
         for _, p in self.mounts:
             if p is not None:
                 p.kill()
                 p.wait()
+        for p in self.programs:
+            p.wait()
+        self.programs, self.mounts = [], []
+
+    def close(self):
+        """After whatever happened."""
+        self.crash()
 
     def handle(self):
         return Hotcopy(self.socket)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """work.py - programs that keep an NTFS volume busy, and what must be true of a frozen image of it.
 
-  work.py sqlite DB MODE NOTE     transactions in a database; MODE is a journal mode.  NOTE has
-                                  two numbers: the last transaction begun, the last committed
+  work.py sqlite DB MODE NOTE     transactions in a database, more if there is one; MODE is a
+                                  journal mode.  NOTE has two numbers: the last transaction begun,
+                                  the last committed
   work.py churn DIR               small files come, grow, are renamed and go
   work.py stamps FILE FILE NOTE   a number into the first, then into the second, both synced
 All run until SIGTERM, and end with 0.
@@ -46,12 +47,13 @@ def sqlite(path, mode, note):
     db.execute(f"pragma journal_mode={mode}").fetchall()
     db.execute("pragma synchronous=full")
     r = random.Random(path)
-    db.execute("begin immediate")
-    db.execute("create table account(id integer primary key, balance int)")
-    db.execute("create table moved(n integer primary key, a int, b int, amount int, link blob, pad blob)")
-    db.executemany("insert into account values(?, ?)", [(i, BALANCE) for i in range(ACCOUNTS)])
-    db.execute("commit")
-    n, before = 0, b""
+    if db.execute("select count(*) from sqlite_master").fetchone() == (0,):
+        db.execute("begin immediate")
+        db.execute("create table account(id integer primary key, balance int)")
+        db.execute("create table moved(n integer primary key, a int, b int, amount int, link blob, pad blob)")
+        db.executemany("insert into account values(?, ?)", [(i, BALANCE) for i in range(ACCOUNTS)])
+        db.execute("commit")
+    n, before = db.execute("select n, link from moved order by n desc limit 1").fetchone() or (0, b"")
     while not stop:
         n += 1
         a, b = r.sample(range(ACCOUNTS), 2)

@@ -1,0 +1,184 @@
+#!/usr/bin/env python3
+"""forgetful.py WORK BUILD [SEED [SHARE [SLICES [DISK [ROUNDS [SECONDS]]]]]] - a tracker that drops writes is found out.
+
+A share of the writes is not told to the tracking (the simulator's FORGET).  Each backup is
+held against what was frozen, so it is known here which points are wrong.  Then:
+ - within SLICES backups after the first wrong one it is known: all is read at once, and
+   the new point is what was frozen
+ - every wrong point is called suspect, and these are all points since each slice was
+   proven last; that one is not, nor is the new one
+ - an alarm of the host stands, and after one that can be trusted backups are incremental
+A wrong block that is written again, and told, before its slice is due heals by itself:
+points in between are wrong and nobody finds out.  These are counted, when no wrong one is
+left at the time.  DISK: "raw", or "ntfs": a mounted one under programs.
+"""
+import json
+import os
+import random
+import signal
+import sys
+import time
+
+from host import Failed, Host
+from stack import DISK, MIB, NTFS, await_, run
+import work
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CAUGHT = "nothing said that it changed"
+
+
+class Run:
+    def __init__(self, at, build, seed, share, slices, kind):
+        self.rnd, self.share, self.slices, self.kind = random.Random(seed), share, slices, kind
+        self.h = Host(at, build)
+        self.runs = self.healed = 0
+
+    def start(self):
+        h = self.h
+        path = h.disk("c", ntfs=self.kind == "ntfs")
+        if self.kind == "raw":
+            os.truncate(path, 24 * MIB)
+            with open(path, "r+b") as f:
+                f.write(self.rnd.randbytes(20 * MIB))
+        h.init()
+        h.enrol()
+        h.conf(f"track-proof = {100 // self.slices}", "hotcopy-room = none")
+        h.start()
+        if self.kind == "ntfs":
+            self.at = h.mount("c")
+            self.note = work.Note(f"{h.work}/wal.note")
+            h.program(sys.executable, f"{HERE}/work.py", "sqlite", f"{self.at}/wal.db", "wal", f"{h.work}/wal.note")
+            h.program(sys.executable, f"{HERE}/work.py", "churn", f"{self.at}/churn")
+            with open(f"{self.at}/still", "wb") as f:  # What changes seldom.
+                f.write(self.rnd.randbytes(8 * MIB))
+        self.whole = self.backup().sequence  # Tracking begins.
+        self.suspects = frozenset()
+
+    def forget(self, share):
+        with self.h.handle() as d:
+            return d.forget(d.volume("c"), share, self.rnd.randrange(1 << 32))
+
+    def write(self):
+        if self.kind == "raw":
+            words = []
+            for _ in range(12):
+                words += ["-c", f"write -P {self.rnd.randrange(1, 256)} {self.rnd.randrange(20 * 256) * 4096} 4096"]
+            run("qemu-io", "-f", "raw", self.h.uri("c"), *words)
+            return
+        with open(f"{self.at}/still", "r+b") as f:
+            for _ in range(20):
+                f.seek(self.rnd.randrange(8 * MIB - 4096))
+                f.write(self.rnd.randbytes(4096))
+            os.fsync(f.fileno())
+        began = self.note.get(1)
+        await_(lambda: self.h.alive() or self.note.get(1) > began + 3)
+
+    def backup(self):
+        """The point, and whether it is what was frozen."""
+        point = self.h.backup(["c"])
+        self.runs += 1
+        try:
+            self.h.equal(point)
+            point.right = True
+        except AssertionError as e:
+            point.right, point.fault = False, str(e)
+        return point
+
+    def incremental(self):
+        point = self.backup()
+        assert point.right, point.fault
+        return point
+
+    def round(self):
+        h = self.h
+        self.forget(0)
+        self.incremental()  # Of a tracker that can be trusted.
+        self.write()
+        assert self.incremental().kept > 0, "no incremental"
+        forgotten = self.forget(self.share)
+        points, wrong_since = [], None
+        while True:
+            self.write()
+            point = self.backup()
+            if CAUGHT in point.note:
+                break
+            points.append(point)
+            assert point.kept > 0, f"all was read without a wrong list: {point.note!r}"
+            # A wrong block that was written again heals its point's followers.
+            if point.right:
+                self.healed += wrong_since is not None
+                wrong_since = None
+            elif wrong_since is None:
+                wrong_since = len(points)
+            assert wrong_since is None or len(points) - wrong_since < self.slices, f"wrong since {len(points) - wrong_since} backups, and not found"
+        forgotten = self.forget(0) - forgotten
+        self.judge(points, point, forgotten, wrong_since)
+
+    def judge(self, points, point, forgotten, wrong_since):
+        h = self.h
+        assert point.right, f"the full compare is wrong: {point.fault}"
+        assert point.kept == 0, "not all was read at once"
+        there = h.points()
+        suspect = {n for n, p in there.items() if p["suspect"]}
+        # A slice is due in each backup: the one that is due next was proven longest ago.
+        since = max(self.whole, point.sequence - self.slices)
+        due = {n for n in there if since < n < point.sequence}
+        old = self.suspects
+        assert suspect - old == due, f"suspect are {sorted(suspect - old)}, and not {sorted(due)}"
+        wrong = {p.sequence for p in points if not p.right}
+        assert wrong and wrong <= suspect, f"wrong {sorted(wrong)}, suspect {sorted(suspect)}"
+        assert not there[point.sequence]["suspect"] and not there[point.sequence]["unproven"]
+        assert "was not all known" in (h.alarm() or ""), h.alarm()
+        self.suspects, self.whole = suspect, point.sequence
+        h.operator("alarm", "clear", h.name)
+        self.write()
+        after = self.incremental()
+        assert after.kept > 0, f"no incremental after the full compare: {after.note!r}"
+        print(json.dumps({"forgotten": forgotten, "backups": len(points) + 1, "after_the_wrong_one": len(points) + 1 - (wrong_since or 0),
+                          "wrong": len(wrong), "suspect": len(due)}), flush=True)
+
+    def checked(self):
+        """--check-changes finds it in the very backup, and makes no point of it."""
+        h = self.h
+        for _ in range(20):
+            self.forget(1)
+            run("qemu-io", "-f", "raw", h.uri("c"), "-c", f"write -P {self.rnd.randrange(1, 256)} {self.rnd.randrange(20 * 256) * 4096} 4096")
+            self.forget(0)
+            there = set(h.points())
+            try:
+                point = h.backup(["c"], "--check-changes")
+            except Failed as e:
+                assert "reading everything gives another tree" in str(e) and set(h.points()) == there, e
+                return
+            assert CAUGHT in point.note, point.note  # The slice that was due had it.
+            self.backup()
+        raise AssertionError("twenty times the slice that was due had it")
+
+    def end(self):
+        h = self.h
+        if self.kind == "ntfs":
+            h.stop_programs()
+            h.unmount()
+        h.stop()
+        h.server_stop()
+
+
+def main(at, build, seed="1", share="0.1", slices="10", kind="raw", rounds="1", seconds="0"):
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
+    end, n = time.monotonic() + float(seconds), 0
+    one = Run(at, build, int(seed), float(share), int(slices), kind)
+    try:
+        one.start()
+        while n < int(rounds) or time.monotonic() < end:
+            one.round()
+            n += 1
+        if kind == "raw":
+            one.checked()
+        one.end()
+    finally:
+        one.h.close()
+    print(f"{n} trackers that drop {share} of the writes were found out in {one.runs} backups; {one.healed} times what was wrong healed first")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
