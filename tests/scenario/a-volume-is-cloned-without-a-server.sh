@@ -86,6 +86,7 @@ same_bytes "$work/gpt.copy" 32768 "$work/larger" 32768 $(((39 << 20) - 32768))
 unloop "$d"
 # Half a MiB shorter: what lies behind the last partition has no room, and is not missed.
 head -c 41418752 /dev/urandom > "$work/shorter"
+filler "$work/gpt.copy" $(((40 << 20) - 100000)) 50000
 loop d "$work/shorter"
 clone "$work/gpt.copy" "$d" --disk --zero-holes --quiet
 gpt_sound "$d"
