@@ -60,7 +60,7 @@ command_help(void)
 	       "         --no-cache ask for every chunk  --profile        CPU time of "
 	       "each stage\n"
 	       "         --host-facts DIR  read in place of /sys\n"
-	       "         --provider auto|offline|vss  who freezes the volumes\n"
+	       "         --provider auto|offline|vss|hotcopy  who freezes the volumes\n"
 	       "         --changed-from FILE  ranges that changed since the last point, "
 	       "a line each:\n"
 	       "                    OFFSET LENGTH; with --check-changes all is read as "
