@@ -619,6 +619,34 @@ function Test-Vhdx {
     "Windows attaches it, every file equal, $([int]($size / 1MB)) MiB for a disk of $ScratchVhdSize MiB"
 }
 
+function Test-Clone {
+    $a = New-ScratchVolume 'clonea'
+    $b = New-ScratchVolume 'cloneb' -Empty
+    $file = Join-Path $script:Scratch 'cloned.vhdx'
+    try {
+        $sums = Get-Sums "$($a.Letter):\"
+        $onto = Assert-Refused @('clone', "$($a.Letter):", "$($a.Letter):\copy.img") 'source itself'
+        [void](Assert-Refused @('clone', "$($a.Letter):", "\\.\$($a.Letter):") 'source itself')
+        [void](Use-Agent @('clone', "$($a.Letter):", "$($b.Letter):"))
+        Assert-SameFiles $sums (Get-Sums "$($b.Letter):\") 'cloned to a volume'
+        [System.IO.File]::WriteAllText("$($b.Letter):\new.txt", 'must go')
+        [void](Use-Agent @('clone', "$($a.Letter):", "$($b.Letter):", '--delta'))
+        Assert-SameFiles $sums (Get-Sums "$($b.Letter):\") 'cloned by --delta'
+        $check = Invoke-Program (Join-Path $env:SystemRoot 'System32\chkdsk.exe') @("$($b.Letter):") 900
+        Assert-True ($check.Code -eq 0) "chkdsk says $($check.Code)"
+        [void](Use-Agent @('clone', '--disk', "\\.\PhysicalDrive$($a.Number)", $file))
+        # Two disks of one signature cannot be online at once.
+        Remove-Vhd $a.File
+        $letter = Mount-Image $file
+        Assert-SameFiles $sums (Get-Sums "${letter}:\") 'in the VHDX of a disk'
+    } finally {
+        Remove-Vhd $a.File
+        Remove-Vhd $b.File
+        Remove-Vhd $file
+    }
+    "a volume in use to a volume, --delta, its disk to a VHDX: every file equal; chkdsk finds nothing; $onto"
+}
+
 function Test-RunningSystem {
     $line = Assert-Refused @('backup', '--provider', 'offline', "c=$($env:SystemDrive)") 'Windows|page|system|lock'
     if (-not $Refusals) { Skip-Check "offline backup of it is refused ($line); restores onto it: only with -Refusals" }
@@ -843,6 +871,7 @@ try {
     Test-Claim 'offline' { Test-Offline }
     Test-Claim 'restore' { Test-Restore }
     Test-Claim 'vhdx' { Test-Vhdx }
+    Test-Claim 'clone' { Test-Clone }
     Test-Claim 'disk' { Test-Disk }
     Test-Claim 'fast' { Test-Fast }
     Test-Claim 'service' { Test-Service }
