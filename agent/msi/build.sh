@@ -66,6 +66,7 @@ mv "$msi" "$out/holdfast-agent-$version-x64.msi"
 
 rm "$files/actions.dll"
 cp "$top/tests/windows/Verify-Holdfast.ps1" "$files/"
+[ -z "${HOLDFAST_DRIVER_FILE:-}" ] || cp "$top/tests/windows/Verify-HotCopy.ps1" "$files/"
 python3 - "$files" "$out/holdfast-agent-$version-x64.zip" <<'P'
 import os, sys, time, zipfile
 with zipfile.ZipFile(sys.argv[2], "w", zipfile.ZIP_DEFLATED) as z:
