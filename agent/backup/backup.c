@@ -7,6 +7,7 @@
 #include <sodium.h>
 
 #include "agent/backup/backup_parts.h"
+#include "agent/backup/cache.h"
 #include "agent/backup/last.h"
 #include "agent/backup/sources.h"
 #include "agent/capture/snapshot.h"
@@ -190,8 +191,8 @@ remember(struct backup *b)
 
 	for (i = 0; i < b->capture->count; i++) {
 		if (backup_paths(b, i, &p, &err) == 0) {
-			(void)file_rename(p.new, p.old, &err);
 			drop(p.done);
+			(void)cache_settle(p.new, p.old, &err);
 			if (b->inc[i] != NULL)
 				incremental_kept(
 				    b->inc[i], b->out->point.sequence, &b->roots[i]);
@@ -233,6 +234,7 @@ forget(struct backup *b)
 		if (backup_paths(b, i, &p, &ignored) == 0) {
 			drop(p.new);
 			drop(p.done);
+			cache_tidy(p.old);
 			if (b->inc[i] != NULL)
 				incremental_drop(b->inc[i]);
 		}

@@ -3,46 +3,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/map/roll.h"
+#include "agent/backup/spans.h"
 #include "proto/base/buf.h"
-#include "proto/base/bytes.h"
 #include "proto/base/err.h"
-#include "proto/base/file.h"
-#include "proto/chunk/blake3.h"
 
-#define HEADER_LEN 80u
-#define NODE_HEADER_LEN 44u
-
-static const uint8_t magic[8] = { 'H', 'F', 'C', 'A', 'C', 'H', 'E', '1' };
-
-struct cache_writer {
-	struct roll_writer *roll;
-	uint64_t nodes;
-};
-
-struct node {
-	uint64_t span;
-	uint32_t len;
-	uint64_t at; /* Where its bytes are in the file. */
-	struct chunk_id id;
-};
-
-/* A reader that goes forward only: the leaf it stands on and the one after. */
-struct place {
-	int has_leaf, has_next;
-	struct node leaf, next;
+static const struct spans_kind kind = {
+	.magic = { 'H', 'F', 'C', 'A', 'C', 'H', 'E', '2' },
+	.bag = "nodes",
+	.settled = "",
+	.repeats = 1,
 };
 
 struct cache {
 	struct chunk_keys keys;
-	struct file *f;
-	uint64_t nodes;
+	struct spans *spans;
 	int damaged;
-	int given; /* cache_leaf() gave by_span.leaf already. */
-	struct place by_id, by_span;
-	struct node *inner; /* Those without a span, once they were asked for. */
-	size_t inner_n, inner_room;
-	int inner_known;
+	uint64_t at, given;   /* Which record is in `record`; which was given last. */
+	struct buf record;    /* An id, and its bytes. */
+	struct chunk_id *ids; /* Of the named ones, once they were asked for. */
+	uint64_t *places;
+};
+
+struct cache_writer {
+	struct spans_writer *spans;
+	struct cache *base;
+	uint64_t names;
 };
 
 /* ----------------------------------------------------------------- naming -- */
@@ -81,156 +66,40 @@ cache_name(const char *volume, char out[CACHE_NAME_MAX])
 		memmove(out, out + 2, n - 1);
 }
 
-/* ---------------------------------------------------------------- writing -- */
-
-static void
-make_header(uint8_t h[HEADER_LEN], const struct chunk_id *root, uint64_t nodes)
-{
-	memcpy(h, magic, sizeof(magic));
-	memcpy(h + 8, root->b, CHUNK_ID_LEN);
-	store_le64(h + 40, nodes);
-	blake3(h, 48, NULL, h + 48, 32);
-}
-
-int
-cache_create(const char *path, struct cache_writer **out, struct err *err)
-{
-	struct cache_writer *w = calloc(1, sizeof(*w));
-
-	if (w == NULL)
-		return err_set(err, ERR_NOMEM, "out of memory");
-	if (roll_create(path, HEADER_LEN, &w->roll, err) != 0) {
-		free(w);
-		return -1;
-	}
-	*out = w;
-	return 0;
-}
-
-int
-cache_add(struct cache_writer *w, uint64_t span, const struct chunk_id *id,
-    const uint8_t *p, size_t len, struct err *err)
-{
-	uint8_t h[NODE_HEADER_LEN];
-
-	store_le32(h, (uint32_t)len);
-	store_le64(h + 4, span);
-	memcpy(h + 12, id->b, CHUNK_ID_LEN);
-	if (roll_add(w->roll, h, sizeof(h), err) != 0 ||
-	    roll_add(w->roll, p, len, err) != 0)
-		return -1;
-	w->nodes++;
-	return 0;
-}
-
-int
-cache_finish(struct cache_writer *w, const struct chunk_id *root, struct err *err)
-{
-	struct err ignored = ERR_INIT;
-	uint8_t h[HEADER_LEN];
-	int rc;
-
-	if (w == NULL)
-		return 0;
-	if (root != NULL)
-		make_header(h, root, w->nodes);
-	rc = roll_finish(w->roll, root != NULL ? h : NULL, root != NULL ? err : &ignored);
-	free(w);
-	/* Of what is only closed nothing was promised. */
-	return root != NULL ? rc : 0;
-}
-
 /* ---------------------------------------------------------------- reading -- */
 
 static int
-read_at(const struct cache *c, uint64_t at, void *p, size_t len)
-{
-	struct err ignored = ERR_INIT;
-
-	return file_read_all(c->f, at, p, len, &ignored) == 0;
-}
-
-/* The node whose header is at `at`: 1, or 0 at the end or where it is damaged. */
-static int
-node_at(const struct cache *c, uint64_t at, struct node *out)
-{
-	uint8_t h[NODE_HEADER_LEN];
-
-	if (!read_at(c, at, h, sizeof(h)))
-		return 0;
-	out->len = load_le32(h);
-	out->span = load_le64(h + 4);
-	memcpy(out->id.b, h + 12, CHUNK_ID_LEN);
-	out->at = at + NODE_HEADER_LEN;
-	return out->len > 0 && out->len <= CHUNK_META_MAX;
-}
-
-static int
-bytes_of(const struct cache *c, const struct node *n, struct buf *out)
-{
-	struct err ignored = ERR_INIT;
-	struct chunk_id real;
-	uint8_t *p;
-
-	buf_clear(out);
-	if ((p = buf_room(out, n->len, &ignored)) == NULL ||
-	    !read_at(c, n->at, p, n->len))
-		return 0;
-	out->len = n->len;
-	chunk_id_of(&c->keys, CHUNK_META, p, n->len, &real);
-	return chunk_id_cmp(&real, &n->id) == 0;
-}
-
-/* Open the file and stand before its first node: 1, 0 if there is none, -1. */
-static int
-open_file(
-    const char *path, const struct chunk_keys *keys, struct cache **out, struct err *err)
+open_spans(const char *path, const struct chunk_id *root, const struct chunk_keys *keys,
+    struct cache **out, struct err *err)
 {
 	struct cache *c = calloc(1, sizeof(*c));
-	struct err ignored = ERR_INIT;
+	int found;
 
 	if (c == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	c->keys = *keys;
-	if (file_open(path, 0, &c->f, &ignored) != 0 ||
-	    !node_at(c, HEADER_LEN, &c->by_id.next) || c->by_id.next.span != 0) {
-		cache_close(c);
-		return 0;
+	c->record.max = SPANS_RECORD_MAX;
+	found = spans_open(path, &kind, root, &c->spans, err);
+	if (found == 1 && spans_count(c->spans) > 0) {
+		*out = c;
+		return 1;
 	}
-	c->by_id.has_next = 1;
-	c->by_span = c->by_id;
-	*out = c;
-	return 1;
+	cache_close(c);
+	return found == -1 ? -1 : 0;
 }
 
 int
 cache_open(const char *path, const struct chunk_id *root, const struct chunk_keys *keys,
     struct cache **out, struct err *err)
 {
-	uint8_t h[HEADER_LEN], want[HEADER_LEN];
-	struct cache *c;
-	int found = open_file(path, keys, &c, err);
-
-	if (found != 1)
-		return found;
-	found = read_at(c, 0, h, sizeof(h));
-	if (found) {
-		c->nodes = load_le64(h + 40);
-		make_header(want, root, c->nodes);
-		found = memcmp(h, want, sizeof(h)) == 0;
-	}
-	if (found)
-		*out = c;
-	else
-		cache_close(c);
-	return found;
+	return open_spans(path, root, keys, out, err);
 }
 
 int
 cache_open_partial(
     const char *path, const struct chunk_keys *keys, struct cache **out, struct err *err)
 {
-	return open_file(path, keys, out, err);
+	return open_spans(path, NULL, keys, out, err);
 }
 
 void
@@ -238,77 +107,91 @@ cache_close(struct cache *c)
 {
 	if (c == NULL)
 		return;
-	file_close(c->f);
-	free(c->inner);
+	spans_close(c->spans);
+	buf_free(&c->record);
+	free(c->ids);
+	free(c->places);
 	free(c);
 }
 
-/* Stand on the leaf of span `n`: 1, or 0 where there is none. */
+/* Have the record at `at`: 1, or 0. */
 static int
-stand_on(const struct cache *c, struct place *pl, uint64_t n, int *moved)
+load(struct cache *c, uint64_t at)
 {
-	uint64_t at;
+	if (at != 0 && at == c->at)
+		return 1;
+	c->at = 0;
+	if (!spans_get(c->spans, at, &c->record) || c->record.len <= CHUNK_ID_LEN ||
+	    c->record.len > CHUNK_ID_LEN + CHUNK_META_MAX)
+		return 0;
+	c->at = at;
+	return 1;
+}
 
-	*moved = 0;
-	while (pl->has_next && pl->next.span <= n) {
-		pl->leaf = pl->next;
-		pl->has_leaf = 1;
-		*moved = 1;
-		do {
-			at = pl->next.at + pl->next.len;
-			pl->has_next = node_at(c, at, &pl->next);
-		} while (pl->has_next && pl->next.span == CACHE_NO_SPAN);
-	}
-	return pl->has_leaf;
+static int
+load_leaf(struct cache *c, uint64_t n)
+{
+	uint64_t count = spans_count(c->spans);
+
+	return load(c, spans_at(c->spans, n < count ? n : count - 1));
+}
+
+/* Is what was loaded this node? */
+static int
+is_node(const struct cache *c, const struct chunk_id *id)
+{
+	return memcmp(c->record.p, id->b, CHUNK_ID_LEN) == 0;
+}
+
+/* Prove what was loaded, and copy it. */
+static int
+give(const struct cache *c, struct buf *out)
+{
+	const uint8_t *p = c->record.p + CHUNK_ID_LEN;
+	size_t len = c->record.len - CHUNK_ID_LEN;
+	struct err ignored = ERR_INIT;
+	struct chunk_id real;
+
+	chunk_id_of(&c->keys, CHUNK_META, p, len, &real);
+	buf_clear(out);
+	return is_node(c, &real) && buf_add(out, p, len, &ignored) == 0;
 }
 
 int
 cache_leaf_is(struct cache *c, uint64_t n, const struct chunk_id *id)
 {
-	int moved;
-
-	return !c->damaged && stand_on(c, &c->by_id, n, &moved) &&
-	       chunk_id_cmp(&c->by_id.leaf.id, id) == 0;
+	return !c->damaged && load_leaf(c, n) && is_node(c, id);
 }
 
 int
 cache_leaf(struct cache *c, uint64_t n, struct buf *out)
 {
-	int moved;
-
-	if (c->damaged || !stand_on(c, &c->by_span, n, &moved))
+	if (c->damaged || !load_leaf(c, n))
 		return 0;
-	if (!moved && c->given)
+	if (c->given == c->at)
 		return 2;
-	if (!bytes_of(c, &c->by_span.leaf, out)) {
+	if (!give(c, out)) {
 		c->damaged = 1;
 		return 0;
 	}
-	c->given = 1;
+	c->given = c->at;
 	return 1;
 }
 
-/* Find out which nodes have no span: few, since each is for up to 1024 others. */
+/* Learn the names: few, since each is for up to 1024 spans. */
 static int
-find_inner(struct cache *c, struct err *err)
+load_names(struct cache *c, struct err *err)
 {
-	uint64_t at = HEADER_LEN;
-	struct node n, *more;
+	uint64_t n = spans_names(c->spans);
 
-	for (uint64_t i = 0; i < c->nodes && node_at(c, at, &n); i++, at = n.at + n.len) {
-		if (n.span != CACHE_NO_SPAN)
-			continue;
-		if (c->inner_n == c->inner_room) {
-			size_t room = 2 * c->inner_room + 64;
-
-			if ((more = realloc(c->inner, room * sizeof(*more))) == NULL)
-				return err_set(err, ERR_NOMEM, "out of memory");
-			c->inner = more;
-			c->inner_room = room;
-		}
-		c->inner[c->inner_n++] = n;
-	}
-	c->inner_known = 1;
+	if (c->ids != NULL)
+		return 0;
+	if (n > SIZE_MAX / 64 || (c->ids = calloc(n + 1, sizeof(*c->ids))) == NULL ||
+	    (c->places = calloc(n + 1, sizeof(*c->places))) == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	for (uint64_t i = 0; i < n; i++)
+		if (!spans_name(c->spans, i, &c->ids[i], &c->places[i]))
+			break;
 	return 0;
 }
 
@@ -317,13 +200,34 @@ cache_inner(void *arg, const struct chunk_id *id, struct buf *out, struct err *e
 {
 	struct cache *c = arg;
 
-	if (!c->inner_known && find_inner(c, err) != 0)
+	if (load_names(c, err) != 0)
 		return -1;
-	for (size_t i = 0; i < c->inner_n; i++)
-		if (chunk_id_cmp(&c->inner[i].id, id) == 0 &&
-		    bytes_of(c, &c->inner[i], out))
+	for (uint64_t i = 0; i < spans_names(c->spans); i++)
+		if (chunk_id_cmp(&c->ids[i], id) == 0 && load(c, c->places[i]) &&
+		    is_node(c, id) && give(c, out))
 			return 0;
 	return err_set(err, ERR_NOTFOUND, "tree cache: an inner node is missing");
+}
+
+/* Node of the record at `at`, proven, to `each`. */
+static int
+give_each(struct cache *c, uint64_t at, uint64_t span,
+    int (*each)(void *arg, uint64_t span, const struct chunk_id *id, const uint8_t *p,
+	size_t len, struct err *err),
+    void *arg, struct err *err)
+{
+	struct buf bytes = BUF_INIT(CHUNK_META_MAX);
+	struct chunk_id id;
+	int rc;
+
+	if (!load(c, at) || !give(c, &bytes)) {
+		buf_free(&bytes);
+		return err_set(err, ERR_CORRUPT, "tree cache: a node is damaged");
+	}
+	memcpy(id.b, c->record.p, CHUNK_ID_LEN);
+	rc = each(arg, span, &id, bytes.p, bytes.len, err);
+	buf_free(&bytes);
+	return rc;
 }
 
 int
@@ -332,20 +236,98 @@ cache_each(struct cache *c,
 	size_t len, struct err *err),
     void *arg, struct err *err)
 {
-	struct buf bytes = BUF_INIT(CHUNK_META_MAX);
-	struct node n;
-	uint64_t i, at = HEADER_LEN;
-	int rc = 0;
+	uint64_t last = 0, at;
+	int rc = load_names(c, err);
 
-	for (i = 0; i < c->nodes && rc == 0; i++) {
-		if (!node_at(c, at, &n) || !bytes_of(c, &n, &bytes)) {
-			rc = err_set(err, ERR_CORRUPT, "tree cache: node %llu is damaged",
-			    (unsigned long long)i);
-			break;
-		}
-		rc = each(arg, n.span, &n.id, bytes.p, bytes.len, err);
-		at = n.at + n.len;
-	}
-	buf_free(&bytes);
+	for (uint64_t n = 0; n < spans_count(c->spans) && rc == 0; n++, last = at)
+		if ((at = spans_at(c->spans, n)) == 0 || at != last)
+			rc = give_each(c, at, n, each, arg, err);
+	for (uint64_t i = 0; i < spans_names(c->spans) && rc == 0; i++)
+		rc = give_each(c, c->places[i], CACHE_NO_SPAN, each, arg, err);
 	return rc;
+}
+
+/* ---------------------------------------------------------------- writing -- */
+
+int
+cache_create(
+    const char *path, struct cache *base, struct cache_writer **out, struct err *err)
+{
+	struct cache_writer *w = calloc(1, sizeof(*w));
+
+	if (w == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	if (spans_create(
+		path, &kind, base != NULL ? base->spans : NULL, &w->spans, err) != 0) {
+		free(w);
+		return -1;
+	}
+	if (spans_keeps(w->spans))
+		w->base = base;
+	*out = w;
+	return 0;
+}
+
+/* Where the base has this very node, or 0. */
+static uint64_t
+find(struct cache_writer *w, uint64_t span, const struct chunk_id *id, const uint8_t *p,
+    size_t len)
+{
+	struct cache *b = w->base;
+	struct chunk_id named;
+	uint64_t at;
+
+	if (b == NULL || b->damaged)
+		return 0;
+	if (span != CACHE_NO_SPAN
+		? !load_leaf(b, span)
+		: !spans_name(b->spans, w->names, &named, &at) || !load(b, at))
+		return 0;
+	/* Its bytes, not its id: what rotted there is not to be kept for ever. */
+	return is_node(b, id) && b->record.len == CHUNK_ID_LEN + len &&
+		       memcmp(b->record.p + CHUNK_ID_LEN, p, len) == 0
+		   ? b->at
+		   : 0;
+}
+
+int
+cache_add(struct cache_writer *w, uint64_t span, const struct chunk_id *id,
+    const uint8_t *p, size_t len, struct err *err)
+{
+	uint64_t at = find(w, span, id, p, len);
+
+	if (at != 0)
+		spans_keep(w->spans, CHUNK_ID_LEN + len);
+	else if (spans_add(w->spans, id->b, CHUNK_ID_LEN, p, len, &at, err) != 0)
+		return -1;
+	if (span != CACHE_NO_SPAN)
+		return spans_put(w->spans, span, at, err);
+	w->names++;
+	return spans_put_name(w->spans, id, at, err);
+}
+
+int
+cache_finish(struct cache_writer *w, const struct chunk_id *root, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+	int rc;
+
+	if (w == NULL)
+		return 0;
+	rc = spans_finish(w->spans, root, root != NULL ? err : &ignored);
+	free(w);
+	/* Of what is only closed nothing was promised. */
+	return root != NULL ? rc : 0;
+}
+
+int
+cache_settle(const char *path, const char *settled, struct err *err)
+{
+	return spans_settle(path, settled, &kind, err);
+}
+
+void
+cache_tidy(const char *settled)
+{
+	spans_tidy(settled, &kind);
 }

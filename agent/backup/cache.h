@@ -6,15 +6,10 @@
  * point's tree, or a leaf equal to its leaf, need not be asked for.  It also
  * tells which extents to read again when Commit names missing chunks.
  *
- * A file of one tree's nodes in the order in which tree_builder emits them (a
- * leaf equal to the one before it comes once, so a leaf stands for all spans up
- * to the next one's), sealed with the root's id:
- *
- *	+0	8	magic "HFCACHE1"
- *	+8	32	id of the root; zeros until sealed
- *	+40	8	nodes
- *	+48	32	BLAKE3-256 of the bytes before
- *	+80	-	per node: length (4), span (8; of others all ones), id (32), bytes
+ * The nodes of one tree, kept as agent/backup/spans.h keeps things: a run that changed
+ * little writes little.  A record is a node's id (32) and its bytes; a leaf's is its span's, a
+ * leaf equal to the one before it stands for all spans up to the next one's; inner
+ * nodes and the root, which is last, have names.  Magic "HFCACHE2", bags "nodes".
  *
  * It is only a cache: a node whose bytes are not its id ends its use, and what
  * it wrongly promises is found by the server at Commit and sent then.
@@ -28,6 +23,7 @@
 #include "proto/chunk/chunk_id.h"
 
 struct buf;
+struct cache;
 struct err;
 
 #define CACHE_NO_SPAN UINT64_MAX /* A root or an inner node. */
@@ -45,8 +41,12 @@ void cache_name(const char *volume, char out[CACHE_NAME_MAX]);
 
 struct cache_writer;
 
-/* Start a file at `path`, replacing one.  ERR_IO, ERR_NOSPACE. */
-int cache_create(const char *path, struct cache_writer **out, struct err *err);
+/*
+ * Start a file at `path`, replacing one.  What `base` (or NULL) has is not written again;
+ * it must be open until cache_finish().  ERR_IO, ERR_NOSPACE, ERR_NOMEM.
+ */
+int cache_create(
+    const char *path, struct cache *base, struct cache_writer **out, struct err *err);
 
 /* The next node; of a leaf the first span that it stands for, else CACHE_NO_SPAN. */
 int cache_add(struct cache_writer *w, uint64_t span, const struct chunk_id *id,
@@ -55,9 +55,13 @@ int cache_add(struct cache_writer *w, uint64_t span, const struct chunk_id *id,
 /* Seal it as the tree of `root` and close; or just close (root NULL).  Frees `w`. */
 int cache_finish(struct cache_writer *w, const struct chunk_id *root, struct err *err);
 
-/* ---------------------------------------------------------------- reading -- */
+/* The file at `path` takes the place of that at `settled`; as file_rename(). */
+int cache_settle(const char *path, const char *settled, struct err *err);
 
-struct cache;
+/* Remove what the file at `settled` does not need: of runs that made no point. */
+void cache_tidy(const char *settled);
+
+/* ---------------------------------------------------------------- reading -- */
 
 /*
  * Open the tree of `root`: 1, or 0 if the file is missing, damaged, unsealed,
@@ -74,13 +78,12 @@ int cache_open_partial(
     const char *path, const struct chunk_keys *keys, struct cache **out, struct err *err);
 void cache_close(struct cache *c);
 
-/* Is span `n`'s leaf `id`?  `n` only grows.  1 or 0. */
+/* Is span `n`'s leaf `id`?  1 or 0. */
 int cache_leaf_is(struct cache *c, uint64_t n, const struct chunk_id *id);
 
 /*
- * Bytes of span `n`'s leaf, proven by its id, into `out` (replaced); `n` only
- * grows.  1; 2 if it is the leaf given last time (`out` unchanged); 0 if it
- * cannot be had.
+ * Bytes of span `n`'s leaf, proven by its id, into `out` (replaced).  1; 2 if it is the
+ * leaf given last time (`out` unchanged); 0 if it cannot be had.
  */
 int cache_leaf(struct cache *c, uint64_t n, struct buf *out);
 
@@ -91,8 +94,8 @@ int cache_leaf(struct cache *c, uint64_t n, struct buf *out);
 int cache_inner(void *c, const struct chunk_id *id, struct buf *out, struct err *err);
 
 /*
- * All nodes in order, proven, until `each` returns non-zero; returns that, 0, or
- * -1 (ERR_CORRUPT; `each` that returns -1 sets `err` itself).
+ * All nodes, leaves first and the root last, proven, until `each` returns non-zero;
+ * returns that, 0, or -1 (ERR_CORRUPT; `each` that returns -1 sets `err` itself).
  */
 int cache_each(struct cache *c,
     int (*each)(void *arg, uint64_t span, const struct chunk_id *id, const uint8_t *p,

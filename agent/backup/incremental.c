@@ -392,7 +392,7 @@ incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_
 	else
 		proof_all(&proof, inc->slices, sequence);
 	if (shape_seal(inc->new_shape, root, &proof, &ignored) != 0 ||
-	    file_rename(inc->new_shape, inc->shape, &ignored) != 0) {
+	    shape_settle(inc->new_shape, inc->shape, &ignored) != 0) {
 		incremental_drop(inc);
 		return;
 	}
@@ -413,6 +413,7 @@ incremental_drop(struct incremental *inc)
 	struct err ignored = ERR_INIT;
 
 	(void)file_remove(inc->new_shape, &ignored);
+	shape_tidy(inc->shape);
 	err_clear(&ignored);
 	(void)file_remove(inc->new_mft, &ignored);
 }

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,81 +171,241 @@ pipeline_keep_may(const struct pipeline_keep *k, const struct volmap_cut *cut)
 	       !changes_are_only_owned(k->changes);
 }
 
+/* A range as a file or the volume has it: places are bytes of the range. */
+struct range {
+	const struct volmap_cut *cut;
+	uint64_t at;	/* Where we stand. */
+	uint32_t piece; /* In this one, which begins there: */
+	uint64_t begin;
+	uint32_t parts_n; /* Where the chunk at `at` lies. */
+	struct volmap_piece parts[PIPELINE_CARRY_PIECES];
+};
+
+static uint64_t
+piece_len(const struct range *g, uint32_t i)
+{
+	return g->cut->count > 0 ? g->cut->piece[i].len : g->cut->len;
+}
+
+/* Where place `at`, not before where we stand, is on the volume; bytes from there on. */
+static uint64_t
+place(const struct range *g, uint64_t at, uint64_t *room)
+{
+	uint64_t begin = g->begin;
+	uint32_t i = g->piece;
+
+	for (; at - begin >= piece_len(g, i); i++)
+		begin += piece_len(g, i);
+	*room = piece_len(g, i) - (at - begin);
+	return (g->cut->count > 0 ? g->cut->piece[i].offset : g->cut->offset) +
+	       (at - begin);
+}
+
+static void
+advance(struct range *g, uint64_t len)
+{
+	g->at += len;
+	while (g->at < g->cut->len && g->at - g->begin >= piece_len(g, g->piece))
+		g->begin += piece_len(g, g->piece++);
+}
+
+/* Of the `len` bytes where we stand: parts that touch are one. */
+static void
+find_parts(struct range *g, uint32_t len)
+{
+	uint64_t offset, room;
+	uint32_t done, n;
+
+	g->parts_n = 0;
+	for (done = 0; done < len; done += n) {
+		offset = place(g, g->at + done, &room);
+		n = room < len - done ? (uint32_t)room : len - done;
+		if (g->parts_n > 0 &&
+		    g->parts[g->parts_n - 1].offset + g->parts[g->parts_n - 1].len ==
+			offset) {
+			g->parts[g->parts_n - 1].len += n;
+			continue;
+		}
+		assert(g->parts_n < PIPELINE_CARRY_PIECES);
+		g->parts[g->parts_n++] = (struct volmap_piece){ offset, n };
+	}
+}
+
 /*
- * Would the chunker make a chunk of the `len` bytes at `offset`, as the base has it, in
- * a range that ends at `end`?  It would where the chunk ends with the range, or where it
- * ended by its content: that is, within a range of then.
+ * Does the base have, in all parts, these zeros or this chunk, in the order of the
+ * range?  1, 0, -1.
  */
 static int
-same_cut(struct pipeline_keep *k, uint64_t offset, uint64_t len, uint64_t end)
+base_has(struct pipeline_keep *k, const struct range *g, const struct pipeline_kept *want,
+    uint32_t chunk_len, struct err *err)
 {
-	uint64_t was;
+	uint32_t done = 0, part, n;
+	struct extent e;
+	int rc;
 
-	if (len <= CHUNKER_MIN)
-		return offset + len == end;
-	was = shape_range_end(k->shape, offset);
-	if (offset + len > was)
-		return 0;
-	return offset + len == end || (offset + len < end && offset + len < was);
-}
-
-/* The chunk at `offset`, where the new cuts begin one: may it be kept? */
-static int
-keep_chunk(struct pipeline_keep *k, uint64_t offset, uint64_t end, uint64_t *len,
-    enum pipeline_keep_what *what, struct pipeline_kept *out, struct err *err)
-{
-	uint64_t zeros = end - offset < k->zero_len ? end - offset : k->zero_len;
-	enum prior_what was;
-
-	*what = KEEP_NOTHING;
-	if (changes_touch(k->changes, offset, 1))
-		return 0;
-	if (prior_at(k->prior, offset, zeros, &was, len, &out->id, err) != 0)
-		return -1;
-	out->zero = was == PRIOR_ZERO;
-	if (was == PRIOR_NOTHING || changes_touch(k->changes, offset, *len) ||
-	    (out->zero ? *len != zeros : !same_cut(k, offset, *len, end)))
-		return 0;
-	*what = keep_or_prove(k, offset);
-	return 0;
-}
-
-/* Hand on a chunk that is known, or is to be proven. */
-static int
-put_chunk(struct reader *r, uint64_t offset, uint32_t len, enum pipeline_keep_what what,
-    const struct pipeline_kept *kept, struct err *err)
-{
-	struct pipeline_item *it;
-	int rc = pipeline_reader_room(r, 1, what == KEEP_PROVE ? len : 0, err);
-
-	if (rc != 1)
-		return rc;
-	it = pipeline_reader_item(r, VOLMAP_DATA, offset, len);
-	pipeline_reader_keep(r, it, what, kept);
-	it->piece = r->slab->pieces_n;
-	it->count = 1;
-	r->slab->pieces[r->slab->pieces_n++] = (struct volmap_piece){ offset, len };
-	if (what == KEEP_PROVE && pipeline_reader_plan(r, offset, len, err) != 0)
-		return -1;
+	for (uint32_t i = 0; i < g->parts_n; i++) {
+		for (part = 0; part < g->parts[i].len; part += n, done += n) {
+			if ((rc = prior_extent(
+				 k->prior, g->parts[i].offset + part, &e, err)) != 1)
+				return rc;
+			if (want->zero
+				? e.kind != EXTENT_ZERO
+				: e.kind != EXTENT_DATA || e.chunk_len != chunk_len ||
+				      e.chunk_offset != done ||
+				      chunk_id_cmp(&e.id, &want->id) != 0)
+				return 0;
+			n = g->parts[i].len - part;
+			if (e.len < n)
+				n = e.len;
+		}
+	}
 	return 1;
 }
 
 /*
- * Read and cut the chunk at `offset`; `*have` bytes of it are in the slab already, where
- * the next item's go, and so many of the next one are afterwards.
+ * Would the chunker make a chunk of these parts, `len` bytes as the base has them?  It
+ * would where the chunk ends with the range, or where it ended by its content: that is,
+ * within a range of then.
  */
 static int
-cut_chunk(struct reader *r, uint64_t offset, uint64_t end, uint32_t *have, uint32_t *len,
-    struct err *err)
+same_cut(struct pipeline_keep *k, const struct range *g, uint64_t len)
 {
-	uint32_t most =
-	    end - offset < CHUNKER_MAX ? (uint32_t)(end - offset) : CHUNKER_MAX;
-	struct pipeline_slab *s = r->slab;
-	struct pipeline_item *it;
-	uint32_t step;
+	uint64_t at, end, to;
+	int ends = 0;
+
+	if (len <= CHUNKER_MIN)
+		return g->at + len == g->cut->len;
+	for (uint32_t i = 0; i < g->parts_n; i++) {
+		end = g->parts[i].offset + g->parts[i].len;
+		for (at = g->parts[i].offset; at < end; at = to) {
+			if (ends || (to = shape_part_end(k->shape, at, &ends)) == 0)
+				return 0;
+			if (to > end) {
+				to = end;
+				ends = 0;
+			}
+		}
+	}
+	return !ends || g->at + len == g->cut->len;
+}
+
+static int
+is_touched(const struct pipeline_keep *k, const struct range *g)
+{
+	for (uint32_t i = 0; i < g->parts_n; i++)
+		if (changes_touch(k->changes, g->parts[i].offset, g->parts[i].len))
+			return 1;
+	return 0;
+}
+
+/* The chunk where we stand, where the new cuts begin one: may it be kept? */
+static int
+keep_chunk(struct pipeline_keep *k, struct range *g, uint32_t *len,
+    enum pipeline_keep_what *what, struct pipeline_kept *out, struct err *err)
+{
+	uint64_t left = g->cut->len - g->at, room, offset = place(g, g->at, &room);
+	struct extent e;
 	int rc;
 
-	if ((rc = pipeline_reader_room(r, 0, most, err)) != 1)
+	*what = KEEP_NOTHING;
+	if (changes_touch(k->changes, offset, 1))
+		return 0;
+	if ((rc = prior_extent(k->prior, offset, &e, err)) != 1)
+		return rc;
+	out->zero = e.kind == EXTENT_ZERO;
+	out->id = e.id;
+	*len = left < k->zero_len ? (uint32_t)left : k->zero_len;
+	if (!out->zero) {
+		if (e.kind != EXTENT_DATA || e.chunk_offset != 0 || e.chunk_len > left)
+			return 0;
+		*len = e.chunk_len;
+	}
+	find_parts(g, *len);
+	if (is_touched(k, g) || (!out->zero && !same_cut(k, g, *len)))
+		return 0;
+	if ((rc = base_has(k, g, out, *len, err)) == 1)
+		*what = keep_or_prove(k, offset);
+	return rc == -1 ? -1 : 0;
+}
+
+/* An item of the parts, for which there is room. */
+static struct pipeline_item *
+put_item(struct reader *r, const struct range *g, uint32_t len)
+{
+	struct pipeline_slab *s = r->slab;
+	struct pipeline_item *it = pipeline_reader_item(
+	    r, VOLMAP_DATA, g->cut->count > 1 ? g->cut->offset : g->parts[0].offset, len);
+
+	it->piece = s->pieces_n;
+	it->count = g->parts_n;
+	memcpy(&s->pieces[s->pieces_n], g->parts, g->parts_n * sizeof(g->parts[0]));
+	s->pieces_n += g->parts_n;
+	return it;
+}
+
+/* Hand on a chunk that is known, or is to be proven. */
+static int
+put_chunk(struct reader *r, const struct range *g, uint32_t len,
+    enum pipeline_keep_what what, const struct pipeline_kept *kept, struct err *err)
+{
+	int rc = pipeline_reader_room(r, g->parts_n, what == KEEP_PROVE ? len : 0, err);
+
+	if (rc != 1)
+		return rc;
+	pipeline_reader_keep(r, put_item(r, g, len), what, kept);
+	for (uint32_t i = 0; i < g->parts_n && what == KEEP_PROVE; i++)
+		if (pipeline_reader_plan(r, g->parts[i].offset, g->parts[i].len, err) !=
+		    0)
+			return -1;
+	return 1;
+}
+
+/* How much to read at place `at`, at most `most`: as far as it is known to be new. */
+static uint32_t
+step_at(const struct reader *r, const struct range *g, uint64_t at, uint32_t most)
+{
+	uint64_t offset, room;
+	uint32_t n = STEP;
+
+	for (; n < most; n += STEP) {
+		offset = place(g, at + n, &room);
+		if (!changes_touch(r->keep->changes, offset, room < STEP ? room : STEP))
+			break;
+	}
+	return n < most ? n : most;
+}
+
+/* Read `len` bytes from place `at` to `to` in the slab. */
+static int
+read_places(struct reader *r, const struct range *g, uint64_t at, uint32_t to,
+    uint32_t len, struct err *err)
+{
+	uint64_t offset, room;
+	uint32_t done, n;
+
+	for (done = 0; done < len; done += n) {
+		offset = place(g, at + done, &room);
+		n = room < len - done ? (uint32_t)room : len - done;
+		if (pipeline_reader_now(r, offset, to + done, n, err) != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/*
+ * Read and cut the chunk where we stand; `*have` bytes of it are in the slab already,
+ * where the next item's go, and so many of the next one are afterwards.
+ */
+static int
+cut_chunk(
+    struct reader *r, struct range *g, uint32_t *have, uint32_t *len, struct err *err)
+{
+	uint64_t left = g->cut->len - g->at;
+	uint32_t most = left < CHUNKER_MAX ? (uint32_t)left : CHUNKER_MAX, step;
+	struct pipeline_slab *s = r->slab;
+	int rc;
+
+	if ((rc = pipeline_reader_room(r, PIPELINE_CARRY_PIECES, most, err)) != 1)
 		return rc;
 	if (r->slab != s)
 		*have = 0;
@@ -254,14 +415,13 @@ cut_chunk(struct reader *r, uint64_t offset, uint64_t end, uint32_t *have, uint3
 			*len = (uint32_t)chunker_cut(s->mem + s->used, *have, 1);
 		if (*have >= most || *len < *have)
 			break;
-		step = most - *have < STEP ? most - *have : STEP;
-		if (pipeline_reader_now(r, offset + *have, s->used + *have, step, err) !=
-		    0)
+		step = step_at(r, g, g->at + *have, most - *have);
+		if (read_places(r, g, g->at + *have, s->used + *have, step, err) != 0)
 			return -1;
 		*have += step;
 	}
-	it = pipeline_reader_item(r, VOLMAP_STREAM, offset, *len);
-	it->last = 1;
+	find_parts(g, *len);
+	(void)put_item(r, g, *len);
 	s->used += *len;
 	*have -= *len;
 	return 1;
@@ -270,22 +430,22 @@ cut_chunk(struct reader *r, uint64_t offset, uint64_t end, uint32_t *have, uint3
 int
 pipeline_keep_range(struct reader *r, const struct volmap_cut *cut, struct err *err)
 {
-	uint64_t at = cut->offset, end = cut->offset + cut->len, len;
+	struct range g = { .cut = cut };
 	enum pipeline_keep_what what;
 	struct pipeline_kept kept;
-	uint32_t have = 0, cut_len;
+	uint32_t have = 0, len = 0;
 	int rc = 1;
 
-	for (; rc == 1 && at < end; at += len) {
-		if (keep_chunk(r->keep, at, end, &len, &what, &kept, err) != 0)
+	while (rc == 1 && g.at < cut->len) {
+		if (keep_chunk(r->keep, &g, &len, &what, &kept, err) != 0)
 			return -1;
 		if (what != KEEP_NOTHING) {
 			have = 0;
-			rc = put_chunk(r, at, (uint32_t)len, what, &kept, err);
-			continue;
+			rc = put_chunk(r, &g, len, what, &kept, err);
+		} else {
+			rc = cut_chunk(r, &g, &have, &len, err);
 		}
-		rc = cut_chunk(r, at, end, &have, &cut_len, err);
-		len = cut_len;
+		advance(&g, len);
 	}
 	return rc;
 }

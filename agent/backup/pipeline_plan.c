@@ -427,7 +427,9 @@ start(struct planner *pl, struct err *err)
 	if (job->old_cache != NULL && job->base.known &&
 	    cache_open(job->old_cache, &job->base.root_id, job->keys, &pl->base, err) < 0)
 		return -1;
-	return job->new_cache == NULL ? 0 : cache_create(job->new_cache, &pl->out, err);
+	return job->new_cache == NULL
+		   ? 0
+		   : cache_create(job->new_cache, pl->base, &pl->out, err);
 }
 
 /* All chunks have come: the last pieces, the nodes above, the last questions. */

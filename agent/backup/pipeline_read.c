@@ -285,7 +285,11 @@ take_cut(struct reader *r, struct volmap_cut *cut, struct err *err)
 		return range(r, cut, err);
 	case VOLMAP_REGION:
 		/* In one piece it is a range like any other. */
-		return cut->count == 1 ? range(r, cut, err) : region(r, cut, err);
+		if (cut->count == 1)
+			return range(r, cut, err);
+		return r->keep != NULL && cut->offset >= r->p->done_end
+			   ? pipeline_keep_range(r, cut, err)
+			   : region(r, cut, err);
 	case VOLMAP_DATA:
 		return data(r, cut, err);
 	case VOLMAP_HOLE:
@@ -311,7 +315,8 @@ pipeline_reader(void *arg)
 	r.p->reader = &r;
 	r.keep = r.p->keep;
 	if (r.p->job->new_shape != NULL)
-		rc = shape_create(r.p->job->new_shape, &shape, &err);
+		rc = shape_create(r.p->job->new_shape, r.p->job->old_shape,
+		    r.p->job->base.known ? &r.p->job->base.root_id : NULL, &shape, &err);
 	while (rc >= 0 && (rc = volmap_next(r.p->map, &cut, &err)) == 1) {
 		if (shape != NULL && (rc = shape_add(shape, &cut, &err)) != 0)
 			break;

@@ -9,6 +9,7 @@
 #include "proto/chunk/tree.h"
 
 #define NO_SPAN UINT64_MAX
+#define SLOTS 6u /* Spans at hand. */
 
 /* The extents of one span. */
 struct span {
@@ -22,9 +23,9 @@ struct prior {
 	struct cache *cache;
 	struct tree_walk *walk;
 	struct buf leaf;
-	uint64_t highest; /* Of the spans that were asked for, plus 1. */
-	int damaged;	  /* The cache gave something else than the tree has. */
-	struct span span[2];
+	int damaged; /* The cache gave something else than the tree has. */
+	struct span span[SLOTS];
+	unsigned next; /* That which is filled next. */
 };
 
 int
@@ -38,7 +39,8 @@ prior_open(const char *path, const struct chunk_id *root, const struct chunk_key
 	if (p == NULL)
 		return err_set(err, ERR_NOMEM, "out of memory");
 	p->leaf.max = CHUNK_META_MAX;
-	p->span[0].n = p->span[1].n = NO_SPAN;
+	for (unsigned i = 0; i < SLOTS; i++)
+		p->span[i].n = NO_SPAN;
 	found = cache_open(path, root, keys, &p->cache, err);
 	if (found == 1 &&
 	    tree_walk_open(root, cache_inner, p->cache, &p->walk, &why) != 0)
@@ -60,8 +62,8 @@ prior_close(struct prior *p)
 	tree_walk_close(p->walk);
 	cache_close(p->cache);
 	buf_free(&p->leaf);
-	free(p->span[0].extents);
-	free(p->span[1].extents);
+	for (unsigned i = 0; i < SLOTS; i++)
+		free(p->span[i].extents);
 	free(p);
 }
 
@@ -98,7 +100,6 @@ load(struct prior *p, struct span *s, uint64_t n, struct err *err)
 	struct err why = ERR_INIT;
 	struct tree_child leaf;
 
-	p->highest = n + 1;
 	s->n = NO_SPAN;
 	s->count = 0;
 	if (tree_walk_leaf(p->walk, n, &leaf, &why) != 0 ||
@@ -116,27 +117,35 @@ load(struct prior *p, struct span *s, uint64_t n, struct err *err)
 	return 1;
 }
 
+/* Span `n` among those at hand: 1, 0 if the cache cannot tell, -1. */
+static int
+have(struct prior *p, uint64_t n, struct span **out, struct err *err)
+{
+	for (unsigned i = 0; i < SLOTS; i++)
+		if (p->span[i].n == n) {
+			*out = &p->span[i];
+			return 1;
+		}
+	if (p->damaged)
+		return 0;
+	*out = &p->span[p->next];
+	p->next = (p->next + 1) % SLOTS;
+	return load(p, *out, n, err);
+}
+
 int
 prior_extent(struct prior *p, uint64_t offset, struct extent *out, struct err *err)
 {
 	uint64_t n = offset / TREE_SPAN_LEN;
-	struct span *s = p->span[0].n == n ? &p->span[0] : &p->span[1];
 	size_t low = 0, high, middle;
+	struct span *s;
 	uint32_t skip;
 	int rc;
 
 	if (offset >= prior_root(p)->size)
 		return 0;
-	if (s->n != n) {
-		if (p->damaged || p->highest > n)
-			return 0;
-		/* In place of the lower one; there may be none yet. */
-		if (p->span[1].n != NO_SPAN &&
-		    (p->span[0].n == NO_SPAN || p->span[0].n < p->span[1].n))
-			s = &p->span[0];
-		if ((rc = load(p, s, n, err)) != 1)
-			return rc;
-	}
+	if ((rc = have(p, n, &s, err)) != 1)
+		return rc;
 	/* The last extent that begins at or before the offset. */
 	for (high = s->count; high - low > 1;) {
 		middle = low + (high - low) / 2;

@@ -5,7 +5,7 @@
  * root's id does not prove: each leaf is the one that the tree has for its span.  So what
  * is told here is what the point holds, or nothing is.
  *
- * Places may go back, but not to a span before the last but one.
+ * Places may go forth and back: the spans that were asked for last are at hand.
  */
 #ifndef AGENT_BACKUP_PRIOR_H
 #define AGENT_BACKUP_PRIOR_H

@@ -25,7 +25,7 @@
 #define NODES 5
 
 struct world {
-	char dir[SCRATCH_MAX], path[SCRATCH_MAX];
+	char dir[SCRATCH_MAX], path[SCRATCH_MAX], new[SCRATCH_MAX], bag[SCRATCH_MAX];
 	struct chunk_keys keys;
 	struct chunk_id ids[NODES];
 	struct cache *c;
@@ -42,7 +42,7 @@ write_file(struct world *w)
 	char text[32];
 	int i;
 
-	assert_int_equal(cache_create(w->path, &out, &w->err), 0);
+	assert_int_equal(cache_create(w->path, NULL, &out, &w->err), 0);
 	for (i = 0; i < NODES; i++) {
 		snprintf(text, sizeof(text), "node %d", i);
 		chunk_id_of(&w->keys, CHUNK_META, text, strlen(text), &w->ids[i]);
@@ -60,7 +60,9 @@ set_up(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 
 	scratch_make(w->dir);
-	scratch_path(w->dir, "tree", w->path);
+	scratch_path(w->dir, "c", w->path);
+	scratch_path(w->dir, "c=new", w->new);
+	scratch_path(w->dir, "c=nodes0", w->bag);
 	chunk_keys_init(&w->keys, domain);
 	w->out.max = CHUNK_META_MAX;
 	write_file(w);
@@ -86,11 +88,11 @@ open_it(struct world *w)
 	return cache_open(w->path, &w->ids[NODES - 1], &w->keys, &w->c, &w->err);
 }
 
-/* Overwrite one byte of the file. */
+/* Overwrite one byte of a file. */
 static void
-damage(struct world *w, long at)
+damage(const char *path, long at)
 {
-	FILE *f = fopen(w->path, "r+b");
+	FILE *f = fopen(path, "r+b");
 	int c;
 
 	assert_non_null(f);
@@ -127,40 +129,153 @@ another_root_or_an_unsealed_file_is_none(void **state)
 	struct cache_writer *out;
 
 	assert_int_equal(cache_open(w->path, &w->ids[0], &w->keys, &w->c, &w->err), 0);
-	assert_int_equal(cache_create(w->path, &out, &w->err), 0);
+	assert_int_equal(cache_create(w->path, NULL, &out, &w->err), 0);
 	assert_int_equal(cache_finish(out, NULL, &w->err), 0);
 	assert_int_equal(open_it(w), 0);
 	(void)file_remove(w->path, &w->err);
 	assert_int_equal(open_it(w), 0);
 }
 
+static long
+length(const char *path)
+{
+	FILE *f = fopen(path, "rb");
+	long size;
+
+	if (f == NULL)
+		return -1;
+	fseek(f, 0, SEEK_END);
+	size = ftell(f);
+	fclose(f);
+	return size;
+}
+
 static void
 damage_anywhere_gives_nothing_wrong(void **state)
 {
 	struct world *w = *state;
-	char text[8];
-	FILE *f = fopen(w->path, "rb");
-	long size, at;
-	uint64_t n;
+	const char *const files[] = { w->path, w->bag };
 
-	assert_non_null(f);
-	fseek(f, 0, SEEK_END);
-	size = ftell(f);
-	fclose(f);
-	for (at = 0; at < size; at++) {
-		damage(w, at);
-		if (open_it(w) == 1) {
-			for (n = 0; n < 6; n++)
-				if (cache_leaf(w->c, n, &w->out) == 1) {
-					snprintf(text, sizeof(text), "node");
-					assert_memory_equal(w->out.p, text, 4);
-				}
-			cache_close(w->c);
-			w->c = NULL;
+	for (unsigned i = 0; i < 2; i++)
+		for (long at = 0, size = length(files[i]); at < size; at++) {
+			damage(files[i], at);
+			if (open_it(w) == 1) {
+				for (uint64_t n = 0; n < 6; n++)
+					if (cache_leaf(w->c, n, &w->out) == 1)
+						assert_memory_equal(w->out.p, "node", 4);
+				cache_close(w->c);
+				w->c = NULL;
+			}
+			damage(files[i], at);
 		}
-		damage(w, at);
-	}
 	assert_int_equal(open_it(w), 1);
+}
+
+/* The next tree: of `n` spans, each with a leaf of `len` bytes that is `seed` + its span,
+ * but for `kept` in 8, which are as they were for `old`. */
+static struct chunk_id
+next_tree(struct world *w, unsigned n, size_t len, unsigned seed, unsigned old,
+    unsigned kept, int seal)
+{
+	struct chunk_id id = { { 0 } };
+	uint8_t *p = malloc(len);
+	struct cache_writer *out;
+
+	assert_int_equal(cache_create(w->new, w->c, &out, &w->err), 0);
+	for (unsigned i = 0; i <= n; i++) {
+		memset(p, (int)((i % 8 < kept ? old : seed) + i), len);
+		memcpy(p, &i, sizeof(i));
+		chunk_id_of(&w->keys, CHUNK_META, p, len, &id);
+		assert_int_equal(
+		    cache_add(out, i < n ? i : CACHE_NO_SPAN, &id, p, len, &w->err), 0);
+	}
+	assert_int_equal(cache_finish(out, seal ? &id : NULL, &w->err), 0);
+	free(p);
+	cache_close(w->c);
+	w->c = NULL;
+	if (seal) {
+		assert_int_equal(cache_settle(w->new, w->path, &w->err), 0);
+		assert_int_equal(cache_open(w->path, &id, &w->keys, &w->c, &w->err), 1);
+	}
+	return id;
+}
+
+/* Each leaf is there and is what was put in. */
+static void
+all_are_there(struct world *w, unsigned n, unsigned seed, unsigned old, unsigned kept)
+{
+	for (unsigned i = 0; i < n; i++) {
+		assert_int_equal(cache_leaf(w->c, i, &w->out), 1);
+		assert_int_equal(
+		    w->out.p[w->out.len - 1], (uint8_t)((i % 8 < kept ? old : seed) + i));
+	}
+}
+
+static void
+what_stays_is_written_once(void **state)
+{
+	enum { N = 400, LEN = 12000 };
+	struct world *w = *state;
+	char other[SCRATCH_MAX];
+	long size, before, most = 0;
+	int turns = 0;
+
+	scratch_path(w->dir, "c=nodes1", other);
+	next_tree(w, N, LEN, 1, 0, 0, 1);
+	all_are_there(w, N, 1, 0, 0);
+	/* That of the tree before had no base: it began a bag, and the old one is gone. */
+	assert_int_equal(length(w->bag), -1);
+	before = length(other);
+	assert_true(before > N * LEN);
+	for (unsigned turn = 2; turn < 30; turn++) {
+		next_tree(w, N, LEN, turn, 1, 7, 1);
+		all_are_there(w, N, turn, 1, 7);
+		size = length(w->bag) + length(other) + 1; /* One of them is not there. */
+		most = size > most ? size : most;
+		if (size < before)
+			turns++;
+		else
+			assert_in_range(
+			    size - before, N / 8 * LEN, N / 8 * LEN + 20 * 1024);
+		before = size;
+	}
+	/* Neither does it grow for ever. */
+	assert_true(turns >= 1);
+	assert_true(most < 5L * N * LEN / 2 + (4L << 20));
+}
+
+static void
+a_run_that_ended_early_changes_nothing(void **state)
+{
+	struct world *w = *state;
+	struct chunk_id id = next_tree(w, 100, 5000, 1, 0, 0, 1);
+	struct cache *done;
+
+	next_tree(w, 60, 5000, 2, 1, 4, 0);
+	/* It can be read on by who goes on with it. */
+	assert_int_equal(cache_open_partial(w->new, &w->keys, &done, &w->err), 1);
+	assert_true(cache_leaf(done, 0, &w->out) == 1 && w->out.p[4999] == 1);
+	assert_true(cache_leaf(done, 7, &w->out) == 1 && w->out.p[4999] == 9);
+	assert_int_equal(cache_open(w->path, &id, &w->keys, &w->c, &w->err), 1);
+	all_are_there(w, 100, 1, 0, 0);
+	/* A third while both are there. */
+	next_tree(w, 100, 5000, 3, 1, 4, 1);
+	assert_true(cache_leaf(done, 15, &w->out) == 1 && w->out.p[4999] == 17);
+	cache_close(done);
+	all_are_there(w, 100, 3, 1, 4);
+}
+
+static void
+what_rotted_is_not_kept(void **state)
+{
+	struct world *w = *state;
+	char other[SCRATCH_MAX];
+
+	scratch_path(w->dir, "c=nodes1", other);
+	next_tree(w, 40, 5000, 1, 0, 0, 1);
+	damage(other, 16 + 4 + 32 + 300);
+	next_tree(w, 40, 5000, 2, 1, 7, 1);
+	all_are_there(w, 40, 2, 1, 7);
 }
 
 static int
@@ -181,7 +296,7 @@ all_nodes_are_given_and_damage_is_said(void **state)
 	assert_int_equal(open_it(w), 1);
 	assert_int_equal(cache_each(w->c, count_node, &n, &w->err), 0);
 	assert_int_equal(n, NODES);
-	damage(w, 80 + 44 + 2);
+	damage(w->bag, 16 + 36 + 2);
 	assert_int_equal(cache_each(w->c, count_node, &n, &w->err), -1);
 	assert_int_equal(w->err.code, ERR_CORRUPT);
 }
@@ -277,6 +392,9 @@ main(void)
 		TEST(another_root_or_an_unsealed_file_is_none),
 		TEST(damage_anywhere_gives_nothing_wrong),
 		TEST(all_nodes_are_given_and_damage_is_said),
+		TEST(what_stays_is_written_once),
+		TEST(a_run_that_ended_early_changes_nothing),
+		TEST(what_rotted_is_not_kept),
 		cmocka_unit_test(pieces_come_in_order),
 		cmocka_unit_test(ids_are_seen_and_old_ones_forgotten),
 		cmocka_unit_test(no_two_volumes_share_a_file),

@@ -41,7 +41,7 @@ shape_at(struct world *w, const char *path, const struct proof *proof)
 {
 	struct shape_writer *s;
 
-	assert_int_equal(shape_create(path, &s, &w->err), 0);
+	assert_int_equal(shape_create(path, NULL, NULL, &s, &w->err), 0);
 	assert_int_equal(shape_finish(s, &w->err), 0);
 	if (proof != NULL)
 		assert_int_equal(shape_seal(path, &w->root, proof, &w->err), 0);

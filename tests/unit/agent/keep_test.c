@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "agent/backup/cache.h"
 #include "agent/backup/pipeline.h"
 #include "agent/backup/proof.h"
 #include "agent/backup/shape.h"
@@ -95,10 +96,10 @@ set_up(void **state)
 	fill(w->disk, 9 << 20, 1);
 	fill(w->disk + (12 << 20), 15 << 20, 2);
 	scratch_make(w->dir);
-	scratch_path(w->dir, "old", w->old);
-	scratch_path(w->dir, "new", w->new);
-	scratch_path(w->dir, "shape", w->shape);
-	scratch_path(w->dir, "new-shape", w->new_shape);
+	scratch_path(w->dir, "c", w->old);
+	scratch_path(w->dir, "c=new", w->new);
+	scratch_path(w->dir, "c=shape", w->shape);
+	scratch_path(w->dir, "c=shape-new", w->new_shape);
 	scratch_path(w->dir, "tables", w->meta);
 	assert_int_equal(metacache_new(w->meta, 0, &w->tables, &w->err), 0);
 	w->job = (struct pipeline_job){ .source = { .read = read_disk,
@@ -177,8 +178,8 @@ becomes_base(struct world *w)
 
 	proof_all(&proof, 10, 1);
 	assert_int_equal(shape_seal(w->new_shape, &w->r.root_id, &proof, &err), 0);
-	assert_int_equal(file_replace(w->new, w->old, &err), 0);
-	assert_int_equal(file_replace(w->new_shape, w->shape, &err), 0);
+	assert_int_equal(cache_settle(w->new, w->old, &err), 0);
+	assert_int_equal(shape_settle(w->new_shape, w->shape, &err), 0);
 	w->job.base.sequence++;
 	metacache_seal(w->tables, &w->r.root_id, w->job.base.sequence);
 	w->job.base.known = 1;
@@ -341,7 +342,7 @@ an_interruption_loses_nothing_that_was_kept(void **state)
 	char done[SCRATCH_MAX];
 	unsigned resumed = 0;
 
-	scratch_path(w->dir, "done", done);
+	scratch_path(w->dir, "c=done", done);
 	run(w);
 	for (uint64_t put = 1; put < 2 + ROUNDS(28); put += 4) {
 		becomes_base(w);
@@ -384,23 +385,51 @@ damage(const char *path, uint64_t at)
 	file_close(f);
 }
 
+/* That of the bags of `what` which is there. */
+static void
+damage_bag(struct world *w, const char *what, uint64_t at)
+{
+	enum file_kind is;
+	unsigned found = 0;
+	char name[32], path[SCRATCH_MAX];
+
+	for (unsigned i = 0; i < 2; i++) {
+		(void)snprintf(name, sizeof(name), "c=%s%u", what, i);
+		scratch_path(w->dir, name, path);
+		assert_int_equal(file_kind(path, &is, &w->err), 0);
+		if (is != FILE_IS_FILE)
+			continue;
+		found++;
+		damage(path, at);
+	}
+	assert_int_equal(found, 1);
+}
+
 static void
 a_damaged_memory_only_costs_reading(void **state)
 {
-	/* Magic, root, turns, hash; an entry; of the tree: header, a span, a node. */
-	static const uint64_t shape[] = { 0, 10, 41, 850, 1024 + 9 };
-	static const uint64_t tree[] = { 3, 12, 44, 80 + 4, 80 + 20, 80 + 200 };
+	/* Magic, root, turns, counts, hash; where the first record is. */
+	static const uint64_t index[] = { 0, 10, 41, 898, 1000, 1025 };
+	/* Of the first record length, id, bytes. */
+	static const uint64_t bag[] = { 17, 30, 200 };
 	struct world *w = *state;
 
 	run(w);
-	for (unsigned i = 0; i < 5 + 6; i++) {
+	for (unsigned i = 0; i < 6 + 6 + 3 + 3; i++) {
 		becomes_base(w);
-		damage(i < 5 ? w->shape : w->old, i < 5 ? shape[i] : tree[i - 5]);
+		if (i < 12)
+			damage(i < 6 ? w->shape : w->old, index[i % 6]);
+		else
+			damage_bag(w, i < 15 ? "cuts" : "nodes", bag[i % 3]);
 		run(w);
-		if (i < 4)
+		if (i < 5)
 			assert_string_not_equal(changes_why(w->list), "");
 		same_as_reading_all(w);
 	}
+	/* And once it was read, it is as good as ever. */
+	becomes_base(w);
+	run(w);
+	assert_int_equal(w->r.counts.read_bytes, 0);
 	becomes_base(w);
 	assert_int_equal(file_remove(w->shape, &w->err), 1);
 	run(w);
@@ -441,13 +470,15 @@ files(struct world *w, const uint64_t seeds[FILES], uint32_t turn)
 
 	for (uint32_t n = 0; n < FILES; n++) {
 		/* Every fifth lies elsewhere in each turn; every seventh is gone. */
-		uint32_t len = 3 + n * 7 % 150, skip = n % 5 == 0 ? turn % 3 : 0;
+		/* Every fourth grows. */
+		uint32_t base = 3 + n * 7 % 150, skip = n % 5 == 0 ? turn % 3 : 0;
+		uint32_t len = base + (n % 4 == 1 ? turn % 5 : 0);
 		struct image_run runs[4] = { { at + skip, len / 3 },
 			{ at + skip + len / 3 + 5, len / 3 },
 			{ at + skip + 2 * (len / 3) + 8, len - 2 * (len / 3) },
 			{ 0, 0 } };
 
-		at += len + 16;
+		at += base + 24;
 		if (turn > 0 && n % 7 == 6 && turn % 2 == 0)
 			continue;
 		if (n % 3 == 0) {
@@ -496,6 +527,14 @@ files_are_cut_as_if_all_was_read(void **state)
 		for (unsigned i = 0; i < turn % 4; i++)
 			seeds[rnd(&x) % FILES] = rnd(&x);
 		files(w, seeds, turn);
+		/* And within them, in pieces or not: clusters in use, whatever they are. */
+		for (unsigned i = 0; i < 4 * turn % 13; i++) {
+			uint64_t at = (w->size / 4 + rnd(&x) % (w->size / 2)) / CLUSTER;
+
+			if (w->disk[at * CLUSTER] != 0)
+				change(w, at * CLUSTER + rnd(&x) % 512, 1 + rnd(&x) % 512,
+				    rnd(&x));
+		}
 		run(w);
 		assert_string_equal(changes_why(w->list), "");
 		kept += w->r.kept_bytes;

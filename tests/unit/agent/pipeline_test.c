@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "agent/backup/cache.h"
 #include "agent/backup/pipeline.h"
 #include "agent/backup/pipeline_stages.h"
 #include "agent/host/stop.h"
@@ -85,8 +86,8 @@ set_up(void **state)
 		    (char *)w->disk + i, 64, "line %zu of what compresses well\n", i);
 	memcpy(w->disk + 2 * SPAN, w->disk, 2 * MIB);
 	scratch_make(w->dir);
-	scratch_path(w->dir, "old", w->old);
-	scratch_path(w->dir, "new", w->new);
+	scratch_path(w->dir, "c", w->old);
+	scratch_path(w->dir, "c=new", w->new);
 	w->stop = stop_new();
 	w->job = (struct pipeline_job){ .source = { .read = read_disk,
 					    .arg = w,
@@ -140,7 +141,7 @@ run_and_compare(struct world *w)
 static void
 becomes_base(struct world *w)
 {
-	assert_int_equal(file_rename(w->new, w->old, &(struct err)ERR_INIT), 0);
+	assert_int_equal(cache_settle(w->new, w->old, &(struct err)ERR_INIT), 0);
 	w->job.old_cache = w->old;
 	w->job.base.known = 1;
 	w->job.base.root_id = w->r.root_id;
@@ -440,7 +441,7 @@ interrupted(struct world *w, uint64_t put)
 {
 	w->server->fail_put = put;
 	assert_int_equal(pipeline_run(&w->job, &w->r, &w->err), -1);
-	assert_int_equal(file_rename(w->new, w->old, &(struct err)ERR_INIT), 0);
+	assert_int_equal(cache_settle(w->new, w->old, &(struct err)ERR_INIT), 0);
 	w->job.done_cache = w->old;
 	w->job.done_spans = w->r.spans;
 	fake_reset(w->server);
@@ -625,7 +626,7 @@ scattered_files_survive_an_interruption(void **state)
 	/* Whatever was done when it ended: also try with one span and with all. */
 	run_and_compare(w);
 	assert_int_equal(chunk_id_cmp(&root, &w->r.root_id), 0);
-	assert_int_equal(file_rename(w->new, w->old, &(struct err)ERR_INIT), 0);
+	assert_int_equal(cache_settle(w->new, w->old, &(struct err)ERR_INIT), 0);
 	for (w->job.done_spans = 1; w->job.done_spans <= tree_spans(w->size);
 	     w->job.done_spans++) {
 		run_and_compare(w);
