@@ -9,7 +9,8 @@
 #	rescue		a bare-metal restore in QEMU, part by part, beside the raw rate of the same guest; the server's CPU
 #	reading		any place of a point beside a restore: sequential rate and first byte are judged
 #	fast		incrementals by the records of an NTFS beside a full compare: bytes read and CPU are judged
-#	driver		what the hot-copy driver's core costs a write, a cut, a reader, and in memory: judged
+#	driver		what the hot-copy driver's core costs a write, a cut, a reader, and in memory; what an
+#			incremental costs that is told what changed, and beside borg2: judged
 #	cuts		ways of cutting, grouping and compressing, on several corpora (storage/DESIGN.md)
 # Figures are of this machine in this hour: only ratios from one run mean much.
 set -euo pipefail
@@ -82,11 +83,29 @@ fast() {
 	    exec python3 tests/bench/fast.py
 }
 
-# driver: ROUNDS.
+# driver [core|volume|days...]: ROUNDS; SIZE (GiB) and CONTENT (MiB) of the volume (about 15 GB of
+# disk); CORPUS and PEERS as main's, of which one host and DAYS (3) are needed.
 driver() {
-	ninja -C "$build/release" --quiet core_bench nt_bench
-	WORK=$build/bench-driver RESULTS=$build/bench PROGRAMS=$build/release/bin PYTHONDONTWRITEBYTECODE=1 \
-	    exec python3 tests/bench/driver.py
+	local part bad=0 work=$build/bench-main corpus peers
+	corpus=${CORPUS:-$work/corpus-${SEED:-1}-1024} peers=${PEERS:-$work/peers}
+	[ $# -gt 0 ] || set -- core volume days
+	export DAYS=${DAYS:-3} RESULTS=$build/bench PROGRAMS=$build/release/bin PYTHONDONTWRITEBYTECODE=1
+	ninja -C "$build/release" --quiet core_bench nt_bench holdfastd holdfast holdfast-agent
+	for part; do
+		case $part in
+		core) WORK=$build/bench-driver python3 tests/bench/driver.py || bad=1 ;;
+		volume) WORK=$build/bench-driver/volume python3 tests/bench/incremental.py volume || bad=1 ;;
+		days)
+			install libfaketime
+			[ -x "$peers/in" ] || tests/bench/get-peers.sh "$peers"
+			[ -e "$corpus/host-01.day-$DAYS.img" ] ||
+			    SIZE=1024 HOSTS=1 OUT=$corpus NOSUM=1 tests/bench/make-corpus.sh
+			CORPUS=$corpus PEERS=$peers WORK=$build/bench-driver/days python3 tests/bench/incremental.py days || bad=1
+			;;
+		*) die "driver: no part '$part'" ;;
+		esac
+	done
+	exit $bad
 }
 
 # index: KEYS (10^8: 10 GB of disk, some minutes) for ours, PEER_KEYS (4 million) beside the others.
@@ -137,5 +156,5 @@ cuts() {
 
 case ${1:-} in
 programs | main | judge | huge | index | maintenance | rescue | reading | fast | driver | cuts) "$@" ;;
-*) sed -n '2,13p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
+*) sed -n '2,14p' tests/bench/run.sh | sed 's/^# \{0,1\}//' ;;
 esac

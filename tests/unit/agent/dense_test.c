@@ -88,8 +88,8 @@ set_up(void **state)
 	w->record = 16;
 	w->stream = "";
 	scratch_make(w->dir);
-	scratch_path(w->dir, "old", w->old);
-	scratch_path(w->dir, "new", w->new);
+	scratch_path(w->dir, "c", w->old);
+	scratch_path(w->dir, "c=new", w->new);
 	w->job = (struct pipeline_job){ .source = { .read = read_volume,
 					    .arg = w,
 					    .sector_size = 512,

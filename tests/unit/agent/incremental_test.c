@@ -270,7 +270,7 @@ point_of(struct world *w, uint64_t number, uint8_t nonce)
 
 	memset(root.nonce, nonce, sizeof(root.nonce));
 	chunk_keys_init(&w->keys, domain);
-	assert_int_equal(cache_create(w->cache, &e.out, &w->err), 0);
+	assert_int_equal(cache_create(w->cache, NULL, &e.out, &w->err), 0);
 	b = tree_builder_new(&w->keys, &root, emit, &e);
 	for (uint64_t at = 0; at < SIZE; at += TREE_SPAN_LEN) {
 		struct extent x = {
