@@ -202,6 +202,7 @@ capture_begin(const struct settings *s, const struct snapshot_options *options,
 {
 	struct choice choice = { "", "" }, instead = { "", "" };
 	struct err failed, why;
+	size_t len;
 
 	*out = NULL;
 	if (new_after(s, options, disks, NULL, &choice, out, err) == 0 &&
@@ -218,9 +219,13 @@ capture_begin(const struct settings *s, const struct snapshot_options *options,
 		return 0;
 	if (instead.provider[0] != '\0')
 		return err_context(err, "vss failed (%.80s), and then", failed.text);
+	/* Why vss failed must not be pushed out of the line. */
 	why = *err;
 	*err = failed;
-	return err_context(err, "nothing stands in (%.90s)", why.text);
+	len = strlen(err->text);
+	(void)snprintf(err->text + len, sizeof(err->text) - len,
+	    "; nothing stands in: %s", why.text);
+	return -1;
 }
 
 /* ----------------------------------------------------------------------- reading -- */

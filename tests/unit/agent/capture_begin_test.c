@@ -174,7 +174,7 @@ test_a_driver_that_is_not_above_all_stands_in_for_nothing(void **state)
 	assert_int_equal(settings_add(settings, spec, &err), 0);
 	assert_int_equal(begin(&err), -1);
 	assert_int_equal(err.code, ERR_IO);
-	assert_non_null(strstr(err.text, "nothing stands in ("));
+	assert_non_null(strstr(err.text, "; nothing stands in: "));
 	assert_non_null(strstr(err.text, "VSS_E_NO_LUCK"));
 }
 
