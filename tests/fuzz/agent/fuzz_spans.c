@@ -22,6 +22,7 @@
 #include "proto/base/file.h"
 #include "proto/chunk/blake3.h"
 #include "proto/chunk/tree.h"
+#include "tests/unit/scratch.h"
 
 static const struct spans_kind kind = {
 	.magic = { 'F', 'U', 'Z', 'Z', 'S', 'P', 'A', 'N' },
@@ -30,31 +31,20 @@ static const struct spans_kind kind = {
 	.repeats = 1,
 };
 
-static char dir[64];
+static char dir[SCRATCH_MAX];
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
 
 static void
 clean(void)
 {
-	static const char *const names[] = { "c", "c=shape", "c=made", "c=kept",
-		"c=nodes0", "c=nodes1", "c=cuts0", "c=cuts1", "c=spans0", "c=spans1" };
-	struct err ignored = ERR_INIT;
-	char path[128];
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-		err_clear(&ignored);
-		(void)snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-		(void)file_remove(path, &ignored);
-	}
-	err_clear(&ignored);
-	(void)file_remove_dir(dir, &ignored);
+	scratch_drop(dir);
 }
 
 static void
 put(const char *name, const char *magic, const uint8_t *p, size_t len)
 {
-	char path[128];
+	char path[SCRATCH_MAX + 32];
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", dir, name);
@@ -83,7 +73,7 @@ read_spans(const char *path, const struct chunk_id *root)
 	uint8_t owner[SPANS_OWNED] = { 0 };
 	struct err err = ERR_INIT;
 	struct chunk_id id;
-	char kept[128];
+	char kept[SCRATCH_MAX + 32];
 	struct spans *s;
 	uint64_t at;
 
@@ -167,13 +157,11 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 	static const uint8_t domain[CHUNK_KEY_LEN] = { 1 };
 	struct chunk_id root = { { 0 } };
 	struct chunk_keys keys;
-	char path[128];
+	char path[SCRATCH_MAX + 32];
 	size_t index;
 
 	if (dir[0] == '\0') {
-		(void)snprintf(dir, sizeof(dir), "/tmp/fuzz_spans.XXXXXX");
-		if (mkdtemp(dir) == NULL)
-			abort();
+		scratch_make(dir);
 		(void)atexit(clean);
 	}
 	if (len < 2)
