@@ -14,7 +14,7 @@ import signal
 import sys
 
 from host import Host, copy
-from stack import MIB, let_go, mkntfs, run
+from stack import MIB, mkntfs, ntfs_3g, run
 
 DISK, NTFS, LARGER = 32 * MIB, 24 * MIB, 48 * MIB
 STORE = NTFS + MIB
@@ -63,14 +63,13 @@ class Doubts:
             f.write(self.rnd.randbytes(1000000 if new else 70000))
         shutil.rmtree(f"{at}/day-{self.days - 8}", ignore_errors=True)
 
-    def by_another(self, path=None, write=None):
+    def by_another(self, write=None):
         """Another system mounts the disk itself and writes."""
-        path, at = path or self.img, f"{self.work}/other.mnt"
-        os.makedirs(at, exist_ok=True)
-        run("ntfs-3g", "-o", "rw,noatime", path, at)
+        at = f"{self.work}/other.mnt"
+        p = ntfs_3g(self.img, at)
         (write or self.files)(at)
         run("umount", at)
-        let_go(path)
+        p.wait(60)
 
     def by_us(self, host=None):
         """The machine's own programs write, above the driver."""

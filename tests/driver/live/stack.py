@@ -33,9 +33,13 @@ def mkntfs(path, name, volume):
     run("mkntfs", "-q", "-Q", "-F", "-s", "512", "-p", "0", "-H", "255", "-S", "63", "-L", name, path, str(volume // 512))
 
 
-def let_go(path):
-    """Whoever had it open, ntfs-3g above all, goes on writing for a moment."""
-    await_(lambda: subprocess.run(["fuser", "-s", path], stderr=subprocess.DEVNULL, check=False).returncode != 0)
+def ntfs_3g(disk, at):
+    """In the foreground: it goes on writing for a moment when it is unmounted, and ends then."""
+    os.makedirs(at, exist_ok=True)
+    p = subprocess.Popen(["ntfs-3g", "-o", "rw,noatime,no_detach", disk, at])
+    await_(lambda: p.poll() is not None or os.path.ismount(at))
+    assert p.poll() is None, "ntfs-3g has ended"
+    return p
 
 
 class Stack:
@@ -85,11 +89,9 @@ class Stack:
     def mount(self, name, mend=False):
         """mend: as after a crash of the machine."""
         disk, at = self.attach(name), f"{self.work}/{name}.mnt"
-        os.makedirs(at, exist_ok=True)
         if mend:
             run("ntfsfix", "-d", disk)
-        run("ntfs-3g", "-o", "rw,noatime", disk, at)
-        self.mounts.append((at, None))
+        self.mounts.append((at, ntfs_3g(disk, at)))
         return at
 
     def program(self, *args):
@@ -123,12 +125,8 @@ class Stack:
     def unmount(self):
         while self.mounts:
             at, p = self.mounts[-1]
-            fuse = self.mounts[-2][0] if p is None else None
             run("umount", at)
-            if fuse is not None:
-                let_go(f"{fuse}/disk")
-            else:
-                p.wait(60)
+            p.wait(60)
             self.mounts.pop()
 
     def stop(self, how=signal.SIGTERM):
@@ -149,9 +147,8 @@ class Stack:
         for at, _ in reversed(self.mounts):
             subprocess.run(["umount", "-l", at], stderr=subprocess.DEVNULL, check=False)
         for _, p in self.mounts:
-            if p is not None:
-                p.kill()
-                p.wait()
+            p.kill()
+            p.wait()
         for p in self.programs:
             p.wait()
         self.programs, self.mounts = [], []
