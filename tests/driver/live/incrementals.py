@@ -53,7 +53,9 @@ class Run:
         h.disk("c", ntfs=True)
         h.init()
         h.enrol()
-        h.conf("track-proof = 10", "hotcopy-memory = 64", "hotcopy-room = none")
+        h.disk("d")
+        h.conf("track-proof = 10", *self.rnd.choice((("hotcopy-memory = 64", "hotcopy-room = none"),
+                                                     ("hotcopy-memory = 1", f"hotcopy-room = {h.place('d')}", "hotcopy-room-size = 100"))))
         h.start(record=False)
         h.track("c", STORE, self.rnd.randbytes(16))
         self.at = h.mount("c")

@@ -36,7 +36,7 @@ def mkntfs(path, name, volume):
 def ntfs_3g(disk, at):
     """In the foreground: it goes on writing for a moment when it is unmounted, and ends then."""
     os.makedirs(at, exist_ok=True)
-    p = subprocess.Popen(["ntfs-3g", "-o", "rw,noatime,no_detach", disk, at])
+    p = subprocess.Popen(["ntfs-3g", "-o", "rw,noatime,no_detach", disk, at], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     await_(lambda: p.poll() is not None or os.path.ismount(at))
     assert p.poll() is None, "ntfs-3g has ended"
     return p
