@@ -18,6 +18,7 @@ from ntfsmap import Ntfs, usage  # noqa: E402
 
 CLUSTER = 4096
 MUST, FREE, NONE = 0, 1, 2
+KINDS = ("in use", "free", "not kept")
 SETS_MAX = 1 << 20
 ZEROS = bytes(CLUSTER)
 
@@ -65,21 +66,21 @@ class Frozen:
             if not u:
                 self.kind[n] = FREE
 
-    def check(self, path, own=()):
-        """The restored file `path` is this.  `own`: extents that no image needs to have."""
+    def differs(self, path, own=()):
+        """Clusters of the restored file `path` that are not as they must be.  `own`: extents
+        that no image needs to have."""
         assert os.path.getsize(path) == self.length, f"{os.path.getsize(path)} bytes of {self.length}"
         may = {n for at, length in own for n in range(at // CLUSTER, -(-(at + length) // CLUSTER))}
-        left = 0
-        for n, data in enumerate(clusters(path)):
-            if self.kind[n] == NONE:
-                assert data == ZEROS or n in may, f"cluster {n} was not kept, and the point has something there"
-                continue
-            if digest(data) == self.digests[n]:
-                continue
-            assert data == ZEROS and self.kind[n] == FREE or n in may, \
-                f"cluster {n} is not what was frozen; {'free' if self.kind[n] == FREE else 'in use'}, {'zeros' if data == ZEROS else 'other bytes'}"
-            left += 1
-        return left
+        return [n for n, data in enumerate(clusters(path)) if n not in may and not self._as_it_must_be(n, data)]
+
+    def _as_it_must_be(self, n, data):
+        if self.kind[n] == NONE:
+            return data == ZEROS
+        return digest(data) == self.digests[n] or (data == ZEROS and self.kind[n] == FREE)
+
+    def check(self, path, own=()):
+        wrong = self.differs(path, own)
+        assert not wrong, f"{len(wrong)} clusters are not what was frozen; the first is {wrong[0]}, {KINDS[self.kind[wrong[0]]]}"
 
 
 def bind(stack, known, index):

@@ -164,13 +164,10 @@ class Host(Stack):
         self.operator("restore", f"{self.name}/{sequence}", "--volume", volume, "--to", to, "--force", "--quiet")
         return to
 
-    def equal(self, point, own=None):
-        """All volumes of a point are what was frozen; what was left out, in bytes."""
-        left = 0
+    def equal(self, point):
+        """All volumes of a point are what was frozen."""
         for v, image in point.images.items():
-            to = self.restore(point.sequence, v)
-            left += image.check(to, self.own.get(v, ()))
-        return left * frozen.CLUSTER
+            image.check(self.restore(point.sequence, v), self.own.get(v, ()))
 
     def track(self, volume, at, nonce):
         """A tracking store at this byte, as whole copy chunks: it is in no image."""
