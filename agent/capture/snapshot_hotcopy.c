@@ -297,9 +297,11 @@ freeze_once(struct hot_set *s, struct err *err)
 static int
 freeze(struct hot_set *s, struct err *err)
 {
+	/* Of what VSS held still the map can tell page files by itself: no more tries. */
+	unsigned tries = s->wishes.flush ? PAGING_TRIES : 0;
 	int got = 0;
 
-	for (unsigned tries = 0; got == 0 && tries <= PAGING_TRIES; tries++) {
+	for (; got == 0 && tries <= PAGING_TRIES; tries++) {
 		release(s);
 		around_free(s->around);
 		s->around = NULL;
@@ -307,8 +309,8 @@ freeze(struct hot_set *s, struct err *err)
 			snapshot_hotcopy_system->look(
 			    s->volume[i]->path, &s->volume[i]->look);
 		snapshot_hotcopy_flush(s);
-		s->paging_lost = tries == PAGING_TRIES;
-		if (s->paging_lost)
+		s->paging_lost = tries == PAGING_TRIES && !s->wishes.flush;
+		if (tries == PAGING_TRIES)
 			snapshot_hotcopy_forget_paging(s);
 		else if (snapshot_hotcopy_find_paging(s, err) != 0)
 			return -1;
@@ -341,6 +343,7 @@ set_freeze(void *set, void **volumes, size_t count, uint32_t timeout_ms,
 		return -1;
 	say_method(s);
 	snapshot_hotcopy_flushed(s);
+	snapshot_hotcopy_tell_free(s);
 	snapshot_hotcopy_watch(s);
 	snapshot_hotcopy_listen(s);
 	for (unsigned i = 0; i < s->count; i++)

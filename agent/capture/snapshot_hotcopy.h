@@ -7,6 +7,8 @@
  *	snapshot_hotcopy_room.c		room for copies on disks; what is not kept
  *	snapshot_hotcopy_paging.c	page files: found before the cut and after it
  *	snapshot_hotcopy_read.c		the image of one volume, at any alignment
+ *	snapshot_hotcopy_unneeded.c	what is free needs no copy
+ *	snapshot_hotcopy_unneeded.c	what is free needs no copy
  *	snapshot_hotcopy_event.c	the thread that hears how the room is
  *	snapshot_hotcopy_give.c		what is read is given up when room is short
  *	snapshot_hotcopy_ahead.c	copies of our own, of what writes wait for
@@ -55,6 +57,7 @@ struct hot_system {
 	int (*read)(void *live, uint64_t offset, void *buf, size_t len, struct err *err);
 	void (*close)(void *live);
 	void (*look)(const char *path, struct hot_look *out); /* Page files. */
+	int flushes;	    /* flush() is the file system's own word. */
 	int lends_itself;   /* A volume may hold copies of itself, in a file. */
 	uint32_t ahead_max; /* Memory for copies of our own; 0: SNAPSHOT_HOTCOPY_AHEAD. */
 };
@@ -88,6 +91,7 @@ struct hot_volume {
 	unsigned unit_shift;
 	struct hot_part part[HOT_PARTS];
 	unsigned next_part;
+	int told_free;	  /* Free chunks are not kept. */
 	uint32_t dropped; /* enum hotcopy_reason, once it was told. */
 };
 
@@ -143,6 +147,10 @@ void snapshot_hotcopy_flushed(struct hot_set *s);
 /* As snapshot_provider's. */
 int snapshot_hotcopy_written(void *volume,
     int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg, struct err *err);
+
+/* What is free need not be kept; best effort.  And that it was wanted all the same. */
+void snapshot_hotcopy_tell_free(struct hot_set *s);
+void snapshot_hotcopy_free_was_wanted(const struct hot_volume *v);
 
 /* ------------------------------------------------------------------------- room -- */
 
@@ -216,7 +224,7 @@ void snapshot_hotcopy_ahead_free(struct hot_ahead *a);
 int snapshot_hotcopy_ahead_put(
     struct hot_ahead *a, struct hot_volume *v, uint64_t chunk, const uint8_t *p);
 
-/* Part of a chunk that was kept: 1; 0: it was not; -1. */
+/* Part of a chunk that was kept: 1; 0: it never was; -1, ERR_SNAPSHOT_LOST: no more. */
 int snapshot_hotcopy_ahead_get(struct hot_ahead *a, const struct hot_volume *v,
     uint64_t chunk, uint32_t from, void *out, uint32_t len, struct err *err);
 

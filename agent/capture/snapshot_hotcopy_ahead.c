@@ -203,7 +203,11 @@ snapshot_hotcopy_ahead_get(struct hot_ahead *a, const struct hot_volume *v,
 		return 0;
 	(void)pthread_mutex_lock(&a->lock);
 	e = find(a->table, a->size, key);
-	if (e->key == key && e->place != GONE) {
+	if (e->key == key && e->place == GONE) {
+		rc = err_set(err, ERR_SNAPSHOT_LOST,
+		    "%.100s: byte %llu was given up (read before) and is wanted again",
+		    v->path, (unsigned long long)(chunk * a->chunk + from));
+	} else if (e->key == key) {
 		rc = 1;
 		if (e->place < a->slots)
 			memcpy(out, a->memory + (size_t)e->place * a->chunk + from, len);

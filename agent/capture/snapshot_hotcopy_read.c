@@ -75,10 +75,13 @@ snapshot_hotcopy_look(struct hot_volume *v, struct err *err)
 static int
 failed(struct hot_volume *v, uint32_t status, uint64_t offset, struct err *err)
 {
-	if (status == HOTCOPY_STATUS_NOT_KEPT)
+	if (status == HOTCOPY_STATUS_NOT_KEPT) {
+		snapshot_hotcopy_free_was_wanted(v);
 		return err_set(err, ERR_SNAPSHOT_LOST,
-		    "%.100s: byte %llu was given up to make room and is wanted again",
+		    "%.100s: byte %llu was given up (read before, or free) and is wanted "
+		    "again",
 		    v->path, (unsigned long long)offset);
+	}
 	if (status == HOTCOPY_STATUS_LOST && snapshot_hotcopy_look(v, err) != 0)
 		return -1;
 	(void)hotcopy_error(status, "read", err);
@@ -110,7 +113,7 @@ read_chunks(
 		if (status == HOTCOPY_STATUS_NOT_KEPT)
 			got = snapshot_hotcopy_ahead_get(
 			    v->set->ahead, v, offset / chunk, from, out, n, err);
-		if (got == 0 && status == HOTCOPY_STATUS_NOT_KEPT &&
+		if (got == 0 && status == HOTCOPY_STATUS_NOT_KEPT && !v->told_free &&
 		    !snapshot_hotcopy_is_given(v, offset / chunk)) {
 			memset(out, 0, n);
 			got = 1;

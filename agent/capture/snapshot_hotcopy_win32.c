@@ -86,4 +86,5 @@ const struct hot_system snapshot_hotcopy_here = { .flush = flush,
 	.read = read_live,
 	.close = close_live,
 	.look = look,
+	.flushes = 1,
 	.lends_itself = 1 };

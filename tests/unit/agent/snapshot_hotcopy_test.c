@@ -756,6 +756,71 @@ test_without_a_flush_nothing_is_known(void **state)
 	assert_int_equal(blocks, 0);
 }
 
+/* ------------------------------------------------------------------ what is free -- */
+
+/* After the flush a file is written to where it was free. */
+static int
+write_free_space(const char *path, void **out, struct err *err)
+{
+	(void)out;
+	(void)err;
+	if (path[strlen(path) - 1] == 'c')
+		host_fills(0, 3 << 20, 4096, 'w');
+	return 0;
+}
+
+/* Copies that writing into a chunk costs. */
+static uint64_t
+cost(uint64_t offset)
+{
+	uint64_t before = stats(0).copied;
+
+	host_fills(0, offset, 4096, 'n');
+	return stats(0).copied - before;
+}
+
+static void
+test_what_is_free_needs_no_copy(void **state)
+{
+	const struct tracking_options tracking = { .on = 1 };
+	struct image *v = ntfs_on_c();
+	struct err why = ERR_INIT;
+	uint8_t byte;
+
+	(void)state;
+	options.tracking = &tracking;
+	system_now.flushes = 1;
+	system_now.open = write_free_space;
+	frozen();
+	assert_int_equal(cost(2 << 20), 0);
+	/* What was written since, by 64 KiB, and what is not free. */
+	assert_int_equal(cost(3 << 20), 1);
+	assert_int_equal(cost((3 << 20) + 49152), 1);
+	assert_int_equal(cost((3 << 20) + 65536), 0);
+	assert_int_equal(cost((uint64_t)v->mft[0].lcn * v->cluster), 1);
+	/* Never zeros for what somebody wants all the same: and then nothing is told. */
+	assert_int_equal(snapshot_read(volume[0], 2 << 20, &byte, 1, &why), -1);
+	assert_int_equal(why.code, ERR_SNAPSHOT_LOST);
+	snapshot_close(set);
+	frozen();
+	assert_int_equal(cost(2 << 20), 1);
+	image_free(v);
+}
+
+/* The system's word is missing: everything is kept. */
+static void
+test_without_the_file_systems_word_all_is_kept(void **state)
+{
+	const struct tracking_options tracking = { .on = 1 };
+	struct image *v = ntfs_on_c();
+
+	(void)state;
+	options.tracking = &tracking;
+	frozen();
+	assert_int_equal(cost(2 << 20), 1);
+	image_free(v);
+}
+
 int
 main(void)
 {
@@ -780,6 +845,8 @@ main(void)
 		TEST(page_files_that_changed_meanwhile_are_kept),
 		TEST(what_is_written_after_the_flush_is_told),
 		TEST(without_a_flush_nothing_is_known),
+		TEST(without_the_file_systems_word_all_is_kept),
+		TEST(what_is_free_needs_no_copy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
