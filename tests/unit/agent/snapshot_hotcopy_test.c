@@ -520,6 +520,50 @@ test_readers_and_writers_go_on_together(void **state)
 	image_free(v);
 }
 
+/* What has left its place to others must not be taken for what was never kept. */
+static void
+test_a_copy_that_made_room_is_lost_and_not_forgotten(void **state)
+{
+	static struct hot_set own;
+	uint8_t read[CHUNKS / 8] = { 1 }, given[CHUNKS / 8] = { 0 }, bytes[CHUNK];
+	struct hot_volume v = { .set = &own,
+		.path = "c",
+		.length = SIM_LENGTH,
+		.read = read,
+		.given = given,
+		.unit_shift = 14 };
+	struct snapshot_options none = { .keep_all = 0 };
+	struct err why = ERR_INIT;
+	struct hot_ahead *a;
+
+	(void)state;
+	memset(&own, 0, sizeof(own));
+	assert_int_equal(pthread_mutex_init(&own.lock, NULL), 0);
+	own.options = &none;
+	own.chunk_shift = 14;
+	own.count = 1;
+	own.volume[0] = &v;
+	system_now.ahead_max = 2 * CHUNK;
+	a = snapshot_hotcopy_ahead_new(&own);
+	assert_non_null(a);
+	for (uint64_t n = 0; n < 3; n++) {
+		memset(bytes, 'a' + (int)n, CHUNK);
+		assert_int_equal(snapshot_hotcopy_ahead_put(a, &v, n, bytes), 0);
+	}
+	/* Chunk 0 was read, and no other. */
+	assert_int_equal(snapshot_hotcopy_ahead_put(a, &v, 3, bytes), -1);
+	for (uint64_t n = 1; n < 3; n++) {
+		assert_int_equal(
+		    snapshot_hotcopy_ahead_get(a, &v, n, 5, bytes, 1, &why), 1);
+		assert_int_equal(bytes[0], 'a' + (int)n);
+	}
+	assert_int_equal(snapshot_hotcopy_ahead_get(a, &v, 9, 0, bytes, 1, &why), 0);
+	assert_int_equal(snapshot_hotcopy_ahead_get(a, &v, 0, 0, bytes, 1, &why), -1);
+	assert_int_equal(why.code, ERR_SNAPSHOT_LOST);
+	snapshot_hotcopy_ahead_free(a);
+	(void)pthread_mutex_destroy(&own.lock);
+}
+
 /* --------------------------------------------------------------------- page files -- */
 
 static struct {
@@ -839,6 +883,7 @@ main(void)
 		TEST(what_must_be_kept_is_not_given_up),
 		TEST(what_was_read_is_given_up),
 		TEST(readers_and_writers_go_on_together),
+		TEST(a_copy_that_made_room_is_lost_and_not_forgotten),
 		TEST(page_files_are_not_kept),
 		TEST(page_files_that_moved_are_found_again),
 		TEST(page_files_that_never_stay_are_kept),
