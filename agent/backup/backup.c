@@ -401,7 +401,9 @@ attempts(struct backup *b, struct err *err)
 		if (stop_asked(b->o->stop))
 			return interrupted(b, err);
 		if (b->distrusted) {
-			backup_say(b, err->text);
+			(void)snprintf(
+			    line, sizeof(line), BACKUP_DISTRUSTED "%s", err->text);
+			backup_say(b, line);
 			continue;
 		}
 		/* Perhaps these were wrong; without them it would be so again. */

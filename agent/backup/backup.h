@@ -21,6 +21,8 @@ struct capture_disks;
 struct err;
 struct stop;
 
+#define BACKUP_DISTRUSTED "a list of changes was wrong: "
+
 struct backup_options {
 	const struct settings *settings; /* Volumes, level, retry. */
 	uint8_t machine[STATE_HASH_LEN];
@@ -33,6 +35,7 @@ struct backup_options {
 	enum progress_mode mode;
 	struct stop *stop; /* May be NULL. */
 	/* Something people should read now: one line. */
+	/* Lines that begin with BACKUP_DISTRUSTED are an alarm. */
 	void (*say)(void *arg, const char *line);
 	void (*say_script)(void *arg, const char *line); /* NULL: `say`. */
 	void *say_arg;

@@ -92,11 +92,19 @@ add_counts(struct uplink_counts *sum, const struct uplink_counts *c)
 void
 backup_add_note(char note[256], const char *volume, const char *text)
 {
-	size_t len = strlen(note);
+	size_t len = strlen(note), tail = strlen(text) + 2;
+	char said[256 + 2];
 
-	if (text[0] != '\0')
-		snprintf(
-		    note + len, 256 - len, "%s%s: %s", len > 0 ? "; " : "", volume, text);
+	if (text[0] == '\0')
+		return;
+	/* The last one said the same. */
+	(void)snprintf(said, sizeof(said), ": %s", text);
+	if (len > tail && strcmp(note + len - tail, said) == 0)
+		(void)snprintf(
+		    note + len - tail, 256 - (len - tail), ", %s%s", volume, said);
+	else
+		(void)snprintf(
+		    note + len, 256 - len, "%s%s%s", len > 0 ? "; " : "", volume, said);
 }
 
 /* If this session is lost, the next one need not read these spans again. */

@@ -17,7 +17,7 @@
 
 /* Where a maker of shadow copies notes things in the boot sectors, below every filter:
    volsnap's header lies at 7680 (libvshadow's description of the format). */
-#define FOREIGN_HEAD 65536u
+#define HEAD_LEN 65536u
 #define NOTE_MAX (64u * 1024) /* Bytes of a note that points are suspect, and some. */
 
 struct incremental {
@@ -266,10 +266,9 @@ take_tracked(struct incremental *inc, const struct pipeline_job *job, struct err
 	changes_clear(inc->list);
 	if (inc->tracked.changed(inc->tracked.arg, inc->list, &why) != 0)
 		return not_tracked(inc, why.text);
-	if (inc->tracked.foreign) {
+	changes_add(inc->list, 0, HEAD_LEN);
+	if (inc->tracked.foreign)
 		changes_need_map(inc->list);
-		changes_add(inc->list, 0, FOREIGN_HEAD);
-	}
 	return 1;
 }
 

@@ -202,15 +202,19 @@ find_driver(struct tracking *t, struct hotcopy_link *l)
 		}
 }
 
-/* Points that the server holds: only a generation that waits for it is committed. */
+/* Points that the server holds: only a generation that waits for it is committed, and
+   that is a later one than the base. */
 static void
-commit_held(struct tracking *t, uint64_t number, const struct tracking_options *o)
+commit_held(struct tracking *t, const struct hotcopy_volume *info,
+    const struct tracking_options *o)
 {
 	struct err ignored = ERR_INIT;
 
 	for (unsigned i = 0; i < o->held_count; i++) {
+		if (o->held[i].number <= info->generation)
+			continue;
 		(void)hotcopy_commit(
-		    t->link, number, o->held[i].number, o->held[i].nonce, &ignored);
+		    t->link, info->volume, o->held[i].number, o->held[i].nonce, &ignored);
 		err_clear(&ignored);
 	}
 }
@@ -232,7 +236,7 @@ look_at(struct tracking *t, struct tracked *v, const struct hotcopy_volumes *all
 	see_to(t, v, &info);
 	if (!v->known)
 		return;
-	commit_held(t, v->number, o);
+	commit_held(t, &info, o);
 	if (hotcopy_find(t->link, v->number, &info, &ignored) == 0 &&
 	    (info.tracking == HOTCOPY_TRACK_NEW ||
 		info.tracking == HOTCOPY_TRACK_INVALID)) {

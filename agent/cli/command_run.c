@@ -26,7 +26,8 @@ static void
 log_line(void *arg, const char *line)
 {
 	(void)arg;
-	if (strcmp(line, DIAL_ROLLED_BACK) == 0)
+	if (strcmp(line, DIAL_ROLLED_BACK) == 0 ||
+	    strncmp(line, BACKUP_DISTRUSTED, strlen(BACKUP_DISTRUSTED)) == 0)
 		log_about(LOG_ALARM, LOG_ERROR, "%s", line);
 	else
 		log_event(LOG_WARN, "%s", line);

@@ -128,11 +128,9 @@ h.commit(v, h.freeze(flags=6, nonce=nonce)["generation"][0], nonce)'
 backup
 [[ $(said note) == *'c: all is read: tracking counts from another point'* ]] || fail "said '$(said note)'"
 [ "$(of kept_bytes)" -gt 15000000 ] || fail "d was read, too: $(said note)"
-tracked
 # Somebody says that it is worth nothing.
 control 'h.untrack(h.volume("c"), True); h.untrack(h.volume("d"), True)'
 whole 'tracking is invalid: a restore or a person said so'
-tracked
 # What was noted for a driver that has not heard is rubbish.
 head -c 3000 /dev/urandom > "$work/agent-pc/cache/=held"
 write 7
@@ -142,7 +140,6 @@ driver_ends
 driver
 write 8
 whole 'tracking began with this point'
-tracked
 # A block that the driver never saw written: found, told, and all is read at once over the same
 # view; what is tracked from its cut on counts, for the point has all that came before.
 printf '[agent]\ntrack-proof = 100\n' > "$work/agent-pc/agent.conf"

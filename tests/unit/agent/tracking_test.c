@@ -287,6 +287,35 @@ a_set_that_a_provider_froze_is_of_its_cut(void **state)
 	tracking_free(t);
 }
 
+/* As a provider does, that wants to know what is written from now on. */
+static void
+a_generation_that_is_nobodys_is_no_base(void **state)
+{
+	static const uint8_t nonce[HOTCOPY_NONCE] = { 9 };
+	const struct hotcopy_wishes wishes = { .memory = 1u << 20 };
+	const uint64_t volumes[] = { 1 };
+	struct hotcopy_link *l = opened();
+	struct hotcopy_prepared prepared;
+	struct hotcopy_frozen frozen;
+	struct tracking *t = begun(NULL);
+	struct err err = ERR_INIT;
+
+	(void)state;
+	assert_int_equal(hotcopy_prepare(l, volumes, 1, &wishes, &prepared, &err), 0);
+	assert_int_equal(hotcopy_freeze(l, prepared.set,
+			     HOTCOPY_FREEZE_CUT_ONLY | HOTCOPY_FREEZE_GENERATION, 5000, 0,
+			     nonce, &frozen, &err),
+	    0);
+	assert_int_equal(hotcopy_commit(l, 1, frozen.generation[0], nonce, &err), 0);
+	hotcopy_link_close(l);
+	tracking_cut(t);
+	tracking_seen(t);
+	assert_int_equal(info(0).tracking, HOTCOPY_TRACK_VALID);
+	has_no_list(t, 0, "tracking began with this point");
+	tracking_finish(t, 0);
+	tracking_free(t);
+}
+
 static void
 a_set_without_a_generation_has_no_list(void **state)
 {
@@ -615,6 +644,7 @@ main(void)
 		T(each_point_counts_from_the_one_before),
 		T(what_comes_between_cut_and_view_is_told_twice),
 		T(a_set_that_a_provider_froze_is_of_its_cut),
+		T(a_generation_that_is_nobodys_is_no_base),
 		T(a_set_without_a_generation_has_no_list),
 		T(an_invalid_tracking_says_why_until_a_point_is_made),
 		T(a_wrong_list_is_the_end_of_it_unless_all_was_read),
