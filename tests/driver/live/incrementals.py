@@ -10,7 +10,8 @@ on the disk) or shuts down, points are forgotten and their space is given back. 
    are whole, have what was committed before the cut and nothing begun after it
  - any of them, drawn, is so later, and all of them at the end
  - a backup after nothing bad reads what changed; any other says why it read all
-SECONDS ends it earlier; "short" takes one of each kind in turn.
+SECONDS ends it earlier; "short" takes one of each kind in turn.  With an even SEED the volume
+is a larger one.
 """
 import json
 import os
@@ -22,7 +23,7 @@ import sys
 import time
 
 from host import Failed, Host, Point
-from stack import DISK, NTFS, STORE, await_, run
+from stack import DISK, MIB, NTFS, STORE, await_, run
 import judge
 import work
 
@@ -34,8 +35,12 @@ MOST = 40  # points that are kept
 
 
 class Run:
-    def __init__(self, at, build, seed):
-        self.rnd = random.Random(seed)
+    """`large`: several regions of 64 MiB, of which a crash makes some count as changed."""
+
+    def __init__(self, at, build, seed, large):
+        self.rnd, self.large = random.Random(seed), large
+        self.volume = NTFS + large * 2 * DISK
+        self.store = STORE + large * 2 * DISK
         self.h = Host(at, build)
         self.life, self.notes = 0, {}
         self.points = {}  # sequence: Point, with .seen = (folder, {mode: (committed, begun)})
@@ -50,15 +55,19 @@ class Run:
 
     def start(self):
         h = self.h
-        h.disk("c", ntfs=True)
+        h.disk("c", ntfs=True, size=DISK + self.large * 2 * DISK, volume=self.volume)
         h.init()
         h.enrol()
         h.disk("d")
         h.conf("track-proof = 10", *self.rnd.choice((("hotcopy-memory = 64", "hotcopy-room = none"),
                                                      ("hotcopy-memory = 1", f"hotcopy-room = {h.place('d')}", "hotcopy-room-size = 100"))))
         h.start(record=False)
-        h.track("c", STORE, self.rnd.randbytes(16))
+        h.track("c", self.store, self.rnd.randbytes(16))
         self.at = h.mount("c")
+        if self.large:
+            with open(f"{self.at}/still", "wb") as f:
+                for _ in range(DISK // MIB):
+                    f.write(self.rnd.randbytes(MIB))
         self.programs()
 
     def folder(self):
@@ -89,7 +98,7 @@ class Run:
         h = self.h
         self.crashed = True
         h.crash()
-        h.start(f"track=c:{STORE}")
+        h.start(f"track=c:{self.store}")
         self.again(mend=True)
 
     def shutdown(self):
@@ -100,7 +109,7 @@ class Run:
             assert work.sqlite_check(f"{self.at}/{self.folder()}/{mode}.db") == n, f"{mode}: not what was committed"
         h.unmount()
         before = self.tracking()
-        h.kernel(signal.SIGTERM, f"track=c:{STORE}")
+        h.kernel(signal.SIGTERM, f"track=c:{self.store}")
         assert self.tracking() == before, f"tracking was {before}, and is {self.tracking()} after a shutdown"
         self.again(mend=False)
 
@@ -190,7 +199,7 @@ class Run:
         self.counts["backups"] += 1
         if point.said is None:
             return
-        # After a crash all of a region of 64 MiB counts as changed: all of this volume.
+        # After a crash all of a region of 64 MiB counts as changed: all of a small volume.
         whole = "all is read" in point.note or (point.kept == 0 and not self.crashed)
         self.crashed = event == "crash"
         self.counts["whole" if whole else "incremental"] += 1
@@ -207,7 +216,7 @@ class Run:
         h, (folder, bounds) = self.h, point.seen
         to = h.restore(point.sequence, "c")
         point.images["c"].check(to, h.own["c"])
-        os.truncate(to, NTFS)
+        os.truncate(to, self.volume)
         found = judge.ntfs(h.work, to, folder)
         for mode, (committed, begun) in bounds.items():
             assert committed <= found[mode] <= begun, f"{point.sequence}: {mode}: {found[mode]} transactions, {committed} were committed, {begun} begun"
@@ -254,13 +263,13 @@ class Run:
     def truncated(self):
         path = f"{self.h.work}/end.img"
         run("cp", "--sparse=always", f"{self.h.work}/c.img", path)
-        os.truncate(path, NTFS)
+        os.truncate(path, self.volume)
         return path
 
 
 def main(at, build, backups, seed="1", seconds="0", how="drawn"):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("told to end"))
-    run_ = Run(at, build, int(seed))
+    run_ = Run(at, build, int(seed), how == "drawn" and int(seed) % 2 == 0)
     end = time.monotonic() + float(seconds) if float(seconds) > 0 else None
     try:
         run_.start()
@@ -275,7 +284,7 @@ def main(at, build, backups, seed="1", seconds="0", how="drawn"):
         print(json.dumps({**run_.counts, "events": run_.events}), flush=True)
         run_.h.close()
     reads = sorted(run_.costs)
-    print(f"read a backup: median {reads[len(reads) // 2] >> 20} MiB of {DISK >> 20}")
+    print(f"read a backup: median {reads[len(reads) // 2] >> 20} MiB of {run_.volume >> 20}")
 
 
 if __name__ == "__main__":
