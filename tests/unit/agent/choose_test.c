@@ -115,33 +115,6 @@ each_row_chooses_as_told_or_refuses(void **state)
 	}
 }
 
-/* By its path alone; whether it is there is said when it is taken hold of. */
-static void
-a_volume_of_the_simulator_is_a_volume(void **state)
-{
-	struct settings *s = test_malloc(sizeof(*s));
-	struct err err = ERR_INIT;
-	struct choice c;
-
-	(void)state;
-	assert_int_equal(choose_kind_of("hotcopy:/run/hc/control:c"), CHOOSE_VOLUME);
-	assert_int_equal(choose_kind_of("/dev/sda1"), CHOOSE_FILE);
-	assert_int_equal(choose_kind_of("hotcopy.img"), CHOOSE_FILE);
-	settings_init(s);
-	assert_int_equal(settings_add(s, "c=hotcopy:/nowhere:c", &err), 0);
-	assert_int_equal(choose_provider(s, NULL, &c, &err), 0);
-	assert_string_equal(c.provider, "hotcopy");
-	assert_string_equal(c.why, "");
-	/* After a failure what stands in must be there. */
-	assert_int_equal(choose_provider(s, "no room", &c, &err), -1);
-	assert_int_equal(err.code, ERR_UNSUPPORTED);
-	err_clear(&err);
-	assert_int_equal(settings_add(s, "plain.img", &err), 0);
-	assert_int_equal(choose_provider(s, NULL, &c, &err), -1);
-	assert_non_null(strstr(err.text, "back them up apart"));
-	test_free(s);
-}
-
 static void
 a_word_that_is_no_provider_is_no_setting(void **state)
 {
@@ -164,7 +137,6 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_row_chooses_as_told_or_refuses),
-		cmocka_unit_test(a_volume_of_the_simulator_is_a_volume),
 		cmocka_unit_test(a_word_that_is_no_provider_is_no_setting),
 	};
 
