@@ -375,14 +375,14 @@ static int
 set_finish(void *set, int ok, struct err *err)
 {
 	struct hot_set *s = set;
-	int rc = s->around != NULL ? around_finish(s->around, ok, err) : 0;
 
 	snapshot_hotcopy_deafen(s);
 	release(s);
 	snapshot_hotcopy_drop_rooms(s);
 	if (s->tracking != NULL)
 		tracking_finish(s->tracking, ok);
-	return rc;
+	/* It may take minutes, for which nobody's writes need copies. */
+	return s->around != NULL ? around_finish(s->around, ok, err) : 0;
 }
 
 static struct tracking *

@@ -1,8 +1,12 @@
 /*
- * Page files by the root's index: whatever the volume holds, what is told lies in it, in
- * order and apart; and only a failing read fails.  Input: sparse_image.h.
+ * Page files by the root's index, tables, and what is free: whatever the volume holds,
+ * what is told lies in it, in order and apart where that is said; and only a failing read
+ * fails.  Input: sparse_image.h.
  */
+#include "agent/map/changes.h"
+#include "agent/map/ntfs_free.h"
 #include "agent/map/ntfs_paging.h"
+#include "agent/map/ntfs_tables.h"
 #include "tests/fuzz/agent/sparse_image.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t len);
@@ -18,6 +22,59 @@ protect_blocks(uint8_t *p, uint64_t size)
 		if (memcmp(p + at, "INDX", 4) == 0 && words > 1 &&
 		    (words - 1) * 512ull <= size - at)
 			image_protect(p + at, (words - 1) * 512);
+	}
+}
+
+struct inside {
+	uint64_t size, end;
+};
+
+static int
+is_inside(void *arg, uint64_t offset, uint64_t len)
+{
+	const struct inside *i = arg;
+
+	if (len == 0 || offset > i->size || len > i->size - offset)
+		abort();
+	return 0;
+}
+
+static void
+is_next(void *arg, uint64_t offset, uint64_t len)
+{
+	struct inside *i = arg;
+
+	(void)is_inside(arg, offset, len);
+	if (offset < i->end)
+		abort();
+	i->end = offset + len;
+}
+
+/* By all of it, and by a list of what was written. */
+static void
+look_at_free(const uint8_t *image, uint64_t size, unsigned fail_at)
+{
+	for (unsigned listed = 0; listed < 3; listed++) {
+		struct cover_disk disk = { .p = image, .size = size, .fail_at = fail_at };
+		const struct volmap_source src = {
+			.read = cover_read, .arg = &disk, .size = size
+		};
+		struct inside in = { .size = size };
+		struct changes *written = NULL;
+		struct err err = ERR_INIT;
+		int got;
+
+		if (listed > 0) {
+			if (changes_new(size, &written, &err) != 0)
+				abort();
+			for (uint64_t at = 0; at < size; at += 40960)
+				changes_add(written, at, 1);
+		}
+		got = listed == 2 ? ntfs_tables(&src, is_inside, &in, &err)
+				  : ntfs_free(&src, written, is_next, &in, &err);
+		if (got == -1 && (err.code != ERR_IO || disk.reads < disk.fail_at))
+			abort();
+		changes_free(written);
 	}
 }
 
@@ -48,6 +105,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 		    (i > 0 && e->offset < e[-1].offset + e[-1].len))
 			abort();
 	}
+	look_at_free(image, disk.size, p[1]);
 	free(image);
 	return 0;
 }
