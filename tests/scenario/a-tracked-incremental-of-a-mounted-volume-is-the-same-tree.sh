@@ -18,11 +18,11 @@ driver() {
 	    "disk=c:$work/c.img" "disk=d:$work/d.img" "control=$work/control" &
 	driver_pid=$!
 	pids+=("$driver_pid")
-	await 60 driver_up
+	await 300 driver_up
 	nbdfuse "$work/fuse/disk" "nbd+unix:///c?socket=$work/nbd" &
 	fuse_pid=$!
 	pids+=("$fuse_pid")
-	await 60 test -e "$work/fuse/disk"
+	await 300 test -e "$work/fuse/disk"
 }
 driver_ends() {
 	umount "$work/fuse"
