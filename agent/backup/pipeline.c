@@ -300,6 +300,9 @@ tell(const struct pipeline *p, struct pipeline_result *out)
 
 	if (p->job->metacache != NULL)
 		metacache_facts(p->job->metacache, &f);
+	if (f.full && out->note[0] == '\0')
+		strcpy(out->note, "not all that its map reads can be kept: there is no "
+				  "room for it in the state directory");
 	out->counts = p->counts;
 	out->cached = p->cached;
 	out->spans = p->spans;

@@ -2,7 +2,8 @@
 """huge.py [PART...] - a huge volume through the real agent and server, over TLS.
 
 	map	in the program `huge` alone, no server: 64 TB in clusters of 64 KiB, and the
-		volume of the other parts in the usual memory and in less, with the same cuts
+		volume of the other parts in the usual memory and in less, with the same cuts;
+		and again with what the map reads kept (agent/map/metacache.h)
 	zeros	the volume as a sparse image whose files are holes, but for a sample:
 		backed up twice, restored and compared
 	data	the same image, but every cluster has content of its own (huge_content.c):
@@ -66,6 +67,22 @@ class Huge(Holdfast):
         if len(hashes) != 1:
             raise Failed("less memory makes other cuts")
 
+    def map_again(self):
+        """With what it read kept: a million files at most, since each is a kilobyte of the cache."""
+        spill = self.work + "/spill"
+        volume = (self.volume[0], self.volume[1], min(self.volume[2], 1000000))
+        p = subprocess.run([self.programs + "/huge", "again", *map(str, volume), str(MAP_MEMORY), spill, "100"], capture_output=True, text=True, check=False)
+        if p.returncode != 0:
+            raise Failed(f"huge again: {p.stderr}")
+        steps = {step["map"]: step for step in map(json.loads, p.stdout.splitlines())}
+        for step in steps.values():
+            self.tell("again", **step)
+            self.judge("the map", step["rss_kib"] // 1024, MAP_MIB)
+        if steps["unchanged"]["read"] > 0:
+            self.misses.append(f"{steps['unchanged']['read']} bytes were read though nothing changed")
+        if os.listdir(spill):
+            raise Failed("the map left files behind")
+
     def make(self):
         facts = self.tool("make", self.image, *self.volume)
         self.tell("make", **facts)
@@ -114,6 +131,7 @@ def main(parts):
             it = Huge(work, os.environ["PROGRAMS"], os.environ["CONTENT"], volume, misses)
             if part == "map":
                 it.map_alone()
+                it.map_again()
                 continue
             it.begin()
             try:

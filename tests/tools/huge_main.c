@@ -9,6 +9,10 @@
  *	huge map SIZE CLUSTER FILES [MEMORY DIR]
  *		map the volume without a file, in MEMORY bytes, spilling to DIR;
  *		prints what came of it on one line, with a hash of all cuts
+ *	huge again SIZE CLUSTER FILES MEMORY DIR EVERY
+ *		the same four times with what it reads kept in DIR (metacache.h): anew,
+ *		with nothing changed, with one in EVERY 4 KiB of $MFT changed, and that
+ *		once more without what was kept, which must have the same cuts
  */
 #define _GNU_SOURCE /* SEEK_DATA */
 #include <fcntl.h>
@@ -19,10 +23,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "agent/map/changes.h"
+#include "agent/map/metacache.h"
 #include "agent/map/spill.h"
 #include "agent/map/volmap.h"
 #include "proto/base/err.h"
 #include "proto/chunk/blake3.h"
+#include "proto/chunk/chunk_id.h"
 #include "tests/tools/huge_volume.h"
 
 #define PIECE (1u << 20)
@@ -169,11 +176,45 @@ struct tally {
 	struct blake3 hash;
 };
 
+static double
+cpu_s(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* What was read of the volume, and what it took to compute it. */
+static uint64_t read_bytes;
+static double read_cpu_s;
+/* In one of so many 4 KiB of $MFT a byte of the record changed that says nothing. */
+static uint64_t every;
+
+static uint64_t
+mft_at(void)
+{
+	return (uint64_t)volume.mft.lcn * volume.cluster;
+}
+
 static int
 read_volume(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
 {
+	uint64_t end = mft_at() + volume.mft.len * volume.cluster, at;
+	double before = cpu_s();
+	uint8_t *p = buf;
+
 	(void)err;
 	huge_read(arg, offset, buf, len);
+	read_bytes += len;
+	for (at = mft_at() + 40; every > 0 && at < end; at += every * 4096)
+		if (at >= offset && at < offset + len)
+			p[at - offset] ^= 0x55;
+		else if (at < offset)
+			at += (offset - at) / (every * 4096) * (every * 4096);
+		else
+			break;
+	read_cpu_s += cpu_s() - before;
 	return 0;
 }
 
@@ -200,15 +241,6 @@ count(struct tally *t, const struct volmap_cut *cut)
 	t->pieces += cut->count;
 	t->scattered += cut->count > 1;
 	t->sum += cut->len;
-}
-
-static double
-cpu_s(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 /* The most that was ever resident, of this program alone: ru_maxrss outlives an exec. */
@@ -284,6 +316,109 @@ map(char **argv, const char *memory, const char *dir)
 	return 0;
 }
 
+/* All cuts of the volume as it is, which are hashed; CPU seconds, but for its reading. */
+static double
+walk(struct metacache *c, const struct volmap_limits *limits, uint8_t hash[16])
+{
+	struct tally t = { 0 };
+	struct err err = ERR_INIT;
+	double before = cpu_s();
+	struct volmap_cut cut;
+	struct volmap *m;
+	int more;
+
+	read_bytes = 0;
+	read_cpu_s = 0;
+	blake3_init(&t.hash, NULL);
+	if (volmap_open(&(struct volmap_source){ .read = read_volume,
+			    .arg = &volume,
+			    .size = volume.size,
+			    .sector_size = 512,
+			    .metacache = c },
+		limits, 0, &m, &err) == -1)
+		die(err.text);
+	while ((more = volmap_next(m, &cut, &err)) == 1)
+		count(&t, &cut);
+	if (more == -1 || t.sum != volume.size)
+		die("the cuts do not cover the volume");
+	blake3_final(&t.hash, hash, 16);
+	volmap_close(m);
+	return cpu_s() - before - read_cpu_s;
+}
+
+static void
+print_again(const char *step, double cpu, double sealing, const struct metacache_facts *f)
+{
+	(void)printf("{\"map\":\"%s\",\"read\":%" PRIu64 ",\"known\":%" PRIu64
+		     ",\"written\":%" PRIu64
+		     ",\"cpu_s\":%.2f,\"seal_cpu_s\":%.2f,\"cache_held\":%" PRIu64
+		     ",\"rss_kib\":%ld}\n",
+	    step, read_bytes, f->known_bytes, f->written_bytes, cpu, sealing, f->memory,
+	    peak_kib());
+	(void)fflush(stdout);
+}
+
+static int
+again(char **argv)
+{
+	static const char *const steps[] = { "anew", "unchanged", "changed", "without" };
+	struct chunk_id root = { { 1 } };
+	struct chunk_keys keys = { { 0 }, { 0 } };
+	struct volmap_limits limits = { strtoull(argv[3], NULL, 0), NULL };
+	struct metacache_facts f, sealed;
+	struct metacache *c;
+	struct changes *list;
+	struct spill spill;
+	struct err err = ERR_INIT;
+	uint8_t hash[4][16];
+	char path[4096];
+	double cpu, sealing;
+
+	volume_of(argv);
+	spill_dir(&spill, argv[4]);
+	limits.spill = &spill;
+	(void)snprintf(path, sizeof(path), "%s/tables", argv[4]);
+	if (metacache_new(path, 0, &c, &err) != 0 ||
+	    changes_new(volume.size, &list, &err) != 0)
+		die(err.text);
+	for (unsigned i = 0; i < 4; i++) {
+		const struct metacache_source src = { read_volume, &volume, volume.size };
+		const struct metacache_task task = { .base = i == 0 ? NULL : &root,
+			.sequence = i,
+			.changes = i == 0 ? NULL : list,
+			.keys = &keys };
+
+		if (i == 2) {
+			every = strtoull(argv[5], NULL, 0);
+			for (uint64_t at = 0; at < volume.mft.len * volume.cluster;
+			     at += every * 4096)
+				changes_add(list, mft_at() + at, 4096);
+		}
+		cpu = cpu_s();
+		if (i < 3 && metacache_begin(c, &task, &src, &err) != 0)
+			die(err.text);
+		cpu = cpu_s() - cpu + walk(i < 3 ? c : NULL, &limits, hash[i]);
+		metacache_facts(c, &f);
+		sealing = cpu_s();
+		if (i < 3)
+			metacache_end(c, 1);
+		if (i < 3)
+			metacache_seal(c, &root, i + 1);
+		sealing = cpu_s() - sealing;
+		metacache_facts(c, &sealed);
+		f.written_bytes = sealed.written_bytes;
+		if (i == 3)
+			memset(&f, 0, sizeof(f));
+		print_again(steps[i], cpu, sealing, &f);
+	}
+	metacache_drop(c);
+	metacache_free(c);
+	changes_free(list);
+	if (memcmp(hash[0], hash[1], 16) != 0 || memcmp(hash[2], hash[3], 16) != 0)
+		die("what was kept makes other cuts");
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -294,7 +429,10 @@ main(int argc, char **argv)
 	if ((argc == 5 || argc == 7) && strcmp(argv[1], "map") == 0)
 		return map(
 		    argv + 2, argc == 7 ? argv[5] : NULL, argc == 7 ? argv[6] : NULL);
+	if (argc == 8 && strcmp(argv[1], "again") == 0)
+		return again(argv + 2);
 	(void)fprintf(stderr, "usage: huge make|check FILE SIZE CLUSTER FILES\n"
-			      "       huge map SIZE CLUSTER FILES [MEMORY DIR]\n");
+			      "       huge map SIZE CLUSTER FILES [MEMORY DIR]\n"
+			      "       huge again SIZE CLUSTER FILES MEMORY DIR EVERY\n");
 	return 2;
 }
