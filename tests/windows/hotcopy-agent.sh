@@ -176,7 +176,7 @@ proved() { # by the list of what changed, or read whole since nobody knew
 		[[ $said = *'changes by tracking'* ]] || fail "not by tracking: $said"
 	elif [ $how = new ]; then
 		[ "$(number kept_bytes)" = 0 ] || fail "not all was read: $said"
-		[[ $said = *'a: all is read: tracking '* ]] || fail "no word of why: $said"
+		[[ $said = *'all is read: tracking began with this point'* ]] || fail "no word of why: $said"
 	fi
 	for v in a b; do
 		mv -f "$work/$v.img" "$work/$v.old" 2>/dev/null || true
