@@ -7,11 +7,14 @@
 #include "proto/base/bytes.h"
 
 #define WAYS 4u
+#define USED_PART 8u /* As long as no more sets are in use, clearing costs what is. */
 
 struct seen {
-	size_t mask;	      /* Sets - 1. */
-	uint32_t turn;	      /* Which way goes next when a set is full. */
-	struct chunk_id *ids; /* Sets of WAYS; all zero is empty. */
+	size_t mask;		 /* Sets - 1. */
+	uint32_t turn;		 /* Which way goes next when a set is full. */
+	struct chunk_id *ids;	 /* Sets of WAYS; all zero is empty. */
+	uint32_t *used;		 /* Sets that are not empty, */
+	size_t used_n, used_max; /* unless there are more than that: used_n is 1 above. */
 };
 
 static const struct chunk_id none;
@@ -22,11 +25,16 @@ seen_new(unsigned bits)
 	struct seen *s = calloc(1, sizeof(*s));
 	size_t n = (size_t)1 << bits;
 
-	if (s == NULL || (s->ids = calloc(n, sizeof(*s->ids))) == NULL) {
-		free(s);
+	if (s == NULL)
+		return NULL;
+	s->mask = n / WAYS - 1;
+	s->used_max = n / WAYS / USED_PART;
+	s->ids = calloc(n, sizeof(*s->ids));
+	s->used = malloc((s->used_max + 1) * sizeof(*s->used));
+	if (s->ids == NULL || s->used == NULL) {
+		seen_free(s);
 		return NULL;
 	}
-	s->mask = n / WAYS - 1;
 	return s;
 }
 
@@ -36,13 +44,20 @@ seen_free(struct seen *s)
 	if (s == NULL)
 		return;
 	free(s->ids);
+	free(s->used);
 	free(s);
 }
 
 void
 seen_clear(struct seen *s)
 {
-	memset(s->ids, 0, (s->mask + 1) * WAYS * sizeof(*s->ids));
+	if (s->used_n > s->used_max)
+		memset(s->ids, 0, (s->mask + 1) * WAYS * sizeof(*s->ids));
+	else
+		for (size_t i = 0; i < s->used_n; i++)
+			memset(&s->ids[s->used[i] * (size_t)WAYS], 0,
+			    WAYS * sizeof(*s->ids));
+	s->used_n = 0;
 }
 
 /* Ids are hashes: any of their bytes will do for a place. */
@@ -78,6 +93,8 @@ seen_add(struct seen *s, const struct chunk_id *id)
 	}
 	if (i == WAYS)
 		i = s->turn++ % WAYS;
+	else if (i == 0 && s->used_n <= s->used_max)
+		s->used[s->used_n++] = (uint32_t)((set - s->ids) / WAYS);
 	set[i] = *id;
 	return 0;
 }

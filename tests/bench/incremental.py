@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """incremental.py - what an incremental costs that is told what changed: rows that are judged.
 
-  incremental.py [volume] [days]	all without one
+  incremental.py [tracked] [listed] [days]	the first and the last without one
 
-volume: an NTFS of SIZE GiB, sparse, with CONTENT MiB of files.  Two agents with a store
-each: one reads everything, one is given a list of changes in blocks of 64 KiB, as the
-driver tracks them.  In ROUNDS rounds a hundredth of the content changes (written in place,
-appended, new, deleted), and both back up in turning order.  Judged are the bytes read, those of
-the file system's tables too, without the slice that is proven and with it; wall time; told is what
-is written of trees: by the server, and by the agent beside its state.
+tracked: an NTFS of SIZE GiB, sparse, with CONTENT MiB of files.  Two agents with a store
+each: one reads the image, all of it, one freezes it by the driver (the simulator, over
+its socket), which tracks what is written.  In ROUNDS rounds a hundredth of the content changes (in
+place, appended, new, deleted; through the driver, over nbdfuse), and both back up in turning
+order.  What changed is what differs, in blocks of 64 KiB as the driver tracks them.  Judged are the
+bytes read, those of the file system's tables too, without the slice that is proven and with it; wall
+time; told is what is written of trees: by the server, and by the agent in its own files.
+listed: the same by a list of these blocks (--changed-from), without the driver.
 days: the corpus' days (make-corpus.sh), Holdfast with the list of changed blocks beside
 borg2 with the same list and our map.
 
@@ -200,11 +202,11 @@ class Store(maintenance.Store):
                     total += os.path.getsize(path)
         return total
 
-    def backup(self, image, *words):
+    def backup(self, *words):
         written()
         trees, served = self.trees(), self.server.cpu()
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-        p = subprocess.run(self.of("--json", "--quiet", "backup", f"c={image}", *words), check=True, capture_output=True, text=True)
+        p = subprocess.run(self.of("--json", "--quiet", "backup", *words), check=True, capture_output=True, text=True)
         wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
         said = json.loads(p.stdout.splitlines()[-1])
         own = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -212,42 +214,93 @@ class Store(maintenance.Store):
                     local=(after.ru_oublock - before.ru_oublock) * 512)
 
 
-def measure_volume():
-    os.makedirs(WORK, exist_ok=True)
-    image, size = WORK + "/c.img", GIB << 30
+class Listed:
+    """Changes go into the image, and the agent is given a list of them."""
+    conf = "fast-proof = 1\n"
+
+    def __init__(self, image):
+        self.image = self.disk = image
+        self.list = WORK + "/list"
+        write_list(self.list, [], 0)
+
+    def words(self, blocks):
+        write_list(self.list, blocks, GIB << 30)
+        return (f"c={self.image}", "--changed-from", self.list)
+
+    def stop(self):
+        pass
+
+
+class Tracked:
+    """They go through the driver, which knows them."""
+    conf = "track-proof = 1\n"
+
+    def __init__(self, image):
+        self.control, nbd, fuse = (f"{WORK}/{n}" for n in ("control", "nbd", "fuse"))
+        self.disk = fuse + "/disk"
+        os.makedirs(fuse, exist_ok=True)
+        self.started = []
+        self.start(["nbdkit", "-f", "--exit-with-parent", "-U", nbd, PROGRAMS + "/holdfast-hotcopy-plugin.so", f"disk=c:{image}",
+                    f"control={self.control}"], nbd)
+        self.start(["nbdfuse", self.disk, f"nbd+unix:///c?socket={nbd}"], self.disk)
+
+    def start(self, command, until):
+        self.started.append(subprocess.Popen(command))
+        end = time.monotonic() + 60
+        while not os.path.exists(until):
+            if time.monotonic() > end or self.started[-1].poll() is not None:
+                raise SystemExit(f"{command[0]} did not start")
+            time.sleep(0.05)
+
+    def words(self, _):
+        return (f"c=hotcopy:{self.control}:c",)
+
+    def stop(self):
+        subprocess.run(["umount", os.path.dirname(self.disk)], check=False)
+        for p in self.started[::-1]:
+            p.terminate()
+            p.wait(60)
+
+
+def make_volume(image, content):
     with open(image, "wb") as f:
-        f.truncate(size)
+        f.truncate(GIB << 30)
     run(["mkntfs", "-q", "-Q", "-F", "-s", "512", "-p", "0", "-H", "255", "-S", "63", image])
-    content = Content(1)
     with mounted(image) as at:
         fill(at, content)
-    blocks = Blocks(image)
-    print(f"a volume of {GIB} GiB with {len(blocks.hashes) * BLOCK >> 20} MiB in blocks", file=sys.stderr)
-    stores = []
-    steps = {"whole": [], "told": []}
+
+
+def measure_volume(Way):
+    os.makedirs(WORK, exist_ok=True)
+    image, content = WORK + "/c.img", Content(1)
+    stores, steps, way = {}, {"whole": [], "told": []}, None
     try:
-        for name, conf in (("whole", ""), ("told", "fast-proof = 1\n")):
-            stores.append(Store(name, conf))
-            first = stores[-1].backup(image, *(("--changed-from", "/dev/null") if name == "told" else ()))
-            print(f"{name}, first: {first['wall']:.1f} s", file=sys.stderr)
+        make_volume(image, content)
+        blocks, way = Blocks(image), Way(image)
+        print(f"a volume of {GIB} GiB with {len(blocks.hashes) * BLOCK >> 20} MiB in blocks", file=sys.stderr)
+        for name, conf, words in (("whole", "", (f"c={image}",)), ("told", way.conf, way.words([]))):
+            stores[name] = Store(name, conf)
+            print(f"{name}, first: {stores[name].backup(*words)['wall']:.1f} s", file=sys.stderr)
         for n in range(ROUNDS):
-            with mounted(image) as at:
+            with mounted(way.disk) as at:
                 change(at, content, n)
             changed = blocks.look()
-            write_list(WORK + "/list", changed, size)
-            for s in stores if n % 2 else stores[::-1]:
-                got = s.backup(image, *(("--changed-from", WORK + "/list") if s.name == "told" else ()))
-                steps[s.name].append(dict(got, changed=len(changed) * BLOCK))
-                print(f"round {n + 1} of {ROUNDS}, {s.name}: " + json.dumps(steps[s.name][-1]), file=sys.stderr)
+            words = dict(whole=(f"c={image}",), told=way.words(changed))
+            for name in ("whole", "told") if n % 2 else ("told", "whole"):
+                steps[name].append(dict(stores[name].backup(*words[name]), changed=len(changed) * BLOCK))
+                print(f"round {n + 1} of {ROUNDS}, {name}: " + json.dumps(steps[name][-1]), file=sys.stderr)
     finally:
-        for s in stores:
+        if way:
+            way.stop()
+        for s in stores.values():
             s.stop()
             shutil.rmtree(s.work, ignore_errors=True)
-        os.remove(image)
+        if os.path.exists(image):
+            os.remove(image)
     return steps
 
 
-def volume_rows(steps):
+def volume_rows(name, steps):
     told, whole = steps["told"], steps["whole"]
 
     def median(f):
@@ -261,20 +314,20 @@ def volume_rows(steps):
     def read(t):
         return t["read_bytes"] + t["map_bytes"]
 
-    yield row("volume, 1 % changed: read, tables too, no slice", "MiB", median(lambda t, w: (read(t) - t["proven_bytes"]) / t["changed"]) * changed, changed,
+    yield row(f"{name}, 1 % changed: read, tables too, no slice", "MiB", median(lambda t, w: (read(t) - t["proven_bytes"]) / t["changed"]) * changed, changed,
               "changed", 1.5, note=f"of these {median(lambda t, w: t['map_bytes']) / MIB:.1f} of tables; a full compare reads "
               f"{median(lambda t, w: read(w)) / MIB:.0f}")
-    yield row("volume, 1 % changed: read, tables too, with a slice of 1 %", "MiB", median(lambda t, w: read(t)) / MIB,
+    yield row(f"{name}, 1 % changed: read, tables too, with a slice of 1 %", "MiB", median(lambda t, w: read(t)) / MIB,
               median(lambda t, w: 1.5 * t["changed"] + t["proven_bytes"]) / MIB, "1.5 x changed and the slice", 1.0,
               note=f"the slice: {median(lambda t, w: t['proven_bytes']) / MIB:.1f} MiB")
     ratio = median(lambda t, w: w["wall"] / t["wall"])
-    yield row("volume, 1 % changed: wall of a full compare beside it", "s", median(lambda t, w: w["wall"]), median(lambda t, w: w["wall"]) / ratio,
+    yield row(f"{name}, 1 % changed: wall of a full compare beside it", "s", median(lambda t, w: w["wall"]), median(lambda t, w: w["wall"]) / ratio,
               "told what changed", 10, more_is_better=True, note=load)
-    yield row("volume, 1 % changed: CPU, the server's too", "s", median(lambda t, w: t["cpu"]), median(lambda t, w: w["cpu"]), "a full compare", None,
+    yield row(f"{name}, 1 % changed: CPU, the server's too", "s", median(lambda t, w: t["cpu"]), median(lambda t, w: w["cpu"]), "a full compare", None,
               note=f"the agent's own: {median(lambda t, w: t['agent_cpu']):.2f} and {median(lambda t, w: w['agent_cpu']):.2f}")
-    yield row("volume, 1 % changed: trees in the store, a changed MiB", "KiB", median(lambda t, w: t["trees"] / t["changed"]) * 1024,
+    yield row(f"{name}, 1 % changed: trees in the store, a changed MiB", "KiB", median(lambda t, w: t["trees"] / t["changed"]) * 1024,
               median(lambda t, w: w["trees"] / w["changed"]) * 1024, "a full compare", None, note=f"in all {median(lambda t, w: t['trees']) / MIB:.2f} MiB")
-    yield row("volume, 1 % changed: the agent's own files, a changed MiB", "KiB", median(lambda t, w: t["local"] / t["changed"]) * 1024,
+    yield row(f"{name}, 1 % changed: the agent's own files, a changed MiB", "KiB", median(lambda t, w: t["local"] / t["changed"]) * 1024,
               median(lambda t, w: w["local"] / w["changed"]) * 1024, "a full compare", None, note=f"in all {median(lambda t, w: t['local']) / MIB:.2f} MiB")
 
 
@@ -339,10 +392,11 @@ def days_rows(steps):
 
 
 def main():
-    parts = {"volume": (measure_volume, volume_rows), "days": (measure_days, days_rows)}
+    parts = {"tracked": (lambda: measure_volume(Tracked), lambda s: volume_rows("tracked", s)), "days": (measure_days, days_rows),
+             "listed": (lambda: measure_volume(Listed), lambda s: volume_rows("listed", s))}
     table, steps = [], {}
     os.makedirs(WORK, exist_ok=True)
-    for name in sys.argv[1:] or parts:
+    for name in sys.argv[1:] or ("tracked", "days"):
         steps[name] = parts[name][0]()
         table += parts[name][1](steps[name])
     os.makedirs(RESULTS := os.environ["RESULTS"], exist_ok=True)

@@ -83,18 +83,21 @@ fast() {
 	    exec python3 tests/bench/fast.py
 }
 
-# driver [core|volume|days...]: ROUNDS; SIZE (GiB) and CONTENT (MiB) of the volume (about 15 GB of
+# driver [core|tracked|days|listed...]: ROUNDS; SIZE (GiB) and CONTENT (MiB) of the volume (about 15 GB of
 # disk); CORPUS and PEERS as main's, of which one host and DAYS (3) are needed.
 driver() {
 	local part bad=0 work=$build/bench-main corpus peers
 	corpus=${CORPUS:-$work/corpus-${SEED:-1}-1024} peers=${PEERS:-$work/peers}
-	[ $# -gt 0 ] || set -- core volume days
+	[ $# -gt 0 ] || set -- core tracked days
 	export DAYS=${DAYS:-3} RESULTS=$build/bench PROGRAMS=$build/release/bin PYTHONDONTWRITEBYTECODE=1
-	ninja -C "$build/release" --quiet core_bench nt_bench holdfastd holdfast holdfast-agent
+	ninja -C "$build/release" --quiet core_bench nt_bench holdfastd holdfast holdfast-agent holdfast_hotcopy
 	for part; do
 		case $part in
 		core) WORK=$build/bench-driver python3 tests/bench/driver.py || bad=1 ;;
-		volume) WORK=$build/bench-driver/volume python3 tests/bench/incremental.py volume || bad=1 ;;
+		tracked | listed)
+			install nbdkit libnbd-bin
+			WORK=$build/bench-driver/volume python3 tests/bench/incremental.py "$part" || bad=1
+			;;
 		days)
 			install libfaketime
 			[ -x "$peers/in" ] || tests/bench/get-peers.sh "$peers"

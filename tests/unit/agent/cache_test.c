@@ -356,6 +356,18 @@ ids_are_seen_and_old_ones_forgotten(void **state)
 	assert_true(kept > 0 && kept <= 256);
 	seen_clear(s);
 	assert_false(seen_has(s, &id));
+	/* Few or many, none of them is left. */
+	for (unsigned n = 1; n < 64; n++) {
+		for (i = 0; i < n; i++) {
+			id.b[0] = (uint8_t)(i * 37);
+			assert_int_equal(seen_add(s, &id), 0);
+		}
+		seen_clear(s);
+		for (i = 0; i < n; i++) {
+			id.b[0] = (uint8_t)(i * 37);
+			assert_false(seen_has(s, &id));
+		}
+	}
 	seen_free(s);
 }
 
