@@ -137,12 +137,8 @@ backup_note_generations(struct backup *b)
 	unsigned n = 0;
 
 	for (unsigned i = 0; i < b->capture->count; i++) {
-		const struct snapshot_info *info = &b->capture->volumes[i].info;
-
-		if (info->generation == 0)
-			continue;
-		made[n].number = info->generation;
-		memcpy(made[n++].nonce, info->nonce, sizeof(info->nonce));
+		capture_began(&b->capture->volumes[i], &made[n]);
+		n += made[n].number != 0;
 	}
 	if (n > 0 && held_path(b, path, &ignored) == 0)
 		generations_add(path, made, n);

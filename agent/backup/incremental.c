@@ -35,6 +35,7 @@ struct incremental {
 	/* Of what an interrupted session did and is not done again: */
 	int rests; /* It kept by a list, */
 	struct chunk_id rests_on;
+	unsigned rests_slices;		     /* With so many slices of proof, */
 	uint64_t kept_before, proven_before; /* so much of this base. */
 	int has_proof;			     /* Of the base. */
 	struct proof proof;
@@ -197,7 +198,7 @@ look_at_done(struct incremental *inc, int found, struct pipeline_job *job)
 	uint64_t most = job->done_spans * TREE_SPAN_LEN;
 
 	if (job->done_spans > 0 && inc->rests &&
-	    (!found || inc->facts.suspect ||
+	    (!found || inc->facts.suspect || inc->rests_slices != inc->slices ||
 		chunk_id_cmp(&inc->rests_on, &job->base.root_id) != 0)) {
 		job->done_spans = 0;
 		job->done_cache = NULL;
@@ -354,6 +355,7 @@ incremental_ran(struct incremental *inc, const struct pipeline_job *job,
 	if (job->changes != NULL && changes_why(job->changes)[0] == '\0') {
 		inc->rests = 1;
 		inc->rests_on = job->base.root_id;
+		inc->rests_slices = inc->slices;
 	}
 	inc->facts.used = inc->rests;
 	inc->facts.kept_bytes = inc->kept_before + r->kept_bytes;

@@ -28,7 +28,11 @@ void proof_all(struct proof *p, unsigned slices, uint64_t sequence);
 /* Point `sequence` read slice `next`. */
 void proof_next(struct proof *p, uint64_t sequence);
 
-/* Begin to count by other slices; what is known of all is kept. */
+/*
+ * Begin to count by other slices, with the one that was not read for longest: where two
+ * kinds of advice take turns, all is proven all the same.  What one number of slices says
+ * of the other is kept where one is a multiple of the other.
+ */
 void proof_again(struct proof *p, unsigned slices);
 
 /* The newest point up to which all is proven: those after it rest on advice. */

@@ -110,8 +110,16 @@ int capture_settled(struct capture_volume *v, struct err *err);
 /*
  * What is known of this volume's changes (agent/capture/tracking.h).  A provider that
  * does not track is no hindrance: the generation then ends before it freezes.
+ *
+ * Nonces are as roots have them, and so is that in `info`: mixed with the volume they are
+ * of and where it begins there.  All volumes of one cut have the driver's number and nonce
+ * in common: names that change places, or a partition that moved, would else pass for
+ * what they were.
  */
 void capture_tracked(const struct capture_volume *v, struct tracking_view *out);
+
+/* The generation that began at its cut as the driver knows it; number 0: none. */
+void capture_began(const struct capture_volume *v, struct tracking_generation *out);
 
 /*
  * Add what changed since the base generation, at the volume's own places; what is read

@@ -6,7 +6,9 @@
 #include "agent/capture/tracking.h"
 #include "agent/hotcopy/hotcopy_link.h"
 #include "agent/map/changes.h"
+#include "proto/base/bytes.h"
 #include "proto/base/err.h"
+#include "proto/chunk/blake3.h"
 
 /* ------------------------------------------------- by the capture, for its provider -- */
 
@@ -70,6 +72,32 @@ capture_track_close(struct capture *c)
 
 /* --------------------------------------------------------------- of each volume -- */
 
+#define SUM 32u
+
+/* The driver's, as a root has it. */
+static void
+seal(const struct capture_volume *v, const char *volume, struct tracking_generation *g)
+{
+	uint8_t bytes[HOTCOPY_NONCE + 8 + SUM];
+
+	if (g->number == 0)
+		return;
+	memcpy(bytes, g->nonce, HOTCOPY_NONCE);
+	store_le64(bytes + HOTCOPY_NONCE, v->view_offset);
+	blake3(volume, strlen(volume), NULL, bytes + HOTCOPY_NONCE + 8, SUM);
+	blake3(bytes, sizeof(bytes), NULL, g->nonce, HOTCOPY_NONCE);
+}
+
+/* What the driver has, of the view. */
+static void
+look(const struct capture_volume *v, struct tracking_view *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->why = "";
+	if (v->tracking != NULL)
+		tracking_view(v->tracking, snapshot_place(v->view), out);
+}
+
 void
 capture_track_volumes(struct capture *c)
 {
@@ -84,7 +112,7 @@ capture_track_volumes(struct capture *c)
 		if (v->view == NULL || t == NULL)
 			continue;
 		v->tracking = t;
-		tracking_view(t, snapshot_place(v->view), &view);
+		capture_tracked(v, &view);
 		v->info.generation = view.began.number;
 		memcpy(v->info.nonce, view.began.nonce, sizeof(v->info.nonce));
 	}
@@ -93,15 +121,22 @@ capture_track_volumes(struct capture *c)
 void
 capture_tracked(const struct capture_volume *v, struct tracking_view *out)
 {
-	memset(out, 0, sizeof(*out));
-	out->why = "";
-	if (v->tracking == NULL)
-		return;
-	tracking_view(v->tracking, snapshot_place(v->view), out);
+	look(v, out);
+	seal(v, out->volume, &out->began);
+	seal(v, out->volume, &out->base);
 	if (out->base.number != 0 && out->length != snapshot_info(v->view)->size) {
 		out->base.number = 0;
 		out->why = "the volume has another length than its view";
 	}
+}
+
+void
+capture_began(const struct capture_volume *v, struct tracking_generation *out)
+{
+	struct tracking_view view;
+
+	look(v, &view);
+	*out = view.began;
 }
 
 /* A range of the view, as the volume has it. */

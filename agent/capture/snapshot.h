@@ -83,7 +83,7 @@ struct snapshot_info {
 			      * own allocation bitmap is the truth. */
 	int64_t frozen_at;   /* Microseconds since 1970-01-01 UTC. */
 	uint64_t generation; /* Of change tracking: it grows; or 0. */
-	uint8_t nonce[16];   /* Random for each generation: a volume that was
+	uint8_t nonce[16];   /* Another for each generation: a volume that was
 			      * reverted or cloned repeats numbers, not these. */
 };
 

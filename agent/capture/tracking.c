@@ -18,8 +18,8 @@
 #define NOT_IN_SET UINT32_MAX
 
 struct tracked {
-	char *path;
-	int known; /* The driver is above it, and it can be tracked. */
+	char *path, *volume; /* And what it is called for good. */
+	int known;	     /* The driver is above it, and it can be tracked. */
 	uint64_t number, length;
 	uint32_t index; /* In the set. */
 	struct tracking_generation began, base;
@@ -233,6 +233,11 @@ look_at(struct tracking *t, struct tracked *v, const struct hotcopy_volumes *all
 	info = *found;
 	v->known = 1;
 	v->length = info.length;
+	if ((v->volume = tracking_store_volume(v->path)) == NULL) {
+		v->known = 0;
+		give_up(v, "it has no name that stays", NULL);
+		return;
+	}
 	see_to(t, v, &info);
 	if (!v->known)
 		return;
@@ -434,6 +439,7 @@ tracking_view(const struct tracking *t, unsigned i, struct tracking_view *out)
 	out->why = "";
 	if (i >= t->count)
 		return;
+	out->volume = t->v[i].volume;
 	out->length = t->v[i].length;
 	out->began = t->v[i].began;
 	out->base = t->v[i].base;
@@ -518,6 +524,7 @@ tracking_free(struct tracking *t)
 		hotcopy_link_close(t->link);
 	for (unsigned i = 0; i < t->count; i++) {
 		free(t->v[i].path);
+		free(t->v[i].volume);
 		free(t->v[i].list);
 	}
 	free(t);

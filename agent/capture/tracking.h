@@ -68,7 +68,9 @@ void tracking_frozen(struct tracking *t, uint64_t set, const struct hotcopy_froz
 
 /* What is known of volume `i`. */
 struct tracking_view {
-	uint64_t length;		  /* Of the volume, as the driver has it. */
+	const char
+	    *volume;	 /* What it is called for good, `t`'s; NULL: it is not tracked. */
+	uint64_t length; /* Of the volume, as the driver has it. */
 	struct tracking_generation began; /* At the cut: for the root; number 0: none. */
 	struct tracking_generation
 	    base;	 /* What the list is against; number 0: no list, */

@@ -24,6 +24,12 @@ int tracking_store_begin(struct hotcopy_link *l, const char *path,
 /* It is tracked already: hold its store where it is, as far as that can be done. */
 void tracking_store_hold(const char *path, const struct hotcopy_volume *v);
 
+/*
+ * What the volume at `path` is called for good, whatever its letter: malloc'ed.  NULL: it
+ * has no such name.
+ */
+char *tracking_store_volume(const char *path);
+
 /* Its store is to be made anew; or its file is in the way of a lock. */
 void tracking_store_drop(const char *path);
 

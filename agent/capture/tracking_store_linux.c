@@ -14,6 +14,14 @@ tracking_store_begin(struct hotcopy_link *l, const char *path,
 	return hotcopy_track(l, v->volume, none, nonce, NULL, 0, err);
 }
 
+char *
+tracking_store_volume(const char *path)
+{
+	const char *name = strrchr(path, ':');
+
+	return strdup(name != NULL ? name + 1 : path);
+}
+
 void
 tracking_store_hold(const char *path, const struct hotcopy_volume *v)
 {

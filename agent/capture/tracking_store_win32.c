@@ -111,6 +111,12 @@ tracking_store_begin(struct hotcopy_link *l, const char *path,
 	return rc;
 }
 
+char *
+tracking_store_volume(const char *path)
+{
+	return target_place_device(path);
+}
+
 void
 tracking_store_hold(const char *path, const struct hotcopy_volume *v)
 {

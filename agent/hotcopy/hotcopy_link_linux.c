@@ -31,6 +31,7 @@ struct hotcopy_link {
 	pthread_mutex_t mutex; /* Of a request with its answer. */
 	int fd;
 	int gone; /* What follows on the socket is not known. */
+	struct sockaddr_un where;
 };
 
 /* ---------------------------------------------------------------------- bytes -- */
@@ -256,6 +257,7 @@ hotcopy_link_open(const char *path, struct hotcopy_link **out, struct err *err)
 		return err_set(err, ERR_NOMEM, "no memory for a link to the driver");
 	l->fd = -1;
 	(void)pthread_mutex_init(&l->mutex, NULL);
+	l->where = a;
 	if (join(l, &a, err) != 0 || greet(l, a.sun_path, err) != 0) {
 		hotcopy_link_close(l);
 		return -1;
@@ -289,6 +291,9 @@ hotcopy_link_volume(
 		return err_set(err, ERR_NOTFOUND,
 		    "%s is no volume of the simulator (" HOTCOPY_PLACE "SOCKET:NAME)",
 		    path);
+	if (strcmp(where.sun_path, l->where.sun_path) != 0)
+		return err_set(err, ERR_NOTFOUND, "%s: %s is another driver", path,
+		    l->where.sun_path);
 	status = hotcopy_link_call(
 	    l, HOTCOPY_IOCTL_ATTACHED, name, strlen(name), &a, sizeof(a), &given);
 	if (status == HOTCOPY_OK && given == sizeof(a) && a.h.size == sizeof(a) &&

@@ -93,8 +93,8 @@ struct tree_root {
 	char fs[TREE_NAME_MAX];	      /* "ntfs", "fat32", "raw"; graphic ASCII */
 	char provider[TREE_NAME_MAX]; /* "offline", "vss", "hotcopy" */
 	enum tree_grade grade;
-	uint64_t generation; /* Of change tracking, and its random nonce; */
-	uint8_t nonce[16];   /* zeros if there is none. */
+	uint64_t generation; /* Of change tracking, and a nonce of it, of this volume */
+	uint8_t nonce[16];   /* alone; zeros if there is none. */
 	uint16_t optional;   /* Features; a builder has none, */
 	uint32_t fields_len; /* nor bytes of typed fields. */
 	uint32_t levels;     /* Level of the top node, 0..TREE_LEVELS_MAX-1. */

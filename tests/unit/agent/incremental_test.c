@@ -238,6 +238,48 @@ what_a_lost_session_kept_is_not_called_read(void **state)
 	assert_int_equal(w->job.done_spans, 2);
 }
 
+/* --------------------------------------------------------------------- turns -- */
+
+/* Read slice `p->next` of pieces that remember who read them last. */
+static void
+prove(struct proof *p, uint64_t sequence, uint64_t *read, unsigned pieces)
+{
+	uint64_t oldest = UINT64_MAX;
+
+	for (unsigned i = p->next; i < pieces; i += p->slices)
+		read[i] = sequence;
+	proof_next(p, sequence);
+	for (unsigned i = 0; i < pieces; i++)
+		oldest = read[i] < oldest ? read[i] : oldest;
+	assert_true(proof_since(p) <= oldest);
+}
+
+static void
+those_who_take_turns_prove_all(void **state)
+{
+	static const unsigned turns[][2] = { { 100, 10 }, { 10, 100 }, { 5, 10 },
+		{ 100, 1 }, { 100, 100 } };
+	uint64_t read[3400];
+	struct proof p;
+
+	(void)state;
+	for (unsigned k = 0; k < 5; k++) {
+		for (unsigned i = 0; i < 3400; i++)
+			read[i] = 1;
+		proof_all(&p, turns[k][0], 1);
+		for (unsigned n = 0; n < 200; n++) {
+			proof_again(&p, turns[k][n % 2]);
+			prove(&p, 2 + n, read, 3400);
+		}
+		assert_true(proof_since(&p) > 1);
+	}
+	/* Never more than was read, with whatever slices. */
+	for (unsigned n = 0; n < 3000; n++) {
+		proof_again(&p, n % 7 == 0 ? 34 : n % 3 == 0 ? 10 : 100);
+		prove(&p, 300 + n, read, 3400);
+	}
+}
+
 /* -------------------------------------------------------- a driver that tracks -- */
 
 struct emit {
@@ -420,6 +462,7 @@ main(void)
 		T(a_point_that_read_all_ends_it),
 		T(a_note_that_makes_no_sense_is_believed_at_its_worst),
 		T(what_a_lost_session_kept_is_not_called_read),
+		T(those_who_take_turns_prove_all),
 		T(the_driver_s_list_is_used_if_the_point_is_its_base),
 		T(any_other_base_is_a_reason),
 		T(what_is_not_kept_or_told_is_a_reason),

@@ -606,6 +606,7 @@ a_capture_tracks_for_its_provider(void **state)
 {
 	const struct volmap_unkept *unkept;
 	struct tracking_view first, second;
+	struct tracking_generation raw;
 	struct err err = ERR_INIT;
 	struct capture *c;
 
@@ -616,6 +617,10 @@ a_capture_tracks_for_its_provider(void **state)
 	assert_string_equal(first.why, "tracking began with this point");
 	assert_int_equal(c->volumes[0].info.generation, first.began.number);
 	assert_memory_equal(c->volumes[0].info.nonce, first.began.nonce, HOTCOPY_NONCE);
+	/* The driver's own is noted, to be committed again. */
+	capture_began(&c->volumes[0], &raw);
+	assert_int_equal(raw.number, first.began.number);
+	assert_memory_equal(raw.nonce, tracking_nonce(c->tracking), HOTCOPY_NONCE);
 	assert_int_equal(capture_finish(c, 1, &err), 0);
 	capture_free(c);
 	host_writes(1, 0, 1);
@@ -633,6 +638,61 @@ a_capture_tracks_for_its_provider(void **state)
 	capture_free(c);
 	assert_int_equal(info(0).tracking, HOTCOPY_TRACK_INVALID);
 	assert_int_equal(info(1).tracking, HOTCOPY_TRACK_INVALID);
+}
+
+static void
+nothing_between(void)
+{
+}
+
+/* The base of volume `i` of the next point is what `began` of a root was then: 1 or 0. */
+static int
+is_base(struct capture *c, unsigned i, const struct tracking_view *then)
+{
+	struct tracking_view v;
+
+	capture_tracked(&c->volumes[i], &v);
+	assert_true(v.base.number != 0);
+	return memcmp(&v.base, &then->began, sizeof(v.base)) == 0;
+}
+
+/* One cut gives all its volumes the same number and nonce. */
+static void
+a_root_counts_for_its_own_place_alone(void **state)
+{
+	struct tracking_generation raw[2];
+	struct tracking_view then[2];
+	struct err err = ERR_INIT;
+	struct capture *c;
+	char other[200];
+
+	(void)state;
+	between = nothing_between;
+	c = captured();
+	for (unsigned i = 0; i < 2; i++) {
+		capture_tracked(&c->volumes[i], &then[i]);
+		capture_began(&c->volumes[i], &raw[i]);
+	}
+	assert_memory_equal(&raw[0], &raw[1], sizeof(raw[0]));
+	assert_int_equal(capture_finish(c, 1, &err), 0);
+	capture_free(c);
+	c = captured();
+	assert_true(is_base(c, 0, &then[0]));
+	assert_true(is_base(c, 1, &then[1]));
+	/* A partition that begins elsewhere than it did. */
+	c->volumes[1].view_offset += BLOCK;
+	assert_false(is_base(c, 1, &then[1]));
+	capture_free(c);
+	/* Two letters that changed places. */
+	memcpy(other, path_c, sizeof(other));
+	memcpy(path_c, path_d, sizeof(path_c));
+	memcpy(path_d, other, sizeof(path_d));
+	c = captured();
+	c->volumes[1].view_offset = 0;
+	assert_false(is_base(c, 0, &then[0]));
+	assert_false(is_base(c, 1, &then[1]));
+	assert_false(is_base(c, 0, &then[1]));
+	capture_free(c);
 }
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -653,6 +713,7 @@ main(void)
 		T(nothing_is_tracked_where_nobody_wants_it),
 		T(a_driver_that_goes_costs_the_list_alone),
 		T(a_capture_tracks_for_its_provider),
+		T(a_root_counts_for_its_own_place_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
