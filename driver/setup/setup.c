@@ -89,6 +89,75 @@ check_file(const wchar_t *path, struct setup_report *r)
 	return 0;
 }
 
+/* Does this list of what the next start renames or deletes take `target` away?  Pairs of
+   strings, from and to; to "": deleted.
+   learn.microsoft.com/windows/win32/api/winbase/nf-winbase-movefileexw */
+static bool
+list_takes(HKEY key, const wchar_t *value, const wchar_t *target)
+{
+	size_t n = wcslen(target), at = 0, end, len;
+	DWORD bytes = 0, type;
+	bool takes = false;
+	wchar_t *text;
+
+	if (RegQueryValueExW(key, value, NULL, NULL, NULL, &bytes) != ERROR_SUCCESS ||
+	    (text = calloc(1, bytes + 2 * sizeof *text)) == NULL)
+		return false;
+	if (RegQueryValueExW(key, value, NULL, &type, (BYTE *)text, &bytes) !=
+	    ERROR_SUCCESS)
+		bytes = 0;
+	for (end = bytes / sizeof *text; at < end && !takes;
+	     at += wcslen(text + at) + 1) {
+		len = wcslen(text + at);
+		takes = len >= n && _wcsicmp(text + at + len - n, target) == 0;
+		at += len + 1;
+		if (at >= end)
+			break;
+	}
+	free(text);
+	return takes;
+}
+
+/* A removal that waits for the next start would take the new file away, and its name would
+   stay. */
+static int
+check_pending(const wchar_t *target, struct setup_report *r)
+{
+	const wchar_t *path = L"SYSTEM\\CurrentControlSet\\Control\\Session Manager";
+	bool takes;
+	HKEY key;
+	LONG e = RegOpenKeyExW(HKEY_LOCAL_MACHINE, path, 0, KEY_READ, &key);
+
+	if (e != ERROR_SUCCESS)
+		return setup_fail_os(r, (DWORD)e, L"HKLM\\%ls", path);
+	takes = list_takes(key, L"PendingFileRenameOperations", target) ||
+		list_takes(key, L"PendingFileRenameOperations2", target);
+	RegCloseKey(key);
+	return takes
+		   ? setup_fail(r,
+			 L"the driver was removed, and its file goes when the machine is "
+			 L"restarted: restart it first")
+		   : 0;
+}
+
+/* Its bytes are on the medium before anything leads to them: a power cut must not leave a
+   filter's name with an empty file. */
+static bool
+flush_file(const wchar_t *path)
+{
+	HANDLE f = CreateFileW(path, GENERIC_WRITE, 0, NULL, OPEN_EXISTING, 0, NULL);
+	DWORD e;
+	bool ok;
+
+	if (f == INVALID_HANDLE_VALUE)
+		return false;
+	ok = FlushFileBuffers(f);
+	e = GetLastError();
+	CloseHandle(f);
+	SetLastError(e);
+	return ok;
+}
+
 /* First beside the place, then in one step over it; while the old one runs, at the next
    start.  1: the next start runs the old one still. */
 static int
@@ -98,8 +167,15 @@ place_file(const wchar_t *source, const wchar_t *target, struct setup_report *r)
 
 	wcscpy(beside, target);
 	wcscat(beside, L".new");
-	if (!CopyFileW(source, beside, FALSE))
-		return setup_fail_os(r, GetLastError(), L"%ls to %ls", source, beside);
+	/* What was copied from a medium that is read-only would be so here, too. */
+	SetFileAttributesW(beside, FILE_ATTRIBUTE_NORMAL);
+	SetFileAttributesW(target, FILE_ATTRIBUTE_NORMAL);
+	if (!CopyFileW(source, beside, FALSE) ||
+	    !SetFileAttributesW(beside, FILE_ATTRIBUTE_NORMAL) || !flush_file(beside)) {
+		setup_fail_os(r, GetLastError(), L"%ls to %ls", source, beside);
+		DeleteFileW(beside);
+		return -1;
+	}
 	if (MoveFileExW(
 		beside, target, MOVEFILE_REPLACE_EXISTING | MOVEFILE_WRITE_THROUGH))
 		return 0;
@@ -187,6 +263,20 @@ make_service(struct setup_report *r)
 	return done;
 }
 
+/* What the registry says is on the medium: it names neither filter nor service any more. */
+static int
+flush_registry(struct setup_report *r)
+{
+	HKEY key;
+	LONG e = RegOpenKeyExW(HKEY_LOCAL_MACHINE, L"SYSTEM", 0, KEY_READ, &key);
+
+	if (e == ERROR_SUCCESS) {
+		e = RegFlushKey(key);
+		RegCloseKey(key);
+	}
+	return e == ERROR_SUCCESS ? 0 : setup_fail_os(r, (DWORD)e, L"HKLM\\SYSTEM");
+}
+
 /* 1: there is none. */
 static int
 delete_service(struct setup_report *r)
@@ -218,7 +308,7 @@ setup_install(const wchar_t *path, struct setup_report *r)
 	int placed;
 
 	if (target_path(target, r) != 0 || check_file(path, r) != 0 ||
-	    (placed = place_file(path, target, r)) < 0)
+	    check_pending(target, r) != 0 || (placed = place_file(path, target, r)) < 0)
 		return SETUP_FAILED;
 	/* The name last: until then nobody looks for the file. */
 	if (make_service(r) != 0 || make_parameters(r) != 0 || make_log_source(r) != 0 ||
@@ -245,6 +335,8 @@ setup_remove(struct setup_report *r)
 	if ((service = delete_service(r)) < 0)
 		return SETUP_FAILED;
 	RegDeleteKeyW(HKEY_LOCAL_MACHINE, HOTCOPY_KEY_LOG);
+	if (flush_registry(r) != 0)
+		return SETUP_FAILED;
 	if (DeleteFileW(target))
 		return SETUP_DONE;
 	if (GetLastError() == ERROR_FILE_NOT_FOUND)

@@ -171,9 +171,16 @@ clean_key(struct removal *r, const wchar_t *path, int depth)
 	}
 	for (i = 0; depth > 0; i++) {
 		n = 256;
-		if (RegEnumKeyExW(key, i, name, &n, NULL, NULL, NULL, NULL) !=
-		    ERROR_SUCCESS)
+		e = RegEnumKeyExW(key, i, name, &n, NULL, NULL, NULL, NULL);
+		if (e == ERROR_NO_MORE_ITEMS)
 			break;
+		if (e != ERROR_SUCCESS) {
+			/* What was not looked at may name it. */
+			setup_tell(
+			    r->report, (DWORD)e, L"HKLM\\%ls cannot be read", path);
+			r->left++;
+			break;
+		}
 		if (wcslen(path) + n + 2 > KEY_MAX)
 			continue; /* no device has so long a name: Windows' own limit is
 				     200 */
@@ -218,8 +225,8 @@ setup_filters_remove(
 		return setup_fail_os(report, (DWORD)e, L"HKLM\\SYSTEM");
 	for (i = 0;; i++) {
 		n = 256;
-		if (RegEnumKeyExW(system, i, name, &n, NULL, NULL, NULL, NULL) !=
-		    ERROR_SUCCESS)
+		e = RegEnumKeyExW(system, i, name, &n, NULL, NULL, NULL, NULL);
+		if (e != ERROR_SUCCESS)
 			break;
 		/* The current one by both its names, should one be no link to the other.
 		 */
@@ -235,6 +242,8 @@ setup_filters_remove(
 		clean_key(&r, path, DEVICE_DEPTH);
 	}
 	RegCloseKey(system);
+	if (e != ERROR_NO_MORE_ITEMS)
+		return setup_fail_os(report, (DWORD)e, L"HKLM\\SYSTEM");
 	*taken = r.taken;
 	*left = r.left;
 	return 0;

@@ -34,6 +34,24 @@ done
 win driver remove > "$work/out"
 [ "$(filters)" = volsnap ] && [ ! -e "$sys" ] || fail "not removed: $(cat "$work/out")"
 win driver remove | grep -q 'nothing of it' || fail "removed twice"
+# A file that goes at the next start must not come back with a name that stays.
+session='HKLM\System\CurrentControlSet\Control\Session Manager'
+pending() { # the file that the next start deletes, as MoveFileEx() notes it
+	python3 - "$1" > "$work/pending.reg" <<-'END'
+		import sys
+		data = "".join(s + "\0" for s in ("\\??\\C:\\x.tmp", "", "\\??\\" + sys.argv[1], "")) + "\0"
+		print('REGEDIT4\n\n[HKEY_LOCAL_MACHINE\\System\\CurrentControlSet\\Control\\Session Manager]\n"PendingFileRenameOperations"=hex(7):'
+		      + ",".join(f"{ord(c):02x}" for c in data))
+	END
+	wine reg import "$(wine_path "$work/pending.reg")" > "$work/out"
+}
+pending 'C:\windows\system32\drivers\HOTCOPY.sys'
+refuses 'restart it first' win driver install
+[ "$(filters)" = volsnap ] && [ ! -e "$sys" ] || fail "installed, and gone after the next start"
+pending 'C:\windows\system32\drivers\other.sys'
+win driver install > "$work/out"
+win driver remove > "$work/out"
+wine reg delete "$session" /v PendingFileRenameOperations /f > "$work/out"
 win driver install > "$work/out"
 
 # A "machine" with the driver and two volumes in memory, which are written while it runs.
