@@ -165,7 +165,11 @@ take_file(
 
 /* -------------------------------------------------------------------- its bytes -- */
 
-/* Of an administrator's token; without it the zeros are written. */
+/*
+ * Of an administrator's token.  It counts if it is enabled when a handle is opened: of the
+ * file for SetFileValidData(), of the volume for FSCTL_MARK_HANDLE (learn.microsoft.com/
+ * windows/win32/api/winioctl/ns-winioctl-mark_handle_info).
+ */
 static void
 want_privilege(void)
 {
@@ -201,7 +205,10 @@ write_zeros(HANDLE file, uint64_t bytes)
 	return ok;
 }
 
-/* learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-setfilevaliddata */
+/*
+ * Where its bytes cannot be called valid the zeros are written.
+ * learn.microsoft.com/windows/win32/api/fileapi/nf-fileapi-setfilevaliddata
+ */
 static int
 fill(struct hotcopy_pin *p, enum hotcopy_pin_use use, uint64_t bytes, struct err *err)
 {
@@ -220,11 +227,8 @@ fill(struct hotcopy_pin *p, enum hotcopy_pin_use use, uint64_t bytes, struct err
 		    "%s: files in its root are compressed, encrypted or sparse",
 		    p->shown);
 	ok = SetFilePointerEx(p->file, to, NULL, FILE_BEGIN) && SetEndOfFile(p->file);
-	if (ok && use == HOTCOPY_PIN_ROOM) {
-		want_privilege();
-		if (SetFileValidData(p->file, (LONGLONG)bytes))
-			return 0;
-	}
+	if (ok && use == HOTCOPY_PIN_ROOM && SetFileValidData(p->file, (LONGLONG)bytes))
+		return 0;
 	if (ok)
 		ok = write_zeros(p->file, bytes);
 	error = GetLastError();
@@ -285,6 +289,7 @@ hotcopy_pin_open(const char *volume, enum hotcopy_pin_use use, uint64_t bytes,
 		return err_set(err, ERR_NOMEM, "no memory for room on %s", volume);
 	p->file = p->volume = INVALID_HANDLE_VALUE;
 	p->shown = volume;
+	want_privilege();
 	if (bytes == 0 || bytes > INT64_MAX / 2) {
 		(void)err_set(err, ERR_NOSPACE, "%s: room of %llu bytes", volume,
 		    (unsigned long long)bytes);
