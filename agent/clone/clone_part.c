@@ -194,6 +194,9 @@ write_slab(struct clone_part *p, struct clone_work *w, const struct clone_slab *
 
 	switch (r->kind) {
 	case CLONE_HOLE:
+		/* Data was written where it is free by now. */
+		if (again && w->holes_zeroed)
+			return write_zeros(p, r->offset, r->len, err);
 		return target_hole(p->to, r->offset, r->len, err);
 	case CLONE_ZERO:
 		return again ? write_zeros(p, r->offset, r->len, err)
