@@ -78,7 +78,8 @@ command_help(void)
 	       "         --overwrite-source         allow a volume that was backed up "
 	       "from here\n"
 	       "clone:   --provider, --delta, --force, --zero-holes, --discard, "
-	       "--format: as above\n"
+	       "--format,\n"
+	       "         --overwrite-source: as above\n"
 	       "         --no-verify                the copy is not read back\n";
 }
 

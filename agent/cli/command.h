@@ -96,7 +96,7 @@ int command_backup(const struct command_context *c, struct err *err);
 int command_restore(const struct command_context *c, struct err *err);
 int command_points(const struct command_context *c, struct err *err);
 int command_status(const struct command_context *c, struct err *err);
-/* Without a state. */
+/* Without a state; one that is there says what is backed up. */
 int command_clone(const struct command *cmd, struct stop *stop, struct err *err);
 int command_vss(const struct command *cmd, struct err *err);
 int command_driver(const struct command *cmd, struct err *err);
@@ -105,6 +105,10 @@ int command_run(const struct command_context *c, struct err *err);
 
 /* Nothing is written over the agent's own memory, which is in `state_dir`: ERR_BUSY. */
 int command_check_target(const char *to, const char *state_dir, struct err *err);
+
+/* A volume that is backed up from here is no target by accident: ERR_EXISTS. */
+int command_check_source(const struct state *st, const struct settings *settings,
+    const char *to, struct err *err);
 
 /* How progress is to be shown. */
 enum progress_mode command_progress(const struct command *cmd);

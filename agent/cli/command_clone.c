@@ -1,5 +1,6 @@
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/cli/command.h"
@@ -7,6 +8,7 @@
 #include "agent/host/awake.h"
 #include "agent/restore/restore.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 
 static void
 print_json(const struct command *cmd, const struct clone_result *r)
@@ -49,6 +51,35 @@ print_text(const struct command *cmd, const struct clone_result *r)
 		printf("  %s\n", r->note);
 }
 
+/*
+ * A clone needs no state, and makes none; where there is one it knows what is backed up
+ * from here.  Who may not read it may not write over a device either.
+ */
+static int
+check_source(const struct command *cmd, struct err *err)
+{
+	struct command_context *c;
+	struct err why = ERR_INIT;
+	enum file_kind kind;
+	int rc = 0;
+
+	if (cmd->over_source || file_kind(cmd->state_dir, &kind, &why) != 0 ||
+	    kind != FILE_IS_DIR)
+		return 0;
+	if ((c = calloc(1, sizeof(*c))) == NULL)
+		return err_set(err, ERR_NOMEM, "out of memory");
+	c->cmd = cmd;
+	if (state_open(cmd->state_dir, &c->st, &why) != 0 ||
+	    command_settings(c, &why) != 0 ||
+	    command_check_source(c->st, &c->settings, cmd->onto, &why) != 0)
+		rc = why.code == ERR_DENIED ? 0 : -1;
+	if (rc != 0)
+		*err = why;
+	state_close(c->st);
+	free(c);
+	return rc;
+}
+
 int
 command_clone(const struct command *cmd, struct stop *stop, struct err *err)
 {
@@ -66,7 +97,8 @@ command_clone(const struct command *cmd, struct stop *stop, struct err *err)
 	job.flags = (cmd->delta ? RESTORE_DELTA : 0) | (cmd->force ? RESTORE_FORCE : 0) |
 		    (cmd->zero_holes ? RESTORE_ZERO_HOLES : 0) |
 		    (cmd->discard ? RESTORE_DISCARD : 0) | (cmd->vhdx ? RESTORE_VHDX : 0);
-	if (command_check_target(cmd->onto, cmd->state_dir, err) != 0)
+	if (command_check_target(cmd->onto, cmd->state_dir, err) != 0 ||
+	    check_source(cmd, err) != 0)
 		return err_context(err, "clone");
 	if (cmd->vhdx && cmd->format == NULL && !cmd->quiet)
 		command_say(NULL, "the target is made a VHDX by its name; --format raw "

@@ -42,21 +42,18 @@ print(const struct command_context *c, const struct restore_result *r)
 	printf("; %.1f s, %s/s\n", s, rate);
 }
 
-/* A volume that was backed up from here is no target by accident. */
-static int
-check_source(const struct command_context *c, struct err *err)
+int
+command_check_source(const struct state *st, const struct settings *settings,
+    const char *to, struct err *err)
 {
 	char name[SETTINGS_NAME_MAX];
-	int found;
+	int found = sources_has(st, settings, to, name, err);
 
-	if (c->cmd->over_source)
-		return 0;
-	found = sources_has(c->st, &c->settings, c->cmd->to, name, err);
 	if (found <= 0)
 		return found;
 	return err_set(err, ERR_EXISTS,
 	    "target %s: it is the source of volume %s; --overwrite-source allows that",
-	    c->cmd->to, name);
+	    to, name);
 }
 
 int
@@ -144,7 +141,8 @@ command_restore(const struct command_context *c, struct err *err)
 	int rc;
 
 	if (restore_point(c->cmd->point, NULL, &job.sequence, err) != 0 ||
-	    check_source(c, err) != 0 ||
+	    (!c->cmd->over_source &&
+		command_check_source(c->st, &c->settings, c->cmd->to, err) != 0) ||
 	    command_check_target(c->cmd->to, state_dir(c->st), err) != 0)
 		return err_context(err, "restore");
 	if (c->cmd->vhdx && c->cmd->format == NULL && !c->cmd->quiet)

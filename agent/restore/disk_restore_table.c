@@ -72,6 +72,7 @@ disk_restore_table_write(const struct layout *l, const struct disk_plan *plan,
     struct target *image, struct target *t, int prove, struct err *err)
 {
 	struct disk_plan_table *table = calloc(1, sizeof(*table));
+	struct err ignored = ERR_INIT;
 	int rc = -1;
 
 	if (table == NULL)
@@ -80,6 +81,9 @@ disk_restore_table_write(const struct layout *l, const struct disk_plan *plan,
 		rc = write_sectors(t, table, err);
 		if (rc == 0 && prove)
 			rc = read_back(t, table, err);
+		/* A disk that failed has none: no half of it, and not a wrong one. */
+		if (rc != 0)
+			(void)disk_restore_table_clear(t, plan->size, &ignored);
 		disk_plan_table_free(table);
 	}
 	free(table);

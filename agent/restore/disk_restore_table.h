@@ -25,7 +25,8 @@ int disk_restore_table_clear(struct target *t, uint64_t size, struct err *err);
 /*
  * Write the table that the plan asks for; `image` is a view that gives the bytes of the
  * old disk's image at both of its ends.  What was written before is on the medium before
- * it, and all of it before its last sector.  With `prove` it is read back: ERR_CORRUPT.
+ * it, and all of it before its last sector.  With `prove` it is read back: ERR_CORRUPT.  After
+ * a failure there is none again, as far as the medium takes that.
  */
 int disk_restore_table_write(const struct layout *l, const struct disk_plan *plan,
     struct target *image, struct target *t, int prove, struct err *err);

@@ -149,7 +149,13 @@ refuses 'too little room' clone "$work/gpt" "$work/mnt/x.vhdx" --disk --quiet
 [ -z "$(ls "$work/mnt")" ] || fail "a refused clone left a file"
 mkdir -p "$HOLDFAST_STATE"
 refuses 'state directory' clone "$work/c.img" "$HOLDFAST_STATE/x"
-rmdir "$HOLDFAST_STATE"
+printf 'o\t%s\n' "$work/over2" > "$HOLDFAST_STATE/sources"
+ln -s over2 "$work/link2"
+refuses 'source of volume o; --overwrite-source' clone "$work/noise" "$work/link2" --force
+cmp "$work/over" "$work/over2"
+clone "$work/noise" "$work/over2" --force --overwrite-source --quiet
+cmp "$work/noise" "$work/over2"
+rm -r "$HOLDFAST_STATE"
 refuses 'No such|not found' clone "$work/nothing" "$work/x"
 refuses 'No such|not found' clone "$work/c.img" "$work/nowhere/x"
 refuses 'vss' clone "$work/c.img" "$work/x" --provider vss
@@ -230,3 +236,11 @@ for at in 1000 5000000 16777215; do
 	unloop "$dev"
 	umount "$work/lie$at"
 done
+note "a disk whose table is not as written has none"
+truncate -s 14M "$work/tbl.img"
+sfdisk -q --wipe never "$work/tbl.img" <<< $'label: gpt\nstart=2048, size=4096' > "$work/out"
+lying tbl 600 # In the header, which is written before the MBR.
+refuses 'has no partition table: .*not as written' clone "$work/tbl.img" "$tbl" --disk
+[ -z "$(head -c 512 "$work/tbl.medium" | tr -d '\0' | head -c 1)" ] || fail "its table may be believed"
+unloop "$tbl"
+umount "$work/tbl"

@@ -141,5 +141,6 @@ cmp "$work/drive.img" "$work/c.clone"
 lclone "$work/disk.img" "$work/disk.clone" --disk
 wclone "$(to disk.img)" "$(to disk.wclone)" --disk
 cmp "$work/disk.wclone" "$work/disk.clone"
-refuses 'source itself' wclone S: '\\.\s:' --force
+refuses 'source of volume c; --overwrite-source' wclone S: '\\.\s:' --force
+refuses 'source itself' wclone S: '\\.\s:' --force --overwrite-source
 refuses 'running Windows' wclone S: C:
