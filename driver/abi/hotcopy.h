@@ -290,7 +290,7 @@ struct hotcopy_bits {
 	uint8_t bit[];
 };
 /* As of this call, not of the cut: what is asked when VSS made the image after a
- * CUT_ONLY. */
+ * CUT_ONLY.  Our own store, which is in VSS' image, counts as changed. */
 #define HOTCOPY_BITS_NOW 1u
 
 /* Read and safe: no longer kept for the set. */

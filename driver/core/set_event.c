@@ -182,6 +182,26 @@ set_done(struct set *s, uint32_t index, uint64_t offset, uint64_t length)
 	return result;
 }
 
+/*
+ * What the tracking writes into its store passes no filter, and only our own images leave
+ * the store out: in anybody else's view it may have changed at any time.
+ */
+static void
+add_store(const struct track *t, uint64_t first, uint32_t count, uint8_t *bits)
+{
+	const struct hotcopy_extent *extent = NULL;
+	uint32_t extents = track_extents(t, &extent);
+
+	for (uint32_t i = 0; i < extents; i++) {
+		uint64_t n = extent[i].offset >> HOTCOPY_TRACK_SHIFT;
+		uint64_t last =
+		    (extent[i].offset + extent[i].length - 1) >> HOTCOPY_TRACK_SHIFT;
+
+		for (n = n > first ? n : first; n <= last && n - first < count; n++)
+			bits[(n - first) / 8] |= (uint8_t)(1u << ((n - first) & 7));
+	}
+}
+
 enum set_result
 set_changed(struct set *s, uint32_t index, uint32_t flags, uint64_t first, uint32_t count,
     uint8_t *bits)
@@ -203,6 +223,8 @@ set_changed(struct set *s, uint32_t index, uint32_t flags, uint64_t first, uint3
 		result = SET_STATE;
 	if (result == SET_OK)
 		track_report(t, now, first, count, bits);
+	if (result == SET_OK && now)
+		add_store(t, first, count, bits);
 	env_mutex_give(&s->mutex);
 	return result;
 }

@@ -506,6 +506,42 @@ a_tracked_incremental_needs_only_what_changed(void **state)
 	rig_end(&r);
 }
 
+/* A shadow copy has what we write there, too, and no write of the host's told of it. */
+static void
+our_own_store_has_always_changed_for_others_views(void **state)
+{
+	const struct hotcopy_extent *extent;
+	struct hotcopy_frozen out;
+	uint8_t bits[SIZE / BLOCK / 8], later[SIZE / BLOCK / 8 - 1];
+	struct track *t;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	t = track(&r.ram[0], true);
+	commit_a_first_generation(&r, t);
+	assert_int_equal(track_extents(t, &extent), 1);
+	assert_int_equal(prepare(&r, 1, 0), SET_OK);
+	assert_int_equal(
+	    freeze(&r, HOTCOPY_FREEZE_CUT_ONLY | HOTCOPY_FREEZE_GENERATION, 0, &out),
+	    SET_OK);
+	assert_int_equal(
+	    set_changed(r.set, 0, HOTCOPY_BITS_NOW, 0, SIZE / BLOCK, bits), SET_OK);
+	for (unsigned n = 0; n < SIZE / BLOCK; n++)
+		assert_int_equal(
+		    bits[n / 8] >> n % 8 & 1, (uint64_t)(n + 1) * BLOCK > extent->offset);
+	assert_int_equal(
+	    set_changed(r.set, 0, HOTCOPY_BITS_NOW, 8, SIZE / BLOCK - 8, later), SET_OK);
+	assert_memory_equal(later, bits + 1, sizeof(later));
+	assert_int_equal(set_changed(r.set, 0, 0, 0, SIZE / BLOCK, bits), SET_OK);
+	for (unsigned n = 0; n < sizeof(bits); n++)
+		assert_int_equal(bits[n], 0);
+	set_free(r.set);
+	r.set = NULL;
+	untrack(&r.ram[0]);
+	rig_end(&r);
+}
+
 static void
 a_region_is_logged_before_its_first_write_passes(void **state)
 {
@@ -654,6 +690,7 @@ main(void)
 		cmocka_unit_test(lost_events_leave_a_gap),
 		cmocka_unit_test(a_dropped_image_gives_its_room_to_the_others),
 		cmocka_unit_test(a_tracked_incremental_needs_only_what_changed),
+		cmocka_unit_test(our_own_store_has_always_changed_for_others_views),
 		cmocka_unit_test(a_region_is_logged_before_its_first_write_passes),
 		cmocka_unit_test(
 		    a_cut_that_cannot_be_stored_costs_the_tracking_not_the_image),
