@@ -77,6 +77,7 @@ volume_close(void *volume)
 
 	hotcopy_link_close(v->link);
 	snapshot_hotcopy_unwatch(v);
+	snapshot_hotcopy_forget_freed(v);
 	free(v->paging);
 	free(v->unkept);
 	free(v->path);
@@ -233,14 +234,15 @@ say_method(struct hot_set *s)
 		    (unsigned long long)room);
 	(void)snprintf(s->method, sizeof(s->method),
 	    "%s%s%sgate closed %.1f ms, %u writes waited; copies by %u KiB, %u MiB of "
-	    "memory%s%s%s%s",
+	    "memory%s%s%s%s%s%s",
 	    s->around != NULL ? "while VSS held (" : "",
 	    s->around != NULL ? around_method(s->around) : "",
 	    s->around != NULL ? "), " : "",
 	    (double)(s->frozen.opened - s->frozen.closed) / 10000, s->frozen.held,
 	    1u << (s->chunk_shift - 10), s->wishes.memory_mib, where,
 	    s->room_note[0] != '\0' ? "; no room on disk: " : "", s->room_note,
-	    s->paging_lost ? "; page files moved and were kept" : "");
+	    s->paging_lost ? "; page files moved and were kept" : "",
+	    s->freed_note[0] != '\0' ? "; free space is read, too: " : "", s->freed_note);
 }
 
 /* The set is no more; what was tracked goes on. */
@@ -341,8 +343,8 @@ set_freeze(void *set, void **volumes, size_t count, uint32_t timeout_ms,
 	snapshot_hotcopy_take_rooms(s);
 	if (freeze(s, err) != 0)
 		return -1;
-	say_method(s);
 	snapshot_hotcopy_flushed(s);
+	say_method(s);
 	snapshot_hotcopy_tell_free(s);
 	snapshot_hotcopy_watch(s);
 	snapshot_hotcopy_listen(s);

@@ -7,7 +7,7 @@
  *	snapshot_hotcopy_room.c		room for copies on disks; what is not kept
  *	snapshot_hotcopy_paging.c	page files: found before the cut and after it
  *	snapshot_hotcopy_read.c		the image of one volume, at any alignment
- *	snapshot_hotcopy_unneeded.c	what is free needs no copy
+ *	snapshot_hotcopy_freed.c	what was freed about then counts as written
  *	snapshot_hotcopy_unneeded.c	what is free needs no copy
  *	snapshot_hotcopy_event.c	the thread that hears how the room is
  *	snapshot_hotcopy_give.c		what is read is given up when room is short
@@ -25,11 +25,13 @@
 #include <stdint.h>
 
 #include "agent/capture/snapshot.h"
+#include "agent/capture/snapshot_hotcopy_freed.h"
 #include "agent/host/settings.h"
 #include "agent/map/volmap.h"
 #include "driver/abi/hotcopy.h"
 
 struct around;
+struct changes;
 struct err;
 struct hot_ahead;
 struct hot_set;
@@ -57,6 +59,8 @@ struct hot_system {
 	int (*read)(void *live, uint64_t offset, void *buf, size_t len, struct err *err);
 	void (*close)(void *live);
 	void (*look)(const char *path, struct hot_look *out); /* Page files. */
+	/* Of what open() gave.  NULL: no log here takes anything back. */
+	hot_bitmap *bitmap;
 	int flushes;	    /* flush() is the file system's own word. */
 	int lends_itself;   /* A volume may hold copies of itself, in a file. */
 	uint32_t ahead_max; /* Memory for copies of our own; 0: SNAPSHOT_HOTCOPY_AHEAD. */
@@ -81,6 +85,9 @@ struct hot_volume {
 	struct hotcopy_link *link; /* Bound to its image. */
 	uint64_t base;		   /* Generation before the flush; 0: none. */
 	int flushed, written_known;
+	struct hot_freed *before; /* Its bitmap before the flush, or NULL: */
+	char freed_why[96];
+	struct changes *freed;	    /* Since then, by the image; NULL: nothing. */
 	struct ntfs_paging *paging; /* Before the cut; what was excluded.  Or NULL. */
 	struct hot_look look;
 	struct volmap_unkept *unkept; /* In order and apart. */
@@ -110,8 +117,9 @@ struct hot_set {
 	struct hot_volume *volume[HOTCOPY_VOLUMES_MAX]; /* Once frozen. */
 	unsigned rooms;
 	struct hot_room room[HOTCOPY_VOLUMES_MAX];
-	char room_note[96]; /* Room that could not be had. */
-	int paging_lost;    /* Page files moved each time: they are kept. */
+	char room_note[96];  /* Room that could not be had. */
+	char freed_note[96]; /* Why free space is not told from what was freed. */
+	int paging_lost;     /* Page files moved each time: they are kept. */
 	uint32_t chunk_shift;
 	struct tracking *tracking;
 	struct around *around; /* NULL: nobody was asked. */
@@ -147,6 +155,17 @@ void snapshot_hotcopy_flushed(struct hot_set *s);
 /* As snapshot_provider's. */
 int snapshot_hotcopy_written(void *volume,
     int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg, struct err *err);
+
+/* Before the last flush: take each volume's bitmap as its file system has it. */
+void snapshot_hotcopy_take_live(struct hot_set *s);
+
+/* After the cut: what was freed since then, or else what was written is not known. */
+void snapshot_hotcopy_find_freed(struct hot_set *s);
+
+/* Not 0 of `each` ends it with -1. */
+int snapshot_hotcopy_tell_freed(const struct hot_volume *v,
+    int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg);
+void snapshot_hotcopy_forget_freed(struct hot_volume *v);
 
 /* What is free need not be kept; best effort.  And that it was wanted all the same. */
 void snapshot_hotcopy_tell_free(struct hot_set *s);

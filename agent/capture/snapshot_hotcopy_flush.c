@@ -93,14 +93,19 @@ snapshot_hotcopy_flush(struct hot_set *s)
 	uint64_t lacking[HOTCOPY_VOLUMES_MAX];
 	unsigned n;
 
-	/* What the first one writes need not be told. */
-	flush_all(s);
-	if (s->options->tracking == NULL || !s->options->tracking->on)
-		return;
-	if ((n = find_bases(s, lacking)) == 0)
-		return;
-	begin_anew(s, lacking, n);
-	(void)find_bases(s, lacking);
+	if (s->options->tracking != NULL && s->options->tracking->on) {
+		if ((n = find_bases(s, lacking)) > 0) {
+			/* What this one writes need not be told. */
+			flush_all(s);
+			begin_anew(s, lacking, n);
+			(void)find_bases(s, lacking);
+		}
+		/*
+		 * After the base, so that what was not written since is older than this;
+		 * before the flush, which makes durable what was freed by now.
+		 */
+		snapshot_hotcopy_take_live(s);
+	}
 	flush_all(s);
 }
 
@@ -119,6 +124,7 @@ snapshot_hotcopy_flushed(struct hot_set *s)
 		    is_good(&facts) && facts.generation == v->base;
 		err_clear(&ignored);
 	}
+	snapshot_hotcopy_find_freed(s);
 }
 
 int
@@ -129,8 +135,8 @@ snapshot_hotcopy_written(void *volume,
 
 	if (!v->written_known)
 		return 0;
-	return hotcopy_changed(v->set->owner, v->set->number, v->index, v->length, 0,
-		   each, arg, err) == 0
-		   ? 1
-		   : -1;
+	if (hotcopy_changed(v->set->owner, v->set->number, v->index, v->length, 0, each,
+		arg, err) != 0)
+		return -1;
+	return snapshot_hotcopy_tell_freed(v, each, arg) == 0 ? 1 : -1;
 }

@@ -1,4 +1,5 @@
 #include <windows.h>
+#include <winioctl.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,6 +51,27 @@ close_live(void *live)
 	device_close(live);
 }
 
+/*
+ * STARTING_LCN_INPUT_BUFFER is one 64-bit number, VOLUME_BITMAP_BUFFER two and the bits,
+ * "BitmapSize: the number of clusters on the volume, starting from the starting LCN
+ * returned" (learn.microsoft.com/windows/win32/api/winioctl/ns-winioctl-
+ * volume_bitmap_buffer); what did not fit is ERROR_MORE_DATA (.../ni-winioctl-
+ * fsctl_get_volume_bitmap), and the bytes that did are told then, too.
+ */
+static int
+bitmap(void *live, uint64_t first, void *answer, size_t cap, size_t *got, struct err *err)
+{
+	STARTING_LCN_INPUT_BUFFER from;
+	unsigned long error;
+
+	from.StartingLcn.QuadPart = (LONGLONG)first;
+	error = device_control(
+	    live, FSCTL_GET_VOLUME_BITMAP, &from, sizeof(from), answer, cap, got);
+	if (error == 0 || error == ERROR_MORE_DATA)
+		return 0;
+	return winapi_err(err, error, "its bitmap cannot be had");
+}
+
 /* "C:" and "\\?\Volume{...}" as FindFirstFile() wants the root; by no link. */
 static void
 look(const char *path, struct hot_look *out)
@@ -86,5 +108,6 @@ const struct hot_system snapshot_hotcopy_here = { .flush = flush,
 	.read = read_live,
 	.close = close_live,
 	.look = look,
+	.bitmap = bitmap,
 	.flushes = 1,
 	.lends_itself = 1 };

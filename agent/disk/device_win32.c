@@ -100,6 +100,8 @@ device_control(struct device *d, unsigned long code, const void *in, size_t in_l
 		error = GetLastError();
 	if (error == ERROR_IO_PENDING)
 		error = GetOverlappedResult(d->handle, &o, &n, TRUE) ? 0 : GetLastError();
+	else if (error == ERROR_MORE_DATA && n == 0)
+		(void)GetOverlappedResult(d->handle, &o, &n, FALSE);
 	(void)CloseHandle(o.hEvent);
 	if (got != NULL)
 		*got = n;

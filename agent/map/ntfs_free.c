@@ -1,5 +1,7 @@
 #include "agent/map/ntfs_free.h"
 
+#include <stdlib.h>
+
 #include "agent/map/changes.h"
 #include "agent/map/ntfs.h"
 #include "agent/map/volmap.h"
@@ -130,4 +132,65 @@ ntfs_free(const struct volmap_source *src, const struct changes *written,
 	ntfs_stream_free(&bitmap);
 	ntfs_stream_free(&v.mft);
 	return got;
+}
+
+/* ------------------------------------------------------------------ the bits alone -- */
+
+static int
+show_all(const struct ntfs *v, const struct ntfs_stream *bitmap,
+    int (*each)(void *arg, const struct ntfs_free_bits *bits, struct err *err), void *arg,
+    struct err *err)
+{
+	const uint64_t all = ((uint64_t)v->boot.clusters + 7) / 8;
+	struct ntfs_free_bits b = { .cluster_size = v->boot.cluster_size };
+	uint8_t *part;
+	int got = 1;
+
+	if (bitmap->bytes != NULL || bitmap->valid < all)
+		return 0;
+	if ((part = malloc(NTFS_FREE_PART)) == NULL)
+		return err_set(err, ERR_NOMEM, "no memory for a bitmap");
+	b.bits = part;
+	for (uint64_t at = 0; at < all && got == 1; at += NTFS_FREE_PART) {
+		uint32_t len =
+		    all - at < NTFS_FREE_PART ? (uint32_t)(all - at) : NTFS_FREE_PART;
+		uint64_t left = v->boot.clusters - at * 8;
+
+		b.first = at * 8;
+		b.count = left < len * 8u ? (uint32_t)left : len * 8u;
+		got = ntfs_stream_read(v, bitmap, at, part, len, err);
+		if (got == 1 && each(arg, &b, err) != 0)
+			got = -1;
+	}
+	free(part);
+	return got;
+}
+
+int
+ntfs_free_bitmap(const struct volmap_source *src,
+    int (*each)(void *arg, const struct ntfs_free_bits *bits, struct err *err), void *arg,
+    struct err *err)
+{
+	struct ntfs v = { .src = src };
+	struct ntfs_stream bitmap = { .bytes = NULL };
+	uint8_t sector[512];
+	const char *why = NULL;
+	int got;
+
+	if (src->size < sizeof(sector))
+		return 0;
+	if (src->read(src->arg, 0, sector, sizeof(sector), err) == -1)
+		return -1;
+	if ((got = ntfs_boot_parse(sector, src->size, &v.boot, &why)) == 0)
+		return 0;
+	if (got == 1 && (got = ntfs_mft_open(&v, err)) == 1 &&
+	    (got = ntfs_stream_open(&v, NTFS_BITMAP, NTFS_DATA, &bitmap, err)) == 1)
+		got = show_all(&v, &bitmap, each, arg, err);
+	else if (why != NULL)
+		got = 0;
+	ntfs_stream_free(&bitmap);
+	ntfs_stream_free(&v.mft);
+	return got != 0
+		   ? got
+		   : err_set(err, ERR_CORRUPT, "an NTFS whose bitmap makes no sense");
 }
