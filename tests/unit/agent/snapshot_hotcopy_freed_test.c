@@ -231,6 +231,9 @@ test_ranges_go_across_windows_and_answers(void **state)
 	put(now, WINDOW - 3, 10, 0);
 	put(now, 1001 * 8 - 5, 9, 0);
 	put(now, 32768 * 2 - 1, 32770, 0);
+	/* Free all along: an answer that is put elsewhere would show. */
+	put(live.bits, 41000, 50, 0);
+	put(now, 41000, 50, 0);
 	for (unsigned i = 0; i < 4; i++) {
 		live.most = way[i].most;
 		live.round = way[i].round;
