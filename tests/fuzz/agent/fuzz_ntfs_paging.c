@@ -50,6 +50,34 @@ is_next(void *arg, uint64_t offset, uint64_t len)
 	i->end = offset + len;
 }
 
+static int
+is_next_piece(void *arg, const struct ntfs_free_bits *b, struct err *err)
+{
+	struct inside *i = arg;
+
+	(void)err;
+	if (b->count == 0 || b->first != i->end || b->count > NTFS_FREE_PART * 8 ||
+	    (b->first + b->count) * b->cluster_size > i->size)
+		abort();
+	i->end += b->count;
+	return 0;
+}
+
+static void
+look_at_bits(const uint8_t *image, uint64_t size, unsigned fail_at)
+{
+	struct cover_disk disk = { .p = image, .size = size, .fail_at = fail_at };
+	const struct volmap_source src = {
+		.read = cover_read, .arg = &disk, .size = size
+	};
+	struct inside in = { .size = size };
+	struct err err = ERR_INIT;
+
+	if (ntfs_free_bitmap(&src, is_next_piece, &in, &err) == -1 &&
+	    err.code != ERR_CORRUPT && (err.code != ERR_IO || disk.reads < disk.fail_at))
+		abort();
+}
+
 /* By all of it, and by a list of what was written. */
 static void
 look_at_free(const uint8_t *image, uint64_t size, unsigned fail_at)
@@ -106,6 +134,7 @@ LLVMFuzzerTestOneInput(const uint8_t *p, size_t len)
 			abort();
 	}
 	look_at_free(image, disk.size, p[1]);
+	look_at_bits(image, disk.size, p[1]);
 	free(image);
 	return 0;
 }
