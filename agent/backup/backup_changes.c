@@ -117,6 +117,7 @@ backup_track(struct backup *b, struct err *err)
 
 	memset(&b->track, 0, sizeof(b->track));
 	b->track.on = b->configured->hotcopy.tracking;
+	b->track.after_crash = b->configured->hotcopy.after_crash;
 	if (!b->track.on)
 		return 0;
 	if (held_path(b, path, err) != 0)

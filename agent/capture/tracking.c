@@ -37,7 +37,7 @@ struct tracking {
 	int own_link;
 	uint8_t nonce[HOTCOPY_NONCE];
 	uint64_t set; /* That tells of changes; 0: none. */
-	int own_set, distrusted;
+	int own_set, distrusted, after_crash;
 	unsigned count;
 	struct tracked v[];
 };
@@ -135,7 +135,7 @@ doubt(struct tracked *v, uint32_t tracking, uint32_t why)
 
 /* What was committed last, and whether what is said since may be believed. */
 static void
-learn(struct tracked *v, const struct hotcopy_volume *info)
+learn(const struct tracking *t, struct tracked *v, const struct hotcopy_volume *info)
 {
 	if (info->tracking != HOTCOPY_TRACK_VALID &&
 	    info->tracking != HOTCOPY_TRACK_RECOVERED) {
@@ -149,6 +149,9 @@ learn(struct tracked *v, const struct hotcopy_volume *info)
 		give_up(v, "the tracking changed meanwhile", NULL);
 	else if (v->doubt != 0)
 		doubt(v, v->doubt, v->doubt_why);
+	else if (info->tracking == HOTCOPY_TRACK_RECOVERED && !t->after_crash)
+		give_up(
+		    v, "the machine crashed, and another system may have written", NULL);
 }
 
 static const struct hotcopy_volume *
@@ -180,7 +183,7 @@ learn_all(struct tracking *t)
 		if (v->began.number == 0 || (info = find(all, v->number)) == NULL)
 			give_up(v, "it was not tracked when it was frozen", NULL);
 		else
-			learn(v, info);
+			learn(t, v, info);
 	}
 	free(all);
 }
@@ -268,6 +271,7 @@ tracking_begin(struct hotcopy_link *l, const char *const *paths, unsigned count,
 		return err_set(err, ERR_NOMEM, "out of memory");
 	}
 	*out = t;
+	t->after_crash = o->after_crash;
 	randombytes_buf(t->nonce, sizeof(t->nonce));
 	if (!o->on)
 		return 0;

@@ -38,6 +38,7 @@ struct tracking_generation {
 
 struct tracking_options {
 	int on;
+	int after_crash; /* A list is believed, too, though the machine crashed since. */
 	/* Generations of points that the server holds, as far as is remembered: committed
 	 * again, in case that an agent ended before the driver heard it. */
 	const struct tracking_generation *held;

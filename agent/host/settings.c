@@ -345,6 +345,8 @@ hotcopy_key(
 {
 	if (strcmp(name, "tracking") == 0)
 		return on_off(name, value, &h->tracking, err);
+	if (strcmp(name, "track-after-crash") == 0)
+		return on_off(name, value, &h->after_crash, err);
 	if (strcmp(name, "track-proof") == 0)
 		return number(value, 1, 100, &h->percent, err);
 	if (strcmp(name, "hotcopy-memory") == 0)

@@ -18,6 +18,7 @@
  *	fast-types = mdf ldf	; ... and those whose names end so: SETTINGS_FAST_TYPES
  *	tracking = on		; where the driver is: its list of changes is used
  *	track-proof = 1		; ... but for so many percent of the rest in each run
+ *	track-after-crash = off	; on: also after a crash, where no other system is started
  *	hotcopy-memory = 64	; MiB for copies of blocks, 1..65536
  *	hotcopy-room = auto	; and more on disk: auto (on each volume itself), none, or a
  *				; volume that holds it for all
@@ -90,7 +91,7 @@ struct settings_fast {
 
 /* Freezing by our own driver, and its list of changes. */
 struct settings_hotcopy {
-	int tracking;
+	int tracking, after_crash;
 	unsigned percent; /* Proven in each tracked run, 1..100. */
 	unsigned memory_mib;
 	char room[SETTINGS_PATH_MAX]; /* SETTINGS_AUTO, "none" or a volume's path. */

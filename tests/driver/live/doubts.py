@@ -20,6 +20,8 @@ DISK, NTFS, LARGER = 32 * MIB, 24 * MIB, 48 * MIB
 STORE = NTFS + MIB
 TRACKED = f"track=c:{STORE}"
 SLICES = 10
+CRASHED = "the machine crashed, and another system may have written"
+CONF = (f"track-proof = {100 // SLICES}", "hotcopy-room = none")
 CAUGHT = "nothing said that it changed"
 
 
@@ -40,7 +42,7 @@ class Doubts:
             f.write(self.rnd.randbytes(4 * MIB))
         h.init()
         h.enrol()
-        h.conf(f"track-proof = {100 // SLICES}", "hotcopy-room = none")
+        h.conf(*CONF)
         self.by_another()
         h.start()
         self.track("c", STORE)
@@ -123,7 +125,8 @@ class Doubts:
         self.by_us()
         self.restart(signal.SIGKILL)
         assert self.tracking()["tracking"] == "recovered", self.tracking()
-        self.backup()
+        self.whole(CRASHED)
+        self.incremental()
 
     def the_disk_reverted(self):
         """As it was, store and all."""
@@ -276,10 +279,16 @@ class Doubts:
         self.whole("")
 
     def another_system_after_a_crash(self):
+        self.restart(signal.SIGKILL, between=lambda: self.by_another(write=patch))
+        assert self.tracking()["tracking"] == "recovered", self.tracking()
+        self.whole(CRASHED)
+
+    def another_system_that_was_believed(self):
         """Nothing at the start tells it from our own system's writes (driver/core/TRACKING.md,
         "Others who write").  What it writes where ours had not since the last point is found
         by the proof in its turn, at the latest, and what was made meanwhile is suspect."""
         h = self.h
+        h.conf(*CONF, "track-after-crash = on")
         self.restart(signal.SIGKILL, between=lambda: self.by_another(write=patch))
         assert self.tracking()["tracking"] == "recovered", self.tracking()
         wrong = []
@@ -296,6 +305,7 @@ class Doubts:
         assert all(there[s]["suspect"] for s in wrong), f"{wrong} are wrong"
         print(f"  {len(wrong)} wrong points, all suspect; found out by backup {n + 1}: {point.note}", flush=True)
         h.operator("alarm", "clear", h.name)
+        h.conf(*CONF)
 
 
 def patch(at):
@@ -312,7 +322,7 @@ def faked(when):
 CASES = ("an_orderly_end", "a_crash", "the_disk_reverted", "a_clone_with_an_agent_of_its_own", "a_clone_of_machine_and_agent", "another_system",
          "formatted_above_the_driver", "formatted_below_the_driver", "the_agents_clock", "the_servers_clock", "tracking_ended_and_begun",
          "another_agent", "the_newest_point_forgotten", "an_older_point_forgotten", "the_server_put_back", "one_of_two_lost_its_tracking",
-         "another_system_after_a_crash", "tracking_ended", "resized")
+         "another_system_after_a_crash", "another_system_that_was_believed", "tracking_ended", "resized")
 # An incremental was their last step, or there is no tracking store to come back afterwards.
 ENDS_SETTLED = ("an_orderly_end", "the_agents_clock", "the_servers_clock", "an_older_point_forgotten", "tracking_ended", "resized")
 

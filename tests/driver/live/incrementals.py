@@ -48,6 +48,7 @@ class Run:
         self.counts = dict.fromkeys(("backups", "incremental", "whole", "unheard", "failed", "restores", "databases", "forgotten"), 0)
         self.events = {}
         self.crashed = False
+        self.trusting = seed % 2 == 1
         self.costs = []
         self.takes = 0.2  # seconds, a backup behind the freezing
 
@@ -59,7 +60,8 @@ class Run:
         h.init()
         h.enrol()
         h.disk("d")
-        h.conf("track-proof = 10", *self.rnd.choice((("hotcopy-memory = 64", "hotcopy-room = none"),
+        # After a crash all is compared, or the list is believed: no other system is here.
+        h.conf("track-proof = 10", f"track-after-crash = {'on' if self.trusting else 'off'}", *self.rnd.choice((("hotcopy-memory = 64", "hotcopy-room = none"),
                                                      ("hotcopy-memory = 1", f"hotcopy-room = {h.place('d')}", "hotcopy-room-size = 100"))))
         h.start(record=False)
         h.track("c", self.store, self.rnd.randbytes(16))
@@ -96,6 +98,8 @@ class Run:
     def crash(self):
         """Power is lost: what runs on the machine is gone.  It starts again, mends its file system and goes on."""
         h = self.h
+        if not self.trusting:
+            self.doubt = "crash"
         self.crashed = True
         h.crash()
         h.start(f"track=c:{self.store}")

@@ -246,6 +246,32 @@ settings_are_read(void **state)
 }
 
 static void
+settings_of_the_driver_are_read(void **state)
+{
+	struct world *w = *state;
+	const struct settings_hotcopy *h = &w->s.hotcopy;
+
+	assert_int_equal(load(w, "[agent]\nlevel = 3\n"), 0);
+	assert_true(h->tracking && !h->after_crash && !h->fail_if_lost && !h->forced);
+	assert_int_equal(h->percent, 1);
+	assert_int_equal(h->throttle_ms, 20000);
+	assert_string_equal(h->room, SETTINGS_AUTO);
+	assert_int_equal(
+	    load(w, "[agent]\ntracking = off\ntrack-proof = 100\ntrack-after-crash = on\n"
+		    "hotcopy-memory = 7\nhotcopy-room = E:\nhotcopy-room-size = 25\n"
+		    "hotcopy-throttle = 60s\nhotcopy-lost = fail\nhotcopy-force = on\n"
+		    "hotcopy-flush = on\n"),
+	    0);
+	assert_true(
+	    !h->tracking && h->after_crash && h->fail_if_lost && h->forced && h->flush);
+	assert_int_equal(h->percent, 100);
+	assert_int_equal(h->memory_mib, 7);
+	assert_string_equal(h->room, "E:");
+	assert_int_equal(h->room_percent, 25);
+	assert_int_equal(h->throttle_ms, 60000);
+}
+
+static void
 what_is_no_setting_is_named_with_its_line(void **state)
 {
 	static const struct {
@@ -263,7 +289,15 @@ what_is_no_setting_is_named_with_its_line(void **state)
 		{ "[volumes]\nexclude = C:\nexclude = D:\n", "twice" },
 		{ "[disk a]\npath = /x\n[volume a]\npath = /y\n", "twice" },
 		{ "[volume a]\npath = /x\npath = /y\n", "twice" },
-		{ "[agent]\nwhat is this\n", ":2" } };
+		{ "[agent]\nwhat is this\n", ":2" },
+		{ "[agent]\ntracking = yes\n", "on or off" },
+		{ "[agent]\ntracks = on\n", "unknown key 'tracks'" },
+		{ "[agent]\ntrack-proof = 0\n", "from 1 to 100" },
+		{ "[agent]\nhotcopy-memory = 70000\n", "from 1 to 65536" },
+		{ "[agent]\nhotcopy-throttle = 61s\n", "from 0s to 60s" },
+		{ "[agent]\nhotcopy-lost = maybe\n", "restart or fail" },
+		{ "[agent]\nhotcopy-room =\n", "none or a volume" },
+		{ "[agent]\nhotcopy-rooms = auto\n", "hotcopy-rooms" } };
 	struct world *w = *state;
 	size_t i;
 
@@ -344,6 +378,7 @@ main(void)
 		TEST(another_authority_has_acknowledged_nothing),
 		TEST(machines_are_told_apart_by_a_hash),
 		TEST(settings_are_read),
+		TEST(settings_of_the_driver_are_read),
 		TEST(what_is_no_setting_is_named_with_its_line),
 		TEST(volumes_are_named_on_the_command_line),
 		TEST(volumes_of_windows_have_names_of_their_own),
