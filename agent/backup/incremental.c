@@ -225,7 +225,8 @@ not_tracked(struct incremental *inc, const char *why)
 
 /* Is the newest point of the very generation that the list is against?  1, 0, -1. */
 static int
-is_of_base(struct incremental *inc, const struct pipeline_job *job, struct err *err)
+is_of_base(struct incremental *inc, const struct pipeline_job *job, int *foreign,
+    struct err *err)
 {
 	const struct tracking_generation *g = &inc->tracked.view.base;
 	const struct tree_root *root;
@@ -241,6 +242,8 @@ is_of_base(struct incremental *inc, const struct pipeline_job *job, struct err *
 		return not_tracked(inc, "the tree of the newest point is not kept here");
 	root = prior_root(prior);
 	tracked = root->generation != 0;
+	/* What its view had of others' is in the point, too. */
+	*foreign |= strcmp(root->provider, "vss") == 0;
 	same = root->generation == g->number &&
 	       memcmp(root->nonce, g->nonce, sizeof(g->nonce)) == 0;
 	prior_close(prior);
@@ -254,21 +257,21 @@ is_of_base(struct incremental *inc, const struct pipeline_job *job, struct err *
 static int
 take_tracked(struct incremental *inc, const struct pipeline_job *job, struct err *err)
 {
+	int foreign = inc->tracked.foreign, rc;
 	struct err why = ERR_INIT;
-	int rc;
 
 	inc->not_tracked[0] = '\0';
 	if (inc->policy->changed_from != NULL || !job->base.known)
 		return 0;
 	if (inc->tracked.view.base.number == 0)
 		return not_tracked(inc, inc->tracked.view.why);
-	if ((rc = is_of_base(inc, job, err)) != 1)
+	if ((rc = is_of_base(inc, job, &foreign, err)) != 1)
 		return rc;
 	changes_clear(inc->list);
 	if (inc->tracked.changed(inc->tracked.arg, inc->list, &why) != 0)
 		return not_tracked(inc, why.text);
 	changes_add(inc->list, 0, HEAD_LEN);
-	if (inc->tracked.foreign)
+	if (foreign)
 		changes_need_map(inc->list);
 	return 1;
 }

@@ -27,7 +27,7 @@ struct world {
 	struct incremental_policy policy;
 	struct incremental_tracked tracked; /* changed NULL: nobody tracks. */
 	struct chunk_keys keys;
-	int list_fails;
+	int list_fails, by_vss;
 	struct incremental *inc;
 	struct incremental_facts f;
 	struct pipeline_job job;
@@ -310,6 +310,8 @@ point_of(struct world *w, uint64_t number, uint8_t nonce)
 	struct proof proof;
 	char path[SCRATCH_MAX];
 
+	if (w->by_vss)
+		strcpy(root.provider, "vss");
 	memset(root.nonce, nonce, sizeof(root.nonce));
 	chunk_keys_init(&w->keys, domain);
 	assert_int_equal(cache_create(w->cache, NULL, &e.out, &w->err), 0);
@@ -376,6 +378,14 @@ the_driver_s_list_is_used_if_the_point_is_its_base(void **state)
 	w->tracked.foreign = 1;
 	agent(w);
 	job(w, 0);
+	assert_true(changes_do_need_map(w->job.changes));
+	/* So it is if the point before has what a shadow copy has of its own. */
+	w->tracked.foreign = 0;
+	w->by_vss = 1;
+	point_of(w, 7, 0xab);
+	agent(w);
+	job(w, 0);
+	assert_string_equal(changes_why(w->job.changes), "");
 	assert_true(changes_do_need_map(w->job.changes));
 	/* Somebody's own list goes before it. */
 	w->policy.changed_from = w->list;
