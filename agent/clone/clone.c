@@ -15,6 +15,7 @@
 #include "agent/restore/restore.h"
 #include "agent/restore/target.h"
 #include "proto/base/err.h"
+#include "proto/base/file.h"
 #include "proto/base/wait.h"
 
 #define SOURCE "source" /* What the only volume or disk is called. */
@@ -124,6 +125,16 @@ disk_flags(unsigned flags)
 	       ((flags & RESTORE_VHDX) != 0 ? DISK_RESTORE_VHDX : 0);
 }
 
+/* Is the source a disk that this system sees, not an image? */
+static int
+is_attached(const char *from)
+{
+	struct err ignored = ERR_INIT;
+	enum file_kind kind;
+
+	return file_kind(from, &kind, &ignored) == 0 && kind == FILE_IS_DEVICE;
+}
+
 /* Of a disk's target its views have the flags for what is free. */
 static unsigned
 target_flags(const struct clone *c)
@@ -134,7 +145,7 @@ target_flags(const struct clone *c)
 		     ((flags & RESTORE_VHDX) != 0 ? TARGET_VHDX : 0);
 
 	if (c->disk != NULL)
-		return t;
+		return t | (is_attached(c->job->from) ? TARGET_TWIN : 0);
 	return t | TARGET_ENDS_LAST |
 	       ((flags & RESTORE_ZERO_HOLES) != 0 ? TARGET_CLEAR : 0) |
 	       ((flags & RESTORE_DISCARD) != 0 ? TARGET_DISCARD : 0);

@@ -46,7 +46,7 @@ target_open(const char *path, uint64_t size, uint32_t sector_size, unsigned flag
 		rc = err_set(err, ERR_UNSUPPORTED,
 		    "%s: a VHDX is a file, not what lies on a device", path);
 	else if (is_device)
-		rc = target_medium_device(path, size, &t->m, err);
+		rc = target_medium_device(path, size, flags, &t->m, err);
 	else if ((flags & TARGET_VHDX) != 0)
 		rc = target_medium_vhdx(path, size, sector_size, flags, &t->m, err);
 	else

@@ -25,6 +25,7 @@ struct target;
 #define TARGET_CLEAR 8u	     /* target_hole() makes zeros. */
 #define TARGET_ENDS_LAST 32u /* Of a device the begin and end become valid last. */
 #define TARGET_VHDX 16u	     /* A new file, as a virtual disk of that size (vhdx.h). */
+#define TARGET_TWIN 64u	     /* A disk with the same ids is there: it stays offline. */
 
 /*
  * Open `path` for a volume or disk of `size` bytes in sectors of `sector_size` bytes

@@ -187,11 +187,12 @@ target_medium_is_device(const char *path, struct err *err)
 }
 
 int
-target_medium_device(
-    const char *path, uint64_t size, struct target_medium **out, struct err *err)
+target_medium_device(const char *path, uint64_t size, unsigned flags,
+    struct target_medium **out, struct err *err)
 {
 	struct target_device *t = calloc(1, sizeof(*t));
 
+	(void)flags; /* Disks with the same ids may be there. */
 	if (t != NULL && (t->m.path = realpath(path, NULL)) == NULL)
 		t->m.path = strdup(path);
 	if (t == NULL || t->m.path == NULL) {

@@ -8,6 +8,7 @@
 #include "agent/disk/device.h"
 #include "agent/disk/target_place.h"
 #include "agent/hotcopy/hotcopy_forget.h"
+#include "agent/restore/target.h"
 #include "agent/restore/target_medium.h"
 #include "proto/base/err.h"
 
@@ -41,7 +42,8 @@ _Static_assert(sizeof(struct disk_attributes_set) == 40, "as winioctl.h");
 struct target_device {
 	struct target_medium m;
 	struct device *d;
-	int taken_offline;	       /* A disk, by us. */
+	int taken_offline;	       /* A disk, by us, */
+	int twin, finished;	       /* and stays so if it became what it should. */
 	struct device *held[HELD_MAX]; /* The volumes on a disk, locked. */
 	unsigned held_count;
 };
@@ -184,6 +186,10 @@ take_disk(struct target_device *t, struct err *err)
 	error = set_offline(t, 1);
 	/* Removable disks and old systems have no such state; the locks hold. */
 	t->taken_offline = error == 0;
+	if (t->taken_offline && t->twin && t->m.note[0] == '\0')
+		(void)snprintf(t->m.note, sizeof(t->m.note),
+		    "the copy stays offline here: online beside its source Windows gives "
+		    "it another signature, and what is on it may not start");
 	return 0;
 }
 
@@ -195,7 +201,12 @@ give_disk_back(struct target_device *t)
 	t->held_count = 0;
 	if (device_kind(t->d) != DEVICE_DISK)
 		return;
-	if (t->taken_offline)
+	/*
+	 * Windows writes a new signature to a disk that comes online beside another one
+	 * of its signature, which boot configurations name: learn.microsoft.com/archive/
+	 * blogs/markrussinovich/fixing-disk-signature-collisions
+	 */
+	if (t->taken_offline && !(t->twin && t->finished))
 		(void)set_offline(t, 0);
 	/* The system reads the new table. */
 	(void)device_control(t->d, IOCTL_DISK_UPDATE_PROPERTIES, NULL, 0, NULL, 0, NULL);
@@ -206,7 +217,12 @@ give_disk_back(struct target_device *t)
 static int
 device_medium_finish(struct target_medium *m, struct err *err)
 {
-	return device_flush(((struct target_device *)m)->d, err);
+	struct target_device *t = (struct target_device *)m;
+
+	if (device_flush(t->d, err) != 0)
+		return -1;
+	t->finished = 1;
+	return 0;
 }
 
 /* A volume is mounted anew by whoever uses it next. */
@@ -272,8 +288,8 @@ target_medium_is_device(const char *path, struct err *err)
 }
 
 int
-target_medium_device(
-    const char *path, uint64_t size, struct target_medium **out, struct err *err)
+target_medium_device(const char *path, uint64_t size, unsigned flags,
+    struct target_medium **out, struct err *err)
 {
 	struct target_device *t = calloc(1, sizeof(*t));
 
@@ -284,6 +300,7 @@ target_medium_device(
 	t->m.ops = &device_ops;
 	t->m.size = size;
 	t->m.in_place = 1;
+	t->twin = (flags & TARGET_TWIN) != 0;
 	if (open_checked(t, err) != 0) {
 		device_medium_close(&t->m);
 		return -1;

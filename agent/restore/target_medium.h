@@ -58,11 +58,11 @@ int target_medium_file(const char *path, uint64_t size, unsigned flags,
 
 /*
  * Does the path name a volume or disk?  1, 0 (a file, or nothing), -1.  And such a
- * one, which is checked and held: target_device_*.c.
+ * one, which is checked and held; of `flags` TARGET_TWIN counts: target_device_*.c.
  */
 int target_medium_is_device(const char *path, struct err *err);
-int target_medium_device(
-    const char *path, uint64_t size, struct target_medium **out, struct err *err);
+int target_medium_device(const char *path, uint64_t size, unsigned flags,
+    struct target_medium **out, struct err *err);
 
 /*
  * Layers over a medium in place.  They own `under` from the call on, and close it when
