@@ -231,13 +231,34 @@ look(struct clone *c, struct err *err)
 	return 0;
 }
 
+/*
+ * Zeros take no room in a new file, and how many there are is not known before all is
+ * read: where no map tells what is free, most may be zeros.
+ */
+static int
+check_room(const struct clone *c, struct err *err)
+{
+	char line[ERR_TEXT_MAX + 64];
+
+	if (target_need(c->target, c->out->data_bytes, err) == 0)
+		return 0;
+	err_context(err, "target");
+	if (c->out->hole_bytes > 0)
+		return -1;
+	(void)snprintf(line, sizeof(line), "%s; going on: zeros take none", err->text);
+	if (c->job->say != NULL)
+		c->job->say(c->job->say_arg, line);
+	err_clear(err);
+	return 0;
+}
+
 static int
 copy(struct clone *c, struct err *err)
 {
 	int rc = 0;
 
-	if (target_need(c->target, c->out->data_bytes, err) != 0)
-		return err_context(err, "target");
+	if (check_room(c, err) != 0)
+		return -1;
 	if (progress_start(
 		c->job->mode, "clone", c->out->data_bytes, &c->work.progress, err) != 0)
 		return -1;

@@ -146,7 +146,14 @@ unloop "$d"
 mount -t tmpfs -o size=6m none "$work/mnt"
 refuses 'too little room' clone "$work/c.img" "$work/mnt/x"
 refuses 'too little room' clone "$work/gpt" "$work/mnt/x.vhdx" --disk --quiet
+refuses 'No space' clone "$work/noise" "$work/mnt/x" --quiet	# Nobody knows how much of it is zeros.
 [ -z "$(ls "$work/mnt")" ] || fail "a refused clone left a file"
+truncate -s 20M "$work/sparse"
+head -c 1M "$work/noise" | dd of="$work/sparse" bs=1M seek=7 conv=notrunc status=none
+clone "$work/sparse" "$work/mnt/x" > "$work/out" 2>&1
+grep -q 'zeros take none' "$work/out" || fail "not said: $(cat "$work/out")"
+cmp "$work/sparse" "$work/mnt/x"
+rm "$work/mnt/x"
 mkdir -p "$HOLDFAST_STATE"
 refuses 'state directory' clone "$work/c.img" "$HOLDFAST_STATE/x"
 printf 'o\t%s\n' "$work/over2" > "$HOLDFAST_STATE/sources"
