@@ -96,14 +96,17 @@ send_missing(
 {
 	size_t sent, total = 0;
 	struct pipeline_job job;
+	int differs = 0;
 	unsigned i;
 
 	for (i = 0; i < s->b->capture->count; i++) {
 		if (backup_make_job(s, i, 0, &job, err) != 0 ||
 		    pipeline_resend(&job, (struct chunk_id *)data_ids->p,
 			data_ids->len / CHUNK_ID_LEN, (struct chunk_id *)meta_ids->p,
-			meta_ids->len / CHUNK_ID_LEN, &s->b->roots[i], &sent, err) != 0) {
-			backup_doubt_kept(s->b, i, err);
+			meta_ids->len / CHUNK_ID_LEN, &s->b->roots[i], &sent, &differs,
+			err) != 0) {
+			if (differs)
+				backup_doubt_kept(s->b, i);
 			return err_context(err, "sending again what the server lacks");
 		}
 		total += sent;

@@ -221,11 +221,11 @@ backup_check_changes(
 }
 
 void
-backup_doubt_kept(struct backup *b, unsigned i, const struct err *why)
+backup_doubt_kept(struct backup *b, unsigned i)
 {
 	struct incremental_facts f;
 
-	if (why->code != ERR_SNAPSHOT_LOST || b->inc[i] == NULL)
+	if (b->inc[i] == NULL)
 		return;
 	incremental_facts(b->inc[i], &f);
 	if (!f.used)

@@ -112,8 +112,8 @@ void backup_take_changes(struct backup_session *s, unsigned i,
 int backup_check_changes(struct backup_session *s, unsigned i,
     const struct pipeline_job *job, struct err *err);
 
-/* What the server lacks of volume `i` is not there any more: was it only kept? */
-void backup_doubt_kept(struct backup *b, unsigned i, const struct err *why);
+/* What the server lacks of volume `i` is something else by now: was it only kept? */
+void backup_doubt_kept(struct backup *b, unsigned i);
 
 /* What was not read of which volume; how many. */
 unsigned

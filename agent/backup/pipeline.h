@@ -89,11 +89,12 @@ int pipeline_run(
 /*
  * Send chunks that Commit named missing, found again by the new cache: reads
  * their extents (data) or takes the nodes (meta).  `ids` are sorted by this
- * call; those found are counted in `*sent`.
+ * call; those found are counted in `*sent`.  `*differs`: it failed since what was read is
+ * not what the tree says; ERR_SNAPSHOT_LOST by itself may be the view's end, too.
  */
 int pipeline_resend(const struct pipeline_job *job, struct chunk_id *data_ids,
     size_t data_n, struct chunk_id *meta_ids, size_t meta_n,
-    const struct chunk_id *root_id, size_t *sent, struct err *err);
+    const struct chunk_id *root_id, size_t *sent, int *differs, struct err *err);
 
 /* "read", "hash" ...; static. */
 const char *pipeline_stage_name(enum pipeline_stage stage);

@@ -42,6 +42,7 @@ struct resend {
 	struct codec *codec;
 	struct buf group;
 	size_t sent;
+	int differs; /* What was read is another chunk. */
 };
 
 static int
@@ -163,7 +164,8 @@ restore_bytes(struct resend *r, struct lost *l, uint8_t *out, struct err *err)
 			    "a chunk that the server lacks is not whole on the volume");
 	}
 	chunk_id_of(r->job->keys, CHUNK_DATA, out, l->len, &real);
-	if (chunk_id_cmp(&real, &l->id) != 0)
+	r->differs = chunk_id_cmp(&real, &l->id) != 0;
+	if (r->differs)
 		return err_set(err, ERR_SNAPSHOT_LOST,
 		    "byte %llu changed while it was read",
 		    (unsigned long long)r->parts[l->parts - 1].offset);
@@ -211,13 +213,14 @@ resend_start(
 int
 pipeline_resend(const struct pipeline_job *job, struct chunk_id *data_ids, size_t data_n,
     struct chunk_id *meta_ids, size_t meta_n, const struct chunk_id *root_id,
-    size_t *sent, struct err *err)
+    size_t *sent, int *differs, struct err *err)
 {
 	struct resend r = { .job = job, .meta = meta_ids, .meta_n = meta_n };
 	struct cache *tree = NULL;
 	int found, rc = -1;
 
 	*sent = 0;
+	*differs = 0;
 	if (data_n > 0)
 		qsort(data_ids, data_n, sizeof(*data_ids), cmp_ids);
 	if (meta_n > 0)
@@ -235,6 +238,7 @@ pipeline_resend(const struct pipeline_job *job, struct chunk_id *data_ids, size_
 	    flush(&r, CHUNK_DATA, err) == 0 && flush(&r, CHUNK_META, err) == 0)
 		rc = 0;
 	*sent = r.sent;
+	*differs = r.differs;
 out:
 	cache_close(tree);
 	group_builder_free(r.builder[CHUNK_DATA]);

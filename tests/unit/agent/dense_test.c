@@ -334,8 +334,8 @@ a_head_that_cannot_be_read_is_not_dense(void **state)
 		cover_free(c);
 		for (uint64_t i = 1; i <= reads; i++) {
 			disk = (struct cover_disk){
-			.p = w->v->p, .size = w->v->size, .fail_at = i
-		};
+				.p = w->v->p, .size = w->v->size, .fail_at = i
+			};
 			err_clear(&w->err);
 			if ((c = cover_new(&disk, 1, 0, &w->err)) == NULL)
 				continue;
@@ -471,8 +471,8 @@ missing_chunks_are_found_again(void **state)
 			w->server->chunks[i].p = NULL;
 		}
 	assert_true(n > 100);
-	if (pipeline_resend(&w->job, data, n, NULL, 0, &w->r.root_id, &sent, &w->err) !=
-	    0)
+	if (pipeline_resend(&w->job, data, n, NULL, 0, &w->r.root_id, &sent, &(int){ 0 },
+		&w->err) != 0)
 		fail_msg("%s", w->err.text);
 	assert_int_equal(sent, n);
 	assert_int_equal(
@@ -508,8 +508,8 @@ a_missing_chunk_of_many_pieces_is_found_again(void **state)
 			free(w->server->chunks[i].p);
 			w->server->chunks[i].p = NULL;
 		}
-	if (pipeline_resend(
-		&w->job, &longest, 1, NULL, 0, &w->r.root_id, &sent, &w->err) != 0)
+	if (pipeline_resend(&w->job, &longest, 1, NULL, 0, &w->r.root_id, &sent,
+		&(int){ 0 }, &w->err) != 0)
 		fail_msg("%s", w->err.text);
 	assert_int_equal(sent, 1);
 	assert_int_equal(

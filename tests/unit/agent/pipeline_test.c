@@ -345,13 +345,55 @@ missing_chunks_are_found_again(void **state)
 	}
 	assert_int_equal(n, 8);
 	assert_int_equal(m, 2);
-	if (pipeline_resend(&w->job, data, n, meta, m, &w->r.root_id, &sent, &w->err) !=
-	    0)
+	if (pipeline_resend(&w->job, data, n, meta, m, &w->r.root_id, &sent, &(int){ 0 },
+		&w->err) != 0)
 		fail_msg("%s", w->err.text);
 	assert_int_equal(sent, n + m);
 	assert_int_equal(
 	    fake_rebuild(w->server, &w->r.root_id, w->back, w->size, &im, &w->err), 0);
 	assert_memory_equal(w->back, w->disk, w->size);
+}
+
+static int
+lost_view(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
+{
+	(void)arg;
+	(void)offset;
+	(void)buf;
+	(void)len;
+	return err_set(err, ERR_SNAPSHOT_LOST, "the view is lost");
+}
+
+/* Only bytes that are not the tree's tell that something was wrong with what was kept. */
+static void
+a_lost_view_is_no_changed_chunk(void **state)
+{
+	struct world *w = *state;
+	struct volmap_source source;
+	struct chunk_id data[1];
+	size_t i = 0, sent;
+	int differs;
+
+	run_and_compare(w);
+	while (w->server->chunks[i].p == NULL || w->server->chunks[i].kind != CHUNK_DATA)
+		i++;
+	data[0] = w->server->chunks[i].id;
+	source = w->job.source;
+	w->job.source.read = lost_view;
+	assert_int_equal(pipeline_resend(&w->job, data, 1, NULL, 0, &w->r.root_id, &sent,
+			     &differs, &w->err),
+	    -1);
+	assert_int_equal(w->err.code, ERR_SNAPSHOT_LOST);
+	assert_false(differs);
+	err_clear(&w->err);
+	w->job.source = source;
+	for (i = 0; i < w->size; i++)
+		w->disk[i] ^= 1;
+	assert_int_equal(pipeline_resend(&w->job, data, 1, NULL, 0, &w->r.root_id, &sent,
+			     &differs, &w->err),
+	    -1);
+	assert_int_equal(w->err.code, ERR_SNAPSHOT_LOST);
+	assert_true(differs);
 }
 
 static void
@@ -605,8 +647,8 @@ scattered_chunks_that_are_missing_are_found(void **state)
 			w->server->chunks[i].p = NULL;
 		}
 	assert_true(n > 5);
-	if (pipeline_resend(&w->job, data, n, NULL, 0, &w->r.root_id, &sent, &w->err) !=
-	    0)
+	if (pipeline_resend(&w->job, data, n, NULL, 0, &w->r.root_id, &sent, &(int){ 0 },
+		&w->err) != 0)
 		fail_msg("%s", w->err.text);
 	assert_int_equal(sent, n);
 	assert_int_equal(
@@ -656,6 +698,8 @@ main(void)
 		    nodes_that_another_host_sends_do_not_pile_up, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    missing_chunks_are_found_again, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+		    a_lost_view_is_no_changed_chunk, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 		    a_lost_connection_ends_it_and_is_told_apart, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
