@@ -68,6 +68,8 @@ look(const struct offline *v, struct state *out, struct err *err)
 	if (v->is_device) {
 		if (ioctl(v->fd, BLKGETSIZE64, &out->size) == -1)
 			return err_os(err, errno, "%s: size", v->path);
+		/* What lies in the cache only is read, too, and not counted yet. */
+		(void)fsync(v->fd);
 		out->written = sectors_written(v->dev);
 		return 0;
 	}

@@ -9,7 +9,8 @@
 export HOLDFAST_STATE=$work/no-state
 clone() { "$bin/holdfast-agent" clone "$@"; }
 loops=()
-trap 'for l in "${loops[@]}"; do losetup -d "$l" 2>/dev/null || true; done; cleanup' EXIT
+# cleanup() ends with the status that it finds.
+trap 'status=$?; set +e; trap - ERR; for l in "${loops[@]}"; do losetup -d "$l" 2>/dev/null; done; (exit $status); cleanup' EXIT
 # loop VARIABLE FILE [OPTIONS...]
 loop() {
 	local -n into=$1
@@ -213,7 +214,7 @@ clone "$work/c.img" "$work/x" --quiet
 cmp "$work/c.copy" "$work/x"
 rm "$work/x"
 begin
-head -c 4096 /dev/urandom | dd of="$slow" bs=4k seek=1200 conv=notrunc,fsync status=none
+head -c 4096 /dev/urandom | dd of="$slow" bs=4k seek=1200 conv=notrunc status=none	# It is in the cache only.
 status=0
 wait $pid || status=$?
 [ $status = 1 ] || fail "a source that was written was cloned: $(cat "$work/out")"
