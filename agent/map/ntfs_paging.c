@@ -14,6 +14,7 @@
 #define INDEX_ROOT 0x90u
 #define INDEX_ALLOCATION 0xa0u
 #define DIRECTORY 2u
+#define SHORT 2u /* Of a name: NTFS made it of the long one ("$HOLDF~1.TRA"). */
 #define FILES 4u
 
 /* One of the names, as the index has it. */
@@ -251,11 +252,22 @@ read_root(struct search *s, uint8_t *record, struct err *err)
 
 /* ------------------------------------------------------------------ the files -- */
 
+/* A name in the root: its own, or (1 to `*is_short`) the short one of a long name. */
+static int
+is_own_name(const struct found *f, const struct ntfs_attr *a, unsigned *is_short)
+{
+	if (!a->resident || a->value_len < 66 || 66 + 2u * a->value[64] > a->value_len ||
+	    ntfs_ref(load_le64(a->value)) != NTFS_ROOT)
+		return 0;
+	*is_short = a->value[65] == SHORT;
+	return *is_short || ntfs_name_is(a->value + 66, a->value[64], f->name);
+}
+
 /* Its own name in the root, and plain content; `data` is that. */
 static int
 is_plain(const struct found *f, const struct ntfs_record *r, struct ntfs_attr *data)
 {
-	unsigned names = 0, contents = 0;
+	unsigned names = 0, shorts = 0, is_short, contents = 0;
 	struct ntfs_attr a;
 	uint32_t at;
 	int got;
@@ -267,21 +279,18 @@ is_plain(const struct found *f, const struct ntfs_record *r, struct ntfs_attr *d
 		if (a.type == NTFS_ATTRIBUTE_LIST)
 			return 0;
 		if (a.type == NTFS_FILE_NAME) {
-			if (!a.resident || a.value_len < 66 ||
-			    66 + 2u * a.value[64] > a.value_len ||
-			    ntfs_ref(load_le64(a.value)) != NTFS_ROOT ||
-			    !ntfs_name_is(a.value + 66, a.value[64], f->name))
+			if (!is_own_name(f, &a, &is_short))
 				return 0;
-			names++;
+			*(is_short ? &shorts : &names) += 1;
 		}
 		if (a.type == NTFS_DATA) {
 			*data = a;
 			contents++;
 		}
 	}
-	return got == 0 && names == 1 && contents == 1 && r->links == 1 &&
-	       !data->resident && data->name_len == 0 && data->flags == 0 &&
-	       data->lowest == 0;
+	return got == 0 && names == 1 && shorts <= 1 && r->links == 1 + shorts &&
+	       contents == 1 && !data->resident && data->name_len == 0 &&
+	       data->flags == 0 && data->lowest == 0;
 }
 
 static int

@@ -5,8 +5,8 @@
  *
  * For who must know it before a volume is frozen, and again afterwards: only what is the
  * same both times may be left out.  All bytes are hostile.  Of a file about which
- * anything is odd (an attribute list, a second name, a part that is compressed, sparse,
- * or not its own) nothing is told.
+ * anything is odd (an attribute list, a second name but the short one of its long one, a
+ * part that is compressed, sparse, or not its own) nothing is told.
  */
 #ifndef AGENT_MAP_NTFS_PAGING_H
 #define AGENT_MAP_NTFS_PAGING_H

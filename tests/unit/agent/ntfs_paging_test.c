@@ -259,6 +259,37 @@ odd_files_are_not_told(void **state)
 	image_free(v);
 }
 
+/* Where NTFS makes short names, the driver's store has one. */
+static void
+a_short_name_is_no_second_one(void **state)
+{
+	struct index_node n;
+	struct image *v;
+	uint32_t f;
+
+	(void)state;
+	for (unsigned odd = 0; odd < 4; odd++) {
+		v = ordinary();
+		f = image_free_from(v);
+		image_file(v, 16, 5, "$Holdfast.track", RUNS({ f, 4 }));
+		if (odd < 3)
+			image_name(v, 16, odd == 1 ? 7 : 5, "$HOLDF~1.TRA", 2);
+		if (odd >= 2)
+			image_name(v, 16, 5, "$HOLDF~2.TRA", odd == 2 ? 2 : 1);
+		index_begin(&n);
+		index_entry(&n, 16, "$Holdfast.track", NONE);
+		index_entry(&n, 16, "$HOLDF~1.TRA", NONE);
+		index_entry(&n, 0, NULL, NONE);
+		index_root(v, &n);
+		image_finish(v);
+		assert_int_equal(look(v, 0), 1);
+		assert_int_equal(found.count, odd == 0);
+		if (odd == 0)
+			is_extent(0, v, f, 4, EXTENT_HOTCOPY);
+		image_free(v);
+	}
+}
+
 static void
 two_of_one_name_or_one_place_are_not_told(void **state)
 {
@@ -291,6 +322,7 @@ main(void)
 		cmocka_unit_test(a_read_that_fails_fails_the_search),
 		cmocka_unit_test(nothing_is_told_of_a_volume_that_makes_no_sense),
 		cmocka_unit_test(odd_files_are_not_told),
+		cmocka_unit_test(a_short_name_is_no_second_one),
 		cmocka_unit_test(two_of_one_name_or_one_place_are_not_told),
 	};
 
