@@ -38,7 +38,10 @@ is_fresh(const struct looking *l, uint64_t at, uint32_t len)
 	return 0;
 }
 
-/* Clusters that are free by their bits: those of them that were not written. */
+/*
+ * Clusters that are free by their bits: those of them that were not written.  A part that
+ * was written is the whole cluster, as for a map, or it would want what was told free.
+ */
 static void
 tell(const struct looking *l, uint64_t cluster, uint64_t count)
 {
@@ -49,8 +52,11 @@ tell(const struct looking *l, uint64_t cluster, uint64_t count)
 		n = end - at;
 		if (l->written != NULL) {
 			n = changes_alike(l->written, at, n);
-			if (changes_touch(l->written, at, 1))
+			if (changes_touch(l->written, at, 1) || n < size) {
+				n = (n + size - 1) / size * size;
 				continue;
+			}
+			n = n / size * size;
 		}
 		l->each(l->arg, at, n);
 	}
