@@ -109,6 +109,17 @@ spans_load_header(const char *path, const struct spans_kind *kind,
 
 /* -------------------------------------------------------------------- reading -- */
 
+/* Is all there that the header counts?  Who makes room for it must not believe more. */
+static int
+is_whole(const struct spans *s)
+{
+	struct err ignored = ERR_INIT;
+	uint64_t size;
+
+	return file_size(s->index, &size, &ignored) == 0 &&
+	       size >= SPANS_HEADER + 8 * s->facts.spans + NAME_LEN * s->facts.names;
+}
+
 int
 spans_open(const char *path, const struct spans_kind *kind, const struct chunk_id *root,
     struct spans **out, struct err *err)
@@ -122,7 +133,7 @@ spans_open(const char *path, const struct spans_kind *kind, const struct chunk_i
 	s->window = NONE;
 	if (file_open(path, 0, &s->index, &ignored) != 0 ||
 	    file_read_all(s->index, 0, s->header, SPANS_HEADER, &ignored) != 0 ||
-	    !parse(s->header, kind, root, &s->facts) ||
+	    !parse(s->header, kind, root, &s->facts) || !is_whole(s) ||
 	    spans_bag_path(path, kind, s->facts.bag, bag, &ignored) != 0 ||
 	    file_open(bag, 0, &s->bag, &ignored) != 0) {
 		spans_close(s);

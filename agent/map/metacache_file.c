@@ -532,7 +532,9 @@ seal(struct metacache_file *m, const struct metacache_header *h, struct err *err
 	if (rc == 0 &&
 	    (file_write(m->f, 0, p, sizeof(p), err) != 0 || file_sync(m->f, err) != 0))
 		rc = -1;
-	for (uint32_t n = 0; rc == 0 && more == 1; n += METACACHE_TABLES)
+	/* No table behind `most` is ever read. */
+	for (uint32_t n = 0; rc == 0 && more == 1 && n < m->most / METACACHE_SLOTS;
+	     n += METACACHE_TABLES)
 		more = settle_group(m, n, group, err);
 	free(group);
 	if (rc != 0 || more == -1 || file_sync(m->f, err) != 0)

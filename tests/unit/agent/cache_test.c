@@ -16,8 +16,10 @@
 #include "agent/backup/cache.h"
 #include "agent/backup/seen.h"
 #include "proto/base/buf.h"
+#include "proto/base/bytes.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
+#include "proto/chunk/blake3.h"
 #include "proto/chunk/tree.h"
 #include "tests/unit/scratch.h"
 
@@ -265,6 +267,27 @@ a_run_that_ended_early_changes_nothing(void **state)
 	all_are_there(w, 100, 3, 1, 4);
 }
 
+/* Who counts more than there is would have us make room for it. */
+static void
+counts_beyond_the_file_are_not_believed(void **state)
+{
+	struct world *w = *state;
+	uint8_t h[1024];
+	FILE *f = fopen(w->path, "r+b");
+
+	assert_int_equal(fread(h, 1, sizeof(h), f), sizeof(h));
+	for (uint64_t n = (uint64_t)1 << 40; n > 6; n /= 2) {
+		store_le64(h + 896, n);
+		store_le64(h + 904, n / 512 + 64);
+		blake3(h, 992, NULL, h + 992, 32);
+		rewind(f);
+		assert_int_equal(fwrite(h, 1, sizeof(h), f), sizeof(h));
+		assert_int_equal(fflush(f), 0);
+		assert_int_equal(open_it(w), 0);
+	}
+	(void)fclose(f);
+}
+
 static void
 what_rotted_is_not_kept(void **state)
 {
@@ -406,6 +429,7 @@ main(void)
 		TEST(all_nodes_are_given_and_damage_is_said),
 		TEST(what_stays_is_written_once),
 		TEST(a_run_that_ended_early_changes_nothing),
+		TEST(counts_beyond_the_file_are_not_believed),
 		TEST(what_rotted_is_not_kept),
 		cmocka_unit_test(pieces_come_in_order),
 		cmocka_unit_test(ids_are_seen_and_old_ones_forgotten),
