@@ -226,6 +226,7 @@ tell_applications(struct backup *b)
 	backup_say(b, line);
 }
 
+/* No point was made: by us, or by an agent that died and whose leavings only grow. */
 static void
 forget(struct backup *b)
 {
@@ -452,6 +453,7 @@ one_view(struct backup *b, struct err *err)
 	if (freeze(b, err) != 0 || backup_open_changes(b, err) != 0 ||
 	    progress_start(b->o->mode, "backup", b->walked, &b->progress, err) != 0)
 		goto out;
+	forget(b);
 	rc = attempts(b, err);
 	progress_stop(b->progress);
 	if (rc == 0) {

@@ -24,7 +24,9 @@ describe_tracking(struct backup *b, unsigned i, struct incremental_tracked *out)
 	out->view.why = "";
 	if (b->o->settings->hotcopy.tracking)
 		capture_tracked(v, &out->view);
-	out->changed = changed_of;
+	/* Where nobody tracks, no map's tables need be kept for a list. */
+	if (out->view.base.number != 0 || out->view.why[0] != '\0')
+		out->changed = changed_of;
 	out->arg = v;
 	/* Its own store and what writers repair lie in the view. */
 	out->foreign = strcmp(b->capture->choice.provider, "vss") == 0;

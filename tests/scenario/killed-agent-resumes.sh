@@ -1,6 +1,6 @@
 #!/bin/bash
 # Goal: an agent killed in the middle leaves no point; the next run does not send
-# again what was stored.
+# again what was stored, nor does what it left grow.
 . "$(dirname "$0")/lib/scenario.bash"
 server_init
 server_start
@@ -22,3 +22,16 @@ agent h1 backup big="$work/big.img"
 agent h1 restore latest --volume big --to "$work/r.big"
 cmp "$work/big.img" "$work/r.big"
 server_stop
+
+# What a killed agent wrote of its tree is gone as soon as the next one begins: who is killed each time fills no disk.
+for left in "$work/agent-h1/cache/big=nodes"{0,1}; do [ -e "$left" ] || break; done
+[ ! -e "$left" ] || fail "both bags are there after a point"
+head -c 1000000 /dev/zero > "$left"
+agent h1 backup big="$work/big.img" > "$work/b.out" 2> "$work/b.err" &
+pid=$!
+pids+=($pid)
+await 60 test ! -e "$left"
+kill -0 $pid || fail "ended without its server"
+pkill -KILL -P $pid || true
+kill -KILL $pid 2>/dev/null || true
+wait $pid 2>/dev/null || true

@@ -150,6 +150,7 @@ with open(f"{root}/table.mdf", "r+b" if seed > 1 else "wb") as f:
 PY
 }
 conf 'fast = on' 'fast-recent = 0' 'fast-large = 64'
+rm -f "$work/agent-pc/cache/c=tables"
 ntfs_make "$work/f.img" 192 56 7
 fast
 [ "$(of kept_bytes)" = 0 ] || fail "kept something without a base"
@@ -158,6 +159,7 @@ for seed in 1 2 3 4; do
 	fast
 	[ "$(of kept_bytes)" -gt 10000000 ] || fail "kept next to nothing"
 done
+[ ! -e "$work/agent-pc/cache/c=tables" ] || fail "tables are kept, and nobody tells of them"
 
 # An agent that is killed while it keeps, at any moment before its point is made, leaves what it
 # remembered; killed between the server's commit and its own notes, it knows nothing of the new point.
