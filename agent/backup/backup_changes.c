@@ -32,6 +32,14 @@ describe_tracking(struct backup *b, unsigned i, struct incremental_tracked *out)
 	out->foreign = strcmp(b->capture->choice.provider, "vss") == 0;
 }
 
+/* Who told wrongly what changed may have told wrongly what was written: it makes no holes. */
+static void
+drop_written(struct backup *b, unsigned i)
+{
+	changes_free(b->written[i]);
+	b->written[i] = NULL;
+}
+
 /* What was written since the file systems were flushed, where that is known. */
 static int
 take_written(struct backup *b, struct err *err)
@@ -47,8 +55,7 @@ take_written(struct backup *b, struct err *err)
 			return -1;
 		if (known == 1)
 			continue;
-		changes_free(b->written[i]);
-		b->written[i] = NULL;
+		drop_written(b, i);
 	}
 	return 0;
 }
@@ -57,6 +64,7 @@ int
 backup_open_changes(struct backup *b, struct err *err)
 {
 	struct incremental_tracked tracked;
+	struct incremental_facts f;
 	struct backup_paths p;
 	unsigned i;
 
@@ -85,6 +93,9 @@ backup_open_changes(struct backup *b, struct err *err)
 		    incremental_new(&b->policy, &tracked, p.old,
 			b->capture->volumes[i].size, &b->inc[i], err) != 0)
 			return -1;
+		incremental_facts(b->inc[i], &f);
+		if (f.suspect)
+			drop_written(b, i);
 	}
 	return 0;
 }
@@ -95,8 +106,7 @@ backup_close_changes(struct backup *b)
 	for (unsigned i = 0; i < SETTINGS_VOLUMES_MAX; i++) {
 		incremental_free(b->inc[i]);
 		b->inc[i] = NULL;
-		changes_free(b->written[i]);
-		b->written[i] = NULL;
+		drop_written(b, i);
 	}
 	free((void *)(uintptr_t)b->track.held);
 	b->track.held = NULL;
@@ -178,6 +188,7 @@ backup_take_changes(struct backup_session *s, unsigned i, const struct pipeline_
 	if (incremental_ran(b->inc[i], job, r)) {
 		b->distrusted = 1;
 		b->done[i] = 0;
+		drop_written(b, i);
 		capture_distrust(b->capture);
 	}
 	incremental_facts(b->inc[i], &f);
@@ -234,6 +245,7 @@ backup_doubt_kept(struct backup *b, unsigned i)
 		return;
 	incremental_distrust(
 	    b->inc[i], "what the server lost of it had changed, though nothing said so");
+	drop_written(b, i);
 	capture_distrust(b->capture);
 	b->distrusted = 1;
 	b->done[i] = 0;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "agent/backup/backup_parts.h"
 #include "agent/backup/cache.h"
 #include "agent/backup/incremental.h"
 #include "agent/backup/pipeline.h"
@@ -462,6 +463,32 @@ what_is_not_kept_or_told_is_a_reason(void **state)
 	assert_true(!w->f.used && !w->f.tracked);
 }
 
+static void
+who_was_wrong_makes_no_holes(void **state)
+{
+	struct world *w = *state;
+	struct backup *b = calloc(1, sizeof(*b));
+	struct backup_session s = { .b = b };
+
+	b->capture = calloc(1, sizeof(*b->capture));
+	b->out = calloc(1, sizeof(*b->out));
+	b->capture->count = 1;
+	assert_int_equal(changes_new(SIZE, &b->written[0], &w->err), 0);
+	agent(w);
+	b->inc[0] = w->inc;
+	job(w, 0);
+	backup_take_changes(&s, 0, &w->job, &w->r);
+	assert_true(b->written[0] != NULL && !b->distrusted);
+	w->r.stale = 1;
+	backup_take_changes(&s, 0, &w->job, &w->r);
+	assert_true(b->written[0] == NULL && b->distrusted);
+	b->inc[0] = NULL; /* It is w's. */
+	backup_close_changes(b);
+	free(b->out);
+	free(b->capture);
+	free(b);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int
@@ -469,6 +496,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(a_wrong_list_is_not_forgotten),
+		T(who_was_wrong_makes_no_holes),
 		T(a_point_that_read_all_ends_it),
 		T(a_note_that_makes_no_sense_is_believed_at_its_worst),
 		T(what_a_lost_session_kept_is_not_called_read),
