@@ -236,9 +236,9 @@ look_at(struct tracking *t, struct tracked *v, const struct hotcopy_volumes *all
 	info = *found;
 	v->known = 1;
 	v->length = info.length;
-	if ((v->volume = tracking_store_volume(v->path)) == NULL) {
+	if ((v->volume = tracking_store_volume(v->path, v->number)) == NULL) {
 		v->known = 0;
-		give_up(v, "it has no name that stays", NULL);
+		give_up(v, "no memory", NULL);
 		return;
 	}
 	see_to(t, v, &info);

@@ -25,10 +25,12 @@ int tracking_store_begin(struct hotcopy_link *l, const char *path,
 void tracking_store_hold(const char *path, const struct hotcopy_volume *v);
 
 /*
- * What the volume at `path` is called for good, whatever its letter: malloc'ed.  NULL: it
- * has no such name.
+ * What the volume at `path`, the driver's `number`, is called for as long as it may be
+ * tracked, whatever its letter: malloc'ed; NULL without memory.  One that Windows has no
+ * name for has no store either, and is tracked until the next start: as long as its number
+ * is the same.
  */
-char *tracking_store_volume(const char *path);
+char *tracking_store_volume(const char *path, uint64_t number);
 
 /* Its store is to be made anew; or its file is in the way of a lock. */
 void tracking_store_drop(const char *path);

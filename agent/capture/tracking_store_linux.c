@@ -15,10 +15,11 @@ tracking_store_begin(struct hotcopy_link *l, const char *path,
 }
 
 char *
-tracking_store_volume(const char *path)
+tracking_store_volume(const char *path, uint64_t number)
 {
 	const char *name = strrchr(path, ':');
 
+	(void)number;
 	return strdup(name != NULL ? name + 1 : path);
 }
 

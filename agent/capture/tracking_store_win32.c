@@ -112,9 +112,14 @@ tracking_store_begin(struct hotcopy_link *l, const char *path,
 }
 
 char *
-tracking_store_volume(const char *path)
+tracking_store_volume(const char *path, uint64_t number)
 {
-	return target_place_device(path);
+	char *volume = target_place_device(path), name[32];
+
+	if (volume != NULL)
+		return volume;
+	(void)snprintf(name, sizeof(name), "#%llu", (unsigned long long)number);
+	return _strdup(name);
 }
 
 void
