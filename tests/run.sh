@@ -3,7 +3,7 @@
 # every test in the build that tells most.
 #	asan	unit tests and fuzz inputs under ASan and UBSan
 #	tsan	scenarios and the threaded unit tests under TSan
-#	release	what is shipped: unit tests, scenarios, lint
+#	release	what is shipped: unit tests (but for sweeps that ASan has seen), scenarios, lint
 #	windows	the agent for Windows under Wine: unit tests, scripts with release's server; the
 #		hot-copy driver, as driver/x64 and driver/i686 have it
 # A missing tool fails; nothing is skipped.
@@ -48,5 +48,5 @@ done
 run asan -L 'unit|fuzz' "$@"
 run tsan -L 'unit|scenario' "$@"
 python3 tests/tsan_reports.py "$reports"
-run release "$@"
+run release -LE swept "$@"
 run windows "$@"
