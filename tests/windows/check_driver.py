@@ -23,12 +23,12 @@ KERNEL = {"KeAcquireSpinLockRaiseToDpc": "KeAcquireSpinLock", "KefAcquireSpinLoc
 # knowledge; not every page was looked up. It holds that nothing new comes in unseen.
 CTL = {
     "kernel32.dll": set("""CloseHandle CopyFileW CreateEventW CreateFileW CreateThread DeleteCriticalSection DeleteFileW
-        DeviceIoControl EnterCriticalSection FindFirstVolumeW FindNextVolumeW FindVolumeClose FormatMessageW GetConsoleMode
+        DeviceIoControl EnterCriticalSection FindFirstVolumeW FindNextVolumeW FindVolumeClose FlushFileBuffers FormatMessageW GetConsoleMode
         GetCurrentProcess GetDiskFreeSpaceW GetLastError GetModuleFileNameW GetModuleHandleA GetModuleHandleW GetOverlappedResult
         GetProcAddress GetStartupInfoA GetStartupInfoW GetStdHandle GetSystemDirectoryW GetVolumeInformationW
         GetVolumeNameForVolumeMountPointW GetVolumePathNameW GetVolumePathNamesForVolumeNameW InitializeCriticalSection
         LeaveCriticalSection LoadLibraryA FreeLibrary MoveFileExW MultiByteToWideChar ReadFile SetConsoleCtrlHandler
-        SetDllDirectoryW SetEndOfFile SetEvent SetFilePointerEx SetUnhandledExceptionFilter Sleep TlsGetValue VirtualProtect
+        SetDllDirectoryW SetEndOfFile SetEvent SetFileAttributesW SetFilePointerEx SetLastError SetUnhandledExceptionFilter Sleep TlsGetValue VirtualProtect
         VirtualQuery WaitForMultipleObjects WaitForSingleObject WideCharToMultiByte WriteConsoleW WriteFile""".split()),
     "advapi32.dll": set("""AdjustTokenPrivileges ChangeServiceConfigW CloseServiceHandle CreateServiceW CryptAcquireContextW
         CryptGenRandom CryptReleaseContext DeleteService LookupPrivilegeValueW OpenProcessToken OpenSCManagerW OpenServiceW
