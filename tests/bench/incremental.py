@@ -4,8 +4,8 @@
   incremental.py [tracked] [listed] [days]	the first and the last without one
 
 tracked: an NTFS of SIZE GiB, sparse, with CONTENT MiB of files.  Two agents with a store
-each: one reads the image, all of it, one freezes it by the driver (the simulator, over
-its socket), which tracks what is written.  In ROUNDS rounds a hundredth of the content changes (in
+each freeze it by the driver (the simulator, over its socket): one has tracking switched off
+and reads all of it, one is told what was written.  In ROUNDS rounds a hundredth of the content changes (in
 place, appended, new, deleted; through the driver, over nbdfuse), and both back up in turning
 order.  What changed is what differs, in blocks of 64 KiB as the driver tracks them.  Judged are the
 bytes read, those of the file system's tables too, without the slice that is proven and with it; wall
@@ -222,6 +222,7 @@ class Listed:
         self.image = self.disk = image
         self.list = WORK + "/list"
         write_list(self.list, [], 0)
+        self.whole = "", (f"c={image}",)  # agent.conf and words of who compares all
 
     def words(self, blocks):
         write_list(self.list, blocks, GIB << 30)
@@ -240,6 +241,8 @@ class Tracked:
         self.disk = fuse + "/disk"
         os.makedirs(fuse, exist_ok=True)
         self.started = []
+        # Frozen and read the same way: what differs is the list.
+        self.whole = "tracking = off\n", self.words(None)
         self.start(["nbdkit", "-f", "--exit-with-parent", "-U", nbd, PROGRAMS + "/holdfast-hotcopy-plugin.so", f"disk=c:{image}",
                     f"control={self.control}"], nbd)
         self.start(["nbdfuse", self.disk, f"nbd+unix:///c?socket={nbd}"], self.disk)
@@ -278,14 +281,14 @@ def measure_volume(Way):
         make_volume(image, content)
         blocks, way = Blocks(image), Way(image)
         print(f"a volume of {GIB} GiB with {len(blocks.hashes) * BLOCK >> 20} MiB in blocks", file=sys.stderr)
-        for name, conf, words in (("whole", "", (f"c={image}",)), ("told", way.conf, way.words([]))):
+        for name, conf, words in (("whole", *way.whole), ("told", way.conf, way.words([]))):
             stores[name] = Store(name, conf)
             print(f"{name}, first: {stores[name].backup(*words)['wall']:.1f} s", file=sys.stderr)
         for n in range(ROUNDS):
             with mounted(way.disk) as at:
                 change(at, content, n)
             changed = blocks.look()
-            words = dict(whole=(f"c={image}",), told=way.words(changed))
+            words = dict(whole=way.whole[1], told=way.words(changed))
             for name in ("whole", "told") if n % 2 else ("told", "whole"):
                 steps[name].append(dict(stores[name].backup(*words[name]), changed=len(changed) * BLOCK))
                 print(f"round {n + 1} of {ROUNDS}, {name}: " + json.dumps(steps[name][-1]), file=sys.stderr)
