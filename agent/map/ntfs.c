@@ -209,20 +209,15 @@ int
 ntfs_plan(const struct volmap_source *src, unsigned flags, struct volmap_plan *p,
     struct err *err)
 {
-	uint8_t sector[512];
 	struct ntfs_boot boot;
 	struct bitmap *b;
-	const char *why = NULL;
+	const char *why;
 	int got;
 
-	if (src->size < sizeof(sector))
-		return 0;
-	if (src->read(src->arg, 0, sector, sizeof(sector), err) == -1)
-		return -1;
-	if ((got = ntfs_boot_parse(sector, src->size, &boot, &why)) != 1) {
-		if (got == -1)
+	if ((got = ntfs_boot_read(src, &boot, &why, err)) != 1) {
+		if (got == 0 && why != NULL)
 			volmap_plan_note(p, why);
-		return 0;
+		return got;
 	}
 	if ((b = calloc(1, sizeof(*b))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a volume map");

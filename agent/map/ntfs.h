@@ -61,6 +61,11 @@ struct ntfs_boot {
 int
 ntfs_boot_parse(const uint8_t *p, uint64_t size, struct ntfs_boot *out, const char **why);
 
+/* The same, read of the volume: 1; 0: none, or (`*why` is not NULL) nonsense; -1 if reading
+ * fails. */
+int ntfs_boot_read(const struct volmap_source *src, struct ntfs_boot *out,
+    const char **why, struct err *err);
+
 /* ------------------------------------------------------- records, attributes -- */
 
 /* A reference without its sequence number. */

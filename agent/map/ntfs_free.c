@@ -122,16 +122,11 @@ ntfs_free(const struct volmap_source *src, const struct changes *written,
 	struct ntfs v = { .src = src };
 	struct ntfs_stream bitmap = { .bytes = NULL };
 	const struct looking l = { &v, &bitmap, written, each, arg };
-	uint8_t sector[512];
-	const char *why = NULL;
+	const char *why;
 	int got;
 
-	if (src->size < sizeof(sector))
-		return 0;
-	if (src->read(src->arg, 0, sector, sizeof(sector), err) == -1)
-		return -1;
-	if (ntfs_boot_parse(sector, src->size, &v.boot, &why) != 1)
-		return 0;
+	if ((got = ntfs_boot_read(src, &v.boot, &why, err)) != 1)
+		return got;
 	if ((got = ntfs_mft_open(&v, err)) == 1 && (got = is_sound(&v, err)) == 1 &&
 	    (got = ntfs_stream_open(&v, NTFS_BITMAP, NTFS_DATA, &bitmap, err)) == 1)
 		got = look_at_all(&l, err);
@@ -179,21 +174,15 @@ ntfs_free_bitmap(const struct volmap_source *src,
 {
 	struct ntfs v = { .src = src };
 	struct ntfs_stream bitmap = { .bytes = NULL };
-	uint8_t sector[512];
-	const char *why = NULL;
+	const char *why;
 	int got;
 
-	if (src->size < sizeof(sector))
-		return 0;
-	if (src->read(src->arg, 0, sector, sizeof(sector), err) == -1)
-		return -1;
-	if ((got = ntfs_boot_parse(sector, src->size, &v.boot, &why)) == 0)
-		return 0;
+	got = ntfs_boot_read(src, &v.boot, &why, err);
+	if (got == -1 || (got == 0 && why == NULL))
+		return got;
 	if (got == 1 && (got = ntfs_mft_open(&v, err)) == 1 &&
 	    (got = ntfs_stream_open(&v, NTFS_BITMAP, NTFS_DATA, &bitmap, err)) == 1)
 		got = show_all(&v, &bitmap, each, arg, err);
-	else if (why != NULL)
-		got = 0;
 	ntfs_stream_free(&bitmap);
 	ntfs_stream_free(&v.mft);
 	return got != 0

@@ -394,17 +394,12 @@ ntfs_paging_find(
 		    { "swapfile.sys", EXTENT_SWAPFILE, 0, 0 },
 		    { "hiberfil.sys", EXTENT_HIBERFIL, 0, 0 },
 		    { "$holdfast.track", EXTENT_HOTCOPY, 0, 0 } } };
-	uint8_t sector[512];
-	const char *why = NULL;
+	const char *why;
 	int got;
 
 	out->count = 0;
-	if (src->size < sizeof(sector))
-		return 0;
-	if (src->read(src->arg, 0, sector, sizeof(sector), err) == -1)
-		return -1;
-	if (ntfs_boot_parse(sector, src->size, &s.v.boot, &why) != 1)
-		return 0;
+	if ((got = ntfs_boot_read(src, &s.v.boot, &why, err)) != 1)
+		return got;
 	got = search(&s, out, err);
 	if (got != 1)
 		out->count = 0;

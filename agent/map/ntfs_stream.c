@@ -11,6 +11,20 @@
 #define LIST_MAX (256u * 1024)
 #define STREAM_RUNS_MAX 65536u
 
+int
+ntfs_boot_read(const struct volmap_source *src, struct ntfs_boot *out, const char **why,
+    struct err *err)
+{
+	uint8_t sector[512];
+
+	*why = NULL;
+	if (src->size < sizeof(sector))
+		return 0;
+	if (src->read(src->arg, 0, sector, sizeof(sector), err) == -1)
+		return -1;
+	return ntfs_boot_parse(sector, src->size, out, why) == 1;
+}
+
 void
 ntfs_stream_free(struct ntfs_stream *s)
 {

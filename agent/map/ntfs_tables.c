@@ -38,16 +38,11 @@ ntfs_tables(const struct volmap_source *src,
     int (*each)(void *arg, uint64_t offset, uint64_t len), void *arg, struct err *err)
 {
 	struct ntfs v = { .src = src };
-	uint8_t sector[512];
-	const char *why = NULL;
+	const char *why;
 	int got;
 
-	if (src->size < sizeof(sector))
-		return 0;
-	if (src->read(src->arg, 0, sector, sizeof(sector), err) == -1)
-		return -1;
-	if (ntfs_boot_parse(sector, src->size, &v.boot, &why) != 1)
-		return 0;
+	if ((got = ntfs_boot_read(src, &v.boot, &why, err)) != 1)
+		return got;
 	if ((got = ntfs_mft_open(&v, err)) == 1)
 		got = tell_all(&v, each, arg, err);
 	ntfs_stream_free(&v.mft);
