@@ -60,6 +60,24 @@ take_written(struct backup *b, struct err *err)
 	return 0;
 }
 
+/* The list in a file, if it can be one of the view: it tells of one that was frozen once. */
+static const char *
+listed(const struct backup *b)
+{
+	const char *why = NULL;
+
+	if (b->o->changed_from == NULL)
+		return NULL;
+	if (b->views_lost > 0)
+		why = "the list of changes was of the view that is lost";
+	else if (b->capture->volumes[0].live != NULL)
+		why = "a list of changes tells of what is frozen, and this is read live";
+	if (why == NULL)
+		return b->o->changed_from;
+	backup_say(b, why);
+	return NULL;
+}
+
 int
 backup_open_changes(struct backup *b, struct err *err)
 {
@@ -68,7 +86,7 @@ backup_open_changes(struct backup *b, struct err *err)
 	struct backup_paths p;
 	unsigned i;
 
-	b->policy.changed_from = b->o->changed_from;
+	b->policy.changed_from = listed(b);
 	b->policy.percent = b->o->settings->fast.percent;
 	b->policy.fast = b->o->settings->fast.on;
 	b->policy.rules =
@@ -80,7 +98,7 @@ backup_open_changes(struct backup *b, struct err *err)
 		return -1;
 	if (b->o->no_cache)
 		return 0;
-	if (b->policy.changed_from != NULL && b->capture->count != 1)
+	if (b->o->changed_from != NULL && b->capture->count != 1)
 		return err_set(err, ERR_UNSUPPORTED,
 		    "--changed-from tells of one volume, and this backup has %u",
 		    b->capture->count);

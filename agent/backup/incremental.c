@@ -276,22 +276,29 @@ take_tracked(struct incremental *inc, const struct pipeline_job *job, struct err
 	return 1;
 }
 
-/* The list of changes for this job, from whoever can tell.  0 or -1. */
-static int
-take_list(struct incremental *inc, int tracked, int records, struct err *err)
+/* The list of changes for this job, from whoever can tell. */
+static void
+take_list(struct incremental *inc, int tracked, int records)
 {
 	if (tracked)
-		return 0;
+		return;
+	/* As it was when the view was frozen: by a later session it may be the next one's. */
+	if (inc->policy->changed_from != NULL) {
+		changes_again(inc->list);
+		/* What a maker of shadow copies writes, whoever else lists what was written. */
+		if (inc->tracked.foreign) {
+			changes_add(inc->list, 0, HEAD_LEN);
+			changes_need_map(inc->list);
+		}
+		return;
+	}
 	changes_clear(inc->list);
-	if (inc->policy->changed_from != NULL)
-		return changes_load(inc->list, inc->policy->changed_from, err);
 	if (records)
 		changes_only_owned(inc->list);
 	else
 		changes_doubt(inc->list, inc->not_tracked[0] != '\0'
 					     ? inc->not_tracked
 					     : "nobody tells what changed");
-	return 0;
 }
 
 int
@@ -318,8 +325,7 @@ incremental_job(
 	ask_records(inc, cut_us, records && !tracked && !inc->facts.suspect, job);
 	if (inc->facts.suspect)
 		return 0;
-	if (take_list(inc, tracked, records, err) != 0)
-		return -1;
+	take_list(inc, tracked, records);
 	if (found)
 		changes_slice(inc->list, inc->slices, inc->proof.next);
 	else

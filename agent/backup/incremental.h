@@ -33,7 +33,8 @@ struct pipeline_result;
 struct incremental_policy {
 	int fast; /* Compare the records of an NTFS (agent/map/ntfs_compare.h). */
 	struct ntfs_compare_rules rules;
-	const char *changed_from; /* A file of ranges (agent/map/changes.h), or NULL. */
+	/* A file of ranges (agent/map/changes.h), which is read once, or NULL. */
+	const char *changed_from;
 	unsigned percent;	  /* 1..100: the slice that is proven in each run, */
 	unsigned tracked_percent; /* and where a driver tells what changed. */
 };

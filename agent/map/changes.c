@@ -51,6 +51,12 @@ void
 changes_clear(struct changes *c)
 {
 	memset(c->bits, 0, c->words * sizeof(c->bits[0]));
+	changes_again(c);
+}
+
+void
+changes_again(struct changes *c)
+{
 	c->slices = c->which = 0;
 	c->only_owned = c->need_map = 0;
 	c->why[0] = '\0';
@@ -201,7 +207,7 @@ struct lines {
 	char room[ROOM + 1];
 };
 
-/* The next line, ended by a NUL: 1, 0 at the end, -1.  NULL: it is too long. */
+/* The next line, ended by a NUL: 1, 0 at the end, -1.  NULL: too long, or no text. */
 static int
 next_line(struct lines *l, char **out, struct err *err)
 {
@@ -223,12 +229,13 @@ next_line(struct lines *l, char **out, struct err *err)
 		return 0;
 	l->n++;
 	*out = l->room + l->from;
-	if (end == NULL && l->held == ROOM) {
+	if (end == NULL && l->held < ROOM)
+		end = l->room + l->held;
+	/* Bytes 0 are what a crash leaves of a list: who knows what was there. */
+	if (end == NULL || memchr(*out, '\0', (size_t)(end - *out)) != NULL) {
 		*out = NULL;
 		return 1;
 	}
-	if (end == NULL)
-		end = l->room + l->held;
 	l->from = end < l->room + l->held ? (size_t)(end - l->room) + 1 : l->held;
 	*end = '\0';
 	return 1;

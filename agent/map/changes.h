@@ -29,6 +29,9 @@ void changes_free(struct changes *c);
 /* Nothing has changed, nothing is doubted, nothing is to be proven. */
 void changes_clear(struct changes *c);
 
+/* The same, but what has changed stays. */
+void changes_again(struct changes *c);
+
 /* These bytes may have changed; what lies behind the volume's end is ignored. */
 void changes_add(struct changes *c, uint64_t offset, uint64_t len);
 
@@ -68,8 +71,9 @@ void changes_slice(struct changes *c, unsigned slices, unsigned which);
 int changes_due(const struct changes *c, uint64_t offset);
 
 /*
- * Add the ranges in a text file: "OFFSET LENGTH" in bytes, one a line, decimal or 0x...;
- * what follows a '#' is for people.  ERR_CORRUPT names the line, ERR_IO.
+ * Add the ranges in a text file: "OFFSET LENGTH" in bytes, one a line that ends in LF or
+ * CR LF, decimal (whatever zeros are in front) or 0x...; what follows a '#' is for people.
+ * ERR_CORRUPT names the line, ERR_IO.
  */
 int changes_load(struct changes *c, const char *path, struct err *err);
 

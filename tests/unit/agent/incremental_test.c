@@ -239,6 +239,80 @@ what_a_lost_session_kept_is_not_called_read(void **state)
 	assert_int_equal(w->job.done_spans, 2);
 }
 
+/* Of a lost session only the view stays: what is in the file by now may be of the next. */
+static void
+a_list_is_that_of_the_view(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(file_store(w->list, "65536 1\n", 8, 0600, &w->err), 0);
+	agent(w);
+	job(w, 0);
+	assert_true(changes_touch(w->job.changes, 65536, 1));
+	changes_doubt(w->job.changes, "doubt of one session");
+	ran(w, 0);
+	assert_int_equal(file_store(w->list, "0 1\n", 4, 0600, &w->err), 0);
+	job(w, 0);
+	assert_string_equal(changes_why(w->job.changes), "");
+	assert_true(changes_touch(w->job.changes, 65536, 1));
+	assert_false(changes_touch(w->job.changes, 0, 1));
+	/* The next backup. */
+	agent(w);
+	job(w, 0);
+	assert_false(changes_touch(w->job.changes, 65536, 1));
+	assert_true(changes_touch(w->job.changes, 0, 1));
+}
+
+/* What is not as people write ranges is no list: half of it would be kept as it was. */
+static void
+a_list_is_whole_or_refused(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t len;	      /* 0: of the text up to its NUL. */
+		uint64_t at, changed; /* 0: refused. */
+	} rows[] = {
+		{ "0000065536 0000000010\n", 0, 65536, 4096 },
+		{ "0x10000 0XA\r\n", 0, 65536, 4096 },
+		{ "\t65536\t10 # of a file\r\n\r\n", 0, 65536, 4096 },
+		{ "65536 10", 0, 65536, 4096 },
+		{ "# 1\n0 1\n 65536 18446744073709551615\n", 0, 65536, SIZE - 61440 },
+		{ "0 1\r65536 10\r", 0, 0, 0 },
+		{ "# list\r65536 10\r", 0, 0, 0 },
+		{ "0 1\n\0\0\0\0", 8, 0, 0 },
+		{ "0 1\n\0\n65536 10\n", 15, 0, 0 },
+		{ "65536\n", 0, 0, 0 },
+		{ "0x 10\n", 0, 0, 0 },
+		{ "65536 -1\n", 0, 0, 0 },
+		{ "65536 18446744073709551616\n", 0, 0, 0 },
+		{ "65536 10 10\n", 0, 0, 0 },
+		{ "\xef\xbb\xbf"
+		  "65536 10\n",
+		    12, 0, 0 },
+	};
+	struct world *w = *state;
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct changes *c;
+		size_t len = rows[i].len > 0 ? rows[i].len : strlen(rows[i].text);
+		int rc;
+
+		assert_int_equal(changes_new(SIZE, &c, &w->err), 0);
+		assert_int_equal(
+		    file_store(w->list, rows[i].text, len, 0600, &w->err), 0);
+		rc = changes_load(c, w->list, &w->err);
+		assert_int_equal(rc, rows[i].changed > 0 ? 0 : -1);
+		if (rc == 0) {
+			assert_true(changes_touch(c, rows[i].at, 10));
+			assert_int_equal(changes_bytes(c), rows[i].changed);
+		} else {
+			assert_int_equal(w->err.code, ERR_CORRUPT);
+		}
+		err_clear(&w->err);
+		changes_free(c);
+	}
+}
+
 /* --------------------------------------------------------------------- turns -- */
 
 /* Read slice `p->next` of pieces that remember who read them last. */
@@ -393,9 +467,17 @@ the_driver_s_list_is_used_if_the_point_is_its_base(void **state)
 	agent(w);
 	job(w, 0);
 	assert_false(changes_touch(w->job.changes, 65536, 1));
+	assert_false(changes_touch(w->job.changes, 0, 1));
+	assert_false(changes_do_need_map(w->job.changes));
 	ran(w, 0);
 	assert_true(w->f.used && !w->f.tracked);
 	assert_int_equal(w->f.slices, 10);
+	/* Which knows of shadow copies as little. */
+	w->tracked.foreign = 1;
+	agent(w);
+	job(w, 0);
+	assert_true(changes_touch(w->job.changes, 0, 1));
+	assert_true(changes_do_need_map(w->job.changes));
 }
 
 static void
@@ -500,6 +582,8 @@ main(void)
 		T(a_point_that_read_all_ends_it),
 		T(a_note_that_makes_no_sense_is_believed_at_its_worst),
 		T(what_a_lost_session_kept_is_not_called_read),
+		T(a_list_is_that_of_the_view),
+		T(a_list_is_whole_or_refused),
 		T(those_who_take_turns_prove_all),
 		T(the_driver_s_list_is_used_if_the_point_is_its_base),
 		T(any_other_base_is_a_reason),
