@@ -57,6 +57,7 @@ open_map(struct pipeline *p, int known, struct err *err)
 	source.read = pipeline_map_read;
 	source.arg = p;
 	source.metacache = p->job->metacache;
+	source.unheard = p->job->changes;
 	if (begin_cache(p, known, err) != 0)
 		return -1;
 	return volmap_open(&source, &limits, p->job->map_flags, &p->map, err);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/map/changes.h"
 #include "agent/map/volmap.h"
 #include "agent/map/volmap_plan.h"
 #include "proto/base/bytes.h"
@@ -13,6 +14,9 @@
 
 /* Beyond this no chains are followed: one bit a cluster is 8 MiB. */
 #define CHAIN_CLUSTERS_MAX (64u << 20)
+
+/* What machines are started from is not larger; nobody here knows where its files lie. */
+#define LOADERS_MAX (UINT64_C(1) << 30)
 
 /* Windows read to follow chains, for each window there is; honest chains need 1 or 2. */
 #define THRASH_MAX 64u
@@ -308,6 +312,8 @@ fat_plan(const struct volmap_source *src, unsigned flags, struct volmap_plan *p,
 		return 0;
 	if ((f = calloc(1, sizeof(*f))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a volume map");
+	if (src->unheard != NULL && src->size <= LOADERS_MAX)
+		changes_add(src->unheard, 0, src->size);
 	f->src = src;
 	f->boot = boot;
 	p->fs = boot.bits == 12 ? "fat12" : boot.bits == 16 ? "fat16" : "fat32";

@@ -83,9 +83,10 @@ metacache_begin(struct metacache *c, const struct metacache_task *task,
 }
 
 int
-metacache_read_past(
-    struct metacache *c, uint64_t offset, void *buf, size_t len, struct err *err)
+metacache_read_past(void *arg, uint64_t offset, void *buf, size_t len, struct err *err)
 {
+	struct metacache *c = arg;
+
 	c->facts.read_bytes += len;
 	return c->src.read(c->src.arg, offset, buf, len, err);
 }

@@ -71,9 +71,11 @@ int metacache_begin(struct metacache *c, const struct metacache_task *task,
 /* As metacache_source.read, whose `arg` is the struct metacache. */
 int metacache_read(void *c, uint64_t offset, void *buf, size_t len, struct err *err);
 
-/* Of the volume in any case, and not to be kept. */
-int metacache_read_past(
-    struct metacache *c, uint64_t offset, void *buf, size_t len, struct err *err);
+/*
+ * The same of the volume in any case, and not to be kept: for what no list tells of, as
+ * Windows writes it around every filter (hiberfil.sys), and for what is not worth it.
+ */
+int metacache_read_past(void *c, uint64_t offset, void *buf, size_t len, struct err *err);
 
 /*
  * Does a dense file begin at `offset` (volmap_dense.h)?  1, 0, or -1 if that is not known;

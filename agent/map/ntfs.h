@@ -7,6 +7,7 @@
  *	ntfs_scan.c	all records: who owns which clusters
  *	ntfs_compare.c	which of them are as they were at the last point
  *	ntfs_exclude.c	page files and the like
+ *	ntfs_unheard.c	files that are written around every driver
  *	ntfs.c		ntfs_plan(): the order of it all
  *
  * All bytes are hostile.  Nothing recurses; every loop is bounded by bytes
@@ -191,6 +192,7 @@ struct ntfs_candidate {
 
 struct ntfs_scan {
 	uint64_t damaged;     /* Records or attributes that make no sense. */
+	uint32_t unheard;     /* Files that ntfs_unheard() told of. */
 	uint32_t restore_dir; /* Record of \System Volume Information; 0: none. */
 	uint32_t in_root[NTFS_MEMORY + 1]; /* Files of each kind. */
 	uint32_t count;
@@ -200,6 +202,17 @@ struct ntfs_scan {
 /* Read every record of the MFT into plan->runs (not sorted) and `out`; 0 or -1. */
 int ntfs_scan(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan *out,
     struct err *err);
+
+/* Is it the name of what volsnap keeps its copies in (2), or a catalogue of them (1)? */
+int ntfs_name_of_vss(const uint8_t *name, size_t units);
+
+/*
+ * Add to the source's `unheard`, which is there, where the content of a file lies, if a name
+ * in record `n` says that it is written around every driver.  Of more files than there
+ * can be it is all of the volume.  0 or -1.
+ */
+int ntfs_unheard(const struct ntfs *v, struct ntfs_scan *s, uint32_t n,
+    const struct ntfs_record *r, struct err *err);
 
 /* Note what of record `n` speaks for leaving its content out. */
 void ntfs_candidate_look(struct ntfs_scan *s, uint32_t n, const struct ntfs_record *r);

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "agent/map/metacache.h"
 #include "agent/map/volmap.h"
 #include "agent/map/volmap_plan.h"
 #include "agent/map/volmap_runs.h"
@@ -15,26 +16,14 @@
 #include "proto/base/err.h"
 #include "proto/chunk/tree.h"
 
-/* VSS keeps a difference area in {of the snapshot}{of VSS}: 38 characters each. */
-static const char vss_guid[] = "{3808876b-c176-4e48-b7ae-04046e6cc752}";
-#define GUID_LEN 38
-
 /* What hiberfil.sys begins with is one page. */
 #define PAGE 4096u
-
-static int
-is_difference_area(const uint8_t *name, size_t units)
-{
-	return units == 2 * GUID_LEN && load_le16(name) == '{' &&
-	       load_le16(name + 2 * (GUID_LEN - 1)) == '}' &&
-	       ntfs_name_is(name + 2 * GUID_LEN, GUID_LEN, vss_guid);
-}
 
 static enum ntfs_kind
 kind_of(uint64_t parent, const uint8_t *name, size_t units)
 {
 	if (parent != NTFS_ROOT)
-		return is_difference_area(name, units) ? NTFS_AREA : NTFS_PLAIN;
+		return ntfs_name_of_vss(name, units) == 2 ? NTFS_AREA : NTFS_PLAIN;
 	if (ntfs_name_is(name, units, "hiberfil.sys"))
 		return NTFS_MEMORY;
 	if (ntfs_name_is(name, units, "pagefile.sys"))
@@ -133,6 +122,25 @@ is_unkept(const struct ntfs *v, const struct ntfs_stream *content)
 }
 
 /*
+ * What the content begins with.  It is written around every filter, so no list of changes
+ * tells of it: what is kept of the volume's tables must not have it.
+ */
+static int
+read_magic(const struct ntfs *v, const struct ntfs_stream *content, uint8_t magic[4],
+    struct err *err)
+{
+	struct volmap_source src = *v->src;
+	struct ntfs past = *v;
+
+	if (src.metacache != NULL) {
+		src.read = metacache_read_past;
+		src.arg = src.metacache;
+	}
+	past.src = &src;
+	return ntfs_stream_read(&past, content, 0, magic, 4, err);
+}
+
+/*
  * 1: hiberfil.sys holds a system that sleeps, or cannot be looked at; 0: not; -1.  Less
  * than a page of it lies on volumes of a sleeping system that are not the one it
  * sleeps on.
@@ -149,7 +157,7 @@ sleeps(const struct ntfs *v, const struct ntfs_candidate *c, struct err *err)
 	if (got == 1 && (content.size < PAGE || is_unkept(v, &content)))
 		got = 0;
 	if (got == 1)
-		got = ntfs_stream_read(v, &content, 0, magic, sizeof(magic), err);
+		got = read_magic(v, &content, magic, err);
 	ntfs_stream_free(&content);
 	if (got != 1)
 		return got == -1 ? -1 : !awake;

@@ -140,6 +140,8 @@ look_at_record(const struct ntfs *v, struct volmap_plan *plan, struct ntfs_scan 
 	if (compare != NULL)
 		ntfs_compare_record(compare, v, n, &r);
 	ntfs_candidate_look(s, n, &r);
+	if (v->src->unheard != NULL && ntfs_unheard(v, s, n, &r, err) == -1)
+		return -1;
 	return add_record(v, plan, s, n, &r, err);
 }
 

@@ -130,6 +130,12 @@ struct volmap_source {
 	 * this does not touch is free, though the log is not clean.  NULL: not known.
 	 */
 	const struct changes *written;
+	/*
+	 * Gets what is written around every driver, so that no list of changes has it: of an
+	 * NTFS by names (ntfs_unheard.c), all of a FAT that is small enough for boot loaders.
+	 * Complete once volmap_open() returned.  NULL: nobody asks.
+	 */
+	struct changes *unheard;
 };
 
 /* Memory for who owns what (bytes); while the volume is walked it is two thirds. */

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/map/changes.h"
 #include "agent/map/ntfs_usage.h"
 #include "proto/base/bytes.h"
 #include "tests/unit/agent/ntfs_image.h"
@@ -95,12 +96,15 @@ sparse_run(const uint8_t *in, size_t len)
 		return;
 	disk.p = p;
 	sparse_usage(&disk);
+	if (changes_new(disk.size, &disk.unheard, &err) != 0)
+		abort();
 	c = cover_new(
 	    &disk, (in[0] & 2) != 0, (in[0] & 4) != 0 ? VOLMAP_KEEP_ALL : 0, &err);
 	if (c != NULL)
 		cover_free(c);
 	else if (err.code != ERR_IO || disk.reads < disk.fail_at)
 		abort();
+	changes_free(disk.unheard);
 	free(p);
 }
 

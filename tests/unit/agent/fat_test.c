@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "agent/map/changes.h"
 #include "tests/unit/agent/fat_image.h"
 #include "tests/unit/agent/volmap_cover.h"
 
@@ -254,6 +255,25 @@ every_failing_read_is_reported(void **state)
 	fat_image_free(v);
 }
 
+/* Directories are not read, so it is all of a volume that is no larger than such are. */
+static void
+what_boot_loaders_may_write_is_told(void **state)
+{
+	struct fat_image *v = of_kind(32);
+	struct cover_disk disk = { .p = v->p, .size = v->size };
+	struct err err = ERR_INIT;
+	struct cover *c;
+
+	(void)state;
+	assert_int_equal(changes_new(v->size, &disk.unheard, &err), 0);
+	c = cover_within(&disk, NULL, 1, 0, &err);
+	assert_non_null(c);
+	assert_int_equal(changes_bytes(disk.unheard), v->size);
+	changes_free(disk.unheard);
+	cover_free(c);
+	fat_image_free(v);
+}
+
 int
 main(void)
 {
@@ -263,6 +283,7 @@ main(void)
 		cmocka_unit_test(a_flushed_volume_need_not_be_clean),
 		cmocka_unit_test(a_table_made_to_thrash_only_loses_its_files),
 		cmocka_unit_test(whatever_is_not_fat_is_one_stream),
+		cmocka_unit_test(what_boot_loaders_may_write_is_told),
 		cmocka_unit_test(every_failing_read_is_reported),
 	};
 

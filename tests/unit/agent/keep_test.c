@@ -613,6 +613,34 @@ a_table_that_changed_unsaid_is_found_out(void **state)
 	same_as_reading_all(w);
 }
 
+/* Before any driver runs: no list has it, and it is no lie of the list's. */
+static void
+what_boot_loaders_write_is_read(void **state)
+{
+	struct world *w = *state;
+	struct image *v = image_new(1024, CLUSTER, 512, 1024, 32);
+	const int64_t at = image_free_from(v) + 40;
+	const struct image_run runs[] = { { at, 17 }, { at + 30, 1 }, { 0, 0 } };
+
+	fill(image_cluster(v, (uint64_t)at), 17 * CLUSTER, 5);
+	fill(image_cluster(v, (uint64_t)at + 30), CLUSTER, 6);
+	image_file(v, 20, 5, "BootStat.dat", runs);
+	image_finish(v);
+	memcpy(w->disk, v->p, v->size);
+	w->size = w->job.source.size = w->job.root.size = v->size;
+	w->job.map_flags = 0;
+	image_free(v);
+	run(w);
+	becomes_base(w);
+	w->disk[(uint64_t)at * CLUSTER + 5] ^= 1;
+	w->disk[(uint64_t)(at + 30) * CLUSTER] ^= 1;
+	changes_slice(w->list, 1, 0);
+	run(w);
+	assert_string_equal(changes_why(w->list), "");
+	assert_true(w->r.proven_bytes > 0);
+	same_as_reading_all(w);
+}
+
 /* What is found out of the map may end the list: then the map is made of the volume. */
 static void
 a_list_that_is_not_believed_has_no_hand_in_the_map(void **state)
@@ -688,6 +716,7 @@ main(void)
 		TEST(files_are_cut_as_if_all_was_read),
 		TEST(of_the_tables_only_what_changed_is_read),
 		TEST(a_table_that_changed_unsaid_is_found_out),
+		TEST(what_boot_loaders_write_is_read),
 		TEST(a_list_that_is_not_believed_has_no_hand_in_the_map),
 	};
 	int bad = cmocka_run_group_tests(threads, NULL, NULL);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <cmocka.h>
 
+#include "agent/map/changes.h"
 #include "tests/unit/agent/ntfs_map.h"
 
 /* Map it, see a note with this word (or none), and that nothing is a hole. */
@@ -674,6 +675,76 @@ every_failing_read_is_reported(void **state)
 	done(v, c);
 }
 
+/* Clusters that are told of as written around every driver. */
+static uint64_t
+unheard(struct image *v, struct changes *list)
+{
+	struct cover_disk disk = { .p = v->p, .size = v->size, .unheard = list };
+	struct err err = ERR_INIT;
+	struct cover *c;
+
+	image_finish(v);
+	c = cover_within(&disk, NULL, 1, 0, &err);
+	assert_non_null(c);
+	cover_free(c);
+	return changes_bytes(list) / 4096;
+}
+
+static void
+what_no_driver_sees_written_is_told(void **state)
+{
+	static const struct {
+		const char *name;
+		int told;
+	} files[] = { { "BootStat.dat", 1 }, { "BCD", 1 }, { "bcd.log1", 1 },
+		{ "hiberfil.sys", 1 }, { "{3808876B-c176-4e48-b7ae-04046e6cc752}", 1 },
+		{ "{01234567-89ab-cdef-0123-456789abcdef}"
+		  "{3808876b-c176-4e48-b7ae-04046e6cc752}",
+		    1 },
+		{ "{3808876b-c176-4e48-b7ae-04046e6cc753}", 0 }, { "bootstat.dat2", 0 },
+		{ "bcd.log3", 0 }, { "pagefile.sys", 0 } };
+	struct changes *list;
+	uint8_t entries[3 * 32];
+	struct err err = ERR_INIT;
+	struct image *v;
+	uint32_t f;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		v = ordinary();
+		f = image_free_from(v);
+		assert_int_equal(changes_new(v->size, &list, &err), 0);
+		image_file(v, 20, 17, files[i].name, RUNS({ f + 5, 3 }, { f, 2 }));
+		assert_int_equal(unheard(v, list), files[i].told ? 5 : 0);
+		assert_int_equal(changes_touch(list, f * 4096ull, 1), files[i].told);
+		assert_int_equal(
+		    changes_touch(list, (f + 7) * 4096ull, 4096), files[i].told);
+		changes_free(list);
+		image_free(v);
+	}
+	/* Its name in one record, its content in two others. */
+	v = ordinary();
+	f = image_free_from(v);
+	assert_int_equal(changes_new(v->size, &list, &err), 0);
+	entry(entries, 0x30, 0, 21);
+	entry(entries + 32, 0x80, 0, 22);
+	entry(entries + 64, 0x80, 4, 21);
+	image_begin(v, 20, 1, 0);
+	image_resident(v, 20, 0x20, entries, sizeof(entries));
+	image_begin(v, 21, 1, 20);
+	image_name(v, 21, 5, "bootstat.dat", 3);
+	image_attr(v, 21, 0x80, "", 4, RUNS({ f + 20, 2 }), 0);
+	image_begin(v, 22, 1, 20);
+	store_le64(
+	    image_attr(v, 22, 0x80, "", 0, RUNS({ f, 4 }), 6 * 4096) + 40, 6 * 4096);
+	image_bits(v, f, 4, 1);
+	image_bits(v, f + 20, 2, 1);
+	assert_int_equal(unheard(v, list), 6);
+	assert_true(changes_touch(list, (f + 21) * 4096ull, 1));
+	changes_free(list);
+	image_free(v);
+}
+
 int
 main(void)
 {
@@ -701,6 +772,7 @@ main(void)
 		    clusters_with_two_owners_are_streams_and_keep_everything),
 		cmocka_unit_test(a_file_that_maps_a_place_twice_is_a_stream),
 		cmocka_unit_test(many_streams_of_one_file_do_not_clash),
+		cmocka_unit_test(what_no_driver_sees_written_is_told),
 		cmocka_unit_test(a_volume_that_cannot_be_read_is_one_stream),
 		cmocka_unit_test(every_failing_read_is_reported),
 	};

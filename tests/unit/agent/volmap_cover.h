@@ -24,6 +24,7 @@ struct cover_disk {
 	const struct volmap_unkept *unkept;
 	unsigned unkept_count;
 	const struct changes *written;
+	struct changes *unheard;
 };
 
 struct cover {
@@ -113,7 +114,8 @@ cover_within(struct cover_disk *disk, const struct volmap_limits *limits, int fl
 		.flushed = flushed,
 		.unkept = disk->unkept,
 		.unkept_count = disk->unkept_count,
-		.written = disk->written };
+		.written = disk->written,
+		.unheard = disk->unheard };
 	struct cover *c = calloc(1, sizeof(*c));
 	struct volmap_cut cut;
 	struct volmap *m;
