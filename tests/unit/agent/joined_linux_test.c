@@ -530,12 +530,10 @@ a_joined_disk_is_cloned_as_well(void **state)
 int
 main(void)
 {
-	const struct CMUnitTest threads[] = {
+	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_joined_disk_comes_back_byte_for_byte),
 		cmocka_unit_test(what_changed_meanwhile_is_read_again),
 		cmocka_unit_test(what_never_stands_still_is_no_point),
-	};
-	const struct CMUnitTest others[] = {
 		cmocka_unit_test(sectors_behind_the_file_system_are_the_disks),
 		cmocka_unit_test(behind_what_is_decrypted_are_zeros),
 		cmocka_unit_test(the_volumes_own_bytes_on_the_disk_may_change),
@@ -545,13 +543,6 @@ main(void)
 		cmocka_unit_test(a_dynamic_disk_is_refused),
 		cmocka_unit_test(a_joined_disk_is_cloned_as_well),
 	};
-	int bad = cmocka_run_group_tests(threads, group_up, group_down);
 
-	/* Their threads are those of the first, of which TSan has seen enough. */
-#ifdef __SANITIZE_THREAD__
-	const int all = 0;
-#else
-	const int all = 1;
-#endif
-	return all ? bad + cmocka_run_group_tests(others, group_up, group_down) : bad;
+	return cmocka_run_group_tests(tests, group_up, group_down);
 }
