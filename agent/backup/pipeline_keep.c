@@ -402,12 +402,13 @@ cut_chunk(
 {
 	uint64_t left = g->cut->len - g->at;
 	uint32_t most = left < CHUNKER_MAX ? (uint32_t)left : CHUNKER_MAX, step;
-	struct pipeline_slab *s = r->slab;
+	const uint64_t slabs = r->slabs;
+	struct pipeline_slab *s;
 	int rc;
 
 	if ((rc = pipeline_reader_room(r, PIPELINE_CARRY_PIECES, most, err)) != 1)
 		return rc;
-	if (r->slab != s)
+	if (r->slabs != slabs)
 		*have = 0;
 	s = r->slab;
 	for (*len = 0;;) {

@@ -83,6 +83,7 @@ pipeline_reader_room(struct reader *r, uint32_t pieces, uint32_t len, struct err
 	if (queue_get(r->p->free_slabs, &item) != QUEUE_OK)
 		return 0;
 	s = r->slab = item;
+	r->slabs++;
 	s->items_n = s->pieces_n = s->chunks_n = s->region_n = 0;
 	s->used = PIPELINE_HEADROOM;
 	atomic_store(&s->refs, 1);
@@ -284,9 +285,11 @@ take_cut(struct reader *r, struct volmap_cut *cut, struct err *err)
 	case VOLMAP_STREAM:
 		return range(r, cut, err);
 	case VOLMAP_REGION:
-		/* In one piece it is a range like any other. */
-		if (cut->count == 1)
+		/* In one piece it is a range like any other, and stands where it does. */
+		if (cut->count == 1) {
+			cut->count = 0;
 			return range(r, cut, err);
+		}
 		return r->keep != NULL && cut->offset >= r->p->done_end
 			   ? pipeline_keep_range(r, cut, err)
 			   : region(r, cut, err);

@@ -20,7 +20,8 @@ struct shape_writer;
 struct reader {
 	struct pipeline *p;
 	struct pipeline_slab *slab;
-	uint64_t from; /* The read that is planned. */
+	uint64_t slabs; /* Taken so far: one may come back at once. */
+	uint64_t from;	/* The read that is planned. */
 	uint32_t at, len;
 	uint64_t read_bytes;
 	struct pipeline_keep *keep; /* NULL: all is read. */

@@ -52,6 +52,9 @@ struct fake_server {
 	int pending_then_have; /* ... and then another host has sent it. */
 	int nodes_pending;     /* Of every node so many answers are "pending". */
 	uint64_t fail_put;     /* The n-th Put breaks the connection; 0: never. */
+	/* Answers wait until it says so; NULL: they do not. */
+	int (*may_answer)(void *arg);
+	void *may_answer_arg;
 	int canceled;
 	struct err bad; /* A broken rule. */
 };
@@ -145,6 +148,8 @@ fake_have_wait(void *arg, uint64_t request, uint8_t *answers, size_t n, struct e
 	struct fake_server *s = arg;
 	int rc = 0;
 
+	while (s->may_answer != NULL && !s->may_answer(s->may_answer_arg))
+		;
 	pthread_mutex_lock(&s->lock);
 	if (s->canceled)
 		rc = err_set(err, ERR_CANCELED, "canceled");

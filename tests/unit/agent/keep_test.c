@@ -19,6 +19,7 @@
 #include "agent/map/changes.h"
 #include "agent/map/metacache.h"
 #include "proto/base/bytes.h"
+#include "proto/base/wait.h"
 #include "tests/unit/agent/fake_server.h"
 #include "tests/unit/agent/ntfs_image.h"
 #include "tests/unit/scratch.h"
@@ -44,6 +45,7 @@ struct world {
 	struct metacache *tables;
 	_Atomic uint64_t reads; /* By several threads. */
 	uint64_t fail_read;	/* The n-th read fails; 0: none. */
+	_Atomic int rested;
 	char dir[SCRATCH_MAX], old[SCRATCH_MAX], new[SCRATCH_MAX];
 	char shape[SCRATCH_MAX], new_shape[SCRATCH_MAX], meta[SCRATCH_MAX];
 	struct pipeline_job job;
@@ -367,6 +369,80 @@ an_interruption_loses_nothing_that_was_kept(void **state)
 		same_as_reading_all(w);
 	}
 	assert_true(resumed > 1);
+}
+
+/* A file that is cut by content, in one piece, in which a span ends. */
+static void
+a_file_is_gone_on_with_in_its_middle(void **state)
+{
+	struct world *w = *state;
+	struct image *v = image_new(8192, CLUSTER, 512, 1024, 32);
+	struct image_run of[2] = { { image_free_from(v), 6000 }, { 0, 0 } };
+	char done[SCRATCH_MAX];
+
+	fill(image_cluster(v, image_free_from(v)), 6000 * CLUSTER, 5);
+	image_file(v, 16, 5, "f", of);
+	image_finish(v);
+	memcpy(w->disk, v->p, v->size);
+	w->size = w->job.source.size = w->job.root.size = v->size;
+	w->job.map_flags = 0;
+	image_free(v);
+	run(w);
+	becomes_base(w);
+	change(w, SPAN - 3000000, 5 << 20, 1);
+	change(w, SPAN + (6 << 20), 100000, 2);
+	run(w);
+	/* Of this run the first span counts, as if it had come no farther. */
+	scratch_path(w->dir, "c=done", done);
+	assert_int_equal(file_replace(w->new, done, &w->err), 0);
+	w->job.done_cache = done;
+	w->job.done_spans = 1;
+	run(w);
+	assert_true(w->r.kept_bytes > 4 << 20);
+	w->job.done_cache = NULL;
+	w->job.done_spans = 0;
+	same_as_reading_all(w);
+}
+
+/* ------------------------------------------------------------------- slow answers -- */
+
+/* Once it is so, the reader has used up what slabs there are, or all is read. */
+static int
+reader_rests(void *arg)
+{
+	struct world *w = arg;
+	uint64_t before = w->reads;
+
+	if (!w->rested) {
+		wait_ms(50);
+		w->rested = w->reads == before;
+	}
+	return w->rested;
+}
+
+/*
+ * All slabs but one wait for the server, and what that one has is known: it comes back
+ * at once, and what was read ahead in it is not in it any more.
+ */
+static void
+a_slab_that_comes_back_at_once_is_empty(void **state)
+{
+	struct world *w = *state;
+
+	w->server->may_answer = reader_rests;
+	w->server->may_answer_arg = w;
+	w->rested = 1;
+	fill(w->disk, 27 << 20, 3);
+	run(w);
+	/* Some of these lengths of what is new leave one slab. */
+	for (uint64_t k = 0; k < 5; k++) {
+		becomes_base(w);
+		fill(w->disk, (39 + k) << 18, 50 + k);
+		changes_add(w->list, 0, 27 << 20);
+		w->rested = 0;
+		run(w);
+	}
+	same_as_reading_all(w);
 }
 
 /* One byte of a file of the agent's own changes: all is read, or nothing depends on it.
@@ -706,10 +782,12 @@ main(void)
 		TEST(a_stream_is_cut_as_if_all_was_read),
 		TEST(what_the_server_lost_is_read_again),
 		TEST(an_interruption_loses_nothing_that_was_kept),
+		TEST(a_slab_that_comes_back_at_once_is_empty),
 		TEST(a_read_that_fails_ends_it_and_leaves_nothing_wrong),
 	};
 	const struct CMUnitTest others[] = {
 		TEST(a_slice_is_read_in_each_run),
+		TEST(a_file_is_gone_on_with_in_its_middle),
 		TEST(what_the_list_does_not_say_is_found_out),
 		TEST(a_damaged_memory_only_costs_reading),
 		TEST(another_size_or_point_is_read_whole),
