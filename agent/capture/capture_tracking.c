@@ -22,10 +22,14 @@ capture_track_open(struct capture *c, struct snapshot_options *o)
 		return;
 	c->track = *o->tracking;
 	/* Where nobody tracks nothing changes for the applications. */
-	if (hotcopy_link_open(NULL, &c->driver, &ignored) == 0)
+	if (hotcopy_link_open(NULL, &c->driver, &ignored) == 0) {
 		o->no_autorecovery = 1;
-	else
-		c->driver = NULL;
+		return;
+	}
+	c->driver = NULL;
+	/* A driver that answers a moment later must not vouch for what was repaired. */
+	if (strcmp(p->name, "vss") == 0)
+		c->track.on = 0;
 }
 
 void

@@ -72,7 +72,11 @@ snapshot_hotcopy_lend_rooms(struct hot_set *s)
 		}
 		note(s, &err);
 		err_clear(&err);
-		hotcopy_pin_close(r.pin);
+		/* Of what takes several calls the driver may have a part: it stays pinned. */
+		if (n > HOTCOPY_EXTENTS_MAX)
+			s->room[kept++] = r;
+		else
+			hotcopy_pin_close(r.pin);
 	}
 	s->rooms = kept;
 }

@@ -84,8 +84,10 @@ tell(struct hot_volume *v)
 	if (list_written(v, &written, &ignored) == 1 &&
 	    ntfs_free(&src, written, on_free, &t, &ignored) == 1) {
 		end_range(&t);
-		v->told_free = hotcopy_unneeded(v->set->owner, v->set->number, v->index,
-				   0, count, t.bits, &ignored) == 0;
+		/* Before: of one that fails the driver may have heard a part. */
+		v->told_free = 1;
+		(void)hotcopy_unneeded(
+		    v->set->owner, v->set->number, v->index, 0, count, t.bits, &ignored);
 	}
 	changes_free(written);
 	free(t.bits);

@@ -19,6 +19,7 @@
 #include "agent/hotcopy/hotcopy_calls.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
+#include "tests/unit/agent/ntfs_image.h"
 #include "tests/unit/agent/sim_driver.h"
 
 #define IO_ERROR 0xC0000185u
@@ -38,6 +39,7 @@ static struct relay {
 	uint64_t count, fail_at;
 	uint32_t only;	 /* Requests of this code alone are counted; 0: all but EVENT. */
 	uint32_t status; /* Answered then; 0: the connection ends. */
+	int late;	 /* It is done, and only then answered so. */
 	int failed, links;
 	struct relay_link {
 		pthread_t thread;
@@ -79,13 +81,15 @@ pass_one(const struct relay_link *l, uint8_t *buffer)
 {
 	uint8_t head[16], answer[8];
 	uint32_t status, len;
+	int turn;
 
 	if (all_of(l->near, head, 16, 0) != 0)
 		return -1;
 	len = load_le32(head + 4);
 	if (len > BYTES_MAX || all_of(l->near, buffer, len, 0) != 0)
 		return -1;
-	if (its_turn(load_le32(head), &status)) {
+	turn = its_turn(load_le32(head), &status);
+	if (turn && !relay.late) {
 		store_le32(answer, status);
 		store_le32(answer + 4, 0);
 		return status == 0 ? -1 : all_of(l->near, answer, 8, 1);
@@ -96,6 +100,10 @@ pass_one(const struct relay_link *l, uint8_t *buffer)
 	len = load_le32(answer + 4);
 	if (len > BYTES_MAX || all_of(l->far, buffer, len, 0) != 0)
 		return -1;
+	if (turn) {
+		store_le32(answer, status);
+		store_le32(answer + 4, len = 0);
+	}
 	return all_of(l->near, answer, 8, 1) != 0 ? -1 : all_of(l->near, buffer, len, 1);
 }
 
@@ -155,7 +163,7 @@ relay_start(uint64_t fail_at, uint32_t only, uint32_t status)
 	relay.fail_at = fail_at;
 	relay.only = only;
 	relay.status = status;
-	relay.failed = relay.links = 0;
+	relay.failed = relay.links = relay.late = 0;
 	snprintf(relay.path, sizeof(relay.path), "%s/relay", sim.dir);
 	relay.fd = open_socket(relay.path, 1);
 	assert_int_equal(pthread_create(&relay.thread, NULL, take_links, NULL), 0);
@@ -362,6 +370,41 @@ test_events_may_fail(void **state)
 	}
 }
 
+/* The driver heard what is free, and its answer did not come: no zeros for what was there. */
+static void
+test_what_was_told_free_is_never_zeros(void **state)
+{
+	const struct hot_system *real = snapshot_hotcopy_system;
+	const struct snapshot_options options = { .hotcopy = &wishes,
+		.tracking = &tracking };
+	struct image *image = image_new(1000, 4096, 512, 1024, 64);
+	struct hot_system flushes = *real;
+	struct snapshot_volume *v;
+	struct snapshot *s;
+	struct err err = ERR_INIT;
+	uint8_t byte = 0;
+	int rc;
+
+	(void)state;
+	memset(image->p + (2 << 20), 'b', 65536);
+	image_finish(image);
+	assert_int_equal(disk_write(sim.disk[0], 0, image->p, (uint32_t)image->size), 0);
+	flushes.flushes = 1;
+	snapshot_hotcopy_system = &flushes;
+	relay_start(1, HOTCOPY_IOCTL_UNNEEDED, IO_ERROR);
+	relay.late = 1;
+	assert_int_equal(snapshot_open(&snapshot_hotcopy, &options, &s, &err), 0);
+	assert_int_equal(snapshot_add(s, relayed("c"), &v, &err), 0);
+	assert_int_equal(snapshot_freeze(s, 1000, &err), 0);
+	assert_true(relay.failed);
+	rc = snapshot_read(v, (2 << 20) + 100, &byte, 1, &err);
+	assert_true(rc == 0 ? byte == 'b' : err.code == ERR_SNAPSHOT_LOST);
+	snapshot_close(s);
+	relay_stop();
+	snapshot_hotcopy_system = real;
+	image_free(image);
+}
+
 int
 main(void)
 {
@@ -371,6 +414,7 @@ main(void)
 		TEST(any_call_may_be_the_last),
 		TEST(a_gate_that_timed_out_is_tried_again),
 		TEST(events_may_fail),
+		TEST(what_was_told_free_is_never_zeros),
 	};
 
 	(void)pthread_mutex_init(&relay.lock, NULL);
