@@ -184,8 +184,9 @@ struct ntfs_candidate {
 
 	/* Of its content, from its runs; of candidates of one record the first has it. */
 	uint64_t clusters;
-	uint8_t stream; /* Of the first run seen. */
-	uint8_t shared; /* Not all of it is its own, allocated, and one stream. */
+	uint8_t stream;	 /* Of the first run seen. */
+	uint8_t shared;	 /* Not all of it is its own, allocated, and one stream. */
+	uint8_t written; /* Some of it is in the plan's `written`. */
 };
 
 #define NTFS_CANDIDATES_MAX 1024

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "agent/map/changes.h"
 #include "agent/map/metacache.h"
 #include "agent/map/volmap.h"
 #include "agent/map/volmap_plan.h"
@@ -233,10 +234,32 @@ ntfs_candidate_run(struct ntfs_scan *s, const struct volmap_plan *plan,
 	if ((run->flags & VOLMAP_RUN_CLASH) != 0 || run->stream != c->stream)
 		c->shared = 1;
 	/* What clashes is not looked up: runs of lies may all be long. */
+	if (!c->shared && plan->written != NULL)
+		c->written |= (uint8_t)changes_touch(plan->written,
+		    (uint64_t)run->lcn * plan->cluster_size,
+		    (uint64_t)run->len * plan->cluster_size);
 	if (!c->shared && plan->state != NULL && (set = all_set(plan, run, err)) == -1)
 		return -1;
 	c->shared |= !set;
 	return 0;
+}
+
+/*
+ * In doubt only what would wake old memory over a restored disk is left out.  A log that is
+ * not clean may have given the clusters to another file; but what volsnap writes itself
+ * nobody hears of, so an area that was written to is somebody else's by now, and one that
+ * was not is not.
+ */
+static int
+may_go(const struct volmap_plan *plan, const struct ntfs_candidate *c,
+    const struct ntfs_candidate *first, uint32_t asleep)
+{
+	if (c->names == 0)
+		return 0;
+	if (c->record == asleep)
+		return 1;
+	return !plan->whole &&
+	       (plan->written == NULL || (c->kind == NTFS_AREA && !first->written));
 }
 
 /* Leave the content of a file out if all of it is its own and allocated. */
@@ -262,7 +285,7 @@ int
 ntfs_exclude(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_scan *s,
     int keep_all, struct err *err)
 {
-	const struct ntfs_candidate *c;
+	const struct ntfs_candidate *c, *first;
 	uint32_t asleep = 0;
 	int got;
 
@@ -287,14 +310,9 @@ ntfs_exclude(const struct ntfs *v, struct volmap_plan *plan, const struct ntfs_s
 			? s->restore_dir == 0 || c->parent != s->restore_dir
 			: s->in_root[c->kind] != 1)
 			continue;
-		/*
-		 * In doubt only what would wake old memory over a restored disk.  The log
-		 * may have given its clusters to another file.
-		 */
-		if (c->names == 0 ||
-		    ((plan->whole || plan->written != NULL) && c->record != asleep))
-			continue;
-		if (leave_out(v, plan, c, &s->candidate[find(s, c->record)], err) == -1)
+		first = &s->candidate[find(s, c->record)];
+		if (may_go(plan, c, first, asleep) &&
+		    leave_out(v, plan, c, first, err) == -1)
 			return -1;
 	}
 	return 0;

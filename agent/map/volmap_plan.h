@@ -22,7 +22,8 @@ struct volmap_plan {
 	struct volmap_limits
 	    limits; /* For volmap_runs_init(); set before a parser is asked. */
 	int whole;  /* In doubt: nothing is a hole. */
-	/* NULL, or what is no hole though it is called free; nor is a file left out then. */
+	/* NULL, or what is no hole though it is called free; nor is a file left out then, but
+	   for volsnap's that it does not touch. */
 	const struct changes *written;
 	const struct volmap_unkept *unkept; /* The source's. */
 	unsigned unkept_count;

@@ -375,6 +375,44 @@ a_page_file_is_left_out_by_who_uses_it_alone(void **state)
 	done(v, c);
 }
 
+/* What volsnap writes is in no list; what any other would have written there is. */
+static void
+a_difference_area_is_left_out_if_nobody_wrote_there(void **state)
+{
+	static const char area[] = "{01234567-89ab-cdef-0123-456789abcdef}"
+				   "{3808876b-c176-4e48-b7ae-04046e6cc752}";
+
+	(void)state;
+	for (unsigned i = 0; i < 3; i++) {
+		struct image *v = ordinary();
+		uint32_t f = image_free_from(v);
+		struct cover_disk disk = { .p = v->p, .size = v->size };
+		struct changes *w = list(v->size);
+		struct cover *c;
+
+		image_file(v, 16, 18, area, RUNS({ f + 10, 20 }, { f + 50, 5 }));
+		image_begin(v, 18, 3, 0);
+		image_name(v, 18, 5, "System Volume Information", 1);
+		image_file(v, 20, 5, "pagefile.sys", RUNS({ f + 70, 3 }));
+		image_log(v, 0, 1);
+		image_finish(v);
+		changes_add(w, (f + 9) * 4096ull, 4096);
+		if (i == 1)
+			changes_add(w, (f + 54) * 4096ull + 4095, 1);
+		if (i == 2)
+			changes_add(w, (f + 30) * 4096ull - 1, 1);
+		disk.written = w;
+		c = cover(&disk, 0);
+		assert_string_equal(c->note, "");
+		assert_true(are(v, c, f + 10, 20, i == 0 ? 'x' : 'd'));
+		assert_true(are(v, c, f + 50, 5, i == 0 ? 'x' : 'd'));
+		assert_true(are(v, c, f + 70, 3, 'd'));
+		assert_true(are(v, c, f + 9, 1, 's'));
+		changes_free(w);
+		done(v, c);
+	}
+}
+
 static void
 memory_is_left_out_where_a_system_sleeps(void **state)
 {
@@ -418,6 +456,7 @@ main(void)
 		cmocka_unit_test(clusters_of_any_size_are_kept_whole),
 		cmocka_unit_test(a_file_that_is_only_in_the_log_is_kept),
 		cmocka_unit_test(a_page_file_is_left_out_by_who_uses_it_alone),
+		cmocka_unit_test(a_difference_area_is_left_out_if_nobody_wrote_there),
 		cmocka_unit_test(memory_is_left_out_where_a_system_sleeps),
 	};
 
