@@ -243,8 +243,9 @@ class Tracked:
         self.started = []
         # Frozen and read the same way: what differs is the list.
         self.whole = "tracking = off\n", self.words(None)
-        self.start(["nbdkit", "-f", "--exit-with-parent", "-U", nbd, PROGRAMS + "/holdfast-hotcopy-plugin.so", f"disk=c:{image}",
-                    f"control={self.control}"], nbd)
+        # Its number is there when it listens; the socket is there a moment before.
+        self.start(["nbdkit", "-f", "--exit-with-parent", "-P", nbd + ".pid", "-U", nbd, PROGRAMS + "/holdfast-hotcopy-plugin.so", f"disk=c:{image}",
+                    f"control={self.control}"], nbd + ".pid")
         self.start(["nbdfuse", self.disk, f"nbd+unix:///c?socket={nbd}"], self.disk)
 
     def start(self, command, until):

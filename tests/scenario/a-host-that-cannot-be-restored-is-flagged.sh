@@ -71,7 +71,7 @@ grep -q 'note: it starts by UEFI' "$work/said" || fail "the firmware is not said
 grep -q '^raid: CANNOT BE RESTORED' "$work/said" || fail "raid: $(cat "$work/said")"
 grep -q "PROBLEM: storage controller $raid: no driver" "$work/said" || fail "the controller is not named"
 grep -q "$broadcom  -> bnx2x" "$work/said" || fail "the second network is not shown"
-grep -c PROBLEM "$work/said" | grep -qx 1 || fail "one network is enough: $(cat "$work/said")"
+grep -c PROBLEM "$work/said" | grep -x 1 > /dev/null || fail "one network is enough: $(cat "$work/said")"
 ! operator rescue check deaf > "$work/said" || fail "deaf passes"
 grep -q "PROBLEM: network controller $broadcom: its driver bnx2x needs firmware" "$work/said" || fail "deaf: $(cat "$work/said")"
 ! operator rescue check volumes > "$work/said" || fail "a host without disks passes"

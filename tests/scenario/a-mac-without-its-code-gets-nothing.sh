@@ -23,12 +23,12 @@ machine() {
 	await 60 grep -sq "^code " "$work/$name"
 }
 code() { sed -n 's/^code //p' "$work/$1"; }
-waits() { operator rescue waiting | grep -q "$(code "$1")"; }
+waits() { operator rescue waiting | grep "$(code "$1")" > /dev/null; }
 
 note "nothing is armed: it waits, seen by the operator, and a confirmation gets it nothing"
 machine early $mac begin restore 0 disk "$work/out.early"
 await 60 waits early
-operator rescue waiting | grep "$(code early)" | grep -q "not armed.*$mac" || fail "waiting: $(operator rescue waiting)"
+operator rescue waiting | grep "$(code early)" | grep "not armed.*$mac" > /dev/null || fail "waiting: $(operator rescue waiting)"
 refuses 'no MAC of this machine is armed' operator rescue confirm "$(code early)"
 refuses 'no machine that waits' operator rescue confirm 0000-0000
 refuses 'characters' operator rescue confirm 000
@@ -36,7 +36,7 @@ refuses 'characters' operator rescue confirm 000
 note "armed, but not confirmed: still nothing"
 operator rescue arm h1 --mac $mac > /dev/null
 refuses 'armed for a restore' operator rescue arm h1 --mac $mac
-armed() { operator rescue waiting | grep "$(code early)" | grep -q 'h1 '; }
+armed() { operator rescue waiting | grep "$(code early)" | grep 'h1 ' > /dev/null; }
 await 60 armed
 ! [ -s "$work/early.err" ] || fail "it ended: $(cat "$work/early.err")"
 [ "$(wc -l < "$work/early")" = 1 ] || fail "it got something: $(cat "$work/early")"
@@ -68,7 +68,7 @@ first=$(sed -n 's/^code //p' "$work/early")
 operator rescue confirm "$first"
 begun() { grep -q '^h1 1 resumed any' "$work/early"; }
 await 60 begun
-listed() { operator rescue list | grep -q 'h1 .*52:54:00:00:00:01.*restoring.*50 %'; }
+listed() { operator rescue list | grep 'h1 .*52:54:00:00:00:01.*restoring.*50 %' > /dev/null; }
 await 60 listed
 operator rescue list --json | python3 -c '
 import json, sys

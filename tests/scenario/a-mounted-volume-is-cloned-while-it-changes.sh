@@ -12,9 +12,10 @@ ntfs_make "$work/ntfs" 40 12 1
 gpt_make "$work/disk" 40 1
 disks=()
 for d in raw ntfs disk; do disks+=("disk=$d:$work/$d"); done
-nbdkit -f --exit-with-parent -U "$work/nbd" "$bin/holdfast-hotcopy-plugin.so" "${disks[@]}" control="$work/control" &
+nbdkit -f --exit-with-parent -P "$work/nbd.pid" -U "$work/nbd" "$bin/holdfast-hotcopy-plugin.so" "${disks[@]}" control="$work/control" &
 pids+=($!)
-up() { [ -S "$work/control" ] && [ -S "$work/nbd" ]; }
+# Its number is there when it listens; the socket is there a moment before.
+up() { [ -S "$work/control" ] && [ -e "$work/nbd.pid" ]; }
 await 60 up
 for d in raw ntfs disk; do
 	mkdir "$work/fuse.$d"

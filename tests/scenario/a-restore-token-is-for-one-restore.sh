@@ -27,7 +27,7 @@ grep -qx 'h1 2 first any' "$work/said" || fail "said: $(cat "$work/said")"
 cmp "$work/disk" "$work/out"
 [ "$(grep -c '^h1/' "$work/said")" = 2 ] || fail "points: $(cat "$work/said")"
 ! grep -q '^h2/' "$work/said" || fail "it saw another host"
-operator rescue list | grep -q 'h1 .*restoring' || fail "list: $(operator rescue list)"
+operator rescue list | grep 'h1 .*restoring' > /dev/null || fail "list: $(operator rescue list)"
 
 note "a power cut: the same machine again, typed badly; another machine is refused"
 typed=$(tr 'A-Z01' 'a-zOl' <<< "$token" | tr -d -)
@@ -66,7 +66,7 @@ note "done: nothing any more, for nobody"
 refuses 'is done' rescue "$token" box1 begin
 refuses 'is done' rescue "$token" box2 begin
 listed '[0-9]+ +h1 .*done' > /dev/null || fail "list: $(operator rescue list --all)"
-operator rescue list | grep -q 'no restore is open' || fail "still open: $(operator rescue list)"
+operator rescue list | grep 'no restore is open' > /dev/null || fail "still open: $(operator rescue list)"
 operator audit > "$work/audit"
 grep -q "allowed one restore of 'h1'" "$work/audit" || fail "no audit of the token"
 grep -q "was let in to restore h1/2" "$work/audit" || fail "no audit of the redeem"
@@ -100,13 +100,18 @@ grep -q 'over: .*was ended' "$work/held" || fail "it ended with: $(cat "$work/he
 refuses 'was ended' rescue "$token" box1 begin
 refuses 'no restore' operator rescue end h1
 operator prune > /dev/null
-! operator points h1 | grep -q 'h1/1 ' || fail "the point stays for ever: $(operator points h1)"
+operator points h1 > "$work/points"
+! grep -q 'h1/1 ' "$work/points" || fail "the point stays for ever: $(operator points h1)"
 
 note "expired before it began; but what has begun goes on"
 token=$(operator restore-token h1 --ttl 1s)
-begun=$(operator restore-token h2 --ttl 2s)
-rescue "$begun" box3 begin > /dev/null
-ends=$(($(date +%s) + 4))
+# A machine that is too slow for so short a time takes a longer one.
+for ttl in 2 10 50; do
+	begun=$(operator restore-token h2 --ttl ${ttl}s)
+	rescue "$begun" box3 begin > /dev/null 2> "$work/late" && break
+done
+[ ! -s "$work/late" ] || fail "never let in: $(cat "$work/late")"
+ends=$(($(date +%s) + ttl + 2))
 past() { [ "$(date +%s)" -ge $ends ]; }
 await 30 past
 refuses 'has passed' rescue "$token" box1 begin

@@ -29,10 +29,10 @@ note "a copy that takes hours keeps nobody from what else takes long"
 "$bin/holdfast" --operator "$work/operator" --server "$server" store copy --max-rate 1K > /dev/null 2>&1 &
 slow=$!
 pids+=($slow)
-copying() { operator audit | tail -1 | grep -q 'began to copy'; }
+copying() { operator audit | tail -1 | grep 'began to copy' > /dev/null; }
 await 20 copying
-timeout 60 "$bin/holdfast" --operator "$work/operator" --server "$server" gc > /dev/null || fail "gc waits for the copy"
-timeout 60 "$bin/holdfast" --operator "$work/operator" --server "$server" stats --hosts > /dev/null || fail "stats waits for the copy"
+timeout 300 "$bin/holdfast" --operator "$work/operator" --server "$server" gc > /dev/null || fail "gc waits for the copy"
+timeout 300 "$bin/holdfast" --operator "$work/operator" --server "$server" stats --hosts > /dev/null || fail "stats waits for the copy"
 kill $slow
 wait $slow || true
 copied() { operator store copy > "$work/last" 2> /dev/null; }

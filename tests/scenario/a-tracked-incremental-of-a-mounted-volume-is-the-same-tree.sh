@@ -11,10 +11,11 @@ enrol pc
 
 mkdir "$work/fuse"
 # driver: the simulator, as after a start of the machine: what was in memory is gone.
-driver_up() { [ -S "$work/control" ] && [ -S "$work/nbd" ]; }
+# Its number is there when it listens; the socket is there a moment before.
+driver_up() { [ -S "$work/control" ] && [ -e "$work/nbd.pid" ]; }
 driver() {
-	rm -f "$work/control" "$work/nbd"
-	nbdkit -f --exit-with-parent -U "$work/nbd" "$bin/holdfast-hotcopy-plugin.so" \
+	rm -f "$work/control" "$work/nbd" "$work/nbd.pid"
+	nbdkit -f --exit-with-parent -P "$work/nbd.pid" -U "$work/nbd" "$bin/holdfast-hotcopy-plugin.so" \
 	    "disk=c:$work/c.img" "disk=d:$work/d.img" "control=$work/control" &
 	driver_pid=$!
 	pids+=("$driver_pid")
@@ -111,6 +112,7 @@ for after in 0.05 0.3; do
 	pids+=($!)
 	read -rt $after <> <(:) || true
 	{ kill -KILL "${pids[-1]}" && wait "${pids[-1]}"; } 2> /dev/null || true
+	await 300 offline pc
 	killed=$(made)
 	backup
 	[ "$(of kept_bytes)" -gt 35000000 ] || { [ "$killed" -gt "$before" ] && [[ $(said note) == *'all is read: '* ]]; } ||

@@ -15,7 +15,7 @@ note "the host's clock is wrong by years"
 server_start
 for when in '-10y' '+25y'; do
 	if ! at "$when" "$bin/holdfast-agent" --state "$work/agent-h1" --machine-id "$work/machine-id" backup c="$work/c.img" --retry-for 0s 2> "$work/e"; then
-		tail -1 "$work/e" | grep -Eiq 'clock|valid|expired' || fail "$when: $(tail -2 "$work/e")"
+		tail -1 "$work/e" | grep -Ei 'clock|valid|expired' > /dev/null || fail "$when: $(tail -2 "$work/e")"
 		note "$when: $(tail -1 "$work/e")"
 	fi
 done
@@ -56,7 +56,7 @@ kept=$(operator points --json | grep -c '"sequence"')
 server_stop
 server_at +1y
 as() { at +1y operator "$@"; }
-as hosts | grep -q 'ALARM: the server.s clock is 36[0-9] days ahead' || fail "no alarm: $(as hosts)"
+as hosts | grep 'ALARM: the server.s clock is 36[0-9] days ahead' > /dev/null || fail "no alarm: $(as hosts)"
 as stats --json | python3 -c 'import json,sys; assert "clock" in json.load(sys.stdin)["alarms"][0]'
 grep -q 'warning: store: the server.s clock is' "$work/server.log" || fail "not in the log"
 refuses 'clock|time|locked' as forget h1/1
@@ -70,12 +70,12 @@ server_start
 refuses 'locked' operator forget h1/1
 operator policy remove > /dev/null
 await 50 grep -q 'store: the server.s clock is believed again' "$work/server.log"
-operator audit --who store | grep -q 'an alarm is over' || fail "not in the audit"
+operator audit --who store | grep 'an alarm is over' > /dev/null || fail "not in the audit"
 server_stop
 note "... or an operator says that it is right"
 server_at +30d
 as() { at +30d operator "$@"; }
-as hosts | grep -q 'ALARM: the server.s clock' || fail "no alarm"
+as hosts | grep 'ALARM: the server.s clock' > /dev/null || fail "no alarm"
 as clock accept
 [ -z "$(as hosts | grep '^ALARM:')" ] || fail "the alarm stays"
 server_stop
@@ -85,10 +85,10 @@ as() { at +31d operator "$@"; }
 server_stop
 note "and then was wrong: nobody goes back unseen either"
 server_start
-operator hosts | grep -q 'ALARM: the server.s clock is 3[01] days behind' || fail "no alarm: $(operator hosts)"
+operator hosts | grep 'ALARM: the server.s clock is 3[01] days behind' > /dev/null || fail "no alarm: $(operator hosts)"
 operator clock accept
 [ -z "$(operator hosts | grep '^ALARM:')" ] || fail "the alarm stays"
-operator audit | grep -q "admin .*accepted the server's clock" || fail "not in the audit"
+operator audit | grep "admin .*accepted the server's clock" > /dev/null || fail "not in the audit"
 server_stop
 
 server_start

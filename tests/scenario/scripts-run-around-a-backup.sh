@@ -47,7 +47,7 @@ says '^post h1 v result=pre-failed point= pre=7 error=.*exit code 7' "$work/told
 
 note "one that hangs is stopped with what it started"
 : > "$work/told"
-conf 'script-timeout = 1s'
+conf 'script-timeout = 2s' # The post-script has as long.
 script pre "sleep 1000 & echo \$! > $work/sleeper; wait"
 refuses 'pre-script: .*/pre: out of time after' agent h1 backup
 says '^post h1 v result=pre-failed ' "$work/told"

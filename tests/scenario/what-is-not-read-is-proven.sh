@@ -171,6 +171,7 @@ for after in 0.03 0.15; do
 	pids+=($!)
 	read -rt $after <> <(:) || true
 	{ kill -KILL "${pids[-1]}" && wait "${pids[-1]}"; } 2> /dev/null || true
+	await 300 offline pc
 	killed=$(made)
 	fast
 	[ "$(of kept_bytes)" -gt 10000000 ] || [ "$killed" -gt "$before" ] || fail "all was read after a kill"

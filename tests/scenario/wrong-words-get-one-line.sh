@@ -18,7 +18,7 @@ for program in holdfast holdfastd holdfast-agent; do
 	"$bin/$program" --help > "$work/out" 2> "$work/err"
 	grep -q "usage: $program" "$work/out" || fail "$program --help: $(cat "$work/out")"
 	[ ! -s "$work/err" ] || fail "$program --help complains: $(cat "$work/err")"
-	"$bin/$program" --version | grep -Eq "^$program [0-9]" || fail "$program --version"
+	"$bin/$program" --version | grep -E "^$program [0-9]" > /dev/null || fail "$program --version"
 done
 wrong 'a file is missing' holdfastd --config
 wrong 'extra' holdfastd extra

@@ -33,7 +33,7 @@ for i in 1 2; do
 done
 win driver remove > "$work/out"
 [ "$(filters)" = volsnap ] && [ ! -e "$sys" ] || fail "not removed: $(cat "$work/out")"
-win driver remove | grep -q 'nothing of it' || fail "removed twice"
+win driver remove | grep 'nothing of it' > /dev/null || fail "removed twice"
 # A file that goes at the next start must not come back with a name that stays.
 session='HKLM\System\CurrentControlSet\Control\Session Manager'
 pending() { # the file that the next start deletes, as MoveFileEx() notes it
@@ -65,7 +65,7 @@ load() { # a line to load.exe, which must go well; no write until now may have f
 	echo "$*" >&"$load_in"
 	load_lines=$((load_lines + 1))
 	await 240 loaded
-	tail -1 "$work/load.out" | grep -q '^done .*failed 0' || fail "load $*: $(tail -1 "$work/load.out" "$work/load.err")"
+	tail -1 "$work/load.out" | grep '^done .*failed 0' > /dev/null || fail "load $*: $(tail -1 "$work/load.out" "$work/load.err")"
 }
 loaded() {
 	[ "$(wc -l < "$work/load.out")" -lt "$load_lines" ] || return 0
@@ -206,8 +206,8 @@ begin 0 128
 point first
 
 # A backup that is under way: its set is frozen, and the server does not answer yet.
-frozen() { ctl list | grep -q ', active,' || { kill -0 "$agent_pid" 2>/dev/null || fail "it ended: $(cat "$work/out" "$work/err")"; false; }; }
-idle() { ! ctl list | grep -Eq ', (active|gated|prepared),'; }
+frozen() { ctl list | grep ', active,' > /dev/null || { kill -0 "$agent_pid" 2>/dev/null || fail "it ended: $(cat "$work/out" "$work/err")"; false; }; }
+idle() { ctl list > "$work/list" && ! grep -Eq ', (active|gated|prepared),' "$work/list"; }
 backup_begins() {
 	kill -STOP "$server_pid"
 	# Not by a function: it is the agent that is to be killed.
@@ -272,7 +272,7 @@ for step in 1 2 3 4 5 6 7 8 9 10; do
 		kernel_dies
 		kill -CONT "$server_pid"
 		! wait "$agent_pid" || fail "a backup without its driver: $(cat "$work/out")"
-		tail -1 "$work/err" | grep -q '^holdfast-agent: ' || fail "no word of why: $(cat "$work/err")"
+		tail -1 "$work/err" | grep '^holdfast-agent: ' > /dev/null || fail "no word of why: $(cat "$work/err")"
 		crash
 		begin $first 128
 		how=new
@@ -347,5 +347,6 @@ for d in v w; do
 	operator restore win/latest --volume "$(echo $d | tr vw ab)" --to "$work/$d.img" > "$work/restore.out" 2>&1
 	ntfs_equal "$work/$d.copy" "$work/$d.img"
 done
-! operator points win | grep -q suspect || fail "$(operator points win)"
+operator points win > "$work/points"
+! grep suspect "$work/points" || fail "a point is suspect"
 server_stop

@@ -41,10 +41,10 @@ says 'Everyone could write there until now' "$work/err"
 service install
 says 'updated' "$work/out"
 [ $(($(stat -c 0%a "$state") & 2)) = 0 ] || fail "others may write $state"
-key Holdfast ImagePath | grep -qF '"C:\Program Files\Holdfast\holdfast-agent.exe" service run' ||
+key Holdfast ImagePath | grep -F '"C:\Program Files\Holdfast\holdfast-agent.exe" service run' > /dev/null ||
 	fail "not the command line of a service: $(key Holdfast ImagePath)"
-key Holdfast ObjectName | grep -q LocalSystem || fail "not LocalSystem"
-key 'EventLog\Application\Holdfast' EventMessageFile | grep -qF 'holdfast-agent.exe' || fail "no event source"
+key Holdfast ObjectName | grep LocalSystem > /dev/null || fail "not LocalSystem"
+key 'EventLog\Application\Holdfast' EventMessageFile | grep -F 'holdfast-agent.exe' > /dev/null || fail "no event source"
 
 note "each event of docs/windows.md has its text in the program, and no other"
 wine_run messages.exe 'C:\Program Files\Holdfast\holdfast-agent.exe' | tr -d '\r' > "$work/messages"
@@ -99,7 +99,7 @@ conf 'post-script = C:\Program Files\Holdfast\open\around.cmd' > "$state/agent.c
 says 'open.around.cmd: not trusted: C:.Program Files.Holdfast.open may be changed by' "$work/err"
 
 note "its key is sealed"
-head -c 8 "$state/key" | grep -q '^HFSEALED$' || fail "the key is not sealed"
+head -c 8 "$state/key" | grep '^HFSEALED$' > /dev/null || fail "the key is not sealed"
 agent status | tr -d '\r' > "$work/status"
 says 'private key     sealed for this machine (dpapi)' "$work/status"
 
@@ -109,7 +109,7 @@ note "one that was kept plain is sealed by whoever works with it next"
 for i in 1 2; do
 	agent --state "$(wine_path "$work/plain")" --machine-id "$(wine_path "$work/machine-id")" backup --quiet "v=$(wine_path "$work/v.img")" > "$work/out" 2>&1 ||
 		fail "backup $i: $(cat "$work/out")"
-	head -c 8 "$work/plain/key" | grep -q '^HFSEALED$' || fail "the key is not sealed"
+	head -c 8 "$work/plain/key" | grep '^HFSEALED$' > /dev/null || fail "the key is not sealed"
 done
 refuses 'sealed by a Windows' "$bin/holdfast-agent" --state "$work/plain" --machine-id "$work/machine-id" points
 
@@ -126,7 +126,7 @@ SECONDS=0
 service stop
 [ $SECONDS -lt 60 ] || fail "the stop took $SECONDS s"
 [ "$(service_state)" = STOPPED ] || fail "state $(service_state)"
-wine_run sc query Holdfast | grep -q 'WIN32_EXIT_CODE *: 0' || fail "a bad exit code: $(wine_run sc query Holdfast)"
+wine_run sc query Holdfast | grep 'WIN32_EXIT_CODE *: 0' > /dev/null || fail "a bad exit code: $(wine_run sc query Holdfast)"
 [ "$(points)" = "$now" ] || fail "an interrupted backup made a point"
 await 60 logged 'interrupted; no point was made'
 logged 'asked to stop' || fail "it did not say that it ended"

@@ -14,7 +14,7 @@ import signal
 import sys
 
 from host import Host, copy
-from stack import MIB, mkntfs, ntfs_3g, run
+from stack import MIB, PATIENCE, mkntfs, ntfs_3g, run
 
 DISK, NTFS, LARGER = 32 * MIB, 24 * MIB, 48 * MIB
 STORE = NTFS + MIB
@@ -71,7 +71,7 @@ class Doubts:
         p = ntfs_3g(self.img, at)
         (write or self.files)(at)
         run("umount", at)
-        p.wait(60)
+        p.wait(PATIENCE)
 
     def by_us(self, host=None):
         """The machine's own programs write, above the driver."""

@@ -9,9 +9,8 @@ import signal
 import subprocess
 
 import frozen
-from stack import Stack, await_, run
+from stack import PATIENCE, Stack, await_, run
 
-PATIENCE = 300
 CHUNK = 1 << 18  # HOTCOPY_CHUNK_SHIFT_MAX
 
 
@@ -94,7 +93,7 @@ class Host(Stack):
         """A backup, under way."""
         out, err = open(f"{self.work}/backup.out", "w+b"), open(f"{self.work}/backup.err", "w+b")
         p = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", *self.agent("--json", "--quiet", "backup", *[f"{v}={self.place(v)}" for v in volumes],
-                                                                            "--provider", "hotcopy", "--retry-for", "60s", *args, state=state)],
+                                                                            "--provider", "hotcopy", "--retry-for", f"{PATIENCE}s", *args, state=state)],
                              stdout=out, stderr=err, env={**os.environ, **self.environment})
         p.files = out, err
         self.processes.append(p)
@@ -156,8 +155,16 @@ class Host(Stack):
     def point(self, sequence):
         return self.points()[sequence]
 
+    def told(self, what):
+        return next(h[what] for h in json.loads(self.operator("hosts", "--json")) if h["name"] == self.name)
+
     def alarm(self):
-        return next(h["alarm"] for h in json.loads(self.operator("hosts", "--json")) if h["name"] == self.name)
+        return self.told("alarm")
+
+    def settled_points(self):
+        """After an agent was killed: once its session is over, what it had asked for was made, or will not be."""
+        await_(lambda: not self.told("online"))
+        return self.points()
 
     def restore(self, sequence, volume, to=None):
         to = to or f"{self.work}/{volume}.restored"

@@ -192,7 +192,7 @@ class Run:
 
     def unheard(self, before, seen):
         """The server may have made a point before the agent was killed."""
-        new = sorted(set(self.h.points()) - before)
+        new = sorted(set(self.h.settled_points()) - before)
         assert len(new) <= 1, new
         if not new:
             return None

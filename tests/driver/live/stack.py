@@ -13,16 +13,17 @@ sys.path.insert(0, os.path.join(HERE, "../../scenario/lib"))
 from hotcopy import Hotcopy, Refused  # noqa: E402,F401
 
 MIB = 1 << 20
+PATIENCE = 300  # Seconds for what takes one, on the slowest machine.
 DISK, NTFS, STORE, DIFF = 64 * MIB, 48 * MIB, 48 * MIB, 52 * MIB  # An NTFS, a tracking store, room for copies.
 
 
 def run(*args, ok=(0,)):
-    p = subprocess.run(args, capture_output=True, text=True, check=False, timeout=300)
+    p = subprocess.run(args, capture_output=True, text=True, check=False, timeout=2 * PATIENCE)
     assert p.returncode in ok, f"{' '.join(args)}: {p.returncode}: {p.stdout}{p.stderr}"
     return p.stdout
 
 
-def await_(what, seconds=120):
+def await_(what, seconds=PATIENCE):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "waited too long"
@@ -64,13 +65,15 @@ class Stack:
         return self.disks.index(name) + 1
 
     def start(self, *parameters, record=True):
-        for p in (self.socket, self.nbd):
+        # Its number is there when it listens; the socket is there a moment before.
+        ready = self.nbd + ".pid"
+        for p in (self.socket, self.nbd, ready):
             if os.path.exists(p):
                 os.unlink(p)
-        self.nbdkit = subprocess.Popen(["nbdkit", "-f", "--exit-with-parent", "-U", self.nbd, f"{self.build}/bin/holdfast-hotcopy-plugin.so",
+        self.nbdkit = subprocess.Popen(["nbdkit", "-f", "--exit-with-parent", "-P", ready, "-U", self.nbd, f"{self.build}/bin/holdfast-hotcopy-plugin.so",
                                         *[f"disk={n}:{self.work}/{n}.img" for n in self.disks], f"control={self.socket}",
                                         *([f"record={self.record}"] if record else []), *parameters])
-        await_(lambda: self.nbdkit.poll() is not None or (os.path.exists(self.socket) and os.path.exists(self.nbd)))
+        await_(lambda: self.nbdkit.poll() is not None or (os.path.exists(self.socket) and os.path.exists(ready)))
         assert self.nbdkit.poll() is None, "nbdkit has ended"
 
     def uri(self, export):
@@ -114,7 +117,7 @@ class Stack:
         for p in self.programs:
             p.send_signal(signal.SIGTERM)
         for i, p in enumerate(self.programs):
-            status = p.wait(120)
+            status = p.wait(PATIENCE)
             with open(f"{self.work}/program-{i}.out", encoding="utf-8", errors="replace") as f:
                 out = f.read()
             # fio ends with 128 when it was told to end.
@@ -126,13 +129,13 @@ class Stack:
         while self.mounts:
             at, p = self.mounts[-1]
             run("umount", at)
-            p.wait(60)
+            p.wait(PATIENCE)
             self.mounts.pop()
 
     def stop(self, how=signal.SIGTERM):
         if self.nbdkit is not None:
             self.nbdkit.send_signal(how)
-            status = self.nbdkit.wait(120)
+            status = self.nbdkit.wait(PATIENCE)
             assert how == signal.SIGKILL or status in (0, -15), f"nbdkit ended with {status}"
             self.nbdkit = None
 

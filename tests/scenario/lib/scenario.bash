@@ -9,6 +9,10 @@
 #   ntfs_make IMAGE MIB FILES-MIB SEED   ntfs_change IMAGE SEED
 #   ntfs_equal SOURCE RESTORED           fat_make / fat_equal
 #   refuses REGEX COMMAND...             fails, with one line that matches
+#   offline NAME                         the server has heard the last of that agent
+#
+# A pipe ends in `grep ... > /dev/null`, never in `grep -q`: that one ends before it has read
+# all, and with pipefail who writes into it has failed then.
 set -euo pipefail
 export LC_ALL=C TZ=UTC PATH=$PATH:/usr/sbin:/sbin
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -45,9 +49,9 @@ trap 'exit 130' INT TERM
 fail() { echo "FAILED: $*" >&2; exit 1; }
 note() { echo "* $*"; }
 
-# await SECONDS COMMAND...: until it succeeds.
+# await SECONDS COMMAND...: until it succeeds; not less than what the slowest machine needs.
 await() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + ($1 > 300 ? $1 : 300)))
 	shift
 	until "$@"; do
 		[ $SECONDS -lt $end ] || fail "waited too long for: $*"
@@ -111,6 +115,13 @@ enrol() {
 	agent "$name" enroll "$token" --name "$name" > "$work/enrol-$name.out"
 }
 
+# offline NAME: an agent that was killed may have asked for a point; once its session is over
+# that was made, or will not be.
+offline() {
+	operator hosts --json > "$work/hosts.json"
+	python3 -c 'import json, sys; sys.exit(any(h["online"] for h in json.load(open(sys.argv[1])) if h["name"] == sys.argv[2]))' "$work/hosts.json" "$1"
+}
+
 # ---------------------------------------------------------------- refusals
 # refuses REGEX COMMAND...: it exits 1 or 2 and its last line of complaint matches.
 refuses() {
@@ -120,7 +131,7 @@ refuses() {
 	[ $status -ne 0 ] || fail "accepted: $*"
 	[ $status -lt 126 ] || fail "status $status from: $*: $(tail -3 "$work/refused.err")"
 	[ -s "$work/refused.err" ] || fail "no word of complaint from: $*"
-	tail -1 "$work/refused.err" | grep -Eq -- "$regex" || fail "said '$(tail -3 "$work/refused.err")' and not /$regex/: $*"
+	tail -1 "$work/refused.err" | grep -E -- "$regex" > /dev/null || fail "said '$(tail -3 "$work/refused.err")' and not /$regex/: $*"
 	note "refused as it should be: $(tail -1 "$work/refused.err")"
 }
 

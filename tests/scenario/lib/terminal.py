@@ -9,11 +9,11 @@ SCRIPT's lines, read as the program goes:
     run COMMAND     in a shell, $SCREEN names a file with the screen
     save FILE       keep the screen
     end STATUS      the program ends with it
-Fails, with the screen, on the first thing that does not come within two minutes.
+Fails, with the screen, on the first thing that does not come within five minutes.
 """
 import os, pty, re, select, signal, subprocess, sys, time, fcntl, struct, termios
 
-WIDTH, HEIGHT, PATIENCE = 80, 25, 120
+WIDTH, HEIGHT, PATIENCE = 80, 25, 300
 KEYS = {'enter': '\r', 'esc': '\x1b', 'tab': '\t', 'up': '\x1b[A', 'down': '\x1b[B', 'right': '\x1b[C', 'left': '\x1b[D'}
 
 

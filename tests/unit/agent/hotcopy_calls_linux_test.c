@@ -328,11 +328,14 @@ read_until_lost(void *arg)
 {
 	struct reader *r = arg;
 	uint8_t got[4096];
+	uint32_t stop;
 
-	while (atomic_get(&r->stop) == 0) {
+	/* The last one begins when it was told to stop. */
+	do {
+		stop = atomic_get(&r->stop);
 		r->last = hotcopy_link_read(r->l, 0, got, sizeof(got));
 		atomic_add(&r->reads, 1);
-	}
+	} while (stop == 0);
 	return NULL;
 }
 
