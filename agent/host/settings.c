@@ -489,6 +489,50 @@ on_line(void *user, const char *section, const char *name, const char *value)
 	return 0;
 }
 
+/*
+ * libinih cuts what is longer than it takes and reads the rest as a line of its own, or not
+ * at all: so whether all fits is seen before.  -1: not, on line `*line` (0: on none).
+ */
+static int
+check_lengths(const struct buf *file, int *line, struct err *err)
+{
+	const char *at = (const char *)file->p, *end = at + file->len, *stop, *section;
+
+	*line = 0;
+	if (memchr(at, '\0', file->len) != NULL)
+		return err_set(
+		    err, ERR_CORRUPT, "holds a NUL byte: no text in ASCII or UTF-8");
+	for (; at < end; at = stop + 1) {
+		++*line;
+		if ((stop = memchr(at, '\n', (size_t)(end - at))) == NULL)
+			stop = end;
+		if ((size_t)(stop - at) > SETTINGS_LINE_MAX)
+			return err_set(err, ERR_LIMIT,
+			    "a line of %zu bytes, at most %u are read",
+			    (size_t)(stop - at), SETTINGS_LINE_MAX);
+		section = at;
+		while (section < stop && (*section == ' ' || *section == '\t'))
+			section++;
+		if (section == stop || *section != '[')
+			continue;
+		at = memchr(section, ']', (size_t)(stop - section));
+		if (at != NULL && (size_t)(at - section) - 1 > SETTINGS_SECTION_MAX)
+			return err_set(err, ERR_LIMIT,
+			    "a section's name of %zu bytes, at most %u are read",
+			    (size_t)(at - section) - 1, SETTINGS_SECTION_MAX);
+	}
+	return 0;
+}
+
+/* Lines longer than libinih's 200 bytes: Debian's takes them where it is told so. */
+static void
+take_long_lines(void)
+{
+	ini_use_stack = false;
+	ini_allow_realloc = true;
+	ini_max_line = (int)SETTINGS_LINE_MAX + 3; /* "\r\n" and the NUL. */
+}
+
 int
 settings_load(struct settings *s, const char *path, struct err *err)
 {
@@ -497,13 +541,19 @@ settings_load(struct settings *s, const char *path, struct err *err)
 	int found, line = 0;
 
 	found = file_load(path, &file, err);
-	if (found == 1 && (found = buf_add_u8(&file, 0, err) == 0 ? 1 : -1) == 1)
+	if (found == 1 && file.len > 0 && check_lengths(&file, &line, err) == 0 &&
+	    (found = buf_add_u8(&file, 0, err) == 0 ? 1 : -1) == 1) {
+		take_long_lines();
 		line = ini_parse_string((const char *)file.p, on_line, &r);
+	}
 	buf_free(&file);
 	if (found != 1)
 		return found;
+	if (line < 0)
+		return err_set(err, ERR_NOMEM, "%s: out of memory", path);
 	if (err->code != ERR_NONE)
-		return err_context(err, "%s:%d", path, line);
+		return line > 0 ? err_context(err, "%s:%d", path, line)
+				: err_context(err, "%s", path);
 	if (line != 0)
 		return err_set(err, ERR_CORRUPT, "%s:%d: not a setting", path, line);
 	return 0;

@@ -35,8 +35,8 @@
  *	include = all		; or C:, label:DATA, C:\mnt\data, \\?\Volume{...}
  *	exclude = D:
  *
- * An unknown section or key, a bad value or a volume named twice is an error
- * that names the line: a misspelt setting must not pass as the default.
+ * An unknown section or key, a bad value, a volume named twice or a line that is too long
+ * is an error that names the line: a misspelt setting must not pass as the default.
  */
 #ifndef AGENT_HOST_SETTINGS_H
 #define AGENT_HOST_SETTINGS_H
@@ -51,6 +51,8 @@ struct err;
 #define SETTINGS_DISK_NAME_MAX 58 /* Its volumes are called NAME and NAME.1 ... */
 #define SETTINGS_PATH_MAX 1024
 #define SETTINGS_FILE_MAX (256u * 1024)
+#define SETTINGS_LINE_MAX 4096u	 /* Bytes, without its end. */
+#define SETTINGS_SECTION_MAX 49u /* libinih's: "volume " and a name of 42. */
 #define SETTINGS_LEVEL 3
 #define SETTINGS_AUTO "auto" /* Of `provider`. */
 #define SETTINGS_INTERVAL_S (24u * 3600)
@@ -130,7 +132,10 @@ struct settings {
 /* The defaults, without volumes. */
 void settings_init(struct settings *s);
 
-/* Read `path` over the defaults; a missing file leaves them.  ERR_CORRUPT, ERR_IO. */
+/*
+ * Read `path` over the defaults; a missing file leaves them.  ERR_CORRUPT, ERR_LIMIT,
+ * ERR_IO.
+ */
 int settings_load(struct settings *s, const char *path, struct err *err);
 
 /*

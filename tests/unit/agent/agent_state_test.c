@@ -307,6 +307,69 @@ what_is_no_setting_is_named_with_its_line(void **state)
 			fail_msg("%s: '%s'", bad[i].text, w->err.text);
 }
 
+/* `len` bytes of `c` behind `head`; the caller frees. */
+static char *
+long_line(const char *head, char c, size_t len, const char *tail)
+{
+	size_t n = strlen(head);
+	char *text = malloc(n + len + strlen(tail) + 1);
+
+	strcpy(text, head);
+	memset(text + n, c, len);
+	strcpy(text + n + len, tail);
+	return text;
+}
+
+/* libinih's own limit, of 200 bytes, would cut a line and read its rest as another one. */
+static void
+long_lines_are_read_whole_or_named(void **state)
+{
+	static const size_t lens[] = { 180, 190, 191, 195, 200, 399, 400, 1023 };
+	const char *head = "[volume C]\n# first\npath = /";
+	struct world *w = *state;
+	char *text;
+
+	for (size_t i = 0; i < sizeof(lens) / sizeof(lens[0]); i++)
+		for (unsigned crlf = 0; crlf < 2; crlf++) {
+			text = long_line(head, 'x', lens[i] - 1,
+			    crlf ? "\r\n[agent]\r\nlevel = 7\r\n"
+				 : "\n[agent]\nlevel = 7");
+			if (load(w, text) != 0)
+				fail_msg("%zu: %s", lens[i], w->err.text);
+			assert_int_equal(strlen(w->s.volumes[0].path), lens[i]);
+			assert_int_equal(w->s.level, 7);
+			free(text);
+		}
+	text = long_line(head, 'x', 1024, "\n");
+	assert_int_equal(load(w, text), -1);
+	assert_non_null(strstr(w->err.text, "agent.conf:3: volume C: path too long"));
+	free(text);
+	text = long_line("[volume C]\npath = /a\n;", 'x', SETTINGS_LINE_MAX - 1, "\n");
+	assert_int_equal(load(w, text), 0);
+	free(text);
+	text = long_line("[volume C]\npath = /a\n;", 'x', SETTINGS_LINE_MAX, "\n");
+	assert_int_equal(load(w, text), -1);
+	assert_non_null(
+	    strstr(w->err.text, "agent.conf:3: a line of 4097 bytes, at most 4096"));
+	free(text);
+	text = long_line("\n[volume ", 'x', 42, "]\npath = /a\n");
+	assert_int_equal(load(w, text), 0);
+	assert_int_equal(strlen(w->s.volumes[0].name), 42);
+	free(text);
+	text = long_line("\n [volume ", 'x', 43, "]\npath = /a\n");
+	assert_int_equal(load(w, text), -1);
+	assert_non_null(
+	    strstr(w->err.text, "agent.conf:2: a section's name of 50 bytes"));
+	free(text);
+	/* UTF-16, as an editor may store it. */
+	err_clear(&w->err);
+	assert_int_equal(state_write(w->st, "agent.conf", "[\0a\0", 4, 0600, &w->err), 0);
+	scratch_path(w->dir, "agent.conf", (text = malloc(SCRATCH_MAX)));
+	assert_int_equal(settings_load(&w->s, text, &w->err), -1);
+	assert_non_null(strstr(w->err.text, "holds a NUL byte"));
+	free(text);
+}
+
 static void
 volumes_are_named_on_the_command_line(void **state)
 {
@@ -380,6 +443,7 @@ main(void)
 		TEST(settings_are_read),
 		TEST(settings_of_the_driver_are_read),
 		TEST(what_is_no_setting_is_named_with_its_line),
+		TEST(long_lines_are_read_whole_or_named),
 		TEST(volumes_are_named_on_the_command_line),
 		TEST(volumes_of_windows_have_names_of_their_own),
 	};
