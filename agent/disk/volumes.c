@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/disk/device.h"
 #include "proto/base/err.h"
 
 void
@@ -60,6 +61,21 @@ int
 volumes_is_spec(const char *spec)
 {
 	return strncmp(spec, LABEL, sizeof(LABEL) - 1) == 0;
+}
+
+int
+volumes_is_name(const char *spec)
+{
+	const int drive =
+	    ((spec[0] >= 'a' && spec[0] <= 'z') || (spec[0] >= 'A' && spec[0] <= 'Z')) &&
+	    spec[1] == ':';
+
+	if (volumes_is_spec(spec))
+		return spec[sizeof(LABEL) - 1] != '\0';
+	if (drive)
+		return spec[2] == '\0' || lower(spec[2]) == '\\';
+	/* "\\.\D:", "\\?\Volume{...}": no other of Windows' names is in a list. */
+	return device_path_kind(spec) == DEVICE_VOLUME && strpbrk(spec, ":{") != NULL;
 }
 
 /* Labels are alike in any case, as Windows has it, of ASCII. */

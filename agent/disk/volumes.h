@@ -93,6 +93,12 @@ int volumes_find(const struct volumes *v, const char *spec,
 /* Is it a word that only volumes_find() understands: a label or a GUID? */
 int volumes_is_spec(const char *spec);
 
+/*
+ * May it name a volume, be it one that is not here: "F:", "F:\mnt", "\\?\Volume{...}",
+ * "label:X"?
+ */
+int volumes_is_name(const char *spec);
+
 /* How people call it: "C:", else its first mount point, label or GUID; static for `v`. */
 const char *volumes_shown(const struct volumes_volume *v);
 
@@ -114,7 +120,7 @@ const struct volumes_extent *volumes_piece(const struct volumes_volume *v);
 /*
  * Make of `s` what is to be read: words of [volumes] become volumes and disks, labels and
  * mount points become paths.  Its note gets what a restore should know: what is left out,
- * what cannot be laid out again, what was encrypted.
+ * what cannot be laid out again, what was encrypted, what is excluded and not here at all.
  *
  * Nothing configured, or "include = all", is all of the machine: every disk that is no
  * guest (a stick, a mounted image), with its table and boot partitions, and volumes that
@@ -131,7 +137,10 @@ int volumes_wanted(const struct settings *s);
  */
 int volumes_choose(struct settings *s, struct err *err);
 
-/* Is the volume in the list of words "D:, label:X"?  1, 0, -1: a word names none. */
+/*
+ * Is the volume in the list of words "D:, label:X"?  1, 0, -1: a word is no volume's name,
+ * or of several.  One that is of none here leaves nothing out.
+ */
 int volumes_listed(const struct volumes *v, const char *words,
     const struct volumes_volume *volume, struct err *err);
 

@@ -31,18 +31,31 @@ next_word(const char **at, char out[SETTINGS_PATH_MAX])
 	return n > 0;
 }
 
+/* The volume that is not to be read: 1; 0: the word is of none here; -1. */
+static int
+find_excluded(const struct volumes *v, const char *word,
+    const struct volumes_volume **out, struct err *err)
+{
+	if (volumes_find(v, word, out, err) == 0)
+		return 1;
+	if (err->code != ERR_NOTFOUND || !volumes_is_name(word))
+		return err_context(err, "exclude");
+	err_clear(err);
+	return 0;
+}
+
 int
 volumes_listed(const struct volumes *v, const char *words,
     const struct volumes_volume *volume, struct err *err)
 {
 	const struct volumes_volume *one;
 	char word[SETTINGS_PATH_MAX];
-	int found = 0, rc;
+	int found = 0, rc, is;
 
 	while ((rc = next_word(&words, word)) > 0) {
-		if (volumes_find(v, word, &one, err) != 0)
-			return err_context(err, "exclude");
-		found |= one == volume;
+		if ((is = find_excluded(v, word, &one, err)) < 0)
+			return -1;
+		found |= is && one == volume;
 	}
 	return rc < 0 ? err_set(err, ERR_LIMIT, "a word is too long") : found;
 }
@@ -58,6 +71,24 @@ add_note(struct settings *s, const char *who, const char *what)
 		    n > 0 ? "; " : "", who, what);
 	else if (n < 3 || strcmp(s->note + n - 3, "...") != 0)
 		strcpy(s->note + n, "...");
+}
+
+/* A stick that is not plugged in is no reason to back up nothing; a slip may be one. */
+static int
+note_absent(const struct volumes *v, struct settings *s, struct err *err)
+{
+	const struct volumes_volume *one;
+	const char *words = s->exclude;
+	char word[SETTINGS_PATH_MAX];
+	int rc, is;
+
+	while ((rc = next_word(&words, word)) > 0) {
+		if ((is = find_excluded(v, word, &one, err)) < 0)
+			return -1;
+		if (!is)
+			add_note(s, word, "is excluded, and no volume of this machine");
+	}
+	return rc < 0 ? err_set(err, ERR_LIMIT, "exclude: a word is too long") : 0;
 }
 
 /* ---------------------------------------------------------------------- names -- */
@@ -354,6 +385,8 @@ volumes_select(const struct volumes *v, struct settings *s, struct err *err)
 {
 	unsigned named = s->count + s->disks_count;
 
+	if (note_absent(v, s, err) != 0)
+		return -1;
 	for (unsigned i = 0; i < s->count; i++)
 		if (resolve(v, s, &s->volumes[i], err) != 0)
 			return err_context(err, "volume %s", s->volumes[i].name);

@@ -59,8 +59,10 @@ echo 'not a whole sector' > "$work/odd.img"
 refuses 'no whole number of 512-byte sectors' wagent backup "$(wine_path "$work/odd.img")"
 printf '[volumes]\ninclude = C:, all\n' > "$work/windows/agent.conf"
 refuses "'all' stands alone" wagent backup
-printf '[volumes]\nexclude = X:\n' > "$work/windows/agent.conf"
-refuses 'X:: no volume of this machine' wagent backup
+printf '[volumes]\nexclude = X\n' > "$work/windows/agent.conf"
+refuses 'exclude: X: no volume of this machine' wagent backup
+printf '[volumes]\nexclude = X:\n' > "$work/windows/agent.conf" # Not plugged in: no error by itself.
+refuses 'no disk or volume to back up' wagent backup
 printf '[volumes]\ninklude = X:\n' > "$work/windows/agent.conf"
 refuses 'agent.conf:2: unknown key' wagent backup
 rm "$work/windows/agent.conf"

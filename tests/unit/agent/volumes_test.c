@@ -190,7 +190,32 @@ nothing_configured_is_the_whole_machine(void **state)
 	/* One volume less; all of a disk's volumes less. */
 	expect(v, "", "D:", "disk0 disk1", "");
 	expect(v, "all", "label:logs", "disk0", "C:\\mnt\\logs\\ is left out");
-	refuse(v, "", "F:", ERR_NOTFOUND, "F:");
+	volumes_free(v);
+}
+
+static void
+who_is_left_out_need_not_be_there(void **state)
+{
+	static const char *const nonsense[] = { "F", "label:", "F:x", "all", "Windows",
+		"\\\\.\\PhysicalDrive0", "\\\\?\\Volume", "\\\\.\\HarddiskVolume3", "D" };
+	struct volumes *v = machine();
+
+	(void)state;
+	expect(
+	    v, "", "F:", "disk0 disk1", "F: is excluded, and no volume of this machine");
+	expect(v, "", GUID("00000009"), "disk0 disk1",
+	    GUID("00000009") " is excluded, and no volume of this machine");
+	expect(v, "all", "C:\\mnt\\x, label:logs, label:x", "disk0",
+	    "C:\\mnt\\x is excluded, and no volume of this machine; label:x is excluded, "
+	    "and no volume of this machine; C:\\mnt\\logs\\ is left out");
+	expect(v, "C:", "f:\\", "C", "f:\\ is excluded, and no volume of this machine");
+	/* What cannot be meant is no name of an absent one. */
+	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
+		refuse(v, "", nonsense[i], ERR_NOTFOUND, nonsense[i]);
+		refuse(v, "C:", nonsense[i], ERR_NOTFOUND, "exclude");
+	}
+	strcpy(v->volumes[3].label, "Data");
+	refuse(v, "", "label:DATA", ERR_EXISTS, "several volumes");
 	volumes_free(v);
 }
 
@@ -553,6 +578,7 @@ main(void)
 		cmocka_unit_test(volumes_are_found_by_any_of_their_names),
 		cmocka_unit_test(what_names_none_or_several_is_an_error),
 		cmocka_unit_test(nothing_configured_is_the_whole_machine),
+		cmocka_unit_test(who_is_left_out_need_not_be_there),
 		cmocka_unit_test(guests_are_left_out_and_said),
 		cmocka_unit_test(of_dynamic_disks_the_volumes_are_read),
 		cmocka_unit_test(pools_offline_and_bare_disks_are_said),
