@@ -8,6 +8,9 @@
 #include "agent/cli/command_system.h"
 #include "agent/restore/restore.h"
 #include "proto/base/err.h"
+#include "proto/wire/msg_check.h"
+
+#define COMMAND_TEXT_MAX 1024u
 
 const char *
 command_help(void)
@@ -40,7 +43,9 @@ command_help(void)
 	       "  driver status [VOLUME]        what it does and tracks\n"
 	       "  volumes                       this machine's volumes and disks "
 	       "(Windows)\n"
-	       "  run                           back up at the interval of agent.conf\n"
+	       "  run                           back up at the interval of agent.conf "
+	       "(--now: and\n"
+	       "                                at once)\n"
 	       "  service install | uninstall | start | stop   (Windows) `run` as a "
 	       "service\n"
 	       "\n"
@@ -329,7 +334,7 @@ command_parse(int argc, char **argv, struct command *out, struct err *err)
 		{ "--disk", &disk, NULL }, { "--host-facts", &out->host_facts, NULL },
 		{ "--extend", NULL, &out->extend }, { "--verify", NULL, &out->verify },
 		{ "--size", &size, NULL }, { "--provider", &out->provider, NULL },
-		{ "--no-verify", NULL, &out->no_verify },
+		{ "--no-verify", NULL, &out->no_verify }, { "--now", NULL, &out->now },
 		{ "--format", &out->format, NULL }, { "--help", NULL, &help },
 		{ "--version", NULL, &version }, { NULL, NULL, NULL } };
 
@@ -397,6 +402,22 @@ command_time(int64_t us, char out[24])
 
 	if (gmtime_r(&s, &tm) == NULL || strftime(out, 24, "%Y-%m-%d %H:%M:%S", &tm) == 0)
 		strcpy(out, "?");
+}
+
+void
+command_json_text(const char *key, const char *text)
+{
+	char clean[COMMAND_TEXT_MAX];
+
+	(void)snprintf(clean, sizeof(clean), "%s", text);
+	msg_check_clean(clean);
+	printf(",\"%s\":\"", key);
+	for (const char *p = clean; *p != '\0'; p++) {
+		if (*p == '"' || *p == '\\')
+			putchar('\\');
+		putchar(*p);
+	}
+	putchar('"');
 }
 
 void

@@ -67,6 +67,8 @@ struct command {
 	int extend, verify;
 	uint64_t size; /* Of a new image file; 0: the disk's. */
 
+	int now; /* run */
+
 	const char *from, *onto; /* clone */
 	int whole, no_verify;
 };
@@ -115,6 +117,9 @@ enum progress_mode command_progress(const struct command *cmd);
 
 /* "2026-11-22 19:04:05" in UTC; `out` has 24 bytes. */
 void command_time(int64_t us, char out[24]);
+
+/* `,"key":"text"` on standard output; what is no UTF-8 in it is replaced. */
+void command_json_text(const char *key, const char *text);
 
 /* A line for people on standard error, "holdfast-agent: ..."; `arg` is not used. */
 void command_say(void *arg, const char *line);

@@ -8,6 +8,7 @@
 #include "agent/cli/service.h"
 #include "agent/disk/volumes.h"
 #include "agent/host/awake.h"
+#include "agent/host/schedule.h"
 #include "agent/host/seal.h"
 #include "agent/host/stop.h"
 #include "agent/session/dial.h"
@@ -146,9 +147,62 @@ say_key(const struct command_context *c)
 		    state_dir(c->st));
 }
 
+static int64_t
+now_us(void)
+{
+	return (int64_t)time(NULL) * 1000000;
+}
+
+/* What cannot be noted is only a backup too early, after a restart. */
+static void
+say_unnoted(int rc, const struct err *err)
+{
+	if (rc != 0)
+		log_event(
+		    LOG_WARN, "when this backup is made cannot be noted: %s", err->text);
+}
+
+/* One more, and a note of when. */
+static int
+one_noted(struct command_context *c, struct schedule *s)
+{
+	uint8_t what[SCHEDULE_WHAT];
+	struct err err = ERR_INIT;
+	int good;
+
+	schedule_what(c->st, &c->settings, what);
+	say_unnoted(schedule_begin(c->st, s, what, now_us(), &err), &err);
+	good = one(c);
+	err_clear(&err);
+	say_unnoted(schedule_end(c->st, s, good, now_us(), &err), &err);
+	return good;
+}
+
+/* Of a program that was started anew the interval goes on. */
+static uint32_t
+first_wait(const struct command_context *c, const struct schedule *s)
+{
+	uint32_t interval = c->settings.interval_s, wait;
+	uint8_t what[SCHEDULE_WHAT];
+	char when[24];
+
+	if (c->cmd->now)
+		return 0;
+	schedule_what(c->st, &c->settings, what);
+	wait = schedule_wait_s(s, what, now_us(), jittered(interval),
+	    jittered(interval < AGAIN_S ? interval : AGAIN_S));
+	if (wait == 0)
+		return 0;
+	command_time(s->began_us != 0 ? s->began_us : s->done_us, when);
+	log_event(LOG_INFO, "the last backup %s at %s UTC; the next one begins in %u s",
+	    s->began_us != 0 ? "began and did not end, since" : "was made", when, wait);
+	return wait;
+}
+
 static void
 back_up(struct command_context *c)
 {
+	struct schedule s;
 	uint32_t wait;
 
 	if (c->settings.count + c->settings.disks_count == 0)
@@ -159,9 +213,14 @@ back_up(struct command_context *c)
 	else
 		log_event(LOG_INFO, "backing up %u volumes and %u disks every %u s",
 		    c->settings.count, c->settings.disks_count, c->settings.interval_s);
+	schedule_load(c->st, &s);
+	if ((wait = first_wait(c, &s)) > 0) {
+		wait_s(c, wait);
+		read_again(c);
+	}
 	while (!stop_asked(c->stop)) {
 		wait = c->settings.interval_s;
-		if (!one(c) && wait > AGAIN_S)
+		if (!one_noted(c, &s) && wait > AGAIN_S)
 			wait = AGAIN_S;
 		wait_s(c, jittered(wait));
 		if (!stop_asked(c->stop))

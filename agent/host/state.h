@@ -11,6 +11,7 @@
  *	enroll		an enrolment that waits, see pending.h
  *	sources		what was backed up from here, see sources.h
  *	last.json	what the last backup did, for `status`, see last.h
+ *	schedule	when `run` made its last backup, see schedule.h
  *	agent.conf	written by people, read by settings.h
  *	cache/		the last trees, see cache.h; may be lost at any time
  *	lock		held while a program works with the directory

@@ -6,6 +6,7 @@
 
 #include <sodium.h>
 
+#include "agent/host/schedule.h"
 #include "agent/host/stop.h"
 #include "agent/session/dial.h"
 #include "proto/base/err.h"
@@ -232,7 +233,8 @@ int
 enrol_forget(const struct state *st, struct err *err)
 {
 	static const char *const names[] = { "key", "key.next", "enroll", "ticket",
-		"cert", "ca", "server", "head", "journal", "last.json", "sources" };
+		"cert", "ca", "server", "head", "journal", "last.json", "sources",
+		SCHEDULE_NAME };
 	char path[STATE_PATH_MAX];
 	enum file_kind kind;
 	size_t i;
