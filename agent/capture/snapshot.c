@@ -46,6 +46,14 @@ snapshot_provider_name(const struct snapshot_provider *provider)
 	return provider->name;
 }
 
+const char *
+snapshot_grade_name(enum snapshot_grade grade)
+{
+	return grade == SNAPSHOT_EXCLUSIVE     ? "exclusive"
+	       : grade == SNAPSHOT_APPLICATION ? "application"
+					       : "crash";
+}
+
 int
 snapshot_open(const struct snapshot_provider *provider,
     const struct snapshot_options *options, struct snapshot **out, struct err *err)

@@ -65,6 +65,9 @@ enum snapshot_grade {
 	SNAPSHOT_CRASH = 2	  /* As after a power cut at that instant. */
 };
 
+/* "exclusive", "application", "crash"; static. */
+const char *snapshot_grade_name(enum snapshot_grade grade);
+
 /*
  * A set of volumes frozen at one instant.  A database whose log and data lie
  * on different volumes is only sound if both are in the same set.

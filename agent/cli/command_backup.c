@@ -43,6 +43,9 @@ print_json(const struct backup_result *r)
 	    n->excluded_bytes, n->chunks, n->new_chunks, r->point.stored_bytes,
 	    r->wire_sent, r->wire_received, n->duration_us, r->kept_bytes,
 	    r->proven_bytes, r->map_bytes, r->attempts);
+	command_json_text("grade", r->grade);
+	command_json_text("captured", r->captured);
+	command_json_text("note", r->note);
 	print_script("pre", &r->pre);
 	print_script("post", &r->post);
 	puts("}");

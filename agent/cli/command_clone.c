@@ -18,11 +18,15 @@ print_json(const struct command *cmd, const struct clone_result *r)
 	       ",\"zero_bytes\":%" PRIu64 ",\"hole_bytes\":%" PRIu64
 	       ",\"excluded_bytes\":%" PRIu64 ",\"written_bytes\":%" PRIu64
 	       ",\"same_bytes\":%" PRIu64 ",\"verified\":%s,\"checked_bytes\":%" PRIu64
-	       ",\"duration_us\":%" PRIu64 "}\n",
+	       ",\"duration_us\":%" PRIu64,
 	    r->size, r->partitions, r->provider, r->frozen_at, r->data_bytes,
 	    r->zero_bytes, r->hole_bytes, r->excluded_bytes, r->written_bytes,
 	    r->same_bytes, cmd->no_verify ? "false" : "true", r->checked_bytes,
 	    r->duration_us);
+	command_json_text("grade", r->grade);
+	command_json_text("captured", r->captured);
+	command_json_text("note", r->note);
+	puts("}");
 }
 
 static void

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/backup/last.h"
+#include "agent/backup/suspect.h"
 #include "agent/cli/command.h"
 #include "agent/host/seal.h"
 #include "agent/session/dial.h"
@@ -160,6 +161,32 @@ status_backups(const json_t *last, const json_t *failure)
 		    "                %lld attempts without a point\n", (long long)count);
 }
 
+/* One that is noted stands until a backup of the volume has read all of it. */
+static int
+suspect_text(void *arg, const char *volume, const struct suspect *s)
+{
+	(void)arg;
+	printf("suspect         %s: ", volume);
+	if (s->since > 0)
+		printf("its points after %" PRIu64, s->since);
+	else
+		fputs("all its points", stdout);
+	printf(" may be wrong: %s; the server %s; its next backup reads all\n", s->how,
+	    s->told ? "knows" : "hears of it then");
+	return 0;
+}
+
+static int
+suspect_json(void *arg, const char *volume, const struct suspect *s)
+{
+	json_t *how = json_string(s->how);
+
+	json_array_append_new(arg, json_pack("{s:s, s:I, s:b, s:o}", "volume", volume,
+				       "since", (json_int_t)s->since, "told", s->told,
+				       "how", how != NULL ? how : json_null()));
+	return 0;
+}
+
 static void
 status_text(const struct state_identity *id, const char *server, const char *seal)
 {
@@ -179,11 +206,11 @@ status_text(const struct state_identity *id, const char *server, const char *sea
 int
 command_status(const struct command_context *c, struct err *err)
 {
-	struct err why = ERR_INIT;
+	struct err why = ERR_INIT, ignored = ERR_INIT;
 	struct state_identity id;
 	struct pending waits;
 	struct dial d;
-	json_t *kept, *last, *failure, *j;
+	json_t *kept, *last, *failure, *suspects, *j;
 	int found, reached;
 
 	if ((found = state_identity(c->st, &id, err)) < 0)
@@ -204,10 +231,13 @@ command_status(const struct command_context *c, struct err *err)
 	if (reached)
 		dial_close(&d);
 	if (c->cmd->json) {
-		j = json_pack("{s:s, s:s, s:I, s:b, s:s, s:s, s:O?, s:O?}", "name",
+		suspects = json_array();
+		(void)suspect_each(c->st, suspect_json, suspects, &ignored);
+		j = json_pack("{s:s, s:s, s:I, s:b, s:s, s:s, s:O?, s:O?, s:o}", "name",
 		    id.facts.name, "server", id.address, "certificate_ends_s",
 		    (json_int_t)id.facts.not_after, "reachable", reached, "why_not",
-		    why.text, "key_seal", key_seal(c), "last", last, "failure", failure);
+		    why.text, "key_seal", key_seal(c), "last", last, "failure", failure,
+		    "suspects", suspects);
 		if (j != NULL)
 			json_dumpf(j, stdout, JSON_COMPACT);
 		putchar('\n');
@@ -215,6 +245,7 @@ command_status(const struct command_context *c, struct err *err)
 	} else {
 		status_text(&id, reached ? "reachable" : why.text, key_seal(c));
 		status_backups(last, failure);
+		(void)suspect_each(c->st, suspect_text, NULL, &ignored);
 	}
 	json_decref(failure);
 	json_decref(kept);

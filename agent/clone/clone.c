@@ -83,8 +83,7 @@ freeze(struct clone *c, struct err *err)
 	struct capture *k;
 
 	if (name_source(c, err) != 0 || check_places(c, err) != 0 ||
-	    capture_new(&c->settings, &wishes, disks, &c->capture, err) != 0 ||
-	    capture_freeze(c->capture, &c->settings, FREEZE_MS, err) != 0)
+	    capture_begin(&c->settings, &wishes, disks, FREEZE_MS, &c->capture, err) != 0)
 		return -1;
 	k = c->capture;
 	c->count = k->count;
@@ -210,6 +209,7 @@ of_part(const struct clone *c, unsigned i, struct err *err)
 static int
 look(struct clone *c, struct err *err)
 {
+	enum snapshot_grade grade = SNAPSHOT_EXCLUSIVE;
 	struct clone_result *out = c->out;
 
 	out->data_bytes = out->hole_bytes = out->excluded_bytes = 0;
@@ -227,7 +227,12 @@ look(struct clone *c, struct err *err)
 		for (unsigned k = 0; k < v->holes_count; k++)
 			out->hole_bytes -= v->holes[k].len;
 		add_note(out, v->name, clone_ranges_note(p->ranges));
+		if (clone_ranges_hibernated(p->ranges))
+			grade = SNAPSHOT_CRASH;
+		else if (v->info.grade > grade)
+			grade = v->info.grade;
 	}
+	(void)snprintf(out->grade, sizeof(out->grade), "%s", snapshot_grade_name(grade));
 	return 0;
 }
 

@@ -1,7 +1,8 @@
 /*
  * clone.h - a volume or disk copied to another place, without a server.
  *
- * The source is frozen as a backup freezes it (agent/capture), the target is checked and
+ * The source is frozen as a backup freezes it (agent/capture: where vss fails for good
+ * hotcopy may stand in), the target is checked and
  * written as a restore writes it (agent/restore/target.h), and between the two goes what
  * the map calls data.  A disk goes with its table, its gaps and all its volumes, of one
  * cut.  Then the copy is read back and held against the hashes of what was read
@@ -43,8 +44,9 @@ struct clone_result {
 	uint64_t same_bytes;	 /* With RESTORE_DELTA: found right, left alone. */
 	uint64_t checked_bytes;	 /* Read back. */
 	uint64_t duration_us;
-	int64_t frozen_at;  /* Microseconds since 1970-01-01 UTC. */
-	char provider[16];  /* That froze it, */
+	int64_t frozen_at; /* Microseconds since 1970-01-01 UTC. */
+	char grade[16];	   /* "exclusive", "application", "crash": of its weakest part. */
+	char provider[16]; /* That froze it, */
 	char captured[512]; /* and how it came to be so. */
 	char note[256];	    /* What maps and tables had to say, or "". */
 };

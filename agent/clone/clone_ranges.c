@@ -14,6 +14,7 @@ struct clone_ranges {
 	struct buf list; /* Of each its length and kind, 7 bits a byte. */
 	uint64_t bytes[CLONE_KINDS];
 	char note[160];
+	int hibernated;
 };
 
 /* What is under way while the list is made. */
@@ -73,6 +74,12 @@ uint64_t
 clone_ranges_bytes(const struct clone_ranges *r, enum clone_kind kind)
 {
 	return r->bytes[kind];
+}
+
+int
+clone_ranges_hibernated(const struct clone_ranges *r)
+{
+	return r->hibernated;
 }
 
 const char *
@@ -221,6 +228,7 @@ clone_ranges_make(
 		goto out;
 	rc = go_through(&m, map, source->size, err);
 	(void)snprintf(m.out->note, sizeof(m.out->note), "%s", volmap_note(map));
+	m.out->hibernated = volmap_hibernated(map);
 out:
 	volmap_close(map);
 	free(m.ahead);

@@ -45,6 +45,9 @@ void clone_ranges_free(struct clone_ranges *r);
 /* Bytes of the volume of that kind. */
 uint64_t clone_ranges_bytes(const struct clone_ranges *r, enum clone_kind kind);
 
+/* Does the volume belong to a system that sleeps?  As volmap_hibernated(). */
+int clone_ranges_hibernated(const struct clone_ranges *r);
+
 /* What the map had to say, or "". */
 const char *clone_ranges_note(const struct clone_ranges *r);
 

@@ -12,6 +12,7 @@
 
 #include "agent/capture/capture.h"
 #include "agent/capture/snapshot_provider.h"
+#include "agent/clone/clone.h"
 #include "proto/base/err.h"
 #include "tests/unit/agent/sim_driver.h"
 
@@ -128,6 +129,36 @@ test_hotcopy_stands_in_and_that_is_said(void **state)
 	assert_int_equal(byte, 'o');
 }
 
+/* A copy without a server is frozen as a backup is, and says how. */
+static void
+test_hotcopy_stands_in_for_a_clone(void **state)
+{
+	const struct clone_job job = { .from = sim_path(&sim, "c"),
+		.to = settings->volumes[0].path,
+		.verify = 1,
+		.mode = PROGRESS_SILENT };
+	struct err err = ERR_INIT;
+	struct clone_result r;
+	char text[16];
+	FILE *f;
+
+	(void)state;
+	snprintf(settings->volumes[0].path, SETTINGS_PATH_MAX, "%s/copy", sim.dir);
+	if (clone_run(&job, &r, &err) != 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(tried, 1);
+	assert_string_equal(r.provider, "hotcopy");
+	assert_string_equal(r.grade, "crash");
+	assert_non_null(strstr(r.captured, "hotcopy: gate closed"));
+	assert_non_null(strstr(r.captured, "; vss failed: VSS_E_NO_LUCK"));
+	f = fopen(job.to, "r");
+	assert_non_null(f);
+	assert_int_equal(fread(text, 1, sizeof(text), f), sizeof(text));
+	assert_memory_equal(text, "oooooooooooooooo", sizeof(text));
+	fclose(f);
+	unlink(job.to);
+}
+
 static void
 test_where_vss_works_nobody_stands_in(void **state)
 {
@@ -184,6 +215,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(hotcopy_stands_in_and_that_is_said),
+		TEST(hotcopy_stands_in_for_a_clone),
 		TEST(where_vss_works_nobody_stands_in),
 		TEST(what_was_asked_for_is_never_replaced),
 		TEST(what_was_stopped_has_not_failed),
