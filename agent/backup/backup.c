@@ -7,9 +7,6 @@
 #include <sodium.h>
 
 #include "agent/backup/backup_parts.h"
-#include "agent/backup/cache.h"
-#include "agent/backup/last.h"
-#include "agent/backup/sources.h"
 #include "agent/capture/snapshot.h"
 #include "agent/disk/volumes.h"
 #include "agent/host/host_facts.h"
@@ -119,6 +116,27 @@ send_missing(
 }
 
 static int
+has_all_trees(const struct backup *b)
+{
+	for (unsigned i = 0; i < b->capture->count; i++)
+		if (b->lost_tree[i])
+			return 0;
+	return 1;
+}
+
+/* The trees tell where the missing is.  Without one all is read, and asked for, once more. */
+static int
+ask_all(struct backup *b, struct err *err)
+{
+	b->again = !b->ask_all;
+	b->ask_all = 1;
+	memset(b->done, 0, sizeof(b->done));
+	return err_set(err, ERR_CORRUPT,
+	    "the server lacks chunks, and the tree that tells where they are could not "
+	    "be kept here");
+}
+
+static int
 commit(struct backup_session *s, struct err *err)
 {
 	struct backup *b = s->b;
@@ -162,7 +180,8 @@ commit(struct backup_session *s, struct err *err)
 		else
 			pages++;
 		if (rc == 0 && result == UPLINK_MISSING)
-			rc = send_missing(s, &data, &meta, err);
+			rc = has_all_trees(b) ? send_missing(s, &data, &meta, err)
+					      : ask_all(b, err);
 	}
 	if (rc == 0 && result == UPLINK_MISSING)
 		rc = err_set(err, ERR_CORRUPT,
@@ -173,44 +192,6 @@ commit(struct backup_session *s, struct err *err)
 }
 
 /* -------------------------------------------------------------- afterwards -- */
-
-/* What is only in the way is left if it cannot go. */
-static void
-drop(const char *path)
-{
-	struct err ignored = ERR_INIT;
-
-	(void)file_remove(path, &ignored);
-}
-
-/* The point is made: what fails from here on costs time later, not the point. */
-static void
-remember(struct backup *b)
-{
-	char line[ERR_TEXT_MAX + 64];
-	struct err err = ERR_INIT;
-	struct backup_paths p;
-	unsigned i;
-
-	for (i = 0; i < b->capture->count; i++) {
-		if (backup_paths(b, i, &p, &err) == 0) {
-			drop(p.done);
-			(void)cache_settle(p.new, p.old, &err);
-			if (b->inc[i] != NULL)
-				incremental_kept(
-				    b->inc[i], b->out->point.sequence, &b->roots[i]);
-		}
-		err_clear(&err);
-	}
-	backup_note_generations(b);
-	last_made(b->st, b->o->settings, b->out);
-	if (state_set_head(b->st, b->out->point.record, &err) != 0 ||
-	    sources_note(b->st, b->o->settings, &err) != 0) {
-		snprintf(line, sizeof(line), "the point is made, but not noted here: %s",
-		    err.text);
-		backup_say(b, line);
-	}
-}
 
 /* The point is made, and only now may anybody cut logs that led up to it. */
 static void
@@ -224,26 +205,6 @@ tell_applications(struct backup *b)
 	snprintf(line, sizeof(line),
 	    "the point is made, but the applications were not told: %s", err.text);
 	backup_say(b, line);
-}
-
-/* No point was made: by us, or by an agent that died and whose leavings only grow. */
-static void
-forget(struct backup *b)
-{
-	struct err ignored = ERR_INIT;
-	struct backup_paths p;
-	unsigned i;
-
-	for (i = 0; i < b->capture->count; i++) {
-		if (backup_paths(b, i, &p, &ignored) == 0) {
-			drop(p.new);
-			drop(p.done);
-			cache_tidy(p.old);
-			if (b->inc[i] != NULL)
-				incremental_drop(b->inc[i]);
-		}
-		err_clear(&ignored);
-	}
 }
 
 /* ---------------------------------------------------------------- sessions -- */
@@ -398,7 +359,7 @@ attempts(struct backup *b, struct err *err)
 
 	for (b->out->attempts = 1;; b->out->attempts++) {
 		err_clear(err);
-		b->moved = b->distrusted = 0;
+		b->moved = b->distrusted = b->again = 0;
 		rested = rests_on_notes(b);
 		if (attempt(b, err) == 0)
 			return 0;
@@ -407,6 +368,12 @@ attempts(struct backup *b, struct err *err)
 		if (b->distrusted) {
 			(void)snprintf(
 			    line, sizeof(line), BACKUP_DISTRUSTED "%s", err->text);
+			backup_say(b, line);
+			continue;
+		}
+		if (b->again) {
+			(void)snprintf(
+			    line, sizeof(line), "%s; asking for all", err->text);
 			backup_say(b, line);
 			continue;
 		}
@@ -453,14 +420,14 @@ one_view(struct backup *b, struct err *err)
 	if (freeze(b, err) != 0 || backup_open_changes(b, err) != 0 ||
 	    progress_start(b->o->mode, "backup", b->walked, &b->progress, err) != 0)
 		goto out;
-	forget(b);
+	backup_forget(b);
 	rc = attempts(b, err);
 	progress_stop(b->progress);
 	if (rc == 0) {
-		remember(b);
+		backup_remember(b);
 		tell_applications(b);
 	} else {
-		forget(b);
+		backup_forget(b);
 	}
 out:
 	b->may_freeze_again = b->capture != NULL && may_freeze_again(b);
@@ -511,8 +478,8 @@ backup_run(const struct state *st, const struct backup_options *options,
 	b->started_us = wait_now_us();
 	if (state_path(st, "cache", b->cache_dir, err) != 0)
 		goto out;
-	if (file_make_dir(b->cache_dir, err) != 0)
-		goto out;
+	if (file_make_dir(b->cache_dir, &b->lost_why) != 0)
+		b->blind = b->own.no_cache = 1;
 	spill_dir(&b->spill, b->cache_dir);
 	do {
 		err_clear(err);

@@ -53,6 +53,7 @@ struct backup_result {
 	uint64_t map_bytes;		   /* Read to know what is where. */
 	char note[256];
 	char captured[512]; /* How the volumes were frozen, and why so; or "". */
+	char grade[16];	    /* "exclusive", "application", "crash": of the weakest. */
 	struct hooks_result pre, post; /* Of backup_with_scripts(). */
 };
 

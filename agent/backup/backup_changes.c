@@ -104,11 +104,13 @@ backup_open_changes(struct backup *b, struct err *err)
 		    b->capture->count);
 	for (i = 0; i < b->capture->count; i++) {
 		describe_tracking(b, i, &tracked);
+		if (backup_paths(b, i, &p, err) != 0)
+			return -1;
 		if (b->policy.changed_from == NULL && !b->policy.fast &&
-		    tracked.view.why[0] == '\0' && tracked.view.base.number == 0)
+		    tracked.view.why[0] == '\0' && tracked.view.base.number == 0 &&
+		    !incremental_noted(p.old))
 			continue;
-		if (backup_paths(b, i, &p, err) != 0 ||
-		    incremental_new(&b->policy, &tracked, p.old,
+		if (incremental_new(&b->policy, &tracked, p.old,
 			b->capture->volumes[i].size, &b->inc[i], err) != 0)
 			return -1;
 		incremental_facts(b->inc[i], &f);
@@ -159,11 +161,10 @@ backup_track(struct backup *b, struct err *err)
 	return 0;
 }
 
-void
-backup_note_generations(struct backup *b)
+int
+backup_note_generations(struct backup *b, struct err *err)
 {
 	struct tracking_generation made[SETTINGS_VOLUMES_MAX];
-	struct err ignored = ERR_INIT;
 	char path[STATE_PATH_MAX];
 	unsigned n = 0;
 
@@ -171,8 +172,11 @@ backup_note_generations(struct backup *b)
 		capture_began(&b->capture->volumes[i], &made[n]);
 		n += made[n].number != 0;
 	}
-	if (n > 0 && held_path(b, path, &ignored) == 0)
-		generations_add(path, made, n);
+	if (n == 0)
+		return 0;
+	if (held_path(b, path, err) != 0)
+		return -1;
+	return generations_add(path, made, n, err);
 }
 
 const char *

@@ -1,6 +1,7 @@
 /*
  * backup_parts.h - what backup.c (views, sessions, commit), backup_volumes.c (the
- * pipeline's runs) and backup_changes.c (what need not be read) share.  For them alone.
+ * pipeline's runs), backup_changes.c (what need not be read) and backup_remember.c (what
+ * is kept here) share.  For them alone.
  */
 #ifndef AGENT_BACKUP_BACKUP_PARTS_H
 #define AGENT_BACKUP_BACKUP_PARTS_H
@@ -18,10 +19,10 @@
 #include "agent/map/spill.h"
 #include "agent/session/dial.h"
 #include "proto/base/buf.h"
+#include "proto/base/err.h"
 #include "proto/chunk/chunk_id.h"
 
 struct changes;
-struct err;
 
 /* One backup, over as many sessions as it takes. */
 struct backup {
@@ -45,7 +46,13 @@ struct backup {
 	struct backup_result *out;
 	struct chunk_id roots[SETTINGS_VOLUMES_MAX];
 	uint64_t done[SETTINGS_VOLUMES_MAX]; /* Spans that need not be read again. */
-	struct uplink_counts before;	     /* Of the sessions that were lost. */
+	int blind;			     /* No directory for what is remembered. */
+	/* What is remembered of a volume could not be written: all of it, or the tree. */
+	uint8_t lost[SETTINGS_VOLUMES_MAX], lost_tree[SETTINGS_VOLUMES_MAX];
+	struct err lost_why;
+	int ask_all; /* What the trees would tell is asked of the server; */
+	int again;   /* another session is needed for that. */
+	struct uplink_counts before; /* Of the sessions that were lost. */
 	struct incremental_policy policy;
 	struct incremental *inc[SETTINGS_VOLUMES_MAX]; /* NULL: all is read. */
 	struct tracking_options track;
@@ -89,6 +96,17 @@ void backup_add_note(char note[256], const char *volume, const char *text);
 /* Read and send all volumes; b->roots are their trees. */
 int backup_run_volumes(struct backup_session *s, struct err *err);
 
+/* backup_remember.c */
+
+/*
+ * The point is made: keep what the next one needs.  A disk that does not take it costs
+ * that one time, and is told of; nothing fails any more.
+ */
+void backup_remember(struct backup *b);
+
+/* No point was made: by us, or by an agent that died and whose leavings only grow. */
+void backup_forget(struct backup *b);
+
 /* backup_changes.c */
 
 /* How changes are tracked, before anything is frozen; freed with backup_close_changes(). */
@@ -102,7 +120,7 @@ void backup_close_changes(struct backup *b);
 const char *backup_captured(struct backup *b);
 
 /* The server holds the point: note its generations, before the driver is told. */
-void backup_note_generations(struct backup *b);
+int backup_note_generations(struct backup *b, struct err *err);
 
 /* What a run of volume `i` was: its notes, and whether its list of changes was good. */
 void backup_take_changes(struct backup_session *s, unsigned i,

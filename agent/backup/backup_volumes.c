@@ -66,8 +66,8 @@ backup_make_job(struct backup_session *s, unsigned i, uint64_t from,
 	job->stop = b->o->stop;
 	if (backup_paths(b, i, &s->paths, err) != 0)
 		return -1;
-	job->old_cache = b->o->no_cache ? NULL : s->paths.old;
-	job->new_cache = s->paths.new;
+	job->old_cache = b->o->no_cache || b->ask_all ? NULL : s->paths.old;
+	job->new_cache = b->blind ? NULL : s->paths.new;
 	job->done_cache = b->done[i] > 0 ? s->paths.done : NULL;
 	job->done_spans = b->done[i];
 	return 0;
@@ -105,6 +105,23 @@ backup_add_note(char note[256], const char *volume, const char *text)
 	else
 		(void)snprintf(
 		    note + len, 256 - len, "%s%s%s", len > 0 ? "; " : "", volume, said);
+}
+
+/* What of the volume could not be remembered, as this run knows it. */
+static void
+take_lost(struct backup *b, unsigned i, const struct pipeline_result *r)
+{
+	char line[256];
+
+	b->lost_tree[i] = b->blind || r->tree_lost;
+	b->lost[i] = b->lost_tree[i] || r->shape_lost;
+	if (!b->lost[i] || r->lost[0] == '\0')
+		return;
+	err_clear(&b->lost_why);
+	err_set(&b->lost_why, ERR_IO, "%s", r->lost);
+	(void)snprintf(
+	    line, sizeof(line), "what is kept of it here was given up: %s", r->lost);
+	backup_add_note(b->out->note, b->capture->volumes[i].name, line);
 }
 
 /* If this session is lost, the next one need not read these spans again. */
@@ -162,6 +179,7 @@ backup_run_volumes(struct backup_session *s, struct err *err)
 	uint64_t from = 0, spans[SETTINGS_VOLUMES_MAX];
 	struct err ignored = ERR_INIT;
 	unsigned i, k;
+	enum tree_grade grade = TREE_EXCLUSIVE;
 	int rc = 0;
 
 	(void)snprintf(out->note, sizeof(out->note), "%s", b->capture->note);
@@ -175,7 +193,10 @@ backup_run_volumes(struct backup_session *s, struct err *err)
 		for (k = 0; k < PIPELINE_STAGES; k++)
 			out->cpu_us[k] += r.cpu_us[k];
 		b->roots[i] = r.root_id;
+		if (r.grade > grade)
+			grade = r.grade;
 		backup_add_note(out->note, b->capture->volumes[i].name, r.note);
+		take_lost(b, i, &r);
 		backup_take_changes(s, i, &job, &r);
 		if (rc == 0)
 			rc = backup_check_changes(s, i, &job, err);
@@ -185,6 +206,8 @@ backup_run_volumes(struct backup_session *s, struct err *err)
 		if (rc != 0 && !r.uplink_failed && err->code != ERR_CANCELED)
 			err_context(err, "volume %s", b->capture->volumes[i].name);
 	}
+	(void)snprintf(out->grade, sizeof(out->grade), "%s",
+	    snapshot_grade_name((enum snapshot_grade)grade));
 	while (rc != 0 && i-- > 0)
 		if (backup_paths(b, i, &s->paths, &ignored) == 0)
 			note_done(s, i, spans[i]);

@@ -66,6 +66,21 @@ cache_name(const char *volume, char out[CACHE_NAME_MAX])
 		memmove(out, out + 2, n - 1);
 }
 
+void
+cache_volume(char *name)
+{
+	char *to = name;
+
+	if (strncmp(name, "^^", 2) == 0)
+		name += 2;
+	for (; *name != '\0'; name++)
+		if (*name != '^')
+			*to++ = *name;
+		else if (name[1] >= 'a' && name[1] <= 'z')
+			*to++ = (char)(*++name - 'a' + 'A');
+	*to = '\0';
+}
+
 /* ---------------------------------------------------------------- reading -- */
 
 static int

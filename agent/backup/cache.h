@@ -37,6 +37,9 @@ struct err;
 #define CACHE_NAME_MAX 130
 void cache_name(const char *volume, char out[CACHE_NAME_MAX]);
 
+/* Back, in place: the file's name becomes the volume's. */
+void cache_volume(char *name);
+
 /* ---------------------------------------------------------------- writing -- */
 
 struct cache_writer;

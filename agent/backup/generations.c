@@ -71,12 +71,12 @@ put(struct tracking_generation *all, unsigned n, const struct tracking_generatio
 	return n + 1;
 }
 
-void
-generations_add(const char *path, const struct tracking_generation *more, unsigned n)
+int
+generations_add(
+    const char *path, const struct tracking_generation *more, unsigned n, struct err *err)
 {
 	struct tracking_generation all[GENERATIONS_MAX], old[GENERATIONS_MAX];
 	unsigned count = 0, old_n = generations_load(path, old);
-	struct err ignored = ERR_INIT;
 	uint8_t bytes[FILE_MAX];
 	size_t len;
 
@@ -92,5 +92,5 @@ generations_add(const char *path, const struct tracking_generation *more, unsign
 	}
 	len = HEAD + count * ENTRY;
 	blake3(bytes, len, NULL, bytes + len, SUM);
-	(void)file_store(path, bytes, len + SUM, 0600, &ignored);
+	return file_store(path, bytes, len + SUM, 0600, err);
 }

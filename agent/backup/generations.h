@@ -18,14 +18,16 @@
 
 #include "agent/capture/tracking.h"
 
+struct err;
+
 #define GENERATIONS_MAX 256u
 
 /* Those in the file at `path`; how many: none if there is none, or it is not whole. */
 unsigned
 generations_load(const char *path, struct tracking_generation out[GENERATIONS_MAX]);
 
-/* `n` more; the oldest go.  Best effort. */
-void
-generations_add(const char *path, const struct tracking_generation *more, unsigned n);
+/* `n` more; the oldest go.  As file_store(). */
+int generations_add(const char *path, const struct tracking_generation *more, unsigned n,
+    struct err *err);
 
 #endif /* AGENT_BACKUP_GENERATIONS_H */

@@ -8,17 +8,16 @@
 #include "agent/backup/prior.h"
 #include "agent/backup/proof.h"
 #include "agent/backup/shape.h"
+#include "agent/backup/suspect.h"
 #include "agent/host/state.h"
 #include "agent/map/changes.h"
 #include "agent/map/metacache.h"
-#include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
 
 /* Where a maker of shadow copies notes things in the boot sectors, below every filter:
    volsnap's header lies at 7680 (libvshadow's description of the format). */
 #define HEAD_LEN 65536u
-#define NOTE_MAX (64u * 1024) /* Bytes of a note that points are suspect, and some. */
 
 struct incremental {
 	const struct incremental_policy *policy;
@@ -39,7 +38,7 @@ struct incremental {
 	uint64_t kept_before, proven_before; /* so much of this base. */
 	int has_proof;			     /* Of the base. */
 	struct proof proof;
-	int ran; /* And what came of it: */
+	int ran, shape_lost; /* And what came of it: */
 	struct incremental_facts facts;
 };
 
@@ -52,50 +51,63 @@ beside(char out[STATE_PATH_MAX], const char *cache, const char *what, struct err
 	return err_set(err, ERR_LIMIT, "%s: path too long", cache);
 }
 
-/* Write down that points are suspect; nothing of the base is kept from now on. */
-static void
-note_suspect(struct incremental *inc)
+/* Nothing of the base is kept any more: 0, or -1 if its shape is still there. */
+static int
+drop_base(struct incremental *inc)
 {
 	struct err ignored = ERR_INIT;
-	char text[sizeof(inc->facts.how) + 32];
+	int rc = file_remove(inc->shape, &ignored) < 0 ? -1 : 0;
 
-	(void)snprintf(text, sizeof(text), "%d %llu %s", inc->facts.told,
-	    (unsigned long long)inc->facts.since, inc->facts.how);
-	(void)file_store(inc->note, text, strlen(text), 0600, &ignored);
-	err_clear(&ignored);
-	(void)file_remove(inc->shape, &ignored);
 	err_clear(&ignored);
 	(void)file_remove(inc->mft, &ignored);
 	if (inc->tables != NULL)
 		metacache_drop(inc->tables);
+	return rc;
+}
+
+/* Write down that points are suspect; nothing of the base is kept from now on. */
+static void
+note_suspect(struct incremental *inc)
+{
+	struct suspect s = { .told = inc->facts.told, .since = inc->facts.since };
+	struct err ignored = ERR_INIT;
+	int noted;
+
+	(void)snprintf(s.how, sizeof(s.how), "%s", inc->facts.how);
+	noted = suspect_store(inc->note, &s, &ignored) == 0;
+	(void)drop_base(inc);
+	if (noted)
+		return;
+	/* The disk may have been full, and what went has made room. */
+	shape_tidy(inc->shape);
+	err_clear(&ignored);
+	(void)suspect_store(inc->note, &s, &ignored);
+}
+
+int
+incremental_noted(const char *cache)
+{
+	struct err ignored = ERR_INIT;
+	enum file_kind kind;
+	char path[STATE_PATH_MAX];
+
+	return beside(path, cache, "suspect", &ignored) == 0 &&
+	       (file_kind(path, &kind, &ignored) != 0 || kind != FILE_IS_NOTHING);
 }
 
 /* Was it written down, and no point made since that read all?  -1 without memory. */
 static int
 recall_suspect(struct incremental *inc, struct err *err)
 {
-	struct buf text = BUF_INIT(NOTE_MAX);
-	struct err why = ERR_INIT;
-	unsigned long long since;
-	int found = file_load(inc->note, &text, &why), told, at = 0;
+	struct suspect s;
+	int found = suspect_load(inc->note, &s, err);
 
-	if (found == -1 && why.code == ERR_NOMEM) {
-		buf_free(&text);
-		return err_set(err, ERR_NOMEM, "out of memory");
-	}
-	if (found == 0)
-		return 0;
+	if (found != 1)
+		return found;
 	inc->facts.suspect = 1;
-	(void)snprintf(inc->facts.how, sizeof(inc->facts.how), "%s",
-	    "what was noted of a wrong list of changes cannot be read");
-	if (found == 1 && buf_add(&text, "", 1, &why) == 0 &&
-	    sscanf((char *)text.p, "%d %llu %n", &told, &since, &at) == 2 && at > 0) {
-		inc->facts.told = told != 0;
-		inc->facts.since = since;
-		(void)snprintf(
-		    inc->facts.how, sizeof(inc->facts.how), "%s", (char *)text.p + at);
-	}
-	buf_free(&text);
+	inc->facts.told = s.told;
+	inc->facts.since = s.since;
+	(void)snprintf(inc->facts.how, sizeof(inc->facts.how), "%s", s.how);
 	return 0;
 }
 
@@ -361,6 +373,7 @@ incremental_ran(struct incremental *inc, const struct pipeline_job *job,
 	char how[160];
 
 	inc->ran = 1;
+	inc->shape_lost = r->shape_lost;
 	if (job->changes != NULL && changes_why(job->changes)[0] == '\0') {
 		inc->rests = 1;
 		inc->rests_on = job->base.root_id;
@@ -390,31 +403,47 @@ incremental_facts(const struct incremental *inc, struct incremental_facts *out)
 }
 
 void
-incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_id *root)
+incremental_forget(struct incremental *inc)
+{
+	struct err ignored = ERR_INIT;
+
+	if (drop_base(inc) == 0 && inc->ran && inc->facts.suspect)
+		(void)file_remove(inc->note, &ignored);
+	incremental_drop(inc);
+}
+
+int
+incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_id *root,
+    struct err *err)
 {
 	struct err ignored = ERR_INIT;
 	struct proof proof = inc->proof;
 
 	if (!inc->ran)
-		return;
+		return 0;
 	if (inc->facts.used && inc->has_proof)
 		proof_next(&proof, sequence);
 	else
 		proof_all(&proof, inc->slices, sequence);
-	if (shape_seal(inc->new_shape, root, &proof, &ignored) != 0 ||
-	    shape_settle(inc->new_shape, inc->shape, &ignored) != 0) {
-		incremental_drop(inc);
-		return;
+	/* What lies there may be of a run before this one. */
+	if (inc->shape_lost) {
+		incremental_forget(inc);
+		return err_set(err, ERR_IO, "%s: it was not written", inc->new_shape);
+	}
+	if (shape_seal(inc->new_shape, root, &proof, err) != 0 ||
+	    shape_settle(inc->new_shape, inc->shape, err) != 0) {
+		incremental_forget(inc);
+		return -1;
 	}
 	if (inc->tables != NULL)
 		metacache_seal(inc->tables, root, sequence);
-	err_clear(&ignored);
 	if (inc->facts.suspect)
 		(void)file_remove(inc->note, &ignored);
 	err_clear(&ignored);
 	if (inc->compare != NULL && ntfs_compare_done(inc->compare) &&
 	    ntfs_compare_seal(inc->compare, root, &ignored) == 0)
 		(void)file_rename(inc->new_mft, inc->mft, &ignored);
+	return 0;
 }
 
 void

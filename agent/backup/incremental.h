@@ -13,7 +13,8 @@
  *
  * That a list was wrong is noted at once in a file of its own, and what was remembered
  * is dropped: an agent that ends before the server knows, or before all was read, says
- * and does so the next time.
+ * and does so the next time.  The disk that all of this lies on may be full, or fail: that
+ * costs reading, never a point.
  */
 #ifndef AGENT_BACKUP_INCREMENTAL_H
 #define AGENT_BACKUP_INCREMENTAL_H
@@ -98,11 +99,27 @@ struct incremental_facts {
 };
 void incremental_facts(const struct incremental *inc, struct incremental_facts *out);
 
-/* The point `sequence` is made of the tree of `root`: remember it.  Best effort. */
-void
-incremental_kept(struct incremental *inc, uint64_t sequence, const struct chunk_id *root);
+/*
+ * The point `sequence` is made of the tree of `root`: remember it.  -1: that could not be
+ * written, and nothing is remembered, as by incremental_forget().
+ */
+int incremental_kept(struct incremental *inc, uint64_t sequence,
+    const struct chunk_id *root, struct err *err);
+
+/*
+ * The point is made, and nothing is remembered of it: nor of the one before, which takes
+ * room that may be what is lacking.  That points are suspect stays noted until a point
+ * read all.
+ */
+void incremental_forget(struct incremental *inc);
 
 /* No point was made. */
 void incremental_drop(struct incremental *inc);
+
+/*
+ * Is there a note that points of the volume are suspect, from which nobody has freed it
+ * yet?  Then it wants an incremental, whatever tells of changes now.  1 or 0.
+ */
+int incremental_noted(const char *cache);
 
 #endif /* AGENT_BACKUP_INCREMENTAL_H */

@@ -11,21 +11,21 @@
 
 #define NAME "last.json"
 
-static void
-keep(const struct state *st, json_t *j)
+static int
+keep(const struct state *st, json_t *j, struct err *err)
 {
-	struct err ignored = ERR_INIT;
 	char *text = j != NULL ? json_dumps(j, JSON_INDENT(2)) : NULL;
+	int rc = text != NULL ? state_write(st, NAME, text, strlen(text), 0600, err)
+			      : err_set(err, ERR_NOMEM, "out of memory");
 
-	if (text != NULL)
-		(void)state_write(st, NAME, text, strlen(text), 0600, &ignored);
 	free(text);
 	json_decref(j);
+	return rc;
 }
 
-void
+int
 last_made(const struct state *st, const struct settings *settings,
-    const struct backup_result *r)
+    const struct backup_result *r, struct err *err)
 {
 	const struct settings_volume *v;
 	json_t *volumes = json_array();
@@ -34,14 +34,15 @@ last_made(const struct state *st, const struct settings *settings,
 	for (i = 0; (v = settings_source(settings, i)) != NULL; i++)
 		json_array_append_new(
 		    volumes, json_pack("{s:s, s:s}", "name", v->name, "path", v->path));
-	keep(st,
+	return keep(st,
 	    json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "sequence",
 		(json_int_t)r->point.sequence, "time_us", (json_int_t)r->point.time_us,
 		"read_bytes", (json_int_t)r->counts.read_bytes, "sent_bytes",
 		(json_int_t)r->counts.sent_bytes, "new_bytes",
 		(json_int_t)r->counts.new_bytes, "known_bytes",
 		(json_int_t)r->counts.known_bytes, "duration_us",
-		(json_int_t)r->counts.duration_us, "volumes", volumes));
+		(json_int_t)r->counts.duration_us, "volumes", volumes),
+	    err);
 }
 
 /* A path in it need not be UTF-8, which JSON is. */
@@ -64,6 +65,7 @@ void
 last_failed(const struct state *st, const struct err *why)
 {
 	json_t *j = last_read(st), *before, *failure;
+	struct err ignored = ERR_INIT;
 	json_int_t count;
 
 	if (j == NULL)
@@ -74,7 +76,7 @@ last_failed(const struct state *st, const struct err *why)
 	    (json_int_t)time(NULL) * 1000000, "reason", words(why->text), "interrupted",
 	    why->code == ERR_CANCELED, "count", count + 1);
 	if (failure != NULL && json_object_set_new(j, "failure", failure) == 0)
-		keep(st, j);
+		(void)keep(st, j, &ignored);
 	else
 		json_decref(j);
 }

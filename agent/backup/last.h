@@ -5,7 +5,7 @@
  *	  "failure": { "time_us", "reason", "interrupted", "count" } }
  *
  * "failure" is of the newest attempt that made no point, "count" how many there were
- * since the last point; a point takes it away.  That neither can be written is no error:
+ * since the last point; a point takes it away.  That it cannot be written fails nothing:
  * the point counts, and the log has the reason.
  */
 #ifndef AGENT_BACKUP_LAST_H
@@ -16,9 +16,9 @@ struct err;
 struct settings;
 struct state;
 
-/* A point was made. */
-void last_made(const struct state *st, const struct settings *settings,
-    const struct backup_result *r);
+/* A point was made.  As state_write(). */
+int last_made(const struct state *st, const struct settings *settings,
+    const struct backup_result *r, struct err *err);
 
 /* None was, because of `why`. */
 void last_failed(const struct state *st, const struct err *why);

@@ -1,5 +1,6 @@
 #include "agent/backup/pipeline.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -303,6 +304,9 @@ tell(const struct pipeline *p, struct pipeline_result *out)
 	if (f.full && out->note[0] == '\0')
 		strcpy(out->note, "not all that its map reads can be kept: there is no "
 				  "room for it in the state directory");
+	out->grade = p->job->root.grade;
+	if (p->map != NULL && volmap_hibernated(p->map))
+		out->grade = TREE_CRASH;
 	out->counts = p->counts;
 	out->cached = p->cached;
 	out->spans = p->spans;
@@ -315,6 +319,10 @@ tell(const struct pipeline *p, struct pipeline_result *out)
 	out->map_bytes = p->map_bytes;
 	out->map_known_bytes = f.known_bytes;
 	memcpy(out->cpu_us, p->cpu_us, sizeof(out->cpu_us));
+	out->tree_lost = p->tree_lost.code != ERR_NONE;
+	out->shape_lost = p->shape_lost.code != ERR_NONE;
+	(void)snprintf(out->lost, sizeof(out->lost), "%.199s",
+	    out->tree_lost ? p->tree_lost.text : p->shape_lost.text);
 }
 
 int

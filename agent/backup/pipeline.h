@@ -64,6 +64,7 @@ enum pipeline_stage {
 
 struct pipeline_result {
 	struct chunk_id root_id;
+	enum tree_grade grade;	     /* The job's, or that of a system that sleeps. */
 	struct uplink_counts counts; /* duration_us is the caller's. */
 	char note[256];		     /* From the map, or "". */
 	int cached;		     /* The base's tree was at hand. */
@@ -75,11 +76,15 @@ struct pipeline_result {
 	uint64_t proven_bytes;	     /* Could be kept, but were read and are the same. */
 	uint64_t map_bytes;	     /* Read by the map; not in counts.read_bytes; */
 	uint64_t map_known_bytes;    /* and taken from the metacache. */
+	/* What is remembered here of the volume could not be written, and was given up: */
+	int tree_lost, shape_lost; /* new_cache; new_shape. */
+	char lost[200];		   /* Why, or "". */
 	uint64_t cpu_us[PIPELINE_STAGES];
 };
 
 /*
- * Run it.  On failure `out` still has counts, spans and uplink_failed.  ERR_CANCELED
+ * Run it.  A disk that does not take new_cache or new_shape fails nothing: neither is
+ * anybody's then.  On failure `out` still has counts, spans and uplink_failed.  ERR_CANCELED
  * when stopped; ERR_SNAPSHOT_LOST if bytes read twice differ, or (`stale`) if what was
  * not listed as changed has changed; else what the source or the uplink said.
  */

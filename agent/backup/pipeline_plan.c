@@ -33,6 +33,24 @@ struct planner {
 	int uplink_failed;
 };
 
+/*
+ * What is remembered here only saves time: a disk that does not take it fails no backup.
+ * 0, or -1 without memory.
+ */
+static int
+give_up_tree(struct planner *pl, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+
+	if (err->code == ERR_NOMEM)
+		return -1;
+	pl->p->tree_lost = *err;
+	err_clear(err);
+	(void)cache_finish(pl->out, NULL, &ignored);
+	pl->out = NULL;
+	return 0;
+}
+
 /* -------------------------------------------------------------- questions -- */
 
 /* Send what is to be asked of a kind: 1, 0 if the pipeline has ended, -1. */
@@ -179,7 +197,8 @@ on_node(
 	int is_leaf = load_le32(p) == TREE_LEAF_MAGIC;
 	uint64_t span = is_leaf ? pl->at / TREE_SPAN_LEN : CACHE_NO_SPAN;
 
-	if (pl->out != NULL && cache_add(pl->out, span, id, p, len, err) != 0)
+	if (pl->out != NULL && cache_add(pl->out, span, id, p, len, err) != 0 &&
+	    give_up_tree(pl, err) != 0)
 		return -1;
 	if (is_leaf && pl->base != NULL && cache_leaf_is(pl->base, span, id) &&
 	    !is_bad(pl, id))
@@ -427,9 +446,10 @@ start(struct planner *pl, struct err *err)
 	if (job->old_cache != NULL && job->base.known &&
 	    cache_open(job->old_cache, &job->base.root_id, job->keys, &pl->base, err) < 0)
 		return -1;
-	return job->new_cache == NULL
-		   ? 0
-		   : cache_create(job->new_cache, pl->base, &pl->out, err);
+	if (job->new_cache == NULL ||
+	    cache_create(job->new_cache, pl->base, &pl->out, err) == 0)
+		return 0;
+	return give_up_tree(pl, err);
 }
 
 /* All chunks have come: the last pieces, the nodes above, the last questions. */
@@ -448,7 +468,9 @@ finish(struct planner *pl, struct err *err)
 		return rc;
 	out = pl->out;
 	pl->out = NULL;
-	return cache_finish(out, &pl->p->root_id, err) == 0 ? 1 : -1;
+	if (cache_finish(out, &pl->p->root_id, err) != 0 && give_up_tree(pl, err) != 0)
+		return -1;
+	return 1;
 }
 
 static void
@@ -485,8 +507,9 @@ pipeline_planner(void *arg)
 	if (rc < 0)
 		pipeline_fail(pl.p, pl.uplink_failed, &err);
 	pipeline_count(pl.p, &pl.counts);
-	pl.p->spans =
-	    pl.at == pl.p->job->root.size ? tree_spans(pl.at) : pl.at / TREE_SPAN_LEN;
+	pl.p->spans = pl.p->tree_lost.code != ERR_NONE ? 0
+		      : pl.at == pl.p->job->root.size  ? tree_spans(pl.at)
+						       : pl.at / TREE_SPAN_LEN;
 	end(&pl);
 	queue_finish(pl.p->asked);
 	pipeline_done(pl.p, PIPELINE_PLAN);

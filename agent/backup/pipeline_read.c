@@ -305,23 +305,73 @@ take_cut(struct reader *r, struct volmap_cut *cut, struct err *err)
 	return rc;
 }
 
+/* -------------------------------------------------------------------- the shape -- */
+
+/* As with the tree (pipeline_plan.c): 0, or -1 without memory. */
+static int
+give_up_shape(struct reader *r, struct err *err)
+{
+	struct err ignored = ERR_INIT;
+
+	if (err->code == ERR_NOMEM)
+		return -1;
+	r->p->shape_lost = *err;
+	err_clear(err);
+	(void)shape_finish(r->shape, &ignored);
+	r->shape = NULL;
+	return 0;
+}
+
+static int
+begin_shape(struct reader *r, struct err *err)
+{
+	const struct pipeline_job *job = r->p->job;
+
+	if (job->new_shape == NULL ||
+	    shape_create(job->new_shape, job->old_shape,
+		job->base.known ? &job->base.root_id : NULL, &r->shape, err) == 0)
+		return 0;
+	return give_up_shape(r, err);
+}
+
+static int
+add_shape(struct reader *r, const struct volmap_cut *cut, struct err *err)
+{
+	if (r->shape == NULL || shape_add(r->shape, cut, err) == 0)
+		return 0;
+	return give_up_shape(r, err);
+}
+
+/* `rc` is what the reader came to; also what this does. */
+static int
+end_shape(struct reader *r, int rc, struct err *err)
+{
+	struct shape_writer *shape = r->shape;
+	struct err why = ERR_INIT;
+
+	r->shape = NULL;
+	if (shape_finish(shape, &why) == 0 || rc < 0)
+		return rc;
+	*err = why;
+	return give_up_shape(r, err) == 0 ? rc : -1;
+}
+
+/* ---------------------------------------------------------------------- the run -- */
+
 void *
 pipeline_reader(void *arg)
 {
 	struct reader r = { .p = arg };
-	struct err err = ERR_INIT, ignored = ERR_INIT;
+	struct err err = ERR_INIT;
 	struct uplink_counts counts = { 0 };
-	struct shape_writer *shape = NULL;
 	struct volmap_cut cut;
-	int rc = 0;
+	int rc;
 
 	r.p->reader = &r;
 	r.keep = r.p->keep;
-	if (r.p->job->new_shape != NULL)
-		rc = shape_create(r.p->job->new_shape, r.p->job->old_shape,
-		    r.p->job->base.known ? &r.p->job->base.root_id : NULL, &shape, &err);
+	rc = begin_shape(&r, &err);
 	while (rc >= 0 && (rc = volmap_next(r.p->map, &cut, &err)) == 1) {
-		if (shape != NULL && (rc = shape_add(shape, &cut, &err)) != 0)
+		if ((rc = add_shape(&r, &cut, &err)) != 0)
 			break;
 		if ((rc = take_cut(&r, &cut, &err)) != 1)
 			break;
@@ -330,8 +380,7 @@ pipeline_reader(void *arg)
 	(void)pipeline_map_stale(r.p);
 	if (rc == 0)
 		rc = hand_on(&r, &err);
-	if (shape_finish(shape, rc < 0 ? &ignored : &err) != 0)
-		rc = -1;
+	rc = end_shape(&r, rc, &err);
 	if (rc < 0)
 		pipeline_fail(r.p, 0, &err);
 	counts.read_bytes = r.read_bytes;

@@ -25,6 +25,7 @@ struct reader {
 	uint32_t at, len;
 	uint64_t read_bytes;
 	struct pipeline_keep *keep; /* NULL: all is read. */
+	struct shape_writer *shape; /* NULL: nowhere, or not any more. */
 };
 
 /* Read what is planned.  0 or -1. */

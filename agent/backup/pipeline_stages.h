@@ -206,7 +206,8 @@ struct pipeline {
 	int cached;			   /* Planner: the base is at hand. */
 	uint64_t kept_bytes, proven_bytes; /* Reader. */
 	uint64_t map_bytes;		   /* Whoever opens the map, then the reader. */
-	uint64_t spans;			   /* Planner: leaves made. */
+	uint64_t spans;			   /* Planner: leaves made, and kept. */
+	struct err tree_lost, shape_lost;  /* Planner; reader: why; or ERR_NONE. */
 	uint64_t cpu_us[PIPELINE_STAGES];
 	struct uplink_counts counts;
 	struct chunk_id root_id;

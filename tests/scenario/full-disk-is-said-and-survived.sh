@@ -36,6 +36,37 @@ agent h1 restore latest --volume small --to "$work/r.small"
 cmp "$work/small.img" "$work/r.small"
 agent h1 restore 1 --volume c --to "$work/r.c"
 ntfs_equal "$work/c.img" "$work/r.c"
+
+note "a full disk of the agent's own fails no backup, and what is half there is not believed"
+mkdir "$work/agent-h2"
+mount -t tmpfs -o size=2m tmpfs "$work/agent-h2"
+enrol h2
+: > "$work/list"
+changed() { # say what of small.img was written over
+	head -c 65536 /dev/urandom | dd of="$work/small.img" bs=65536 seek="$1" conv=notrunc status=none
+	echo "$(($1 * 65536)) 65536" > "$work/list"
+}
+h2() { agent h2 --json --quiet backup small="$work/small.img" --changed-from "$work/list" --check-changes "$@" > "$work/h2.json" 2> "$work/h2.err"; }
+h2_kept() { python3 -c 'import json,sys; j=json.load(open(sys.argv[1])); print(j["kept_bytes"] > 0, j["grade"])' "$work/h2.json"; }
+h2
+changed 3
+h2
+[ "$(h2_kept)" = "True exclusive" ] || fail "$(cat "$work/h2.json")"
+head -c 4M /dev/zero > "$work/agent-h2/filler" 2> "$work/filler.err" || true
+changed 9
+h2 || fail "a full disk of its own: $(cat "$work/h2.err")"
+grep -q 'the point is made, but not all .* noted here: .*No space left.*reads all of small$' "$work/h2.err" || fail "$(cat "$work/h2.err")"
+python3 -c 'import json,sys; assert "given up" in json.load(open(sys.argv[1]))["note"]' "$work/h2.json" || fail "$(cat "$work/h2.json")"
+rm "$work/agent-h2/filler"
+changed 20
+h2
+[ "$(h2_kept)" = "False exclusive" ] || fail "it believed half a memory: $(cat "$work/h2.json")"
+agent h2 restore latest --volume small --to "$work/r.small2"
+cmp "$work/small.img" "$work/r.small2"
+changed 30
+h2
+[ "$(h2_kept)" = "True exclusive" ] || fail "it does not remember again: $(cat "$work/h2.json")"
+umount "$work/agent-h2"
 server_stop
 
 note "below low-water no backup begins, it is said, and is over by itself"

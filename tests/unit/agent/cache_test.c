@@ -412,6 +412,8 @@ no_two_volumes_share_a_file(void **state)
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		cache_name(names[i].volume, a);
 		assert_string_equal(a, names[i].file);
+		cache_volume(a);
+		assert_string_equal(a, names[i].volume);
 	}
 	memset(longest, 'Z', 63);
 	longest[63] = '\0';

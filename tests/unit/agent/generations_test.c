@@ -30,14 +30,15 @@ what_was_noted_is_told_newest_first(void **state)
 {
 	struct tracking_generation two[2] = { generation(1), generation(2) },
 				   g = generation(3);
+	struct err err = ERR_INIT;
 	char path[SCRATCH_MAX];
 
 	scratch_path(*state, "held", path);
 	assert_int_equal(generations_load(path, all), 0);
-	generations_add(path, two, 2);
-	generations_add(path, &g, 1);
+	assert_int_equal(generations_add(path, two, 2, &err), 0);
+	assert_int_equal(generations_add(path, &g, 1, &err), 0);
 	/* Once more: it is the newest again, and there once. */
-	generations_add(path, &two[0], 1);
+	assert_int_equal(generations_add(path, &two[0], 1, &err), 0);
 	assert_int_equal(generations_load(path, all), 3);
 	assert_memory_equal(&all[0], &two[0], sizeof(g));
 	assert_memory_equal(&all[1], &g, sizeof(g));
@@ -48,12 +49,13 @@ static void
 the_oldest_go(void **state)
 {
 	struct tracking_generation g;
+	struct err err = ERR_INIT;
 	char path[SCRATCH_MAX];
 
 	scratch_path(*state, "many", path);
 	for (unsigned i = 0; i < GENERATIONS_MAX + 2; i++) {
 		g = generation(i + 1);
-		generations_add(path, &g, 1);
+		assert_int_equal(generations_add(path, &g, 1, &err), 0);
 	}
 	assert_int_equal(generations_load(path, all), GENERATIONS_MAX);
 	assert_int_equal(all[0].number, GENERATIONS_MAX + 2);
@@ -69,7 +71,7 @@ rubbish_tells_of_nothing(void **state)
 	char path[SCRATCH_MAX];
 
 	scratch_path(*state, "rubbish", path);
-	generations_add(path, &g, 1);
+	assert_int_equal(generations_add(path, &g, 1, &err), 0);
 	assert_int_equal(file_load(path, &file, &err), 1);
 	for (size_t i = 0; i < file.len; i++) {
 		file.p[i] ^= 1;
@@ -80,7 +82,7 @@ rubbish_tells_of_nothing(void **state)
 		assert_int_equal(generations_load(path, all), 0);
 	}
 	/* What is not whole is begun anew. */
-	generations_add(path, &g, 1);
+	assert_int_equal(generations_add(path, &g, 1, &err), 0);
 	assert_int_equal(generations_load(path, all), 1);
 	buf_free(&file);
 }

@@ -17,6 +17,7 @@
 #include "agent/backup/pipeline.h"
 #include "agent/backup/proof.h"
 #include "agent/backup/shape.h"
+#include "agent/backup/suspect.h"
 #include "agent/map/changes.h"
 #include "proto/chunk/tree.h"
 #include "tests/unit/scratch.h"
@@ -168,7 +169,7 @@ a_point_that_read_all_ends_it(void **state)
 	ran(w, 0);
 	shape_at(w, w->job.new_shape, NULL);
 	w->root.b[0] = 2;
-	incremental_kept(w->inc, 9, &w->root);
+	assert_int_equal(incremental_kept(w->inc, 9, &w->root, &w->err), 0);
 	agent(w);
 	assert_false(w->f.suspect);
 	job(w, 0);
@@ -311,6 +312,107 @@ a_list_is_whole_or_refused(void **state)
 		err_clear(&w->err);
 		changes_free(c);
 	}
+}
+
+/* Whatever tells of changes by now: somebody has to tell the server, and read all. */
+static void
+a_note_outlives_what_it_was_about(void **state)
+{
+	struct world *w = *state;
+	struct suspect s = { .told = 0, .since = 5, .how = "byte 7" };
+
+	assert_false(incremental_noted(w->cache));
+	assert_int_equal(suspect_store(w->note, &s, &w->err), 0);
+	assert_true(incremental_noted(w->cache));
+	w->policy.changed_from = NULL;
+	agent(w);
+	assert_true(w->f.suspect && !w->f.told);
+	incremental_told(w->inc);
+	job(w, 0);
+	assert_null(w->job.changes);
+	ran(w, 0);
+	shape_at(w, w->job.new_shape, NULL);
+	w->root.b[0] = 2;
+	assert_int_equal(incremental_kept(w->inc, 9, &w->root, &w->err), 0);
+	assert_false(incremental_noted(w->cache));
+}
+
+/* A point was made that read all, but nothing of it is kept: then nothing is suspect. */
+static void
+what_is_forgotten_is_in_nobodys_way(void **state)
+{
+	struct world *w = *state;
+
+	job(w, 0);
+	ran(w, 1);
+	job(w, 0);
+	ran(w, 0);
+	assert_true(incremental_noted(w->cache));
+	incremental_forget(w->inc);
+	assert_false(incremental_noted(w->cache));
+	agent(w);
+	assert_false(w->f.suspect);
+	job(w, 0);
+	assert_string_not_equal(changes_why(w->job.changes), "");
+	/* One that was noted and not yet read all for stays. */
+	struct suspect s = { .told = 1, .since = 5, .how = "byte 7" };
+
+	assert_int_equal(suspect_store(w->note, &s, &w->err), 0);
+	agent(w);
+	incremental_forget(w->inc);
+	assert_true(incremental_noted(w->cache));
+}
+
+/* What lies where the new shape belongs may be of a run before: it was not written. */
+static void
+a_shape_that_was_not_written_is_nobodys(void **state)
+{
+	struct world *w = *state;
+
+	job(w, 0);
+	shape_at(w, w->job.new_shape, NULL);
+	w->r.shape_lost = 1;
+	ran(w, 0);
+	assert_int_equal(incremental_kept(w->inc, 9, &w->root, &w->err), -1);
+	err_clear(&w->err);
+	agent(w);
+	job(w, 0);
+	assert_string_equal(
+	    changes_why(w->job.changes), "nothing is remembered of the newest point");
+}
+
+static int
+on_suspect(void *arg, const char *volume, const struct suspect *s)
+{
+	char *out = arg;
+
+	sprintf(out + strlen(out), "%s: %d %llu %s; ", volume, s->told,
+	    (unsigned long long)s->since, s->how);
+	return 0;
+}
+
+static void
+suspects_are_listed_by_their_volumes(void **state)
+{
+	struct world *w = *state;
+	const struct suspect s = { .told = 1, .since = 5, .how = "byte 7" };
+	char text[512] = "", dir[SCRATCH_MAX], path[SCRATCH_MAX];
+	struct state *st;
+
+	assert_int_equal(state_open(w->dir, &st, &w->err), 0);
+	assert_int_equal(suspect_each(st, on_suspect, text, &w->err), 0);
+	assert_string_equal(text, "");
+	scratch_path(w->dir, "cache", dir);
+	assert_int_equal(file_make_dir(dir, &w->err), 0);
+	scratch_path(dir, "^d=shape", path);
+	assert_int_equal(suspect_store(path, &s, &w->err), 0);
+	assert_int_equal(suspect_each(st, on_suspect, text, &w->err), 0);
+	assert_string_equal(text, "");
+	scratch_path(dir, "^d=suspect", path);
+	assert_int_equal(suspect_store(path, &s, &w->err), 0);
+	assert_int_equal(suspect_each(st, on_suspect, text, &w->err), 0);
+	assert_string_equal(text, "D: 1 5 byte 7; ");
+	state_close(st);
 }
 
 /* --------------------------------------------------------------------- turns -- */
@@ -584,6 +686,10 @@ main(void)
 		T(what_a_lost_session_kept_is_not_called_read),
 		T(a_list_is_that_of_the_view),
 		T(a_list_is_whole_or_refused),
+		T(a_note_outlives_what_it_was_about),
+		T(what_is_forgotten_is_in_nobodys_way),
+		T(a_shape_that_was_not_written_is_nobodys),
+		T(suspects_are_listed_by_their_volumes),
 		T(those_who_take_turns_prove_all),
 		T(the_driver_s_list_is_used_if_the_point_is_its_base),
 		T(any_other_base_is_a_reason),
