@@ -782,11 +782,11 @@ main(void)
 		TEST(a_stream_is_cut_as_if_all_was_read),
 		TEST(what_the_server_lost_is_read_again),
 		TEST(an_interruption_loses_nothing_that_was_kept),
-		TEST(a_slab_that_comes_back_at_once_is_empty),
 		TEST(a_read_that_fails_ends_it_and_leaves_nothing_wrong),
 	};
 	const struct CMUnitTest others[] = {
 		TEST(a_slice_is_read_in_each_run),
+		TEST(a_slab_that_comes_back_at_once_is_empty),
 		TEST(a_file_is_gone_on_with_in_its_middle),
 		TEST(what_the_list_does_not_say_is_found_out),
 		TEST(a_damaged_memory_only_costs_reading),
