@@ -191,8 +191,12 @@ freeze_set(struct hot_set *s, uint32_t flags, uint32_t hold_ms, struct err *err)
 
 	if (wish != NULL && wish->on)
 		flags |= HOTCOPY_FREEZE_GENERATION;
-	return hotcopy_freeze(s->owner, s->number, flags, GATE_MS, hold_ms,
-	    tracking_nonce(s->tracking), &s->frozen, err);
+	if (hotcopy_freeze(s->owner, s->number, flags, GATE_MS, hold_ms,
+		tracking_nonce(s->tracking), &s->frozen, err) != 0)
+		return -1;
+	/* Here: VSS goes on for a while. */
+	s->frozen_at = now_us() - (int64_t)((s->frozen.opened - s->frozen.cut) / 10);
+	return 0;
 }
 
 static int
@@ -289,7 +293,6 @@ freeze_once(struct hot_set *s, struct err *err)
 {
 	if (make_ready(s, err) != 0 || cut(s, err) != 0)
 		return -1;
-	s->frozen_at = now_us() - (int64_t)((s->frozen.opened - s->frozen.cut) / 10);
 	if (snapshot_hotcopy_bind(s, err) != 0)
 		return -1;
 	return snapshot_hotcopy_check_paging(s, err);

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "agent/capture/around.h"
@@ -24,6 +25,7 @@
 #include "driver/sim/calls.h"
 #include "driver/sim/disk.h"
 #include "proto/base/err.h"
+#include "proto/base/wait.h"
 
 #define LENGTH (4u << 20)
 #define HOLD_TIMEOUT 0x80042314u /* VSS_E_HOLD_WRITES_TIMEOUT: tried again */
@@ -45,6 +47,7 @@ static struct {
 	int status_fails;
 	pthread_t holder[2];
 	int sets;
+	int64_t discarded; /* When. */
 } w;
 
 /* Our own side. */
@@ -54,6 +57,15 @@ static struct {
 	struct hotcopy_frozen frozen;
 	int undone;
 } us;
+
+static int64_t
+now_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME, &now);
+	return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
 
 static void
 say(const char *word)
@@ -290,6 +302,9 @@ f_discard(void *arg, unsigned count)
 	assert_int_equal(count, 2);
 	assert_int_equal(state_of(0), HOTCOPY_ACTIVE);
 	say("discard");
+	/* The cut is some time ago, and VSS is not ready yet. */
+	w.discarded = now_us();
+	wait_ms(50);
 	return VSS_OK;
 }
 
@@ -639,6 +654,7 @@ the_provider_cuts_at_the_hold_and_applications_hear_of_the_point(void **state)
 		assert_int_equal(block[0], '2');
 		assert_int_equal(snapshot_info(v[i])->grade, SNAPSHOT_APPLICATION);
 		assert_true(snapshot_info(v[i])->flushed);
+		assert_true(snapshot_info(v[i])->frozen_at <= w.discarded);
 	}
 	assert_non_null(strstr(snapshot_method(s),
 	    "hotcopy: while VSS held (full, 1 of 1 writers, no auto-recovery, 2 "
