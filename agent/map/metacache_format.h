@@ -33,7 +33,7 @@
  *
  * Pages from METACACHE_HEADS on are no bytes of the volume: two bits for each 4 KiB of
  * it, lowest first, tell what is known of a file that begins there: 2 it is not dense, 3
- * it is, 0 nothing.
+ * it is, 0 nothing.  That is by the rule of volmap_dense.h: another wants another magic.
  */
 #ifndef AGENT_MAP_METACACHE_FORMAT_H
 #define AGENT_MAP_METACACHE_FORMAT_H
