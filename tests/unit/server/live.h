@@ -423,7 +423,7 @@ live_pending(struct live_session *s, const uint8_t *image, size_t size,
 		struct chunk_id id;
 
 		chunk_id_of(&s->keys, CHUNK_DATA, image + pending[i], len, &id);
-		for (int tries = 0; answer == MSG_PENDING && tries < 4000; tries++) {
+		for (int tries = 0; answer == MSG_PENDING && tries < 60000; tries++) {
 			if (live_have(s, CHUNK_DATA, &id, 1, &answer, err) != 0)
 				return -1;
 			if (answer == MSG_PENDING)

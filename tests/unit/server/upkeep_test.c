@@ -175,7 +175,7 @@ await_job(struct upkeep *u, enum upkeep_job job, int running, struct upkeep_stat
 	struct timespec pause = { 0, 10000000 };
 	struct upkeep_status all[UPKEEP_JOBS];
 
-	for (int i = 0; i < 3000; i++) {
+	for (int i = 0; i < 30000; i++) { /* Five minutes. */
 		int busy = 0;
 
 		upkeep_status(u, all);
