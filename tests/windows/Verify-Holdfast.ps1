@@ -15,6 +15,10 @@ It makes scratch disks (VHD files below -ScratchDirectory), never writes to anot
 them away at the end, also after Ctrl+C. `service`, `eventlog` and `msi` touch the machine's own
 installation, and are skipped if there is one.
 
+-WithDriver has `msi` install the hot-copy driver, too, which both packages must have beside the
+program, and see it stay over the upgrade and go with the agent. Windows is not restarted, so it never
+runs; were it restarted in between with a driver that is not signed, it might not start.
+
 -Only and -Skip choose checks by name. -Refusals adds attempts that must be refused before
 a byte is written (a restore onto C:): if the agent is wrong there, this machine is lost.
 
@@ -32,6 +36,7 @@ param(
     [ValidateRange(128, 65536)][int]$ScratchVhdSize = 256,
     [string[]]$Only = @(),
     [string[]]$Skip = @(),
+    [switch]$WithDriver,
     [switch]$Refusals
 )
 
@@ -756,6 +761,15 @@ function Invoke-Msi([string[]]$Words, [string]$Log) {
     return (Invoke-Program (Join-Path $env:SystemRoot 'System32\msiexec.exe') ($Words + @('/qn', '/norestart', '/l*v', $Log)) 900).Code
 }
 
+# Does Windows start with it: its file and its name?
+function Test-DriverThere {
+    $key = 'HKLM:\SYSTEM\CurrentControlSet\Control\Class\{71A27CDD-812A-11D0-BEC7-08002BE2092F}'
+    $named = @((Get-Item $key).GetValue('UpperFilters')) -contains 'hotcopy'
+    $placed = Test-Path (Join-Path $env:SystemRoot 'System32\drivers\hotcopy.sys')
+    if ($named -and -not $placed) { throw 'the filter is named and has no file: do not restart, say holdfast-agent driver install' }
+    return $named -and $placed
+}
+
 function Test-Msi {
     if ($Msi -eq '') { Skip-Check 'no -Msi given' }
     if (Test-ServiceThere) { Skip-Check 'Holdfast is installed on this machine' }
@@ -763,6 +777,7 @@ function Test-Msi {
     if (Test-Path $data) { Skip-Check "$data exists" }
     $exe = Join-Path $env:ProgramFiles 'Holdfast\holdfast-agent.exe'
     $name = ($env:COMPUTERNAME + '-msi').ToLowerInvariant()
+    if ($WithDriver -and (Test-DriverThere)) { Skip-Check 'the hot-copy driver is installed on this machine' }
     $log = Join-Path $script:Scratch 'msi.log'
     $first = $Msi
     if ($OlderMsi -ne '') { $first = $OlderMsi }
@@ -784,6 +799,11 @@ function Test-Msi {
         Wait-Until 60 { (Get-Service $script:ServiceName).Status -eq 'Running' } 'the service runs'
         $status = Invoke-Program $exe @('status', '--json') 120
         Assert-True ((ConvertFrom-Json $status.Out).name -eq $name) 'enrolled under another name'
+        if ($WithDriver) {
+            $result = Invoke-Program $exe @('driver', 'install') 120
+            Assert-True ($result.Code -eq 0) "driver install: $(Get-LastLine $result.Err)"
+            Assert-True (Test-DriverThere) 'driver install: it is not there'
+        }
         $cert = [System.Convert]::ToBase64String([System.IO.File]::ReadAllBytes((Join-Path $data 'cert')))
         if ($OlderMsi -ne '') {
             $code = Invoke-Msi @('/i', $Msi) $log
@@ -791,6 +811,7 @@ function Test-Msi {
             Wait-Until 60 { (Get-Service $script:ServiceName).Status -eq 'Running' } 'the service runs after the upgrade'
             $code = Invoke-Msi @('/i', $OlderMsi) $log
             Assert-True ($code -eq 1603) "downgrade: exit code $code, not 1603"
+            Assert-True (-not $WithDriver -or (Test-DriverThere)) 'the upgrade took the driver away'
         }
         # Stopped and disabled by a person: an upgrade or repair leaves it so.
         Set-Service $script:ServiceName -StartupType Disabled
@@ -802,6 +823,7 @@ function Test-Msi {
         $code = Invoke-Msi @('/x', $Msi) $log
         Assert-True ($code -eq 0) "msiexec /x: exit code $code"
         Assert-True (-not (Test-Path $exe) -and -not (Test-ServiceThere)) 'files or service stayed'
+        Assert-True (-not $WithDriver -or -not (Test-DriverThere)) 'the driver stayed'
         Assert-True (-not [System.Diagnostics.EventLog]::SourceExists($script:ServiceName)) 'the event source stayed'
         Assert-True ([System.Convert]::ToBase64String([System.IO.File]::ReadAllBytes((Join-Path $data 'cert'))) -eq $cert) 'the identity did not stay'
         $code = Invoke-Msi @('/i', $Msi, "TOKEN=$Token") $log

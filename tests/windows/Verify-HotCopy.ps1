@@ -38,8 +38,21 @@ Set-StrictMode -Version 2
 $ErrorActionPreference = 'Stop'
 $script:Failed = 0
 
-function Confirm-That([bool]$True, [string]$What) {
-    if ($True) { Write-Output "PASS $What" } else { $script:Failed++; Write-Output "FAIL $What" }
+# To the host, not to the output: that is the value of the function that asks.
+function Confirm-That([bool]$Holds, [string]$What) {
+    if ($Holds) { Write-Host "PASS $What" } else { $script:Failed++; Write-Host "FAIL $What" }
+}
+
+# Start-Process puts blanks between words and nothing around them.
+function Start-Hidden([string]$Path, [string[]]$Words) {
+    $quoted = @($Words | ForEach-Object { if ($_ -match '\s') { '"' + $_ + '"' } else { $_ } })
+    return Start-Process $Path -ArgumentList $quoted -PassThru -WindowStyle Hidden
+}
+
+# Killed at once; $true if it was gone within so many milliseconds.
+function Stop-Hidden($Process, [int]$Milliseconds) {
+    Stop-Process -Id $Process.Id -Force -ErrorAction SilentlyContinue
+    return $Process.WaitForExit($Milliseconds)
 }
 
 # Standard settings hold special pool, IRQL, pool tracking, I/O, deadlocks, DMA, security, misuse.
@@ -53,6 +66,8 @@ if ($Step -ne 'run' -and $Step -ne 'agent') {
     exit 0
 }
 
+# By `powershell -File` the list comes as one word.
+$Volume = @($Volume | ForEach-Object { $_ -split ',' } | ForEach-Object { $_.TrimEnd('\') } | Where-Object { $_ -ne '' })
 if ($Volume.Count -eq 0) { throw '-Volume: which?' }
 foreach ($v in $Volume) {
     if ((Split-Path -Qualifier (Resolve-Path $Scratch).Path) -eq $v) { throw "-Scratch lies on $v" }
@@ -116,10 +131,9 @@ function Test-Agent {
     }
     for ($i = 1; $i -le $Kills; $i++) {
         $words = $common + @('backup', '--provider', 'hotcopy', "v=$($Volume[0])")
-        $victim = Start-Process $Agent -ArgumentList $words -PassThru -WindowStyle Hidden
+        $victim = Start-Hidden $Agent $words
         Start-Sleep -Milliseconds (Get-Random -Minimum 200 -Maximum 8000)
-        Stop-Process -Id $victim.Id -Force -ErrorAction SilentlyContinue
-        $victim.WaitForExit()
+        Confirm-That (Stop-Hidden $victim 60000) "hotcopy: kill $i ends the agent"
         $got = Invoke-Backup 'hotcopy' "hotcopy: after kill $i, equal to a full compare"
     }
     for ($i = 1; $i -le 5; $i++) {
@@ -134,7 +148,7 @@ function Test-Agent {
         Confirm-That ($point.capture -match 'while VSS held') "hotcopy at VSS' hold: $($point.capture)"
         Confirm-That (@($point.volumes)[0].grade -eq 1) 'its grade is application'
     }
-    $left = @(Get-WmiObject Win32_ShadowCopy | Where-Object { $_.ClientAccessible -eq $false })
+    $left = @(Get-CimInstance Win32_ShadowCopy | Where-Object { $_.ClientAccessible -eq $false })
     Confirm-That ($left.Count -eq 0) 'no shadow copy is left behind'
     & $Agent @common restore latest --volume v --to (Join-Path $Scratch 'hotcopy-verify.vhdx')
     Confirm-That ($LASTEXITCODE -eq 0) 'restored to a virtual disk: attach it and run chkdsk'
@@ -151,16 +165,19 @@ try {
         Remove-Item $image -ErrorAction SilentlyContinue
         # An owner that is killed: its set must go with it.
         $words = @('freeze', '--memory', '256M') + $Volume
-        $owner = Start-Process $Ctl -ArgumentList $words -PassThru -WindowStyle Hidden
+        $owner = Start-Hidden $Ctl $words
         Start-Sleep -Seconds (Get-Random -Maximum 5)
-        Stop-Process -Id $owner.Id -Force -ErrorAction SilentlyContinue
-        $owner.WaitForExit()
+        Confirm-That (Stop-Hidden $owner 60000) "round ${round}: a killed owner ends"
         for ($s = 0; $s -lt 60 -and (& $Ctl list | Out-String) -match ', active,'; $s++) { Start-Sleep -Seconds 1 }
         Confirm-That ((& $Ctl list | Out-String) -notmatch ', active,') "round ${round}: a killed owner's set is gone"
         $bad = @($jobs | Where-Object { $_.State -ne 'Running' })
         Confirm-That ($bad.Count -eq 0) "round ${round}: no write of a program failed"
     }
     if ($Step -eq 'run') {
+        # One that waits for file systems to hold, which nobody asks them to.
+        $owner = Start-Hidden $Ctl (@('freeze', '--at-hold', '--hold', '10000') + $Volume)
+        Start-Sleep -Seconds 2
+        Confirm-That (Stop-Hidden $owner 5000) 'an owner that waits for holds ends when it is killed'
         & $Ctl track $Volume[0]
         Confirm-That ($LASTEXITCODE -eq 0 -or $Starved) 'tracking begins'
         & $Ctl untrack $Volume[0]
