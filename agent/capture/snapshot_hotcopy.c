@@ -23,10 +23,25 @@
 #define PAUSE_MS 1000u
 #define GATE_MS 2000u /* The driver's own measure. */
 #define PAGING_TRIES 3u
+/* Of the machine's memory; what the driver takes is never paged. */
+#define MEMORY_SHARE 8u
 
 const struct hot_system *snapshot_hotcopy_system = &snapshot_hotcopy_here;
 
 /* ------------------------------------------------------------------ taking hold -- */
+
+/* No more of the machine than is good for it, whatever was wished. */
+static void
+bound_memory(struct settings_hotcopy *wishes)
+{
+	uint64_t most;
+
+	if (snapshot_hotcopy_system->memory == NULL)
+		return;
+	most = (snapshot_hotcopy_system->memory() / MEMORY_SHARE) >> 20;
+	if (most > 0 && wishes->memory_mib > most)
+		wishes->memory_mib = (unsigned)most;
+}
 
 static int
 set_open(const struct snapshot_options *options, void **set, struct err *err)
@@ -46,6 +61,7 @@ set_open(const struct snapshot_options *options, void **set, struct err *err)
 	}
 	s->options = options;
 	s->wishes = options->hotcopy != NULL ? *options->hotcopy : defaults->hotcopy;
+	bound_memory(&s->wishes);
 	free(defaults);
 	*set = s;
 	return 0;

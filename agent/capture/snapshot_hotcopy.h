@@ -61,8 +61,9 @@ struct hot_system {
 	void (*look)(const char *path, struct hot_look *out); /* Page files. */
 	/* Of what open() gave.  NULL: no log here takes anything back. */
 	hot_bitmap *bitmap;
-	int flushes;	    /* flush() is the file system's own word. */
-	int lends_itself;   /* A volume may hold copies of itself, in a file. */
+	uint64_t (*memory)(void); /* Bytes that the machine has; NULL: not told. */
+	int flushes;		  /* flush() is the file system's own word. */
+	int lends_itself;	  /* A volume may hold copies of itself, in a file. */
 	uint32_t ahead_max; /* Memory for copies of our own; 0: SNAPSHOT_HOTCOPY_AHEAD. */
 };
 extern const struct hot_system snapshot_hotcopy_here; /* This system's. */
@@ -106,6 +107,7 @@ struct hot_room {
 	struct hotcopy_pin *pin;
 	uint64_t at; /* The volume's number. */
 	uint64_t bytes;
+	int lent; /* The set that there is has all of it. */
 };
 
 struct hot_set {
@@ -176,7 +178,8 @@ void snapshot_hotcopy_free_was_wanted(const struct hot_volume *v);
 /* Take what the settings wish; what cannot be had is noted. */
 void snapshot_hotcopy_take_rooms(struct hot_set *s);
 
-/* Lend it to the set, which is prepared. */
+/* Lend it to the set, which is prepared.  What is refused stays pinned: some of it may have
+   been taken, and copies go there until the set ends. */
 void snapshot_hotcopy_lend_rooms(struct hot_set *s);
 
 uint64_t snapshot_hotcopy_room(const struct hot_set *s);

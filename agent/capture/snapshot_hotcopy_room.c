@@ -11,6 +11,9 @@
 #include "proto/chunk/tree.h"
 
 #define ROOM_STEP ((uint64_t)1 << 20) /* Bytes: a multiple of any chunk. */
+#define MAPS_SHARE 32u		      /* Of the machine's memory, for one room. */
+#define MAPS_BYTES 20u
+#define MAPS_CHUNK ((uint64_t)16 << 10)
 
 /* The first one that could not be had; the freeze goes on with memory. */
 static void
@@ -20,6 +23,19 @@ note(struct hot_set *s, const struct err *err)
 		(void)snprintf(s->room_note, sizeof(s->room_note), "%.90s", err->text);
 }
 
+/* The driver's maps of it are memory that is never paged: about 20 bytes a chunk of 16 KiB
+   (driver/core/DESIGN.md, "The diff area"). */
+static uint64_t
+bounded(uint64_t bytes)
+{
+	uint64_t memory = snapshot_hotcopy_system->memory != NULL
+			      ? snapshot_hotcopy_system->memory()
+			      : 0,
+		 most = memory / MAPS_SHARE / MAPS_BYTES * MAPS_CHUNK;
+
+	return most > 0 && bytes > most ? most : bytes;
+}
+
 static void
 take(struct hot_set *s, const char *path, uint64_t of)
 {
@@ -27,6 +43,7 @@ take(struct hot_set *s, const char *path, uint64_t of)
 	struct hot_room *r = &s->room[s->rooms];
 	struct err err = ERR_INIT;
 
+	bytes = bounded(bytes);
 	bytes = (bytes + ROOM_STEP - 1) / ROOM_STEP * ROOM_STEP;
 	hotcopy_pin_clean(path);
 	if (hotcopy_link_volume(s->owner, path, &r->at, &err) != 0 ||
@@ -60,25 +77,20 @@ snapshot_hotcopy_lend_rooms(struct hot_set *s)
 {
 	const struct hotcopy_extent *extent;
 	struct err err = ERR_INIT;
-	unsigned kept = 0;
 
 	for (unsigned i = 0; i < s->rooms; i++) {
-		struct hot_room r = s->room[i];
-		unsigned n = hotcopy_pin_extents(r.pin, &extent);
+		struct hot_room *r = &s->room[i];
+		unsigned n = hotcopy_pin_extents(r->pin, &extent);
 
-		if (hotcopy_add_room(s->owner, s->number, r.at, extent, n, &err) == 0) {
-			s->room[kept++] = r;
-			continue;
-		}
-		note(s, &err);
+		/* Many extents are several calls: of one that fails the driver has what
+		   came before.  Were the file let go now, these clusters would soon be
+		   somebody's, and copies would be written over what he keeps there. */
+		r->lent =
+		    hotcopy_add_room(s->owner, s->number, r->at, extent, n, &err) == 0;
+		if (!r->lent)
+			note(s, &err);
 		err_clear(&err);
-		/* Of what takes several calls the driver may have a part: it stays pinned. */
-		if (n > HOTCOPY_EXTENTS_MAX)
-			s->room[kept++] = r;
-		else
-			hotcopy_pin_close(r.pin);
 	}
-	s->rooms = kept;
 }
 
 uint64_t
@@ -87,7 +99,7 @@ snapshot_hotcopy_room(const struct hot_set *s)
 	uint64_t bytes = 0;
 
 	for (unsigned i = 0; i < s->rooms; i++)
-		bytes += s->room[i].bytes;
+		bytes += s->room[i].lent ? s->room[i].bytes : 0;
 	return bytes;
 }
 

@@ -103,11 +103,21 @@ look(const char *path, struct hot_look *out)
 	}
 }
 
+/* learn.microsoft.com/windows/win32/api/sysinfoapi/nf-sysinfoapi-globalmemorystatusex */
+static uint64_t
+memory(void)
+{
+	MEMORYSTATUSEX m = { .dwLength = sizeof(m) };
+
+	return GlobalMemoryStatusEx(&m) ? m.ullTotalPhys : 0;
+}
+
 const struct hot_system snapshot_hotcopy_here = { .flush = flush,
 	.open = open_live,
 	.read = read_live,
 	.close = close_live,
 	.look = look,
 	.bitmap = bitmap,
+	.memory = memory,
 	.flushes = 1,
 	.lends_itself = 1 };

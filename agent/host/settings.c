@@ -350,7 +350,7 @@ hotcopy_key(
 	if (strcmp(name, "track-proof") == 0)
 		return number(value, 1, 100, &h->percent, err);
 	if (strcmp(name, "hotcopy-memory") == 0)
-		return number(value, 1, 65536, &h->memory_mib, err);
+		return number(value, 1, 4096, &h->memory_mib, err);
 	if (strcmp(name, "hotcopy-room-size") == 0)
 		return number(value, 1, 100, &h->room_percent, err);
 	if (strcmp(name, "hotcopy-throttle") == 0)

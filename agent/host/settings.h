@@ -19,7 +19,7 @@
  *	tracking = on		; where the driver is: its list of changes is used
  *	track-proof = 1		; ... but for so many percent of the rest in each run
  *	track-after-crash = off	; on: also after a crash, where no other system is started
- *	hotcopy-memory = 64	; MiB for copies of blocks, 1..65536
+ *	hotcopy-memory = 64	; MiB for copies of blocks, 1..4096
  *	hotcopy-room = auto	; and more on disk: auto (on each volume itself), none, or a
  *				; volume that holds it for all
  *	hotcopy-room-size = 10	; percent of what it is for, 1..100

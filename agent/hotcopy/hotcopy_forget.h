@@ -12,7 +12,8 @@ struct err;
 /*
  * What is tracked of the volume at `path` is worth nothing from now on: the next backup
  * compares all.  0 also where there is nothing to forget: no driver, or it is not above
- * that volume, or does not track it.  -1: it does, and could not be told.
+ * that volume, or does not track it.  -1: it does, and could not be told; or it is of
+ * another version and may.
  */
 int hotcopy_forget(const char *path, struct err *err);
 

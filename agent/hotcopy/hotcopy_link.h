@@ -27,7 +27,7 @@ struct hotcopy_link;
 
 /*
  * The driver that knows the volume at `path`; NULL: this system's.  ERR_UNSUPPORTED: there
- * is none, it is not running, or it is another version; ERR_DENIED; ERR_NOMEM.
+ * is none, or it is not running; ERR_PROTOCOL: it is another version; ERR_DENIED; ERR_NOMEM.
  */
 int hotcopy_link_open(const char *path, struct hotcopy_link **out, struct err *err);
 void hotcopy_link_close(struct hotcopy_link *l); /* NULL is allowed. */

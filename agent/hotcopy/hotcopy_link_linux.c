@@ -233,8 +233,8 @@ greet(struct hotcopy_link *l, const char *where, struct err *err)
 		    err, ERR_UNSUPPORTED, "%s: the simulator does not answer", where);
 	if (status != HOTCOPY_OK || given != sizeof(v) || v.h.size != sizeof(v) ||
 	    v.h.abi != HOTCOPY_ABI)
-		return err_set(err, ERR_UNSUPPORTED,
-		    "%s: the simulator is of another version", where);
+		return err_set(
+		    err, ERR_PROTOCOL, "%s: the simulator is of another version", where);
 	return 0;
 }
 

@@ -6,6 +6,7 @@
 
 #include <windows.h>
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 #include "proto/base/winapi.h"
 
 #define DEVICE L"\\\\.\\HotCopy"
+#define ALIGN 16u /* Bytes. */
 
 /* NTSTATUS, which winternl.h and windows.h give in parts only: [MS-ERREF] 2.3.1. */
 #define NO_MEMORY 0xC000009Au
@@ -109,8 +111,8 @@ hotcopy_link_call(struct hotcopy_link *l, uint32_t code, const void *in, size_t 
 	return status;
 }
 
-uint32_t
-hotcopy_link_read(struct hotcopy_link *l, uint64_t offset, void *out, uint32_t len)
+static uint32_t
+read_image(struct hotcopy_link *l, uint64_t offset, void *out, uint32_t len)
 {
 	OVERLAPPED o;
 	uint32_t status;
@@ -126,6 +128,28 @@ hotcopy_link_read(struct hotcopy_link *l, uint64_t offset, void *out, uint32_t l
 	status = wait_end(l->device, begun, &o, &given);
 	(void)CloseHandle(o.hEvent);
 	return status == HOTCOPY_OK && given != len ? HOTCOPY_GONE : status;
+}
+
+/*
+ * The driver has the disk read into this buffer, and controllers want theirs aligned: to 4
+ * bytes as a rule (DEVICE_OBJECT's AlignmentRequirement).  What is not costs the driver a
+ * copy, one at a time a volume; here it costs one that others do not wait for.
+ */
+uint32_t
+hotcopy_link_read(struct hotcopy_link *l, uint64_t offset, void *out, uint32_t len)
+{
+	uint32_t status;
+	void *aligned;
+
+	if ((uintptr_t)out % ALIGN == 0)
+		return read_image(l, offset, out, len);
+	if ((aligned = _aligned_malloc(len, ALIGN)) == NULL)
+		return NO_MEMORY;
+	status = read_image(l, offset, aligned, len);
+	if (status == HOTCOPY_OK)
+		memcpy(out, aligned, len);
+	_aligned_free(aligned);
+	return status;
 }
 
 /* --------------------------------------------------------------------- events -- */
@@ -214,9 +238,12 @@ greet(struct hotcopy_link *l, struct err *err)
 	uint32_t status =
 	    control(l->device, HOTCOPY_IOCTL_VERSION, NULL, 0, &v, sizeof(v), &given);
 
+	if (status == HOTCOPY_GONE)
+		return err_set(
+		    err, ERR_UNSUPPORTED, "the hot-copy driver is being unloaded");
 	if (status != HOTCOPY_OK || given != sizeof(v) || v.h.size != sizeof(v) ||
 	    v.h.abi != HOTCOPY_ABI)
-		return err_set(err, ERR_UNSUPPORTED,
+		return err_set(err, ERR_PROTOCOL,
 		    "the hot-copy driver here is of another version (status 0x%08lx)",
 		    (unsigned long)status);
 	return 0;

@@ -293,7 +293,7 @@ what_is_no_setting_is_named_with_its_line(void **state)
 		{ "[agent]\ntracking = yes\n", "on or off" },
 		{ "[agent]\ntracks = on\n", "unknown key 'tracks'" },
 		{ "[agent]\ntrack-proof = 0\n", "from 1 to 100" },
-		{ "[agent]\nhotcopy-memory = 70000\n", "from 1 to 65536" },
+		{ "[agent]\nhotcopy-memory = 4097\n", "from 1 to 4096" },
 		{ "[agent]\nhotcopy-throttle = 61s\n", "from 0s to 60s" },
 		{ "[agent]\nhotcopy-lost = maybe\n", "restart or fail" },
 		{ "[agent]\nhotcopy-room =\n", "none or a volume" },

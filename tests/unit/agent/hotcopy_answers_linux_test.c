@@ -473,7 +473,12 @@ test_another_version_is_no_driver_of_ours(void **state)
 	fake.version_abi = HOTCOPY_ABI + 1;
 	begin();
 	assert_int_equal(hotcopy_link_open(fake.path, &l, &err), -1);
-	assert_int_equal(err.code, ERR_UNSUPPORTED);
+	assert_int_equal(err.code, ERR_PROTOCOL);
+	/* It may track all the same, and what it tells later is told of a restored volume. */
+	err_clear(&err);
+	assert_int_equal(hotcopy_forget(fake.path, &err), -1);
+	assert_non_null(strstr(err.text, "not told: "));
+	assert_non_null(strstr(err.text, "of another version"));
 }
 
 int
