@@ -22,7 +22,8 @@
  * in this state), NOT_FOUND (no such volume or set), DEVICE_BUSY (a set is open),
  * IO_TIMEOUT (the gate could not be drained; all is as before), INSUFFICIENT_RESOURCES
  * (only PREPARE, DIFF_ADD, EXCLUDE, TRACK, BIND), SNAPSHOT_LOST (see
- * HOTCOPY_STATUS_LOST), INVALID_DEVICE_REQUEST (no such call).
+ * HOTCOPY_STATUS_LOST), INVALID_DEVICE_REQUEST (no such call), CANCELLED (WAIT_EVENT, and
+ * FREEZE before its cut: the request was cancelled, or the set released meanwhile).
  */
 #ifndef DRIVER_ABI_HOTCOPY_H
 #define DRIVER_ABI_HOTCOPY_H
@@ -42,6 +43,8 @@
 #define HOTCOPY_CHUNK_SHIFT_MAX 18u    /* ... to 256 KiB */
 #define HOTCOPY_HOLD_MS_MAX 10000u     /* longest gate that may be asked for */
 #define HOTCOPY_THROTTLE_MS_MAX 60000u /* longest wait of a write for room */
+/* Of a set's copies, in pool that is never paged and that all of the kernel lives from. */
+#define HOTCOPY_MEMORY_MAX ((uint64_t)4 << 30)
 
 /* FILE_DEVICE_UNKNOWN, METHOD_BUFFERED, FILE_READ_ACCESS | FILE_WRITE_ACCESS; ATTACHED
    asks for no access, so that a handle without any can ask it. */
@@ -69,7 +72,8 @@
 #define HOTCOPY_IOCTL_STATS HOTCOPY_CODE(3, 17) /* in: bind, out: stats */
 
 /* Reads and calls on a set whose image is lost fail with this NTSTATUS of our own
-   (customer bit set, facility 'hc'); Win32 programs see ERROR_MR_MID_NOT_FOUND (317). */
+   (customer bit set, facility 'hc').  Win32 has no code for it: what GetLastError() gives
+   is not to be relied on; OVERLAPPED.Internal and RtlGetLastNtStatus() have it. */
 #define HOTCOPY_STATUS_LOST 0xE0686301u
 /* A read of bytes that were said to be unneeded, or done: never served. */
 #define HOTCOPY_STATUS_NOT_KEPT 0xE0686302u
@@ -208,7 +212,8 @@ struct hotcopy_prepare {
 	uint32_t chunk_shift; /* 0: by the largest volume */
 	uint32_t full;	      /* enum hotcopy_full */
 	uint32_t throttle_ms; /* at most HOTCOPY_THROTTLE_MS_MAX */
-	uint64_t memory;      /* bytes for copies of the whole set; at least 1 MiB */
+	uint64_t
+	    memory; /* bytes for copies of the whole set; 1 MiB to HOTCOPY_MEMORY_MAX */
 	uint64_t volume[HOTCOPY_VOLUMES_MAX];
 	/* Bit n: of volume n only what CHANGED reports is needed (a tracked incremental).
 	 */

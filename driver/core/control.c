@@ -169,15 +169,17 @@ control_leave(struct control *c, struct volume *v)
 	entry_free(e);
 }
 
-void
-control_hold(struct control *c, struct volume *v)
+bool
+control_hold(struct control *c, struct volume *v, const struct set_caller *caller)
 {
 	struct control_set *s = control_set_begin(c, 0);
+	bool waited;
 
 	if (s == NULL)
-		return;
-	set_hold(s->set, v);
+		return true;
+	waited = set_hold(s->set, v, caller);
 	control_set_end(c, s);
+	return waited;
 }
 
 void

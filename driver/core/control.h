@@ -47,15 +47,17 @@ void control_lost(struct control *c, uint64_t volume, enum hotcopy_reason why);
 /* An image of the open set that has been dropped and was not told of here yet; false:
    none.  For one who asks whenever events are told of; the owner's events stay his. */
 bool control_drop(struct control *c, uint64_t *volume, enum hotcopy_reason *why);
-/* FLUSH_AND_HOLD_WRITES reached it; waits for the cut if a set wants one there. */
-void control_hold(struct control *c, struct volume *v);
+/* FLUSH_AND_HOLD_WRITES reached it; waits for the cut if a set wants one there.  false: the
+   caller has gone first. */
+bool control_hold(struct control *c, struct volume *v, const struct set_caller *caller);
 /* Sleep, shutdown: volume_power of every volume. */
 void control_power(struct control *c, bool shutdown);
 
 struct control_file *
 control_open(struct control *c); /* NULL: no memory, or 256 are open */
 /* The handle is closed by its last owner: the set that it prepared is released, at once
-   or, if other calls are still in it, by the last of them; this waits for none of them.
+   or, if other calls are still in it, by the last of them; this waits for none of them. A
+   FREEZE among them ends soon, without a cut.
    Later calls are refused; when none runs any more, control_close frees the handle. */
 void control_cleanup(struct control_file *f);
 void control_close(struct control_file *f);
@@ -63,10 +65,14 @@ void control_close(struct control_file *f);
 /*
  * One call: "in" bytes of "buffer" are the request, at most "room" may be answered into
  * it; *out says how many.  Anything but SET_OK: *out is 0 and nothing has changed.
- * SET_PENDING: WAIT_EVENT and no event yet.
+ * SET_PENDING: WAIT_EVENT and no event yet.  SET_CANCELLED: a FREEZE whose caller has
+ * gone, or whose set was released meanwhile.
  */
 enum set_result control_call(struct control_file *f, uint32_t code, void *buffer,
     uint32_t in, uint32_t room, uint32_t *out);
+/* The same, of one who may go while he waits. */
+enum set_result control_call_of(struct control_file *f, uint32_t code, void *buffer,
+    uint32_t in, uint32_t room, uint32_t *out, const struct set_caller *caller);
 /* An event for a request that waits; false: still none. */
 bool control_event(struct control_file *f, struct hotcopy_event *out);
 

@@ -352,18 +352,19 @@ call_exclude(struct control_file *f, void *buffer, uint32_t room, uint32_t *out)
 	return extents(f, buffer, set_exclude);
 }
 
+/* The only one that waits for others than the disk, and so asks about its caller. */
 static enum set_result
-call_freeze(struct control_file *f, void *buffer, uint32_t room, uint32_t *out)
+call_freeze(
+    struct control_file *f, void *buffer, uint32_t *out, const struct set_caller *caller)
 {
 	const struct hotcopy_freeze *request = buffer;
 	struct hotcopy_frozen frozen;
 	struct control_set *s;
 	enum set_result result = own(f, request->set, &s);
 
-	(void)room;
 	if (result != SET_OK)
 		return result;
-	result = set_freeze(s->set, request, &frozen);
+	result = set_freeze(s->set, request, &frozen, caller);
 	control_set_end(f->control, s);
 	if (result == SET_OK) {
 		memcpy(buffer, &frozen, sizeof(frozen));
@@ -518,8 +519,6 @@ call_of(uint32_t code)
 		return call_diff_add;
 	case HOTCOPY_IOCTL_EXCLUDE:
 		return call_exclude;
-	case HOTCOPY_IOCTL_FREEZE:
-		return call_freeze;
 	case HOTCOPY_IOCTL_BIND:
 		return call_bind;
 	case HOTCOPY_IOCTL_UNNEEDED:
@@ -544,8 +543,8 @@ call_of(uint32_t code)
 }
 
 enum set_result
-control_call(struct control_file *f, uint32_t code, void *buffer, uint32_t in,
-    uint32_t room, uint32_t *out)
+control_call_of(struct control_file *f, uint32_t code, void *buffer, uint32_t in,
+    uint32_t room, uint32_t *out, const struct set_caller *caller)
 {
 	enum set_result result = control_check(code, buffer, in, room);
 	call_fn *call = call_of(code);
@@ -554,15 +553,23 @@ control_call(struct control_file *f, uint32_t code, void *buffer, uint32_t in,
 	*out = 0;
 	if (result != SET_OK)
 		return result;
-	if (call == NULL)
+	if (call == NULL && code != HOTCOPY_IOCTL_FREEZE)
 		return SET_NO_CALL;
 	env_mutex_take(&f->control->mutex);
 	closed = f->closed;
 	env_mutex_give(&f->control->mutex);
 	if (closed)
 		return SET_STATE;
-	result = call(f, buffer, room, out);
+	result = call != NULL ? call(f, buffer, room, out)
+			      : call_freeze(f, buffer, out, caller);
 	if (result != SET_OK)
 		*out = 0;
 	return result;
+}
+
+enum set_result
+control_call(struct control_file *f, uint32_t code, void *buffer, uint32_t in,
+    uint32_t room, uint32_t *out)
+{
+	return control_call_of(f, code, buffer, in, room, out, NULL);
 }

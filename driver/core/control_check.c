@@ -58,7 +58,7 @@ prepare_fields(const void *request, uint32_t *tail)
 				       p->chunk_shift > HOTCOPY_CHUNK_SHIFT_MAX))
 		return SET_BAD;
 	if (p->full > HOTCOPY_FULL_THROTTLE || p->throttle_ms > HOTCOPY_THROTTLE_MS_MAX ||
-	    p->memory < 1u << 20)
+	    p->memory < 1u << 20 || p->memory > HOTCOPY_MEMORY_MAX)
 		return SET_BAD;
 	if (p->volumes < HOTCOPY_VOLUMES_MAX && p->only_changed >> p->volumes != 0)
 		return SET_BAD;

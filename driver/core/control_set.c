@@ -76,6 +76,7 @@ bool
 control_set_release(struct control_file *f, uint64_t number)
 {
 	struct control *c = f->control;
+	struct set *set = NULL;
 	struct control_set *s;
 	bool ends;
 
@@ -86,10 +87,15 @@ control_set_release(struct control_file *f, uint64_t number)
 	if (ends) {
 		s->ended = true;
 		s->owner = NULL;
+		set = s->set;
 	}
 	env_mutex_give(&c->mutex);
-	if (ends)
+	if (ends) {
+		/* A FREEZE that is inside would keep it for as long as it waits. */
+		if (set != NULL)
+			set_abandon(set);
 		control_set_end(c, s);
+	}
 	return ends;
 }
 

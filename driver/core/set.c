@@ -7,6 +7,7 @@
  */
 #include "driver/core/set.h"
 
+#include <string.h>
 #include "driver/core/set_parts.h"
 
 /* Of copiers of a whole set, beside the volumes' own threads. */
@@ -36,7 +37,7 @@ check(const struct hotcopy_prepare *p, struct volume *const *volumes)
 {
 	if (p->volumes == 0 || p->volumes > HOTCOPY_VOLUMES_MAX ||
 	    p->full > HOTCOPY_FULL_THROTTLE || p->throttle_ms > HOTCOPY_THROTTLE_MS_MAX ||
-	    p->memory < MEMORY_MIN ||
+	    p->memory < MEMORY_MIN || p->memory > HOTCOPY_MEMORY_MAX ||
 	    (p->chunk_shift != 0 && (p->chunk_shift < HOTCOPY_CHUNK_SHIFT_MIN ||
 					p->chunk_shift > HOTCOPY_CHUNK_SHIFT_MAX)) ||
 	    (p->volumes < 64 && p->only_changed >> p->volumes != 0))
@@ -221,27 +222,34 @@ fits(struct volume *v, const struct hotcopy_extent *extent, uint32_t extents)
 }
 
 static enum set_result
-diff_more(struct set *s, struct volume *at, const struct hotcopy_extent *extent,
-    uint32_t extents)
+lender_joins(struct set *s, struct volume *at)
 {
-	struct member *m = set_member(s, at);
-	enum hotcopy_reason why = HOTCOPY_WHY_NONE;
-	enum set_result result = SET_OK;
-
-	if (atomic_get(&s->frozen) != 0)
+	if (volume_state(at) != HOTCOPY_IDLE)
 		return SET_STATE;
-	if (!fits(at, extent, extents))
-		return SET_BAD;
-	if (m == NULL) {
-		if (volume_state(at) != HOTCOPY_IDLE)
-			return SET_STATE;
-		if (s->members == HOTCOPY_VOLUMES_MAX + SET_LENDERS_MAX)
-			return SET_NO_MEMORY;
-		result = join(s, at, true);
-		if (result != SET_OK)
-			return result;
-		m = &s->member[s->members - 1];
-	}
+	if (s->members == HOTCOPY_VOLUMES_MAX + SET_LENDERS_MAX)
+		return SET_NO_MEMORY;
+	return join(s, at, true);
+}
+
+/* The last that joined is as if it had not: nothing of ours lies on it. */
+static void
+lender_parts(struct set *s)
+{
+	struct member *m = &s->member[s->members - 1];
+	struct copy *c = m->copy;
+
+	s->members--;
+	part(m);
+	memset(m, 0, sizeof *m);
+	copy_free(c);
+}
+
+static enum set_result
+lend(struct set *s, struct member *m, struct volume *at,
+    const struct hotcopy_extent *extent, uint32_t extents)
+{
+	enum hotcopy_reason why = HOTCOPY_WHY_NONE;
+
 	if (copy_forbid_room(m->copy, extents) != 0)
 		return SET_NO_MEMORY;
 	if (diff_add(s->diff, at, extent, extents, &why) != 0)
@@ -252,6 +260,30 @@ diff_more(struct set *s, struct volume *at, const struct hotcopy_extent *extent,
 		copy_forbid(m->copy, extent[i].offset, extent[i].length);
 	}
 	return SET_OK;
+}
+
+static enum set_result
+diff_more(struct set *s, struct volume *at, const struct hotcopy_extent *extent,
+    uint32_t extents)
+{
+	struct member *m = set_member(s, at);
+	bool joins = m == NULL;
+	enum set_result result = SET_OK;
+
+	if (atomic_get(&s->frozen) != 0)
+		return SET_STATE;
+	if (!fits(at, extent, extents))
+		return SET_BAD;
+	if (joins) {
+		result = lender_joins(s, at);
+		if (result != SET_OK)
+			return result;
+		m = &s->member[s->members - 1];
+	}
+	result = lend(s, m, at, extent, extents);
+	if (result != SET_OK && joins)
+		lender_parts(s);
+	return result;
 }
 
 enum set_result

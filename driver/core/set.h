@@ -25,6 +25,7 @@ enum set_result {
 	SET_NOT_FOUND,
 	SET_BUSY,
 	SET_TIMEOUT,
+	SET_CANCELLED, /* who asked does not want it any more */
 	SET_NO_MEMORY,
 	SET_LOST,
 	SET_NOT_KEPT,
@@ -37,6 +38,13 @@ enum set_result {
  * DISPATCH_LEVEL. */
 struct set_notice {
 	void (*events)(void *who);
+	void *who;
+};
+
+/* Who makes a call that waits: has he gone, or taken it back?  Looked at now and then;
+   passive.  NULL, or no function: he waits. */
+struct set_caller {
+	bool (*gone)(void *who);
 	void *who;
 };
 
@@ -63,13 +71,18 @@ enum set_result set_exclude(struct set *s, struct volume *at,
  * first waits until set_hold was called for every volume.  A volume that is gone, or has
  * another length than at PREPARE, does not stop the others: its image is DROPPED.
  * SET_BAD: only_changed without GENERATION, for "since when" would be unknown.
+ * SET_CANCELLED: before the cut the caller went, or set_abandon came; as after a timeout.
  */
-enum set_result
-set_freeze(struct set *s, const struct hotcopy_freeze *f, struct hotcopy_frozen *out);
+enum set_result set_freeze(struct set *s, const struct hotcopy_freeze *f,
+    struct hotcopy_frozen *out, const struct set_caller *caller);
+/* Nobody waits for this set any more: a FREEZE that is under way ends before its cut.
+   Takes no mutex; set_free must follow. */
+void set_abandon(struct set *s);
 /* FLUSH_AND_HOLD_WRITES has come to this volume: the file system above holds its writes.
    Waits (passive) until the cut is made or given up; then the glue passes the request on.
-   Without a FREEZE that wants it, it returns at once.  Takes no mutex. */
-void set_hold(struct set *s, struct volume *v);
+   Without a FREEZE that wants it, it returns at once.  Takes no mutex.  false: the caller
+   has gone first, and the volume counts as held no longer. */
+bool set_hold(struct set *s, struct volume *v, const struct set_caller *caller);
 
 enum set_result
 set_read(struct set *s, uint32_t index, uint64_t offset, void *out, uint32_t length);

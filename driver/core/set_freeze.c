@@ -11,8 +11,20 @@
 
 #define MS 10000u
 #define TIMEOUT_MS 2000u
-/* How often a wait for holds looks whether a volume has gone. */
-#define HOLD_LOOK (50u * MS)
+/* How often a wait looks whether a volume, or who waits, has gone. */
+#define LOOK (50u * MS)
+
+static bool
+gone(const struct set_caller *caller)
+{
+	return caller != NULL && caller->gone != NULL && caller->gone(caller->who);
+}
+
+static uint64_t
+next_look(uint64_t now, uint64_t until)
+{
+	return until - now < LOOK ? until - now : LOOK;
+}
 
 /* --------------------------------------------------------------------- the holds -- */
 
@@ -43,6 +55,7 @@ want_holds(struct set *s, bool want, uint64_t time)
 	old = env_lock_take(&s->lock);
 	s->wants_holds = want;
 	s->hold_time = time;
+	s->hold_turn++;
 	for (uint32_t i = 0; i < s->volumes; i++)
 		s->member[i].hold = false;
 	env_lock_give(&s->lock, old);
@@ -50,51 +63,122 @@ want_holds(struct set *s, bool want, uint64_t time)
 		env_event_set(&s->over);
 }
 
+static bool
+unwanted(struct set *s, const struct set_caller *caller)
+{
+	return atomic_get(&s->abandoned) != 0 || gone(caller);
+}
+
 static enum set_result
-wait_holds(struct set *s, uint64_t until)
+wait_holds(struct set *s, uint64_t until, const struct set_caller *caller)
 {
 	uint64_t now;
 
 	while (!all_hold(s)) {
+		if (unwanted(s, caller))
+			return SET_CANCELLED;
 		now = env_now();
 		if (now >= until)
 			return SET_TIMEOUT;
-		env_event_wait(
-		    &s->come, until - now < HOLD_LOOK ? until - now : HOLD_LOOK);
+		env_event_wait(&s->come, next_look(now, until));
 	}
 	return SET_OK;
 }
 
-void
-set_hold(struct set *s, struct volume *v)
+/* How long, from now; 0: no cut is wanted here. */
+static uint64_t
+hold_begin(struct set *s, const struct volume *v, uint32_t *turn)
 {
 	unsigned old = env_lock_take(&s->lock);
-	uint64_t time = s->hold_time;
-	bool wants = false;
+	uint64_t time = 0;
 
-	for (uint32_t i = 0; i < s->volumes && s->wants_holds; i++) {
-		if (member_volume(&s->member[i]) == v)
-			s->member[i].hold = wants = true;
-	}
+	*turn = s->hold_turn;
+	for (uint32_t i = 0; i < s->volumes && s->wants_holds; i++)
+		if (member_volume(&s->member[i]) == v) {
+			s->member[i].hold = true;
+			time = s->hold_time;
+		}
 	env_lock_give(&s->lock, old);
-	if (!wants)
-		return;
+	return time;
+}
+
+/* Does the FREEZE go on that this hold was for?  The next one may have begun already.
+   "leaves": it must do without it. */
+static bool
+hold_goes_on(struct set *s, const struct volume *v, uint32_t turn, bool leaves)
+{
+	unsigned old = env_lock_take(&s->lock);
+	bool on = s->hold_turn == turn;
+
+	for (uint32_t i = 0; i < s->volumes && on && leaves; i++)
+		if (member_volume(&s->member[i]) == v)
+			s->member[i].hold = false;
+	env_lock_give(&s->lock, old);
+	return on;
+}
+
+bool
+set_hold(struct set *s, struct volume *v, const struct set_caller *caller)
+{
+	uint32_t turn;
+	uint64_t time = hold_begin(s, v, &turn), now = env_now(), until = now + time;
+
+	if (time == 0)
+		return true;
 	env_event_set(&s->come);
-	env_event_wait(&s->over, time);
+	for (; now < until; now = env_now()) {
+		bool leaves;
+
+		if (env_event_wait(&s->over, next_look(now, until)))
+			return true;
+		leaves = gone(caller);
+		if (!hold_goes_on(s, v, turn, leaves))
+			return true;
+		if (leaves)
+			return false;
+	}
+	return true;
+}
+
+void
+set_abandon(struct set *s)
+{
+	atomic_put(&s->abandoned, 1);
+	env_event_set(&s->come);
 }
 
 /* ----------------------------------------------------------------------- the cut -- */
 
-static bool
-drain(struct set *s, uint64_t until)
+static enum set_result
+drain_one(
+    struct set *s, struct volume *v, uint64_t until, const struct set_caller *caller)
 {
-	for (uint32_t i = 0; i < s->members; i++) {
+	uint64_t now;
+
+	for (;;) {
+		now = env_now();
+		if (volume_gate_drained(
+			v, now < until ? now + next_look(now, until) : until))
+			return SET_OK;
+		if (unwanted(s, caller))
+			return SET_CANCELLED;
+		if (env_now() >= until)
+			return SET_TIMEOUT;
+	}
+}
+
+static enum set_result
+drain(struct set *s, uint64_t until, const struct set_caller *caller)
+{
+	enum set_result result = SET_OK;
+
+	for (uint32_t i = 0; i < s->members && result == SET_OK; i++) {
 		struct volume *v = s->member[i].volume;
 
-		if (v != NULL && !volume_gate_drained(v, until))
-			return false;
+		if (v != NULL)
+			result = drain_one(s, v, until, caller);
 	}
-	return true;
+	return result;
 }
 
 /* Opens all; "engines": with their engines, for there is an image now. */
@@ -133,9 +217,10 @@ drop_spoilt(struct set *s)
 
 static enum set_result
 cut(struct set *s, const struct hotcopy_freeze *f, uint64_t timeout,
-    struct hotcopy_frozen *out)
+    struct hotcopy_frozen *out, const struct set_caller *caller)
 {
 	bool image = (f->flags & HOTCOPY_FREEZE_CUT_ONLY) == 0;
+	enum set_result drained;
 
 	for (uint32_t i = 0; i < s->members; i++) {
 		if (s->member[i].volume != NULL)
@@ -148,9 +233,10 @@ cut(struct set *s, const struct hotcopy_freeze *f, uint64_t timeout,
 		if (s->member[i].volume != NULL)
 			volume_gate_close(s->member[i].volume);
 	}
-	if (!drain(s, out->closed + timeout)) {
+	drained = drain(s, out->closed + timeout, caller);
+	if (drained != SET_OK) {
 		open_all(s, false, out);
-		return SET_TIMEOUT;
+		return drained;
 	}
 	out->cut = env_now();
 	for (uint32_t i = 0; i < s->volumes; i++) {
@@ -202,7 +288,8 @@ bounded_ms(uint32_t ms)
 }
 
 static enum set_result
-freeze(struct set *s, const struct hotcopy_freeze *f, struct hotcopy_frozen *out)
+freeze(struct set *s, const struct hotcopy_freeze *f, struct hotcopy_frozen *out,
+    const struct set_caller *caller)
 {
 	uint64_t timeout = bounded_ms(f->timeout_ms != 0 ? f->timeout_ms : TIMEOUT_MS);
 	uint64_t hold = bounded_ms(f->hold_ms);
@@ -215,10 +302,10 @@ freeze(struct set *s, const struct hotcopy_freeze *f, struct hotcopy_frozen *out
 		return SET_BAD;
 	if (at_hold) {
 		want_holds(s, true, hold + timeout + 1000 * MS);
-		result = wait_holds(s, env_now() + hold);
+		result = wait_holds(s, env_now() + hold, caller);
 	}
 	if (result == SET_OK)
-		result = cut(s, f, timeout, out);
+		result = cut(s, f, timeout, out, caller);
 	if (at_hold)
 		want_holds(s, false, 0);
 	if (result == SET_OK)
@@ -227,7 +314,8 @@ freeze(struct set *s, const struct hotcopy_freeze *f, struct hotcopy_frozen *out
 }
 
 enum set_result
-set_freeze(struct set *s, const struct hotcopy_freeze *f, struct hotcopy_frozen *out)
+set_freeze(struct set *s, const struct hotcopy_freeze *f, struct hotcopy_frozen *out,
+    const struct set_caller *caller)
 {
 	enum set_result result;
 
@@ -237,7 +325,7 @@ set_freeze(struct set *s, const struct hotcopy_freeze *f, struct hotcopy_frozen 
 	env_mutex_take(&s->mutex);
 	out->set = s->number;
 	out->volumes = s->volumes;
-	result = freeze(s, f, out);
+	result = freeze(s, f, out, caller);
 	env_mutex_give(&s->mutex);
 	return result;
 }

@@ -36,6 +36,7 @@ struct set {
 	uint32_t volumes, members;
 	uint32_t frozen;     /* there is an image */
 	uint32_t ending;     /* events are nobody's any more */
+	uint32_t abandoned;  /* no cut is wanted any more */
 	uint32_t lost;	     /* enum hotcopy_reason: why all images are */
 	uint32_t lost_told;  /* each has been dropped */
 	uint32_t to_reclaim; /* an image was dropped: its copies are of no use */
@@ -45,6 +46,7 @@ struct set {
 	bool wants_holds;
 	struct env_event come, over;
 	uint64_t hold_time;
+	uint32_t hold_turn; /* changes with each FREEZE's begin and end */
 	struct hotcopy_event event[SET_EVENTS];
 	uint64_t sequence; /* of the last */
 	uint32_t events;   /* that nobody has taken */

@@ -84,7 +84,9 @@ void volume_write_done(struct volume *v);
 /*
  * A request that writes or discards a known range (TRIM, offloaded or disk-side copies)
  * goes by volume_range_begin like a write, for its length may be beyond 32 bits; then
- * volume_hold and volume_write_done as for a write.
+ * volume_hold and volume_write_done as for a write.  A held range of up to
+ * VOLUME_RANGE_MAX is exact; who has a longer one asks for pieces, or what lies behind it
+ * counts as written, too.
  *
  * One that writes nobody knows where passes the gate as a write of length 0 (so a cut
  * waits for it), and only when it may go, volume_unknown_write (passive), then it is
@@ -92,6 +94,7 @@ void volume_write_done(struct volume *v);
  * passed, a cut could come in between, and nobody would drop the image that it then
  * writes into.
  */
+#define VOLUME_RANGE_MAX ((uint64_t)64 << 30)
 enum volume_verdict
 volume_range_begin(struct volume *v, uint64_t offset, uint64_t length);
 void volume_unknown_write(struct volume *v, enum hotcopy_reason why);

@@ -19,21 +19,28 @@
 /* --------------------------------------------------- a range and a time, 96 bits -- */
 
 /*
- * word 0: the first unit of 512 bytes, low; word 1: its high 12 bits (8 PiB), then a
- * length of 20 bits; word 2: 28 bits of time, then 4 of the length's scale: units of
- * 8^scale.  A length is rounded up: more is copied and more counts as changed, never
- * less.
+ * word 0: the first unit of 512 bytes, low; word 1: its high 12 bits (8 PiB), then the low
+ * 20 bits of a length; word 2: 20 bits of time, 8 more of the length, then 4 of its scale:
+ * units of 8^scale.  Up to VOLUME_RANGE_MAX of whole sectors it is exact; a longer one is
+ * rounded up: more is copied and more counts as changed, never less.  Exact it must be
+ * where our own file may lie behind it: a discard that seems to touch that ends what is
+ * kept there.  Times are good for 28 minutes.
  */
 #define UNIT 9
 #define START_BITS 44
-#define LENGTH_BITS 20
-#define TIME_BITS 28
-#define TIME_SHIFT 10 /* of 100 ns: 102.4 us */
+#define LOW_BITS 20
+#define LOW_MASK ((1u << LOW_BITS) - 1)
+#define LENGTH_BITS 28
+#define TIME_BITS 20
+#define TIME_SHIFT 14 /* of 100 ns: 1.6 ms */
 #define TIME_MASK ((1u << TIME_BITS) - 1)
 #define LENGTH_MOST ((uint64_t)1 << 62)
 
-static void
-pack(struct held *h, uint64_t offset, uint64_t length, uint64_t now)
+typedef char
+    range_max_is_exact[VOLUME_RANGE_MAX >> UNIT < (uint64_t)1 << LENGTH_BITS ? 1 : -1];
+
+void
+volume_held_pack(struct held *h, uint64_t offset, uint64_t length, uint64_t now)
 {
 	uint64_t start = offset >> UNIT, units;
 	uint32_t scale = 0;
@@ -49,19 +56,21 @@ pack(struct held *h, uint64_t offset, uint64_t length, uint64_t now)
 	for (; units >> LENGTH_BITS != 0; scale++)
 		units = (units + 7) >> 3;
 	h->word[0] = (uint32_t)start;
-	h->word[1] = (uint32_t)(start >> 32) << LENGTH_BITS | (uint32_t)units;
-	h->word[2] = scale << TIME_BITS | ((uint32_t)(now >> TIME_SHIFT) & TIME_MASK);
+	h->word[1] = (uint32_t)(start >> 32) << LOW_BITS | ((uint32_t)units & LOW_MASK);
+	h->word[2] = scale << LENGTH_BITS | (uint32_t)(units >> LOW_BITS) << TIME_BITS |
+		     ((uint32_t)(now >> TIME_SHIFT) & TIME_MASK);
 }
 
-static void
-unpack(const struct held *h, uint64_t now, uint64_t *offset, uint64_t *length,
+void
+volume_held_unpack(const struct held *h, uint64_t now, uint64_t *offset, uint64_t *length,
     uint64_t *waited)
 {
-	uint32_t time = h->word[2] & TIME_MASK;
-	uint64_t units = h->word[1] & ((1u << LENGTH_BITS) - 1);
+	uint32_t time = h->word[2] & TIME_MASK, scale = h->word[2] >> LENGTH_BITS;
+	uint64_t units = (h->word[1] & LOW_MASK) |
+			 (uint64_t)(h->word[2] >> TIME_BITS & 0xff) << LOW_BITS;
 
-	*offset = (h->word[0] | (uint64_t)(h->word[1] >> LENGTH_BITS) << 32) << UNIT;
-	*length = units << (3 * (h->word[2] >> TIME_BITS)) << UNIT;
+	*offset = (h->word[0] | (uint64_t)(h->word[1] >> LOW_BITS) << 32) << UNIT;
+	*length = units << (3 * scale) << UNIT;
 	*waited = (uint64_t)(((uint32_t)(now >> TIME_SHIFT) - time) & TIME_MASK)
 		  << TIME_SHIFT;
 }
@@ -73,7 +82,7 @@ volume_hold(struct volume *v, struct held *h, uint64_t offset, uint64_t length)
 {
 	unsigned old;
 
-	pack(h, offset, length, env_now());
+	volume_held_pack(h, offset, length, env_now());
 	h->next = NULL;
 	old = env_lock_take(&v->lock);
 	if (v->last != NULL)
@@ -142,7 +151,7 @@ serve_one(struct volume *v, struct held *h)
 	unsigned old;
 	bool due;
 
-	unpack(h, now, &offset, &length, &waited);
+	volume_held_unpack(h, now, &offset, &length, &waited);
 	for (;;) {
 		state = atomic_get(&v->state);
 		if (volume_unasked(v, state))

@@ -66,6 +66,10 @@ bool volume_unasked(struct volume *v, uint32_t state);
 bool volume_tracked(struct volume *v, uint64_t offset, uint64_t length);
 /* Something may have changed for those who wait. */
 void volume_wake(struct volume *v);
+/* A range, and the time, as a held write carries them (see there). */
+void volume_held_pack(struct held *h, uint64_t offset, uint64_t length, uint64_t now);
+void volume_held_unpack(const struct held *h, uint64_t now, uint64_t *offset,
+    uint64_t *length, uint64_t *waited);
 /* The thread that every volume has. */
 void volume_serve(void *volume);
 

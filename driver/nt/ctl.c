@@ -3,6 +3,7 @@
 #include "driver/core/control.h"
 #include "driver/core/env.h"
 #include "driver/nt/boot.h"
+#include "driver/nt/errand.h"
 #include "driver/nt/eventlog.h"
 #include "driver/nt/shutdown.h"
 #include "driver/nt/tracked.h"
@@ -54,6 +55,8 @@ status_of(enum set_result result)
 		return STATUS_DEVICE_BUSY;
 	case SET_TIMEOUT:
 		return STATUS_IO_TIMEOUT;
+	case SET_CANCELLED:
+		return STATUS_CANCELLED;
 	case SET_NO_MEMORY:
 		return STATUS_INSUFFICIENT_RESOURCES;
 	case SET_LOST:
@@ -247,6 +250,24 @@ close(struct file *file, IRP *irp)
 	return nt_complete(irp, STATUS_SUCCESS, 0);
 }
 
+/* On a thread of its own: it may wait for file systems and disks, and a program that is
+   killed meanwhile has to end, or its handle would stay, and with it the set. */
+static void
+freeze(void *who, IRP *irp)
+{
+	IO_STACK_LOCATION *s = IoGetCurrentIrpStackLocation(irp);
+	struct set_caller caller = { errand_cancelled, irp };
+	struct file *file = who;
+	enum set_result result;
+	uint32_t out;
+
+	result = control_call_of(file->core, s->Parameters.DeviceIoControl.IoControlCode,
+	    irp->AssociatedIrp.SystemBuffer,
+	    s->Parameters.DeviceIoControl.InputBufferLength,
+	    s->Parameters.DeviceIoControl.OutputBufferLength, &out, &caller);
+	nt_complete(irp, status_of(result), result == SET_OK ? out : 0);
+}
+
 static NTSTATUS
 call(struct file *file, IRP *irp)
 {
@@ -258,6 +279,11 @@ call(struct file *file, IRP *irp)
 	/* Only what is copied for us by the I/O manager: nobody changes it meanwhile. */
 	if ((code & 3) != METHOD_BUFFERED)
 		return nt_complete(irp, STATUS_INVALID_DEVICE_REQUEST, 0);
+	if (code == HOTCOPY_IOCTL_FREEZE) {
+		IoMarkIrpPending(irp);
+		errand_start(freeze, file, irp);
+		return STATUS_PENDING;
+	}
 	result = tracked_call(file->core, code, irp->AssociatedIrp.SystemBuffer,
 	    s->Parameters.DeviceIoControl.InputBufferLength, room, &out);
 	if (result != SET_PENDING)
@@ -486,10 +512,10 @@ ctl_lost(uint64_t volume, enum hotcopy_reason why)
 		control_lost(ctl.control, volume, why);
 }
 
-void
-ctl_hold(struct volume *v)
+bool
+ctl_hold(struct volume *v, const struct set_caller *sender)
 {
-	control_hold(ctl.control, v);
+	return control_hold(ctl.control, v, sender);
 }
 
 void

@@ -8,6 +8,7 @@
 #ifndef DRIVER_NT_CTL_H
 #define DRIVER_NT_CTL_H
 
+#include "driver/core/set.h"
 #include "driver/nt/nt.h"
 
 /* Once, from DriverEntry; passive.  What fails leaves volumes that only pass on, or a
@@ -30,7 +31,7 @@ void ctl_paging(struct volume *v, uint32_t files);
 /* What tracking says that no call has begun: track_notice.lost. */
 void ctl_lost(uint64_t volume, enum hotcopy_reason why);
 /* control_hold. */
-void ctl_hold(struct volume *v);
+bool ctl_hold(struct volume *v, const struct set_caller *sender);
 
 /* The machine is about to sleep; any number of times, up to DISPATCH_LEVEL. */
 void ctl_sleep(void);

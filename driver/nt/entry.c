@@ -2,8 +2,8 @@
 #include "driver/nt/attach.h"
 #include "driver/nt/boot.h"
 #include "driver/nt/ctl.h"
+#include "driver/nt/errand.h"
 #include "driver/nt/eventlog.h"
-#include "driver/nt/hold.h"
 #include "driver/nt/ioctl.h"
 #include "driver/nt/pass.h"
 #include "driver/nt/pnp.h"
@@ -47,7 +47,7 @@ static VOID NTAPI
 unload(DRIVER_OBJECT *driver)
 {
 	(void)driver;
-	hold_end();
+	errand_end();
 	ctl_free();
 	tracked_end();
 	boot_end();
@@ -71,7 +71,7 @@ DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *path)
 	registry_begin(path);
 	boot_begin();
 	tracked_begin();
-	hold_begin();
+	errand_begin();
 	ctl_make(driver);
 	return STATUS_SUCCESS;
 }

@@ -51,28 +51,42 @@ effect_of(IRP *irp, struct requests_ranges *r)
  */
 enum answer { MAY_PASS, HELD, NO_RANGE };
 
+/* For one, piece by piece. */
 static enum answer
-ask(struct filter *f, IRP *irp, const struct requests_ranges *r)
+ask_range(struct filter *f, IRP *irp, uint64_t offset, uint64_t length, bool counted)
 {
-	struct volume *v = f->volume;
-	uint64_t size = volume_length(v), offset, length;
-	bool counted = false;
+	uint64_t piece;
 
-	for (uint32_t i = 0; i < r->count; i++) {
+	for (; length > 0; offset += piece, length -= piece) {
 		enum volume_verdict verdict;
 
-		if (!requests_range(r, i, size, &offset, &length))
-			continue;
-		verdict = volume_range_begin(v, offset, length);
+		piece = length < VOLUME_RANGE_MAX ? length : VOLUME_RANGE_MAX;
+		verdict = volume_range_begin(f->volume, offset, piece);
 		if (counted)
-			volume_write_done(v);
+			volume_write_done(f->volume);
 		if (verdict == VOLUME_HOLD) {
-			write_hold(f, irp, offset, length);
+			write_hold(f, irp, offset, piece);
 			return HELD;
 		}
 		counted = true;
 	}
-	return counted ? MAY_PASS : NO_RANGE;
+	return MAY_PASS;
+}
+
+static enum answer
+ask(struct filter *f, IRP *irp, const struct requests_ranges *r)
+{
+	uint64_t size = volume_length(f->volume), offset, length;
+	enum answer answer = NO_RANGE;
+
+	for (uint32_t i = 0; i < r->count; i++) {
+		if (!requests_range(r, i, size, &offset, &length))
+			continue;
+		answer = ask_range(f, irp, offset, length, answer == MAY_PASS);
+		if (answer == HELD)
+			break;
+	}
+	return answer;
 }
 
 static NTSTATUS

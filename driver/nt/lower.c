@@ -8,6 +8,8 @@ struct lower {
 	struct env_mutex mutex; /* of the two below */
 	IRP *irp;
 	MDL *mdl;
+	struct env_mutex moving; /* of this one, held across the other */
+	uint8_t *aligned;	 /* VOLUME_IO_MAX, at the begin of a page */
 };
 
 struct lower *
@@ -18,11 +20,13 @@ lower_make(struct filter *f)
 	if (io == NULL)
 		return NULL;
 	env_mutex_init(&io->mutex);
+	env_mutex_init(&io->moving);
+	io->aligned = env_alloc(VOLUME_IO_MAX);
 	io->irp = IoAllocateIrp(f->lower->StackSize, FALSE);
 	/* As large as MmSizeOfMdl says: the structure and one number a page.  Never given
 	   to IoFreeMdl. */
 	io->mdl = env_alloc(sizeof(*io->mdl) + PAGES_MAX * sizeof(ULONG_PTR));
-	if (io->irp != NULL && io->mdl != NULL)
+	if (io->irp != NULL && io->mdl != NULL && io->aligned != NULL)
 		return io;
 	lower_free(io);
 	return NULL;
@@ -36,7 +40,9 @@ lower_free(struct lower *io)
 	if (io->irp != NULL)
 		IoFreeIrp(io->irp);
 	env_free(io->mdl);
+	env_free(io->aligned);
 	env_mutex_done(&io->mutex);
+	env_mutex_done(&io->moving);
 	env_free(io);
 }
 
@@ -153,10 +159,35 @@ transfer(struct filter *f, UCHAR major, uint64_t offset, void *buffer, uint32_t 
 	return sent ? rc : by_reserve(f, major, offset, buffer, length, flags);
 }
 
+/*
+ * Where a device wants addresses of its own (AlignmentRequirement, "DEVICE_OBJECT
+ * structure") the I/O manager sees to that for who calls it, and nobody for us: a buffer
+ * of an image's reader may begin at any byte, and a controller that takes the low bits for
+ * zeros would put the bytes elsewhere.
+ */
+static int
+transfer_aligned(struct filter *f, UCHAR major, uint64_t offset, void *buffer,
+    uint32_t length, UCHAR flags)
+{
+	struct lower *io = f->io;
+	int rc;
+
+	if (((ULONG_PTR)buffer & f->lower->AlignmentRequirement) == 0)
+		return transfer(f, major, offset, buffer, length, flags);
+	env_mutex_take(&io->moving);
+	if (major == IRP_MJ_WRITE)
+		memcpy(io->aligned, buffer, length);
+	rc = transfer(f, major, offset, io->aligned, length, flags);
+	if (major == IRP_MJ_READ && rc == 0)
+		memcpy(buffer, io->aligned, length);
+	env_mutex_give(&io->moving);
+	return rc;
+}
+
 int
 lower_read(void *device, uint64_t offset, void *buffer, uint32_t length)
 {
-	return transfer(device, IRP_MJ_READ, offset, buffer, length, 0);
+	return transfer_aligned(device, IRP_MJ_READ, offset, buffer, length, 0);
 }
 
 int
@@ -166,10 +197,11 @@ lower_write(
 	void *bytes = (void *)(uintptr_t)buffer;
 
 	if (!through)
-		return transfer(device, IRP_MJ_WRITE, offset, bytes, length, 0);
+		return transfer_aligned(device, IRP_MJ_WRITE, offset, bytes, length, 0);
 	/* The flag makes disks that know it write through; those that do not are flushed.
 	 */
-	if (transfer(device, IRP_MJ_WRITE, offset, bytes, length, SL_WRITE_THROUGH) != 0)
+	if (transfer_aligned(
+		device, IRP_MJ_WRITE, offset, bytes, length, SL_WRITE_THROUGH) != 0)
 		return -1;
 	return transfer(device, IRP_MJ_FLUSH_BUFFERS, 0, NULL, 0, 0);
 }

@@ -68,6 +68,7 @@ status_of(enum set_result result)
 		[SET_NOT_FOUND] = 0xC0000225,
 		[SET_BUSY] = 0x80000011,
 		[SET_TIMEOUT] = 0xC00000B5,
+		[SET_CANCELLED] = 0xC0000120,
 		[SET_NO_MEMORY] = 0xC000009A,
 		[SET_LOST] = HOTCOPY_STATUS_LOST,
 		[SET_NOT_KEPT] = HOTCOPY_STATUS_NOT_KEPT,
@@ -164,7 +165,7 @@ simulated(struct connection *n, uint32_t code, uint32_t in, uint32_t room, uint3
 	if (d == NULL)
 		return SET_NOT_FOUND;
 	if (code == CALLS_HOLD)
-		control_hold(c->control, disk_volume(d));
+		(void)control_hold(c->control, disk_volume(d), NULL);
 	else if (code == CALLS_DELAY)
 		disk_delay(d, load32(n->buffer + 8), load32(n->buffer + 12));
 	else {

@@ -15,7 +15,7 @@
 
 const wchar_t *const set_help =
     L"Options of a set:\r\n"
-    L"  --memory SIZE          memory for copies of the whole set (64M)\r\n"
+    L"  --memory SIZE          memory for copies of the whole set (64M, at most 4G)\r\n"
     L"  --diff FILE            a file for copies, too; it stays pinned\r\n"
     L"  --diff-size SIZE       make that file, so large; it goes with the set\r\n"
     L"  --diff-extents [VOLUME=]OFFSET+LENGTH   the same by place, nothing is pinned\r\n"

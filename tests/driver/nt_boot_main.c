@@ -726,6 +726,56 @@ test_file_systems_that_hold_are_cut_together(void)
 	end();
 }
 
+/* A program that is killed, and a sender who takes his request back. */
+static void
+test_who_waits_for_a_hold_may_go(void)
+{
+	enum { CANCELLED, CLOSED, TAKEN_BACK };
+	struct rig_wish wish = { .memory = 1 << 20 };
+
+	fresh();
+	for (unsigned what = CANCELLED; what <= TAKEN_BACK; what++) {
+		union {
+			struct hotcopy_freeze in;
+			struct hotcopy_frozen out;
+		} u = { .in = { .h = { sizeof(u.in), HOTCOPY_ABI },
+			    .flags = HOTCOPY_FREEZE_AT_HOLD,
+			    .hold_ms = HOTCOPY_HOLD_MS_MAX } };
+		struct rig_request freeze, hold;
+		uint64_t began;
+
+		begin(2);
+		CHECK(rig_prepare(&rig, &set, 2, &wish) == STATUS_SUCCESS);
+		u.in.set = set.number;
+		rig_call_begin(&freeze, &set.file, HOTCOPY_IOCTL_FREEZE, &u, sizeof(u.in),
+		    sizeof(u.out));
+		/* The first of these may come before FREEZE wants it. */
+		send_hold(&hold, 0);
+		while (rig_done(&hold, 50)) {
+			CHECK(rig_wait(&hold, NULL) == STATUS_SUCCESS);
+			send_hold(&hold, 0);
+		}
+		CHECK(!rig_done(&freeze, 0));
+		began = KeQueryInterruptTime();
+		if (what == CANCELLED)
+			rig_cancel(&freeze);
+		else if (what == CLOSED)
+			rig_cleanup(&set.file);
+		else
+			rig_cancel(&hold);
+		CHECK(rig_wait(&hold, NULL) ==
+		      (what == TAKEN_BACK ? STATUS_CANCELLED : STATUS_SUCCESS));
+		if (what == TAKEN_BACK)
+			rig_cancel(&freeze);
+		CHECK(rig_wait(&freeze, NULL) == STATUS_CANCELLED);
+		CHECK(KeQueryInterruptTime() - began < 50000000);
+		if (what != CLOSED)
+			rig_cleanup(&set.file);
+		rig_close(&set.file);
+		CHECK(rig_stop(&rig));
+	}
+}
+
 static bool
 comes(NTSTATUS code, unsigned number)
 {
@@ -775,6 +825,7 @@ main(void)
 	test_a_write_before_the_store_is_read_is_not_lost();
 	test_wrong_records_are_none();
 	test_file_systems_that_hold_are_cut_together();
+	test_who_waits_for_a_hold_may_go();
 	test_the_event_log_tells();
 	fresh();
 	puts("nt_boot: ok");

@@ -182,6 +182,15 @@ wait "$set_pid" 2>/dev/null || true
 released() { [ "$(state "$number")" = idle ]; }
 await 240 released
 
+note "so is that of one who is killed while FREEZE waits for file systems to hold; it keeps nobody waiting"
+talk set "$driver/hotcopyctl.exe" freeze "${both[0]}" --at-hold --hold 10000
+set_in=$talk_in set_pid=$talk_pid
+prepared() { [ "$(state "$number")" = prepared ]; }
+await 240 prepared
+kill -KILL "$set_pid"
+wait "$set_pid" 2>/dev/null || true
+await 240 released
+
 note "what changed is told"
 ctl track "${both[0]}"
 freeze "${both[0]}" --generation

@@ -75,6 +75,9 @@ transfer(struct rig_disk *d, PIRP irp, uint64_t offset, uint32_t length, bool re
 	shim_immune(1);
 	buffer = MmGetSystemAddressForMdlSafe(irp->MdlAddress, NormalPagePriority);
 	shim_immune(-1);
+	if (((uintptr_t)buffer & d->pdo->AlignmentRequirement) != 0)
+		shim_bugcheck(
+		    "a buffer at %p, and the disk's want to be aligned", (void *)buffer);
 	for (uint32_t at = 0; at < length; at += PIECE) {
 		uint32_t n = length - at < PIECE ? length - at : PIECE;
 

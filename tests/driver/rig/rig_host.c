@@ -43,6 +43,7 @@ rig_disk_add(struct rig *r, uint64_t length)
 	if (status != STATUS_SUCCESS)
 		return status;
 	d->pdo->Flags = DO_DIRECT_IO | DO_POWER_PAGABLE;
+	d->pdo->AlignmentRequirement = 3; /* FILE_LONG_ALIGNMENT, as of NVMe */
 	rig_disk_open(d);
 	if (rig_lay[r->disks].bytes != NULL)
 		memcpy(d->bytes, rig_lay[r->disks].bytes, length);
@@ -79,6 +80,55 @@ rig_disk_surprise(struct rig *r, unsigned i)
 	return rig_pnp(d, IRP_MN_SURPRISE_REMOVAL);
 }
 
+/* Ends the program unless it is told in time that it need not. */
+struct watch {
+	pthread_mutex_t lock;
+	pthread_cond_t told;
+	pthread_t thread;
+	bool over;
+};
+
+static void *
+watch(void *arg)
+{
+	struct watch *w = arg;
+	struct timespec until;
+	bool late = false;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += (time_t)(2 * shim_patience() / 1000) + 1;
+	pthread_mutex_lock(&w->lock);
+	while (!w->over && !late)
+		late = pthread_cond_timedwait(&w->told, &w->lock, &until) != 0;
+	late = !w->over;
+	pthread_mutex_unlock(&w->lock);
+	if (late)
+		shim_bugcheck("a removal does not come back");
+	return NULL;
+}
+
+/* REMOVE waits for all that is inside, and must not do so for ever. */
+static NTSTATUS
+remove_watched(struct rig_disk *d)
+{
+	struct watch w = { .over = false };
+	NTSTATUS status;
+
+	pthread_mutex_init(&w.lock, NULL);
+	pthread_cond_init(&w.told, NULL);
+	if (pthread_create(&w.thread, NULL, watch, &w) != 0)
+		abort();
+	status = rig_pnp(d, IRP_MN_REMOVE_DEVICE);
+	pthread_mutex_lock(&w.lock);
+	w.over = true;
+	pthread_cond_signal(&w.told);
+	pthread_mutex_unlock(&w.lock);
+	pthread_join(w.thread, NULL);
+	pthread_cond_destroy(&w.told);
+	pthread_mutex_destroy(&w.lock);
+	return status;
+}
+
 /* The PnP manager removes what nobody has a handle of: no new request comes, those in the
    stack may still be on their way. */
 NTSTATUS
@@ -93,7 +143,7 @@ rig_disk_remove(struct rig *r, unsigned i)
 			shim_bugcheck("a dispatch routine does not come back");
 		usleep(1000);
 	}
-	status = rig_pnp(d, IRP_MN_REMOVE_DEVICE);
+	status = remove_watched(d);
 	if (d->pdo->AttachedDevice != NULL)
 		shim_bugcheck("a filter is still attached after REMOVE");
 	rig_disk_close(d);

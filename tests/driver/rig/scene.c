@@ -178,17 +178,18 @@ scene_freeze(struct scene *s, uint32_t flags, uint64_t nonce)
 NTSTATUS
 scene_image(struct scene *s, unsigned v, uint64_t offset, uint32_t length)
 {
-	uint8_t *got = malloc(length);
+	/* As readers' buffers may begin: of the second volume at an odd byte. */
+	uint8_t *room = malloc((size_t)length + 1), *got = room + (v & 1);
 	NTSTATUS status;
 
-	if (got == NULL)
+	if (room == NULL)
 		abort();
-	memset(got, 0xee, length);
+	memset(room, 0xee, (size_t)length + 1);
 	status = rig_image(&s->image[v], offset, got, length);
 	if (NT_SUCCESS(status) && memcmp(got, s->frozen[v] + offset, length) != 0)
 		scene_bad(s, "the image of volume %u at %lu is not the cut", v,
 		    (unsigned long)offset);
-	free(got);
+	free(room);
 	return status;
 }
 

@@ -654,7 +654,7 @@ happens(struct disk *d)
 		volume_unknown_write(d->volume, HOTCOPY_WHY_UNKNOWN_WRITE);
 		break;
 	case 5:
-		control_hold(w.c, d->volume);
+		(void)control_hold(w.c, d->volume, NULL);
 		break;
 	case 6:
 		control_paging(w.c, d->volume, (uint32_t)what);

@@ -21,6 +21,15 @@
 
 #define WAIT_SECONDS 60
 
+/* How long a test waits for what must come: a minute, or what who seeds bugs says. */
+static inline uint64_t
+ram_patience_ms(void)
+{
+	const char *text = getenv("RAM_PATIENCE_MS");
+
+	return text != NULL ? strtoull(text, NULL, 10) : WAIT_SECONDS * 1000;
+}
+
 struct ram_write;
 
 struct ram {
@@ -50,14 +59,33 @@ struct ram_write {
 	struct ram_write *next;
 };
 
-/* Waits, within the mutex, for a change; a test that waits too long has failed. */
-static inline void
-ram_change(struct ram *r)
+static inline struct timespec
+ram_latest(void)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += WAIT_SECONDS;
+	until.tv_sec += (time_t)(ram_patience_ms() / 1000);
+	return until;
+}
+
+/* As long as it holds, but no longer than a test may wait. */
+#define ram_spin_while(condition)                                            \
+	do {                                                                 \
+		uint64_t ram_until_ = env_now() + ram_patience_ms() * 10000; \
+		while (condition) {                                          \
+			if (env_now() > ram_until_)                          \
+				abort();                                     \
+			sched_yield();                                       \
+		}                                                            \
+	} while (0)
+
+/* Waits, within the mutex, for a change; a test that waits too long has failed. */
+static inline void
+ram_change(struct ram *r)
+{
+	struct timespec until = ram_latest();
+
 	if (pthread_cond_timedwait(&r->changed, &r->mutex, &until) != 0)
 		abort();
 }

@@ -154,6 +154,59 @@ a_lender_is_drained_before_copies_go_there(void **state)
 	rig_end(&r);
 }
 
+/* As often as it likes, and on whatever volume. */
+static void
+a_loan_that_is_refused_takes_no_place(void **state)
+{
+	struct hotcopy_extent bad[2] = { { 4 * CHUNK, CHUNK }, { 4 * CHUNK, CHUNK } };
+	struct hotcopy_extent good = { 4 * CHUNK, 64 * CHUNK };
+	struct env_posix_facts before, after;
+	struct hotcopy_frozen out;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	assert_int_equal(prepare(&r, 2, 0), SET_OK);
+	env_posix_facts(&before);
+	for (unsigned i = 0; i < 20; i++)
+		assert_int_equal(set_diff_add(r.set, r.ram[2].volume, bad, 2), SET_BAD);
+	env_posix_facts(&after);
+	assert_int_equal(before.blocks, after.blocks);
+	assert_int_equal(before.threads, after.threads);
+	/* One of its own volumes stays in it, of course. */
+	assert_int_equal(set_diff_add(r.set, r.ram[1].volume, bad, 2), SET_BAD);
+	/* So its gate is not closed for the cut, and nobody waits for its writes. */
+	ram_set(&r.ram[2], r.ram[2].writes_stick = true);
+	{
+		struct ram_write stuck;
+
+		assert_false(ram_write(&r.ram[2], &stuck, good.offset, 512, 9));
+		assert_int_equal(freeze(&r, 0, 1000, &out), SET_OK);
+		ram_let_writes(&r.ram[2]);
+		ram_finish(&stuck);
+	}
+	assert_true(image_is(&r, 0, 0, SIZE, 1));
+	assert_true(image_is(&r, 1, 0, SIZE, 2));
+	set_free(r.set);
+	/* Memory that lacks, at each place: the same. */
+	r.set = NULL;
+	assert_int_equal(prepare(&r, 2, 0), SET_OK);
+	env_posix_facts(&before);
+	for (unsigned n = 1, done = 0; done == 0; n++) {
+		enum set_result result;
+
+		env_posix_fail(n);
+		result = set_diff_add(r.set, r.ram[2].volume, &good, 1);
+		env_posix_fail(0);
+		done = result == SET_OK;
+		assert_true(done || result == SET_NO_MEMORY);
+		assert_true(n < 100);
+	}
+	assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+	assert_true(image_is(&r, 0, 0, SIZE, 1));
+	rig_end(&r);
+}
+
 static void
 copies_go_out_to_extents_and_come_back(void **state)
 {
@@ -190,6 +243,7 @@ main(void)
 		cmocka_unit_test(a_write_nobody_knows_where_on_a_lender_drops_all),
 		cmocka_unit_test(a_lender_that_has_dropped_is_guarded_still),
 		cmocka_unit_test(a_lender_is_drained_before_copies_go_there),
+		cmocka_unit_test(a_loan_that_is_refused_takes_no_place),
 		cmocka_unit_test(copies_go_out_to_extents_and_come_back),
 	};
 

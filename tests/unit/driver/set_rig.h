@@ -70,7 +70,7 @@ freeze(struct rig *r, uint32_t flags, uint32_t timeout_ms, struct hotcopy_frozen
 		.hold_ms = 10000,
 		.nonce = { 1, 2, 3 } };
 
-	return set_freeze(r->set, &f, out);
+	return set_freeze(r->set, &f, out, NULL);
 }
 
 static inline bool

@@ -217,7 +217,7 @@ hold(void *arg)
 {
 	struct holder *h = arg;
 
-	set_hold(h->rig->set, h->rig->ram[h->i].volume);
+	set_hold(h->rig->set, h->rig->ram[h->i].volume, NULL);
 	return NULL;
 }
 
@@ -241,7 +241,8 @@ cut_comes_when_all_hold(void **state)
 	(void)state;
 	rig_make(&r);
 	assert_int_equal(prepare(&r, 3, 0), SET_OK);
-	set_hold(r.set, r.ram[0].volume); /* nobody wants it: it goes on */
+	assert_true(
+	    set_hold(r.set, r.ram[0].volume, NULL)); /* nobody wants it: it goes on */
 	pthread_create(&t, NULL, freeze_at_hold, &r);
 	for (unsigned i = 0; i < 2; i++) {
 		h[i] = (struct holder){ &r, i };
@@ -271,6 +272,142 @@ cut_comes_when_all_hold(void **state)
 		pthread_join(hold_thread[i], NULL);
 	assert_true(image_is(&r, 0, 0, 512, 1));
 	assert_int_equal(set_state(r.set, r.ram[0].volume), HOTCOPY_ACTIVE);
+	rig_end(&r);
+}
+
+struct waiter {
+	struct rig *rig;
+	uint32_t flags, gone, asked;
+	enum set_result result;
+	bool held, stays;
+};
+
+/* Only who waits is asked about. */
+static bool
+has_gone(void *who)
+{
+	struct waiter *w = who;
+
+	__atomic_fetch_add(&w->asked, 1, __ATOMIC_SEQ_CST);
+	return __atomic_load_n(&w->gone, __ATOMIC_SEQ_CST) != 0;
+}
+
+static void
+wait_asked(struct waiter *w, uint32_t times)
+{
+	ram_spin_while(__atomic_load_n(&w->asked, __ATOMIC_SEQ_CST) < times);
+}
+
+static void *
+freeze_as(void *arg)
+{
+	struct waiter *w = arg;
+	struct hotcopy_freeze f = { .flags = w->flags,
+		.timeout_ms = HOTCOPY_HOLD_MS_MAX,
+		.hold_ms = HOTCOPY_HOLD_MS_MAX };
+	struct set_caller caller = { has_gone, w };
+	struct hotcopy_frozen out;
+
+	w->result = set_freeze(w->rig->set, &f, &out, &caller);
+	return NULL;
+}
+
+static void *
+hold_as(void *arg)
+{
+	struct waiter *w = arg;
+	struct set_caller caller = { has_gone, w };
+
+	/* Until a FREEZE wants it, it goes on as it came. */
+	do
+		w->held = set_hold(w->rig->set, w->rig->ram[0].volume, &caller);
+	while (w->held &&
+	       __atomic_load_n(w->stays ? &w->asked : &w->gone, __ATOMIC_SEQ_CST) == 0);
+	return NULL;
+}
+
+/* Each in far less than its limit of ten seconds. */
+static void
+who_waits_may_go(void **state)
+{
+	enum { FREEZER, RELEASER, HOLDER };
+	struct hotcopy_frozen out;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	for (int what = FREEZER; what <= HOLDER; what++) {
+		struct waiter f = { .rig = &r, .flags = HOTCOPY_FREEZE_AT_HOLD };
+		struct waiter h = { .rig = &r, .stays = what == HOLDER };
+		pthread_t freezer, holder;
+		uint64_t began;
+
+		assert_int_equal(prepare(&r, 2, 0), SET_OK);
+		pthread_create(&freezer, NULL, freeze_as, &f);
+		pthread_create(&holder, NULL, hold_as, &h);
+		wait_asked(&f, 3);
+		wait_asked(&h, 1);
+		began = env_now();
+		if (what == FREEZER)
+			__atomic_store_n(&f.gone, 1, __ATOMIC_SEQ_CST);
+		else if (what == RELEASER)
+			set_abandon(r.set);
+		else
+			__atomic_store_n(&h.gone, 1, __ATOMIC_SEQ_CST);
+		if (what == HOLDER) {
+			pthread_join(holder, NULL);
+			/* What is over is not waited for any more: it goes on alone. */
+			assert_false(h.held);
+			assert_true(env_now() - began < 5000 * MS);
+			__atomic_store_n(&f.gone, 1, __ATOMIC_SEQ_CST);
+			pthread_join(freezer, NULL);
+		} else {
+			pthread_join(freezer, NULL);
+			assert_true(env_now() - began < 5000 * MS);
+			__atomic_store_n(&h.gone, 1, __ATOMIC_SEQ_CST);
+			pthread_join(holder, NULL);
+		}
+		assert_int_equal(f.result, SET_CANCELLED);
+		assert_int_equal(volume_state(r.ram[0].volume), HOTCOPY_IDLE);
+		if (what == FREEZER) {
+			/* As before: it can be frozen. */
+			assert_int_equal(freeze(&r, 0, 0, &out), SET_OK);
+			assert_true(image_is(&r, 0, 0, 512, 1));
+		}
+		set_free(r.set);
+		r.set = NULL;
+	}
+	rig_end(&r);
+}
+
+/* The gate opens with who asked for it to be closed. */
+static void
+a_gate_does_not_outlast_who_wanted_it(void **state)
+{
+	struct waiter f;
+	struct ram_write stuck, held;
+	pthread_t freezer;
+	uint64_t began;
+	struct rig r;
+
+	(void)state;
+	rig_make(&r);
+	f = (struct waiter){ .rig = &r };
+	assert_int_equal(prepare(&r, 2, 0), SET_OK);
+	ram_set(&r.ram[0], r.ram[0].writes_stick = true);
+	assert_false(ram_write(&r.ram[0], &stuck, 0, 512, 9));
+	pthread_create(&freezer, NULL, freeze_as, &f);
+	while (volume_state(r.ram[1].volume) != HOTCOPY_GATED)
+		sched_yield();
+	assert_true(ram_write(&r.ram[1], &held, 0, 512, 9));
+	began = env_now();
+	__atomic_store_n(&f.gone, 1, __ATOMIC_SEQ_CST);
+	ram_finish(&held);
+	pthread_join(freezer, NULL);
+	assert_true(env_now() - began < 5000 * MS);
+	assert_int_equal(f.result, SET_CANCELLED);
+	ram_let_writes(&r.ram[0]);
+	ram_finish(&stuck);
 	rig_end(&r);
 }
 
@@ -684,6 +821,8 @@ main(void)
 		cmocka_unit_test(a_volume_that_goes_at_the_gate_stops_nobody),
 		cmocka_unit_test(cut_only_copies_nothing_and_prepares_again),
 		cmocka_unit_test(cut_comes_when_all_hold),
+		cmocka_unit_test(who_waits_may_go),
+		cmocka_unit_test(a_gate_does_not_outlast_who_wanted_it),
 		cmocka_unit_test(what_spoils_drops_that_image_alone),
 		cmocka_unit_test(what_passes_only_before_the_cut_has_no_image),
 		cmocka_unit_test(low_space_is_told_once_a_crossing),
