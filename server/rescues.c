@@ -7,15 +7,7 @@
 
 #include "proto/base/err.h"
 
-#define GUESSERS_MAX 128u
 #define SOURCE_LEN 8
-
-/* Wrong tokens of one address; `since_ms` is when the first of them came. */
-struct guesser {
-	uint8_t source[SOURCE_LEN];
-	unsigned count;
-	int64_t since_ms;
-};
 
 struct rescues {
 	pthread_mutex_t lock; /* A leaf. */
@@ -23,10 +15,8 @@ struct rescues {
 	size_t waiting_count;
 	struct rescues_progress progress[RESCUES_PROGRESS_MAX];
 	size_t progress_count;
-	struct guesser guessers[GUESSERS_MAX];
-	size_t guessers_count;
-	struct guesser all;
-	int alarmed;
+	unsigned wrong;	  /* Tokens, */
+	int64_t wrong_ms; /* Since then. */
 };
 
 struct rescues *
@@ -103,32 +93,51 @@ find(struct rescues *r, const uint8_t key_hash[STORE_HASH_LEN])
 	return NULL;
 }
 
+/* Those that have places of the same share as `w`. */
+static size_t
+count_alike(const struct rescues *r, const struct rescues_waiting *w)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->waiting_count; i++) {
+		const struct rescues_waiting *k = &r->waiting[i];
+
+		n += (size_t)(k->armed == w->armed &&
+			      (w->armed != 0 || same_source(k->address, w->address)));
+	}
+	return n;
+}
+
 /* Make a place for `w`: 0, or -1 if nobody has to give way to it. */
 static int
 make_room(struct rescues *r, const struct rescues_waiting *w)
 {
-	size_t alike = 0, other = RESCUES_WAITING_MAX, own = RESCUES_WAITING_MAX;
+	size_t i = 0;
 
-	for (size_t i = r->waiting_count; i-- > 0;) {
-		int same = same_source(r->waiting[i].address, w->address);
-
-		alike += (size_t)same;
-		if (!r->waiting[i].armed) {
-			other = i;
-			if (same)
-				own = i;
-		}
-	}
-	if (alike >= RESCUES_WAITING_EACH) {
-		if (!w->armed || own == RESCUES_WAITING_MAX)
-			return -1;
-		drop(r, own);
-	} else if (r->waiting_count == RESCUES_WAITING_MAX) {
-		if (!w->armed || other == RESCUES_WAITING_MAX)
-			return -1;
-		drop(r, other);
-	}
+	if (count_alike(r, w) >= RESCUES_WAITING_EACH)
+		return -1;
+	if (r->waiting_count < RESCUES_WAITING_MAX)
+		return 0;
+	while (i < r->waiting_count && r->waiting[i].armed != 0)
+		i++;
+	if (w->armed == 0 || i == r->waiting_count)
+		return -1;
+	drop(r, i);
 	return 0;
+}
+
+/* It asks again, and may have been armed meanwhile, if there is a place for that. */
+static void
+asks_again(
+    struct rescues *r, struct rescues_waiting *known, const struct rescues_waiting *w)
+{
+	uint64_t armed = w->armed;
+
+	if (armed != 0 && armed != known->armed &&
+	    count_alike(r, w) >= RESCUES_WAITING_EACH)
+		armed = 0;
+	*known = *w;
+	known->armed = armed;
 }
 
 int
@@ -142,12 +151,14 @@ rescues_wait(
 	(void)pthread_mutex_lock(&r->lock);
 	drop_silent(r, now_ms);
 	known = find(r, w->key_hash);
-	if (known != NULL)
-		since_us = known->since_us;
-	else if ((rc = make_room(r, w)) == 0)
-		known = &r->waiting[r->waiting_count++];
 	if (known != NULL) {
+		since_us = known->since_us;
+		asks_again(r, known, w);
+	} else if ((rc = make_room(r, w)) == 0) {
+		known = &r->waiting[r->waiting_count++];
 		*known = *w;
+	}
+	if (known != NULL) {
 		known->since_us = since_us;
 		known->seen_ms = now_ms;
 	}
@@ -232,79 +243,17 @@ rescues_noted(struct rescues *r, uint64_t restore, struct rescues_progress *out)
 
 /* ----------------------------------------------------------------- guessing -- */
 
-static struct guesser *
-guesser_of(struct rescues *r, const char *address)
-{
-	uint8_t source[SOURCE_LEN];
-
-	source_of(address, source);
-	for (size_t i = 0; i < r->guessers_count; i++)
-		if (memcmp(r->guessers[i].source, source, SOURCE_LEN) == 0)
-			return &r->guessers[i];
-	return NULL;
-}
-
 int
-rescues_may_try(struct rescues *r, const char *address, int64_t now_ms, struct err *err)
-{
-	const struct guesser *g;
-	int64_t left_ms = 0;
-
-	(void)pthread_mutex_lock(&r->lock);
-	g = guesser_of(r, address);
-	if (g != NULL && g->count >= RESCUES_GUESSES_EACH)
-		left_ms = g->since_ms + RESCUES_GUESS_MS - now_ms;
-	(void)pthread_mutex_unlock(&r->lock);
-	if (left_ms > 0)
-		return err_set(err, ERR_BUSY,
-		    "too many wrong restore tokens came from %s: wait %lld minutes",
-		    address, (long long)(left_ms / 60000 + 1));
-	return 0;
-}
-
-/* A place for this address: its own, a new one, or that of the oldest. */
-static struct guesser *
-guesser_new(struct rescues *r, const char *address)
-{
-	struct guesser *g = guesser_of(r, address);
-
-	if (g != NULL)
-		return g;
-	if (r->guessers_count < GUESSERS_MAX) {
-		g = &r->guessers[r->guessers_count++];
-	} else {
-		g = &r->guessers[0];
-		for (size_t i = 1; i < r->guessers_count; i++)
-			if (r->guessers[i].since_ms < g->since_ms)
-				g = &r->guessers[i];
-	}
-	memset(g, 0, sizeof(*g));
-	source_of(address, g->source);
-	return g;
-}
-
-static void
-count(struct guesser *g, int64_t now_ms)
-{
-	if (g->count == 0 || now_ms - g->since_ms >= RESCUES_GUESS_MS) {
-		g->count = 0;
-		g->since_ms = now_ms;
-	}
-	g->count++;
-}
-
-int
-rescues_wrong(struct rescues *r, const char *address, int64_t now_ms)
+rescues_wrong(struct rescues *r, int64_t now_ms)
 {
 	int alarm;
 
 	(void)pthread_mutex_lock(&r->lock);
-	count(guesser_new(r, address), now_ms);
-	count(&r->all, now_ms);
-	if (r->all.count == 1)
-		r->alarmed = 0;
-	alarm = r->all.count >= RESCUES_GUESSES_ALARM && !r->alarmed;
-	r->alarmed |= alarm;
+	if (r->wrong == 0 || now_ms - r->wrong_ms >= RESCUES_GUESS_MS) {
+		r->wrong = 0;
+		r->wrong_ms = now_ms;
+	}
+	alarm = ++r->wrong == RESCUES_GUESSES_ALARM;
 	(void)pthread_mutex_unlock(&r->lock);
 	return alarm;
 }

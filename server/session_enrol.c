@@ -53,6 +53,7 @@ check_token(struct session_job *j, const Wire__Enroll *m, struct enrolment *e)
 	token_hash(m->secret.data, e->hash);
 	if (store_token_get(j->s->world->store, e->hash, &e->token, &j->err) != 0) {
 		if (j->err.code == ERR_NOTFOUND) {
+			session_wrong_token(j);
 			err_clear(&j->err);
 			(void)err_set(
 			    &j->err, ERR_DENIED, "this token is not known here");

@@ -132,16 +132,14 @@ let_in(struct session_job *j, struct entry *e)
 	session_reply(j, &m.base, 0);
 }
 
-/* A secret that is nobody's: counted, and told to an operator if there are many. */
-static void
-wrong_token(struct session_job *j)
+void
+session_wrong_token(struct session_job *j)
 {
 	struct err ignored = ERR_INIT;
 
-	if (rescues_wrong(j->s->world->rescues, j->s->address, now_ms()) &&
+	if (rescues_wrong(j->s->world->rescues, now_ms()) &&
 	    store_restores_alarm(j->s->world->store, j->s->address, &ignored) != 0)
 		session_log(j->s, LOG_ERROR, "cannot record the alarm: %s", ignored.text);
-	session_refuse(j, ERR_DENIED, "this restore token is not known here");
 }
 
 void
@@ -159,13 +157,12 @@ session_redeem_run(struct session_job *j)
 		return;
 	}
 	restore_token_hash(m->secret.data, hash);
-	if (rescues_may_try(w->rescues, j->s->address, now_ms(), &j->err) == 0) {
-		if (store_restore_by_token(w->store, hash, &e->before, &j->err) == 0) {
-			if (take_request(j, &m->csr, &m->machine, e) == 0)
-				let_in(j, e);
-		} else if (j->err.code == ERR_NOTFOUND) {
-			wrong_token(j);
-		}
+	if (store_restore_by_token(w->store, hash, &e->before, &j->err) == 0) {
+		if (take_request(j, &m->csr, &m->machine, e) == 0)
+			let_in(j, e);
+	} else if (j->err.code == ERR_NOTFOUND) {
+		session_wrong_token(j);
+		session_refuse(j, ERR_DENIED, "this restore token is not known here");
 	}
 	free(e);
 }
@@ -186,7 +183,7 @@ take_macs(struct session_job *j, const Wire__Announce *m, struct rescues_waiting
 	for (unsigned i = 0; i < w->macs_count && found == 0; i++)
 		found =
 		    store_restore_by_mac(j->s->world->store, w->macs[i], &armed, &j->err);
-	w->armed = found > 0;
+	w->armed = found > 0 ? armed.id : 0;
 	return found < 0 ? -1 : 0;
 }
 
@@ -209,7 +206,7 @@ wait_for_operator(struct session_job *j, const Wire__Announce *m, const struct e
 	    rescues_wait(j->s->world->rescues, w, now_ms(), &j->err) == 0) {
 		answer.code = w->code;
 		answer.poll_after_ms = POLL_MS;
-		answer.armed = w->armed;
+		answer.armed = w->armed != 0;
 		session_reply(j, &answer.base, 0);
 	}
 	free(w);

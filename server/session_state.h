@@ -201,6 +201,9 @@ int session_rescue_check(
  */
 int session_rescues_revoke(struct session_job *j, const char *name);
 
+/* A token's secret is nobody's: counted, and told to an operator if there are many. */
+void session_wrong_token(struct session_job *j);
+
 /* A key that also lives on another machine is not this host's alone: raise the alarm. */
 void session_copied_key(struct session *s, const char *host);
 

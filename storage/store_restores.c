@@ -448,7 +448,7 @@ store_restores_alarm(struct store *s, const char *address, struct err *err)
 	if (store_restores_alarmed(s, text))
 		return 0;
 	(void)snprintf(text, sizeof(text),
-	    "many wrong restore tokens were tried, the last from %.80s", address);
+	    "many wrong tokens were tried, the last from %.80s", address);
 	return note(s, text, err);
 }
 

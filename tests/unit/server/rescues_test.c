@@ -40,9 +40,9 @@ teardown(void **state)
 	return 0;
 }
 
-/* Machine `n` asks from `address` at `now`; 0 or -1. */
+/* Machine `n`, armed for a restore or not (0), asks from `address` at `now`; 0 or -1. */
 static int
-asks(struct here *h, unsigned n, const char *address, int armed, int64_t now_ms)
+asks(struct here *h, unsigned n, const char *address, uint64_t armed, int64_t now_ms)
 {
 	struct rescues_waiting w = {
 		.macs_count = 1, .armed = armed, .since_us = now_ms
@@ -119,11 +119,47 @@ who_is_armed_gets_a_place(void **state)
 	assert_int_equal(asks(h, 1, "192.0.2.1", 1, 0), 0);
 	assert_true(waits(h, 1, 0));
 	assert_int_equal(rescues_waiting(h->r, 0, h->all), RESCUES_WAITING_MAX);
-	/* Behind one address, too; but not more than its share. */
-	for (unsigned n = 10; n < 20; n++)
-		(void)asks(h, n, "192.0.2.9", 0, 0);
-	for (unsigned n = 20; n < 30; n++)
-		assert_int_equal(asks(h, n, "192.0.2.9", 1, 0), n < 24 ? 0 : -1);
+	/* A MAC that was copied to many machines has its share of places. */
+	for (unsigned n = 20; n < 30; n++) {
+		address_of(n, address);
+		assert_int_equal(asks(h, n, address, 7, 0), n < 24 ? 0 : -1);
+	}
+}
+
+/* A site behind one address, all of whose machines are to be restored. */
+static void
+armed_machines_of_one_address_all_get_places(void **state)
+{
+	struct here *h = *state;
+
+	for (unsigned n = 1; n <= RESCUES_WAITING_MAX; n++)
+		assert_int_equal(asks(h, n, "192.0.2.9", n, 0), 0);
+	for (unsigned n = 1; n <= RESCUES_WAITING_MAX; n++)
+		assert_true(waits(h, n, 0));
+	/* There is an end of it. */
+	assert_int_equal(asks(h, 1000, "192.0.2.9", 1000, 0), -1);
+	assert_int_equal(asks(h, 1001, "192.0.2.10", 0, 0), -1);
+}
+
+/* Who waits and is armed then does not make more of its share than there is. */
+static void
+who_is_armed_later_has_no_more_places(void **state)
+{
+	struct here *h = *state;
+	char address[64];
+
+	for (unsigned n = 1; n <= RESCUES_WAITING_MAX; n++) {
+		address_of(n, address);
+		assert_int_equal(asks(h, n, address, 0, 0), 0);
+	}
+	for (unsigned n = 1; n <= RESCUES_WAITING_MAX; n++) {
+		address_of(n, address);
+		assert_int_equal(asks(h, n, address, 7, 1000), 0);
+	}
+	/* All but four of them give way. */
+	for (unsigned n = 100; n < 100 + RESCUES_WAITING_MAX; n++)
+		assert_int_equal(asks(h, n, "192.0.2.9", n, 1000),
+		    n < 100 + RESCUES_WAITING_MAX - RESCUES_WAITING_EACH ? 0 : -1);
 }
 
 static void
@@ -166,33 +202,25 @@ progress_is_of_the_newest(void **state)
 }
 
 static void
-guesses_are_counted(void **state)
+wrong_tokens_raise_one_alarm(void **state)
 {
 	struct here *h = *state;
-	char address[64];
 	int alarms = 0;
 
-	for (unsigned i = 0; i < RESCUES_GUESSES_EACH; i++) {
-		assert_int_equal(rescues_may_try(h->r, "10.0.0.1", 0, &h->err), 0);
-		alarms += rescues_wrong(h->r, "10.0.0.1", 0);
-	}
+	for (unsigned n = 1; n < RESCUES_GUESSES_ALARM; n++)
+		alarms += rescues_wrong(h->r, 0);
 	assert_int_equal(alarms, 0);
-	assert_int_equal(rescues_may_try(h->r, "10.0.0.1", 1000, &h->err), -1);
-	assert_int_equal(h->err.code, ERR_BUSY);
-	assert_non_null(strstr(h->err.text, "wait 10 minutes"));
-	err_clear(&h->err);
-	assert_int_equal(rescues_may_try(h->r, "10.0.0.2", 0, &h->err), 0);
-	assert_int_equal(rescues_may_try(h->r, "10.0.0.1", RESCUES_GUESS_MS, &h->err), 0);
-
-	/* Of many addresses: an alarm, once. */
-	for (unsigned n = 0; n < 1000; n++) {
-		address_of(n, address);
-		alarms += rescues_wrong(h->r, address, 1000);
-	}
-	assert_int_equal(alarms, 1);
+	assert_int_equal(rescues_wrong(h->r, 1000), 1);
+	for (unsigned n = 0; n < 1000; n++)
+		alarms += rescues_wrong(h->r, 1000);
+	assert_int_equal(alarms, 0);
+	/* As many again, and slowly: never so many within that time. */
 	for (unsigned n = 0; n < RESCUES_GUESSES_ALARM; n++)
-		alarms += rescues_wrong(h->r, "10.9.9.9", RESCUES_GUESS_MS + 1000);
-	assert_int_equal(alarms, 2);
+		alarms += rescues_wrong(h->r, RESCUES_GUESS_MS);
+	assert_int_equal(alarms, 1);
+	for (int64_t n = 1; n < 1000; n++)
+		alarms += rescues_wrong(h->r, (1 + n) * RESCUES_GUESS_MS);
+	assert_int_equal(alarms, 1);
 }
 
 int
@@ -202,9 +230,11 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_flood_has_its_own_places_only),
 		T(who_is_armed_gets_a_place),
+		T(armed_machines_of_one_address_all_get_places),
+		T(who_is_armed_later_has_no_more_places),
 		T(who_is_silent_is_forgotten),
 		T(progress_is_of_the_newest),
-		T(guesses_are_counted),
+		T(wrong_tokens_raise_one_alarm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
