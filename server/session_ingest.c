@@ -240,6 +240,7 @@ static int
 draft_changes(const Wire__Commit *m, struct store_point *p, struct err *err)
 {
 	struct store_changes c[STORE_VOLUMES_MAX];
+	uint64_t proven = UINT64_MAX;
 	size_t n = 0;
 
 	for (; n < m->n_changes && n < STORE_VOLUMES_MAX; n++) {
@@ -254,8 +255,13 @@ draft_changes(const Wire__Commit *m, struct store_point *p, struct err *err)
 		c[n] = (struct store_changes){ (uint8_t)from->volume, from->kept_bytes,
 			from->proven_bytes,
 			from->slices < 255 ? (uint8_t)from->slices : 255 };
+		if (from->proven < proven)
+			proven = from->proven;
 	}
-	return store_facts_set_changes(p, c, n, err);
+	if (store_facts_set_changes(p, c, n, err) != 0)
+		return -1;
+	/* Of a volume that was read whole nothing is in doubt. */
+	return n > 0 && proven > 0 ? store_facts_set_proven(p, proven, err) : 0;
 }
 
 /* What comes behind the excluded bytes, by type. */
@@ -320,7 +326,6 @@ session_suspect_run(struct session_job *j)
 	Wire__Done done = WIRE__DONE__INIT;
 	struct session *s = j->s;
 	char why[STORE_TEXT_MAX];
-	uint64_t n;
 
 	if (!begun(s, m->volume)) {
 		session_refuse(
@@ -328,8 +333,8 @@ session_suspect_run(struct session_job *j)
 		return;
 	}
 	session_text(why, sizeof(why), m->text);
-	if (store_suspect(
-		s->world->store, s->name, m->volume, m->after, why, &n, &j->err) != 0)
+	if (store_suspect(s->world->store, s->name, m->volume, m->after, why, &j->err) !=
+	    0)
 		return;
 	session_log(s, LOG_WARN, "points of volume %s after %llu are suspect: %s",
 	    m->volume, (unsigned long long)m->after, why);

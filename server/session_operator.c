@@ -15,14 +15,12 @@
 #include "server/registry.h"
 #include "storage/store_escrow.h"
 #include "storage/store_space.h"
-#include "storage/store_verify.h"
 
 #define TOKEN_LIFE_S 3600u
 #define TOKEN_LIFE_MAX_S (30u * 86400)
 #define TOKEN_USES_MAX 100000u
 #define OPERATOR_LIFE_S (365u * 86400)
 #define OPERATOR_LIFE_MAX_S (5u * 365 * 86400)
-#define HOSTS_BATCH 256u
 
 int
 session_audit(struct session_job *j, const char *fmt, ...)
@@ -222,95 +220,7 @@ session_revoke_run(struct session_job *j)
 		session_reply(j, &done.base, 0);
 }
 
-/* ----------------------------------------------------------------------- lists -- */
-
-struct hosts {
-	struct session_job *j;
-	struct store_peer peers[HOSTS_BATCH];
-	struct store_brake brakes[HOSTS_BATCH];
-	uint64_t damaged[HOSTS_BATCH];
-	char rescue[HOSTS_BATCH][PREFLIGHT_FLAG_MAX];
-	Wire__Host items[HOSTS_BATCH];
-	Wire__Host *pointers[HOSTS_BATCH];
-	size_t count;
-};
-
-static void
-flush(struct hosts *h, uint16_t flags)
-{
-	Wire__Hosts m = WIRE__HOSTS__INIT;
-	struct store_alarm alarms[STORE_NOTICES_MAX];
-	char *texts[STORE_NOTICES_MAX];
-
-	for (size_t i = 0; i < h->count; i++) {
-		struct store_peer *p = &h->peers[i];
-		Wire__Host *o = &h->items[i];
-
-		wire__host__init(o);
-		o->name = p->name;
-		o->group = p->group;
-		o->revoked = p->revoked;
-		o->enrolled_us = p->enrolled_us;
-		o->seen_us = p->seen_us;
-		o->points = p->points;
-		o->point_us = p->point_us;
-		o->program = p->program;
-		o->serial.data = p->serial;
-		o->serial.len = sizeof(p->serial);
-		o->cert_ends_us = p->cert_ends_us;
-		o->online = registry_count(h->j->s->world->registry, p->name) > 0;
-		o->alarm = p->alarm;
-		o->brake = h->brakes[i].text;
-		o->damaged = h->damaged[i];
-		o->rescue = h->rescue[i];
-		h->pointers[i] = o;
-	}
-	m.n_hosts = h->count;
-	m.hosts = h->pointers;
-	if ((flags & FRAME_MORE) == 0) {
-		m.n_alarms = store_alarms(h->j->s->world->store, alarms);
-		for (size_t i = 0; i < m.n_alarms; i++)
-			texts[i] = alarms[i].text;
-		m.alarms = texts;
-	}
-	session_reply(h->j, &m.base, flags);
-	h->count = 0;
-}
-
-static int
-collect(void *arg, const struct store_peer *p)
-{
-	struct hosts *h = arg;
-
-	/* Operators have names and certificates, but nothing to back up. */
-	if (p->role != CERT_AGENT && p->role != CERT_RESCUE)
-		return 0;
-	if (h->count == HOSTS_BATCH)
-		flush(h, FRAME_MORE);
-	if (store_brake_of(
-		h->j->s->world->store, p->name, &h->brakes[h->count], &h->j->err) != 0 ||
-	    store_points_hurt(
-		h->j->s->world->store, p->name, &h->damaged[h->count], &h->j->err) != 0 ||
-	    session_check_flag(h->j->s, p, h->rescue[h->count], &h->j->err) != 0)
-		return -1;
-	h->peers[h->count++] = *p;
-	return h->j->err.code != ERR_NONE;
-}
-
-void
-session_hosts_run(struct session_job *j)
-{
-	struct hosts *h = calloc(1, sizeof(*h));
-
-	if (h == NULL) {
-		(void)err_set(&j->err, ERR_NOMEM, "no memory for a list");
-		return;
-	}
-	h->j = j;
-	if (store_peers(j->s->world->store, collect, h, &j->err) >= 0)
-		flush(h, 0);
-	free(h);
-}
+/* ---------------------------------------------------------------------- the store -- */
 
 void
 session_stats_run(struct session_job *j)

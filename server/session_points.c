@@ -106,6 +106,7 @@ session_point_fill(
 	fill_changes(p, room, out);
 	store_facts_capture(p, room->capture);
 	out->capture = room->capture;
+	out->proven = store_facts_proven(p);
 }
 
 /*
@@ -134,6 +135,7 @@ add_verdict(struct session_job *j, const struct store_point *p, Wire__Point *out
 
 	if (store_kept_one(store, p->host, p->sequence, k, &ignored) == 0) {
 		out->verified_us = k->verified_us;
+		out->suspect_us = k->suspect_us;
 		if (store_is_locked(store, k))
 			out->locked_us = k->locked_us;
 		/* Who holds it and why is not the host's business. */

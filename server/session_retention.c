@@ -66,6 +66,38 @@ rules_of(struct session_job *j, const Wire__Rules *m, struct store_rules *out)
 	return 0;
 }
 
+struct groups {
+	const char *wanted;
+	char text[200]; /* "db, web": some that there are. */
+};
+
+static int
+take_group(void *arg, const char *group)
+{
+	struct groups *g = arg;
+	size_t n = strlen(g->text);
+
+	if (n + strlen(group) + 3 < sizeof(g->text))
+		(void)snprintf(
+		    g->text + n, sizeof(g->text) - n, "%s%s", n > 0 ? ", " : "", group);
+	return strcmp(group, g->wanted) == 0;
+}
+
+/* A policy of a group that nobody is in keeps nothing of anybody: a slip of the pen. */
+static int
+known_group(struct session_job *j, const char *group)
+{
+	struct groups g = { .wanted = group };
+	int found = store_groups(j->s->world->store, take_group, &g, &j->err);
+
+	if (found != 0)
+		return found > 0 ? 0 : -1;
+	return err_set(&j->err, ERR_NOTFOUND,
+	    "no host is in group '%.63s' and no token that is open names it "
+	    "(%s%s); --new sets its policy all the same",
+	    group, g.text[0] != '\0' ? "there are: " : "there are no groups", g.text);
+}
+
 void
 session_policy_run(struct session_job *j)
 {
@@ -79,7 +111,9 @@ session_policy_run(struct session_job *j)
 		return;
 	if (rules_of(j, m->policy->rules, &p.rules) != 0 ||
 	    (p.set && p.scope == STORE_POLICY_HOST &&
-		known_host(j, m->policy->name) != 0))
+		known_host(j, m->policy->name) != 0) ||
+	    (p.set && p.scope == STORE_POLICY_GROUP && !m->new_group &&
+		known_group(j, m->policy->name) != 0))
 		return;
 	session_text(p.name, sizeof(p.name), m->policy->name);
 	session_text(p.who, sizeof(p.who), j->s->name);
@@ -248,6 +282,8 @@ struct sweep {
 	char names[HOSTS_BATCH][STORE_NAME_MAX];
 	uint32_t n, next;
 	char after[STORE_NAME_MAX];
+	uint64_t failed;  /* Hosts that could not be pruned, */
+	struct err first; /* and why the first of them. */
 };
 
 static const char *
@@ -332,11 +368,44 @@ next_host(struct sweep *w, const Wire__Prune *m)
 	return w->names[w->next++];
 }
 
+/* What fails at one host is told: those behind it come to their turn. */
+static void
+tell_failed(struct sweep *w, const char *host)
+{
+	struct session_job *j = w->j;
+	Wire__Pruned m = WIRE__PRUNED__INIT;
+	struct err why = j->err;
+
+	if (w->failed++ == 0)
+		w->first = why;
+	err_clear(&j->err);
+	session_log(j->s, LOG_ERROR, "cannot prune '%s': %s", host, why.text);
+	m.host = (char *)(uintptr_t)host;
+	m.failed = why.text;
+	session_reply(j, &m.base, FRAME_MORE);
+}
+
+/* All hosts had their turn.  Who asked must not take a part of it for all. */
+static void
+end_sweep(struct sweep *w)
+{
+	Wire__Pruned end = WIRE__PRUNED__INIT;
+
+	session_reply(w->j, &end.base, w->failed == 0 ? 0 : FRAME_MORE);
+	if (w->failed == 0)
+		return;
+	if (w->failed == 1)
+		w->j->err = w->first;
+	else
+		(void)err_set(&w->j->err, w->first.code,
+		    "%llu hosts could not be pruned; the first: %.300s",
+		    (unsigned long long)w->failed, w->first.text);
+}
+
 void
 session_prune_run(struct session_job *j)
 {
 	const Wire__Prune *m = (const Wire__Prune *)j->msg;
-	Wire__Pruned end = WIRE__PRUNED__INIT;
 	const char *host = NULL;
 	struct sweep *w;
 
@@ -351,9 +420,12 @@ session_prune_run(struct session_job *j)
 	w->j = j;
 	while (j->out_bytes < SESSION_ROUND && (host = next_host(w, m)) != NULL)
 		if (store_prune(j->s->world->store, j->s->name, host, m->dry, tell_pruned,
-			w, &j->err) != 0)
-			return;
+			w, &j->err) != 0) {
+			if (j->err.code == ERR_NONE || atomic_load(&j->s->gone))
+				return;
+			tell_failed(w, host);
+		}
 	j->more = host != NULL;
 	if (host == NULL && j->err.code == ERR_NONE)
-		session_reply(j, &end.base, 0);
+		end_sweep(w);
 }

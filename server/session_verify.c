@@ -39,6 +39,7 @@ fill(struct verify *v, Wire__VerifyReport *m, const struct store_verify_report *
 	m->packs = r->packs;
 	m->healed_groups = r->healed_groups;
 	m->released_groups = r->released_groups;
+	m->suspect_points = r->points_suspect;
 	for (size_t i = 0; i < v->count; i++)
 		v->pointers[i] = v->text[i];
 	m->problems = v->pointers;

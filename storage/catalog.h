@@ -28,6 +28,7 @@ struct err;
 struct fs;
 struct journal;	       /* storage/journal.h */
 struct journal_secret; /* storage/journal_record.h */
+struct store_suspects; /* storage/store_verify.h */
 struct journal_pack;
 struct journal_group;
 struct store_escrow; /* storage/store_escrow.h */
@@ -76,6 +77,13 @@ int catalog_point(struct catalog *c, const char *host, uint64_t sequence,
 /* The point that this backup of `host` became: 1, or 0 if it is none yet. */
 int catalog_point_of_backup(struct catalog *c, const char *host,
     const uint8_t backup[STORE_BACKUP_LEN], struct store_point *out, struct err *err);
+
+/*
+ * Up to `cap` groups by name behind `after`: those of peers, and of tokens that enrol at
+ * `now_us`.
+ */
+int catalog_groups(struct catalog *c, const char *after, int64_t now_us,
+    char (*out)[STORE_NAME_MAX], uint32_t cap, uint32_t *n, struct err *err);
 
 /* Up to `cap` peers by name behind `after` ("" for the first). */
 int catalog_peers(struct catalog *c, const char *after, struct store_peer *out,
@@ -168,9 +176,9 @@ int catalog_hurt_count(struct catalog *c, const char *host, uint64_t *n, struct 
 int catalog_suspect(struct catalog *c, const char *host, uint64_t sequence,
     char volume[STORE_NAME_MAX], char why[STORE_TEXT_MAX], struct err *err);
 
-/* How many points of a host are suspect. */
-int
-catalog_suspect_count(struct catalog *c, const char *host, uint64_t *n, struct err *err);
+/* Which points of a host are suspect. */
+int catalog_suspects(
+    struct catalog *c, const char *host, struct store_suspects *out, struct err *err);
 
 /* How many of a volume's points after `after`, to `last`, are not suspect yet. */
 int catalog_suspect_new(struct catalog *c, const char *host, const char *volume,

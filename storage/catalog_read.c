@@ -109,6 +109,24 @@ catalog_peers(struct catalog *c, const char *after, struct store_peer *out, uint
 }
 
 int
+catalog_groups(struct catalog *c, const char *after, int64_t now_us,
+    char (*out)[STORE_NAME_MAX], uint32_t cap, uint32_t *n, struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = 0;
+
+	*n = 0;
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_GROUPS, err, "tii", after, now_us, (int64_t)cap);
+	while ((row = catalog_step(c, st, err)) > 0 && *n < cap)
+		catalog_text(st, 0, out[(*n)++], STORE_NAME_MAX);
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
+}
+
+int
 catalog_seen(struct catalog *c, const char *name, const char *program, int64_t now_us,
     int *due, struct err *err)
 {

@@ -174,7 +174,7 @@ read_kept(sqlite3_stmt *st, struct store_kept *k)
 	k->verified_us = sqlite3_column_int64(st, 7);
 	k->hurt = sqlite3_column_type(st, 8) != SQLITE_NULL;
 	k->restoring_us = sqlite3_column_int64(st, 9);
-	k->suspect = sqlite3_column_type(st, 10) != SQLITE_NULL;
+	k->suspect_us = sqlite3_column_int64(st, 10);
 }
 
 int

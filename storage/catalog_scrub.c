@@ -1,6 +1,9 @@
 #include "storage/catalog.h"
 
+#include <string.h>
+
 #include "storage/catalog_db.h"
+#include "storage/store_verify.h"
 
 /* When packs were checked, and which points are hurt or suspect. */
 
@@ -100,9 +103,25 @@ catalog_suspect(struct catalog *c, const char *host, uint64_t sequence,
 }
 
 int
-catalog_suspect_count(struct catalog *c, const char *host, uint64_t *n, struct err *err)
+catalog_suspects(
+    struct catalog *c, const char *host, struct store_suspects *out, struct err *err)
 {
-	return count(c, CATALOG_SUSPECT_COUNT, host, n, err);
+	sqlite3_stmt *st;
+	int row = -1;
+
+	memset(out, 0, sizeof(*out));
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_SUSPECTS, err, "t", host);
+	if ((row = catalog_step(c, st, err)) > 0) {
+		out->n = (uint64_t)sqlite3_column_int64(st, 0);
+		out->first = (uint64_t)sqlite3_column_int64(st, 1);
+		out->last = (uint64_t)sqlite3_column_int64(st, 2);
+		out->since_us = sqlite3_column_int64(st, 3);
+	}
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
 }
 
 int

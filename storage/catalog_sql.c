@@ -371,8 +371,12 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	    "DELETE FROM main.suspects WHERE host=?1 AND sequence=?2",
 	[CATALOG_SUSPECT_GET] =
 	    "SELECT volume,text FROM suspects WHERE host=?1 AND sequence=?2 LIMIT 1",
-	[CATALOG_SUSPECT_COUNT] =
-	    "SELECT count(DISTINCT sequence) FROM suspects WHERE host=?1",
+	[CATALOG_GROUPS] =
+	    "SELECT grp FROM peers WHERE grp>?1 UNION SELECT grp FROM tokens WHERE "
+	    "grp>?1 AND ends_us>?2 AND uses_left>0 ORDER BY grp LIMIT ?3",
+	[CATALOG_SUSPECTS] =
+	    "SELECT count(DISTINCT sequence),min(sequence),max(sequence),"
+	    "min(when_us) FROM suspects WHERE host=?1",
 	[CATALOG_SUSPECT_NEW] =
 	    "SELECT count(*) FROM volumes v WHERE v.host=?1 AND v.name=?2 AND "
 	    "v.sequence>?3 AND v.sequence<=?4 AND NOT EXISTS(SELECT 1 FROM suspects s "

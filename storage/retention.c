@@ -237,6 +237,31 @@ judge_minimum(struct judging *j)
 	}
 }
 
+/*
+ * After all others: whatever else stays, one point stays that will not turn out to be
+ * wrong, and one that is whole beside those that are not.
+ */
+static void
+judge_good(struct judging *j)
+{
+	int whole = 0, damaged = 0, proven = 0;
+
+	for (size_t i = 0; i < j->n; i++) {
+		whole |= counts(j, i) && j->out[i].rules != 0;
+		damaged |= j->points[i].damaged && j->out[i].rules != 0;
+	}
+	for (size_t k = 0; k < j->n; k++) {
+		size_t i = j->order[k];
+
+		if (!counts(j, i))
+			continue;
+		if ((damaged && !whole) || (j->points[i].proven && !proven))
+			keep(j, i, RETENTION_GOOD, 0);
+		whole = 1;
+		proven |= j->points[i].proven;
+	}
+}
+
 static void
 judge_each(struct judging *j)
 {
@@ -314,6 +339,7 @@ retention_judge(const struct store_rules *rules, const struct retention_point *p
 		judge_slots(&j, (enum retention_rule)rule);
 	judge_each(&j);
 	judge_minimum(&j);
+	judge_good(&j);
 	free(j.order);
 	return 0;
 }
@@ -350,7 +376,7 @@ add(struct text *t, const char *fmt, ...)
 
 static const char *const names[RETENTION_RULES] = { "last", "hourly", "daily", "weekly",
 	"monthly", "yearly", "verified", "minimum", "within", "held", "locked",
-	"later than the server's time", "no rules" };
+	"later than the server's time", "no rules", "the last good one" };
 
 /* " (2026-11-23)", or nothing for a rule without slots. */
 static void

@@ -154,6 +154,13 @@ int store_enrol(struct store *s, const uint8_t token_hash[STORE_HASH_LEN],
     const struct store_peer *p, uint8_t cert[STORE_BLOB_MAX], size_t *cert_len,
     struct err *err);
 
+/*
+ * The groups that there are: of hosts, revoked ones too, and of tokens that still enrol.
+ * As store_peers(), by name.
+ */
+int store_groups(struct store *s, int (*each)(void *arg, const char *group), void *arg,
+    struct err *err);
+
 /* An entry in the audit chain: who did what. */
 int store_audit(struct store *s, const char *who, const char *what, struct err *err);
 
@@ -184,7 +191,8 @@ enum store_fact {
 	STORE_FACT_DISKS = 2,	 /* The host's disks and what lies on them. */
 	STORE_FACT_HOST = 3,	 /* Firmware, controllers, names. */
 	STORE_FACT_CAPTURE = 5,	 /* How it was frozen; text. */
-	STORE_FACT_CHANGES = 6	 /* What was not read, by the word of a list. */
+	STORE_FACT_CHANGES = 6,	 /* What was not read, by the word of a list. */
+	STORE_FACT_PROVEN = 7	 /* Up to which point the host's are proven. */
 };
 
 /* STORE_FACT_EXCLUDED holds these, by reason, 9 bytes each. */
@@ -251,6 +259,16 @@ int store_facts_set_changes(
 /* Those; returns how many: 0 if all was read. */
 size_t store_facts_changes(
     const struct store_point *p, struct store_changes out[STORE_VOLUMES_MAX]);
+
+/*
+ * Append that of what this point did not read all was read, and found as it should be,
+ * since point `sequence` of the host: should a list turn out to have been wrong, the
+ * points behind that one are suspect, and it is not.  After facts of lower types.
+ */
+int store_facts_set_proven(struct store_point *p, uint64_t sequence, struct err *err);
+
+/* That sequence; 0 if the point does not say. */
+uint64_t store_facts_proven(const struct store_point *p);
 
 /* ERR_CORRUPT, or ERR_UNSUPPORTED for a required fact that this program does not know. */
 int store_facts_check(const uint8_t *p, size_t len, struct err *err);
@@ -381,7 +399,8 @@ struct store_verify_report {
 	uint64_t released_groups; /* Bad once, good now. */
 	uint64_t mended_packs;	  /* Put right by their parity. */
 	uint64_t
-	    points_verified; /* Whole, with all packs checked since they were made. */
+	    points_verified;	 /* Whole, with all packs checked since they were made. */
+	uint64_t points_suspect; /* Of those looked at: they may not be what was there. */
 };
 
 /*

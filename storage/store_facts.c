@@ -9,6 +9,7 @@
 
 #define EXCLUDED_LEN 9u
 #define CHANGES_LEN 18u
+#define PROVEN_LEN 8u
 
 /* The value of STORE_FACT_EXCLUDED: reason and bytes, reasons rising. */
 static int
@@ -53,7 +54,7 @@ store_facts_check(const uint8_t *p, size_t len, struct err *err)
 {
 	struct feature_field f;
 	size_t at = 0;
-	unsigned excluded = 0, capture = 0, changes = 0;
+	unsigned excluded = 0, capture = 0, changes = 0, proven = 0;
 
 	if (len > STORE_FACTS_MAX)
 		return err_set(err, ERR_CORRUPT, "a point has %zu bytes of facts", len);
@@ -69,6 +70,9 @@ store_facts_check(const uint8_t *p, size_t len, struct err *err)
 		if (f.type == STORE_FACT_CHANGES && (changes++ > 0 || !changes_ok(&f)))
 			return err_set(
 			    err, ERR_CORRUPT, "what a point did not read makes no sense");
+		if (f.type == STORE_FACT_PROVEN && (proven++ > 0 || f.len != PROVEN_LEN))
+			return err_set(
+			    err, ERR_CORRUPT, "what of a host is proven makes no sense");
 	}
 	return 0;
 }
@@ -209,4 +213,31 @@ store_facts_changes(
 					load_le64(c + 9), c[17] };
 			}
 	return n;
+}
+
+int
+store_facts_set_proven(struct store_point *p, uint64_t sequence, struct err *err)
+{
+	struct buf facts = BUF_INIT(STORE_FACTS_MAX);
+	uint8_t value[PROVEN_LEN];
+	int rc;
+
+	store_le64(value, sequence);
+	rc = feature_add_field(&facts, STORE_FACT_PROVEN, value, sizeof(value), err);
+	if (rc == 0)
+		rc = store_facts_add(p, facts.p, facts.len, err);
+	buf_free(&facts);
+	return rc;
+}
+
+uint64_t
+store_facts_proven(const struct store_point *p)
+{
+	struct feature_field f;
+	size_t at = 0;
+
+	while (feature_next(p->facts, p->facts_len, &at, &f) == 1)
+		if (f.type == STORE_FACT_PROVEN && f.len == PROVEN_LEN)
+			return load_le64(f.p);
+	return 0;
 }

@@ -120,6 +120,25 @@ store_peers(struct store *s, int (*each)(void *arg, const struct store_peer *p),
 	return ret;
 }
 
+int
+store_groups(struct store *s, int (*each)(void *arg, const char *group), void *arg,
+    struct err *err)
+{
+	char page[PAGE][STORE_NAME_MAX], after[STORE_NAME_MAX] = "";
+	uint32_t n = PAGE;
+	int ret = 0;
+
+	while (ret == 0 && n == PAGE) {
+		ret =
+		    catalog_groups(s->catalog, after, store_now(s), page, PAGE, &n, err);
+		for (uint32_t i = 0; ret == 0 && i < n; i++)
+			ret = each(arg, page[i]);
+		if (n > 0)
+			memcpy(after, page[n - 1], sizeof(after));
+	}
+	return ret;
+}
+
 /* Does the certificate that asks for another still stand for `name`?  people is held. */
 static int
 may_renew(struct store *s, const uint8_t serial[STORE_SERIAL_LEN], const char *name,

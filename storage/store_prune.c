@@ -27,7 +27,9 @@ struct pruning {
 	uint64_t quarantines; /* Of the store when it was looked whether all is whole. */
 	struct store_lease *lease; /* For looking at trees; NULL: all is whole. */
 	struct store_nodes *checked;
-	uint64_t *bad; /* Sequences of points that are damaged, falling. */
+	uint64_t proven; /* Up to this one the host's points are; 0: nobody said so. */
+	struct store_point *newest; /* Room. */
+	uint64_t *bad;		    /* Sequences of points that are damaged, falling. */
 	size_t n_bad, bad_cap;
 
 	struct store_fate *fates;
@@ -178,13 +180,15 @@ take_kept(void *arg, const struct store_kept *k)
 	memset(&p->fates[p->n], 0, sizeof(p->fates[0]));
 	p->fates[p->n].kept = *k;
 	/* What may be wrong takes the place of nothing that is right. */
-	p->fates[p->n].damaged = k->hurt || k->suspect || is_damaged(p, k->sequence);
+	p->fates[p->n].damaged =
+	    k->hurt || k->suspect_us != 0 || is_damaged(p, k->sequence);
 	p->points[p->n] = (struct retention_point){ .time_us = k->time_us,
 		.sequence = k->sequence,
 		.held = k->held || store_is_restoring(p->s, k),
 		.locked = store_is_locked(p->s, k),
 		.verified = k->verified_us != 0,
-		.damaged = p->fates[p->n].damaged };
+		.damaged = p->fates[p->n].damaged,
+		.proven = k->sequence <= p->proven };
 	p->n++;
 	return 0;
 }
@@ -221,7 +225,7 @@ say_why(struct pruning *p, size_t i, const struct store_rules *rules)
 	}
 	if (store_is_restoring(p->s, &f->kept))
 		append(f, " [a restore of it is open]");
-	if (f->kept.suspect)
+	if (f->kept.suspect_us != 0)
 		append(f, " [suspect]");
 	else if (f->damaged)
 		append(f, " [damaged]");
@@ -243,6 +247,27 @@ ages_of(const struct pruning *p)
 	return a;
 }
 
+/*
+ * By the host's newest point: a list of changes that is found wrong tomorrow makes all
+ * behind this one suspect.  If it read all of its volumes it is good itself.
+ */
+static int
+find_proven(struct pruning *p, const char *host)
+{
+	struct err why = ERR_INIT;
+
+	p->proven = 0;
+	if (p->newest == NULL && (p->newest = malloc(sizeof(*p->newest))) == NULL)
+		return err_set(p->err, ERR_NOMEM, "no memory to prune");
+	if (store_point_get(p->s, host, 0, p->newest, &why) == 0) {
+		p->proven = store_facts_proven(p->newest);
+	} else if (why.code != ERR_NOTFOUND) {
+		*p->err = why;
+		return -1;
+	}
+	return 0;
+}
+
 /* Judge all points of the host as they are now.  Its lock is held. */
 static int
 judge(struct pruning *p, struct store_pruned *out)
@@ -252,7 +277,8 @@ judge(struct pruning *p, struct store_pruned *out)
 	int64_t now;
 
 	p->n = 0;
-	if (store_policy_of(p->s, out->host, &out->policy, p->err) != 0 ||
+	if (find_proven(p, out->host) != 0 ||
+	    store_policy_of(p->s, out->host, &out->policy, p->err) != 0 ||
 	    store_kept(p->s, out->host, take_kept, p, p->err) != 0)
 		return -1;
 	newest = ages_of(p);
@@ -394,6 +420,7 @@ store_prune(struct store *s, const char *who, const char *host, int dry,
 		store_space_lend(s);
 	ret = host != NULL ? prune_host(&p, host, each, arg) : prune_all(&p, each, arg);
 	end_damage(&p);
+	free(p.newest);
 	free(p.bad);
 	free(p.fates);
 	free(p.points);

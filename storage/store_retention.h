@@ -69,9 +69,10 @@ struct store_kept {
 	int64_t held_us;   /* Since when. */
 	int64_t locked_us; /* Until when; 0: never locked. */
 	char locked_by[STORE_NAME_MAX];
-	int64_t verified_us;  /* When it was last found whole; 0: never. */
-	int hurt;	      /* But since then something of it was found lost. */
-	int suspect;	      /* It may not be what its volumes were. */
+	int64_t verified_us; /* When it was last found whole; 0: never. */
+	int hurt;	     /* But since then something of it was found lost. */
+	int64_t suspect_us; /* When it was found that it may not be what its volumes were;
+				 0: it was not. */
 	int64_t restoring_us; /* A restore of it is open until then; 0: none. */
 };
 

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "proto/base/err.h"
 #include "storage/catalog.h"
@@ -7,25 +8,55 @@
 #include "storage/store_state.h"
 #include "storage/store_verify.h"
 
-/* Tell people, unless they have been told of something already. */
-static int
-raise_alarm(
-    struct store *s, const char *host, const char *volume, uint64_t n, struct err *err)
+/* How such an alarm begins. */
+static const char begins[] = "what changed on its volume ";
+
+int
+store_suspects(
+    struct store *s, const char *host, struct store_suspects *out, struct err *err)
 {
-	char text[STORE_TEXT_MAX];
+	return catalog_suspects(s->catalog, host, out, err);
+}
+
+/* "points 4 to 9 are suspect" */
+static void
+say_which(const struct store_suspects *all, char out[96])
+{
+	unsigned long long first = all->first, last = all->last;
+
+	if (all->n == 0)
+		(void)snprintf(out, 96, "no point is suspect");
+	else if (all->n == 1)
+		(void)snprintf(out, 96, "point %llu is suspect", last);
+	else if (all->n == last - first + 1)
+		(void)snprintf(out, 96, "points %llu to %llu are suspect", first, last);
+	else
+		(void)snprintf(out, 96, "%llu of the points %llu to %llu are suspect",
+		    (unsigned long long)all->n, first, last);
+}
+
+/* Tell people, unless they have been told of something else already. */
+static int
+raise_alarm(struct store *s, const char *host, const char *volume, struct err *err)
+{
+	char text[STORE_TEXT_MAX], which[96];
+	struct store_suspects all;
 	struct store_peer p;
 
-	if (store_peer_by_name(s, host, &p, err) != 0)
+	if (store_suspects(s, host, &all, err) != 0 ||
+	    store_peer_by_name(s, host, &p, err) != 0)
 		return -1;
-	(void)snprintf(text, sizeof(text),
-	    "what changed on its volume %.63s was not all known: %llu point%s %s suspect",
-	    volume, (unsigned long long)n, n == 1 ? "" : "s", n == 1 ? "is" : "are");
-	return p.alarm[0] == '\0' ? store_peer_alarm(s, host, text, err) : 0;
+	if (p.alarm[0] != '\0' && strncmp(p.alarm, begins, sizeof(begins) - 1) != 0)
+		return 0;
+	say_which(&all, which);
+	(void)snprintf(
+	    text, sizeof(text), "%s%.63s was not all known: %s", begins, volume, which);
+	return store_peer_alarm(s, host, text, err);
 }
 
 int
 store_suspect(struct store *s, const char *host, const char *volume, uint64_t after,
-    const char *why, uint64_t *n, struct err *err)
+    const char *why, struct err *err)
 {
 	struct journal_event *e = store_event_new(JOURNAL_SUSPECT, err);
 	struct catalog_head head;
@@ -51,9 +82,7 @@ store_suspect(struct store *s, const char *host, const char *volume, uint64_t af
 		rc = store_record(s, e, NULL, err);
 	}
 	free(e);
-	if (rc != 0 || catalog_suspect_count(s->catalog, host, n, err) != 0)
-		return -1;
-	return raise_alarm(s, host, volume, *n, err);
+	return rc != 0 ? -1 : raise_alarm(s, host, volume, err);
 }
 
 int

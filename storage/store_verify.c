@@ -554,6 +554,17 @@ record_point(struct verify *v, const struct store_point *p)
 	return ret;
 }
 
+/* Whole is not right: that is said beside it. */
+static int
+count_suspect(struct verify *v, const struct store_point *p)
+{
+	char why[STORE_TEXT_MAX];
+	int is = store_point_suspect(v->s, p->host, p->sequence, why, v->err);
+
+	v->report->points_suspect += is > 0;
+	return is < 0 ? -1 : 0;
+}
+
 static int
 verify_point(void *arg, const struct store_point *p)
 {
@@ -570,6 +581,8 @@ verify_point(void *arg, const struct store_point *p)
 	v->lease = NULL;
 	if (ret == 0)
 		ret = record_point(v, p);
+	if (ret == 0)
+		ret = count_suspect(v, p);
 	if (ret == 0) {
 		v->report->points_checked++;
 		ret = tell(v, NULL);

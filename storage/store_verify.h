@@ -48,13 +48,21 @@ int store_point_hurt(struct store *s, const char *host, uint64_t sequence,
 /* How many points of a host are hurt. */
 int store_points_hurt(struct store *s, const char *host, uint64_t *n, struct err *err);
 
+/* The suspect points of a host; all zero if there are none (any more). */
+struct store_suspects {
+	uint64_t n, first, last; /* How many; sequences of the oldest and the newest. */
+	int64_t since_us;	 /* When the first of them was found to be so. */
+};
+int store_suspects(
+    struct store *s, const char *host, struct store_suspects *out, struct err *err);
+
 /*
  * The host's points of `volume` after sequence `after` may not be what it was: record
- * that with `why`, and raise the host's alarm unless another one stands.  `*n` gets how
- * many are suspect now.
+ * that with `why`, and raise the host's alarm, or tell more where such a one stands;
+ * another one is not taken away.
  */
 int store_suspect(struct store *s, const char *host, const char *volume, uint64_t after,
-    const char *why, uint64_t *n, struct err *err);
+    const char *why, struct err *err);
 
 /* Is a point suspect?  1 and why (STORE_TEXT_MAX), or 0. */
 int store_point_suspect(struct store *s, const char *host, uint64_t sequence,

@@ -285,7 +285,7 @@ backup_kept_of(const struct backup *b, struct uplink_changes out[SETTINGS_VOLUME
 		incremental_facts(b->inc[i], &f);
 		if (f.used)
 			out[n++] = (struct uplink_changes){ i, f.kept_bytes,
-				f.proven_bytes, f.slices };
+				f.proven_bytes, f.slices, f.proven };
 	}
 	return n;
 }

@@ -366,6 +366,20 @@ incremental_told(struct incremental *inc)
 	note_suspect(inc);
 }
 
+/* Up to which point all is proven once this run is one; no less than before it. */
+static uint64_t
+proven_then(const struct incremental *inc)
+{
+	struct proof proof = inc->proof;
+	uint64_t since;
+
+	if (!inc->has_proof)
+		return 0;
+	proof_next(&proof, UINT64_MAX);
+	since = proof_since(&proof);
+	return since == UINT64_MAX ? proof_since(&inc->proof) : since;
+}
+
 int
 incremental_ran(struct incremental *inc, const struct pipeline_job *job,
     const struct pipeline_result *r)
@@ -383,6 +397,7 @@ incremental_ran(struct incremental *inc, const struct pipeline_job *job,
 	inc->facts.kept_bytes = inc->kept_before + r->kept_bytes;
 	inc->facts.proven_bytes = inc->proven_before + r->proven_bytes;
 	inc->facts.slices = inc->slices;
+	inc->facts.proven = proven_then(inc);
 	inc->facts.why = "";
 	if (job->changes != NULL && job->base.known)
 		inc->facts.why = changes_why(job->changes);

@@ -88,6 +88,7 @@ struct incremental_facts {
 	int tracked; /* It was the driver's. */
 	uint64_t kept_bytes, proven_bytes; /* Of interrupted sessions about. */
 	unsigned slices;
+	uint64_t proven; /* With this run, the newest point up to which all is. */
 	/* The list was wrong, as `how` says: points after this one are suspect. */
 	int suspect;
 	int told; /* The server knows. */

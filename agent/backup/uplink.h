@@ -54,6 +54,7 @@ struct uplink_changes {
 	unsigned volume; /* Of the commit's. */
 	uint64_t kept_bytes, proven_bytes;
 	unsigned slices;
+	uint64_t proven; /* The newest point up to which all of it is. */
 };
 
 struct uplink_commit {

@@ -266,6 +266,7 @@ channel_commit(void *arg, const struct uplink_commit *c,
 		changes[i].kept_bytes = c->changes[i].kept_bytes;
 		changes[i].proven_bytes = c->changes[i].proven_bytes;
 		changes[i].slices = c->changes[i].slices;
+		changes[i].proven = c->changes[i].proven;
 		changed[i] = &changes[i];
 	}
 	commit.n_changes = i;

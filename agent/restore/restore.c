@@ -99,21 +99,10 @@ void
 restore_warn(
     const Wire__Point *p, void (*say)(void *arg, const char *line), void *say_arg)
 {
-	char line[512];
+	char line[READING_DOUBT_MAX];
 
-	if (say == NULL || (p->suspect[0] == '\0' && p->n_changes == 0))
-		return;
-	if (p->suspect[0] != '\0')
-		(void)snprintf(line, sizeof(line),
-		    "WARNING: point %llu is suspect: it may not be what was backed up "
-		    "(%.300s)",
-		    (unsigned long long)p->sequence, p->suspect);
-	else
-		(void)snprintf(line, sizeof(line),
-		    "point %llu is unproven: not all of it was read, by a list of what "
-		    "changed",
-		    (unsigned long long)p->sequence);
-	say(say_arg, line);
+	if (say != NULL && reading_doubt(p, line) != 0)
+		say(say_arg, line);
 }
 
 /* The newest point that has the volume, or the one that was named. */

@@ -1,5 +1,6 @@
 #include "agent/session/reading.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "proto/base/err.h"
@@ -64,4 +65,23 @@ reading_layouts(struct channel *ch, const char *host, uint64_t sequence,
 	ask.sequence = sequence;
 	ask.layout = 1;
 	return points(ch, &ask, each, arg, err);
+}
+
+int
+reading_doubt(const Wire__Point *p, char out[READING_DOUBT_MAX])
+{
+	out[0] = '\0';
+	if (p->suspect[0] != '\0') {
+		(void)snprintf(out, READING_DOUBT_MAX,
+		    "WARNING: point %llu is suspect: it may not be what was backed up "
+		    "(%.300s)",
+		    (unsigned long long)p->sequence, p->suspect);
+		return 2;
+	}
+	if (p->n_changes == 0)
+		return 0;
+	(void)snprintf(out, READING_DOUBT_MAX,
+	    "point %llu is unproven: not all of it was read, by a list of what changed",
+	    (unsigned long long)p->sequence);
+	return 1;
 }

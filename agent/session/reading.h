@@ -25,4 +25,12 @@ int reading_layouts(struct channel *ch, const char *host, uint64_t sequence,
 int reading_points(struct channel *ch, const char *host, uint64_t sequence,
     int (*each)(void *arg, const Wire__Point *p), void *arg, struct err *err);
 
+/*
+ * What a person must hear before this point is used: 2 if it is suspect (it may not be
+ * what was backed up), 1 if it rests on lists of changes that nobody has proven yet, with
+ * a line of text; 0 if neither.
+ */
+#define READING_DOUBT_MAX 512
+int reading_doubt(const Wire__Point *p, char out[READING_DOUBT_MAX]);
+
 #endif /* AGENT_SESSION_READING_H */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/session/reading.h"
 #include "agent/tree/group_cache.h"
 #include "agent/tree/tree_ahead.h"
 #include "agent/tree/tree_fetch.h"
@@ -34,6 +35,7 @@ struct tree_point {
 	struct tree_ahead *ahead;
 	char host[CERT_NAME_MAX];
 	uint64_t sequence;
+	char suspect[READING_DOUBT_MAX];
 	uint8_t *layout;
 	size_t layout_len;
 	struct volume *volumes;
@@ -68,6 +70,8 @@ take_point(struct tree_point *p, const Wire__Point *w, struct err *err)
 		return err_set(err, ERR_PROTOCOL, "a host's name is too long");
 	strcpy(p->host, w->host);
 	p->sequence = w->sequence;
+	if (reading_doubt(w, p->suspect) < 2)
+		p->suspect[0] = '\0';
 	p->volumes = calloc(w->n_volumes + 1, sizeof(*p->volumes));
 	p->layout = malloc(w->layout.len + 1);
 	if (p->volumes == NULL || p->layout == NULL)
@@ -212,6 +216,12 @@ uint64_t
 tree_point_sequence(const struct tree_point *p)
 {
 	return p->sequence;
+}
+
+const char *
+tree_point_suspect(const struct tree_point *p)
+{
+	return p->suspect;
 }
 
 unsigned

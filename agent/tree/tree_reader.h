@@ -83,6 +83,10 @@ void tree_point_cancel(struct tree_point *p);
 
 const char *tree_point_host(const struct tree_point *p);
 uint64_t tree_point_sequence(const struct tree_point *p);
+
+/* A warning for people if it is suspect, one line; else "". */
+const char *tree_point_suspect(const struct tree_point *p);
+
 unsigned tree_point_volumes(const struct tree_point *p);
 
 /* Borrowed; `i` < tree_point_volumes(). */

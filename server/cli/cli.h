@@ -120,6 +120,7 @@ int cli_point_name(
     const char *text, char host[CERT_NAME_MAX], uint64_t *sequence, struct err *err);
 
 /* A table with aligned columns; cells are copied. */
+#define CLI_COLUMNS_MAX 16u
 struct cli_table;
 struct cli_table *cli_table_new(size_t columns, const char *const titles[],
     const char *rights); /* 'r' for each column that is aligned right. */

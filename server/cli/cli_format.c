@@ -213,24 +213,25 @@ columns_of(const char *s)
 void
 cli_table_print(struct cli_table *t)
 {
+	size_t wide[CLI_COLUMNS_MAX] = { 0 };
+
+	for (size_t i = 0; i < t->rows * t->columns; i++) {
+		size_t n = columns_of(t->cells[i]), *w = &wide[i % t->columns];
+
+		*w = n > *w ? n : *w;
+	}
 	for (size_t r = 0; r < t->rows; r++) {
 		for (size_t i = 0; i < t->columns; i++) {
 			const char *cell = t->cells[r * t->columns + i];
-			size_t wide = 0, here = columns_of(cell);
+			size_t lacks = wide[i] - columns_of(cell);
 			int right = t->rights[i] == 'r';
 
-			for (size_t k = 0; k < t->rows; k++) {
-				size_t n = columns_of(t->cells[k * t->columns + i]);
-
-				wide = n > wide ? n : wide;
-			}
 			if (right)
-				(void)printf("%*s", (int)(wide - here), "");
+				(void)printf("%*s", (int)lacks, "");
 			(void)fputs(cell, stdout);
 			/* Nothing trails the last column. */
 			if (i + 1 < t->columns)
-				(void)printf(
-				    "%*s", (int)(right ? 2 : wide - here + 2), "");
+				(void)printf("%*s", (int)(right ? 2 : lacks + 2), "");
 		}
 		(void)putchar('\n');
 	}

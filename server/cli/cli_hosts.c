@@ -7,9 +7,83 @@
 struct listing {
 	json_t *json;
 	struct cli_table *table;
+	int backups; /* The table is of the newest backups. */
 	size_t stores;
 	char store[ALARMS_MAX][256];
 };
+
+/* ------------------------------------------------------------- the newest backup -- */
+
+/* Points whose proof is behind, of so many: "37 of 100"; "all" if all was read. */
+static const char *
+proof_text(const Wire__LastBackup *b, char *out, size_t cap)
+{
+	uint64_t turns = b->sequence > b->proven ? b->sequence - b->proven : 0;
+
+	if (b->slices == 0)
+		return "all";
+	if (b->proven == 0)
+		return "not told";
+	(void)snprintf(out, cap, "to %llu (%llu of %u)", (unsigned long long)b->proven,
+	    (unsigned long long)(turns < b->slices ? turns : b->slices), b->slices);
+	return out;
+}
+
+static int
+is_tracked(const Wire__LastBackup *b)
+{
+	return strstr(b->capture, "changes by tracking") != NULL;
+}
+
+/* "vss, tracked": who froze it, and whether a list said what to read. */
+static const char *
+how_text(const Wire__LastBackup *b, char *out, size_t cap)
+{
+	(void)snprintf(out, cap, "%s%s", b->providers,
+	    is_tracked(b)   ? ", tracked"
+	    : b->slices > 0 ? ", by a list"
+			    : "");
+	return out;
+}
+
+static void
+backup_row(struct cli_table *t, const Wire__Host *h)
+{
+	static const Wire__LastBackup none = WIRE__LAST_BACKUP__INIT;
+	const int is = h->n_backup > 0;
+	const Wire__LastBackup *b = is ? h->backup[0] : &none;
+	const char *dash = "-";
+	char how[120], proof[64];
+
+	cli_table_row(t,
+	    (const char *const[]){ h->name, is ? cli_number(b->sequence) : dash,
+		cli_time(h->point_us), is ? how_text(b, how, sizeof(how)) : dash,
+		cli_time(b->whole_us), is ? proof_text(b, proof, sizeof(proof)) : dash,
+		is ? cli_size(b->read_bytes) : dash, is ? cli_size(b->sent_bytes) : dash,
+		is ? cli_size(b->stored_bytes) : dash });
+}
+
+static json_t *
+backup_json(const Wire__Host *h)
+{
+	const Wire__LastBackup *b;
+
+	if (h->n_backup == 0)
+		return json_null();
+	b = h->backup[0];
+	return json_pack("{s:I, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+			 "s:I, s:o}",
+	    "sequence", (json_int_t)b->sequence, "providers", b->providers, "capture",
+	    b->capture, "tracked", is_tracked(b), "read_bytes", (json_int_t)b->read_bytes,
+	    "sent_bytes", (json_int_t)b->sent_bytes, "stored_bytes",
+	    (json_int_t)b->stored_bytes, "duration_us", (json_int_t)b->duration_us,
+	    "kept_bytes", (json_int_t)b->kept_bytes, "proven_bytes",
+	    (json_int_t)b->proven_bytes, "slices", (json_int_t)b->slices, "proven_to",
+	    (json_int_t)b->proven, "whole", (json_int_t)b->whole, "whole_time",
+	    cli_json_time(b->whole_us));
+}
+
+/* -------------------------------------------------------------------- the hosts -- */
 
 static json_t *
 host_json(const Wire__Host *h)
@@ -19,13 +93,27 @@ host_json(const Wire__Host *h)
 	for (size_t i = 0; i < h->serial.len && i < 64; i++)
 		(void)snprintf(serial + 2 * i, 3, "%02x", h->serial.data[i]);
 	return json_pack(
-	    "{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:s, s:o, s:s, s:s, s:I, s:s}",
+	    "{s:s, s:s, s:b, s:b, s:o, s:o, s:I, s:o, s:s, s:s, s:o, s:s, s:s, s:I, s:s, "
+	    "s:{s:I, s:I, s:I, s:o}}",
 	    "name", h->name, "group", h->group, "online", h->online, "revoked",
 	    h->revoked, "enrolled", cli_json_time(h->enrolled_us), "seen",
 	    cli_json_time(h->seen_us), "points", (json_int_t)h->points, "newest",
 	    cli_json_time(h->point_us), "program", h->program, "serial", serial,
 	    "certificate_ends", cli_json_time(h->cert_ends_us), "alarm", h->alarm,
-	    "brake", h->brake, "damaged", (json_int_t)h->damaged, "rescue", h->rescue);
+	    "brake", h->brake, "damaged", (json_int_t)h->damaged, "rescue", h->rescue,
+	    "suspect", "points", (json_int_t)h->suspect, "first",
+	    (json_int_t)h->suspect_first, "last", (json_int_t)h->suspect_last, "since",
+	    cli_json_time(h->suspect_us));
+}
+
+static void
+add_json(struct listing *l, const Wire__Host *h)
+{
+	json_t *j = host_json(h);
+
+	if (l->backups)
+		(void)json_object_set_new(j, "backup", backup_json(h));
+	(void)json_array_append_new(l->json, j);
 }
 
 /* Add to what is wrong with a host; an empty text is nothing. */
@@ -39,6 +127,28 @@ say(char *out, size_t cap, const char *what, const char *text)
 		    out + n, cap - n, "%s%s%.255s", n > 0 ? "; " : "", what, text);
 }
 
+static void
+host_row(struct cli_table *t, const Wire__Host *h)
+{
+	const char *state = h->revoked ? "revoked" : h->online ? "online" : "-";
+	char alarm[1000] = "", damaged[60] = "", points[60];
+
+	(void)snprintf(points, sizeof(points), "%s", cli_number(h->points));
+	if (h->suspect > 0)
+		(void)snprintf(points, sizeof(points), "%s, %s suspect",
+		    cli_number(h->points), cli_number(h->suspect));
+	if (h->damaged > 0)
+		(void)snprintf(damaged, sizeof(damaged), "%s of its points DAMAGED",
+		    cli_number(h->damaged));
+	say(alarm, sizeof(alarm), "", damaged);
+	say(alarm, sizeof(alarm), "", h->alarm);
+	say(alarm, sizeof(alarm), "NOT PRUNED: ", h->brake);
+	say(alarm, sizeof(alarm), "NOT RESTORABLE: ", h->rescue);
+	cli_table_row(
+	    t, (const char *const[]){ h->name, h->group[0] != '\0' ? h->group : "-",
+		   state, points, cli_time(h->point_us), cli_time(h->seen_us), alarm });
+}
+
 static int
 collect(void *arg, const ProtobufCMessage *m)
 {
@@ -46,24 +156,12 @@ collect(void *arg, const ProtobufCMessage *m)
 	struct listing *l = arg;
 
 	for (size_t i = 0; i < hosts->n_hosts; i++) {
-		const Wire__Host *h = hosts->hosts[i];
-		char alarm[1000] = "", damaged[60] = "";
-		const char *state = h->revoked ? "revoked" : h->online ? "online" : "-";
-		const char *cells[] = { h->name, h->group[0] != '\0' ? h->group : "-",
-			state, cli_number(h->points), cli_time(h->point_us),
-			cli_time(h->seen_us), alarm };
-
-		if (h->damaged > 0)
-			(void)snprintf(damaged, sizeof(damaged),
-			    "%s of its points DAMAGED", cli_number(h->damaged));
-		say(alarm, sizeof(alarm), "", damaged);
-		say(alarm, sizeof(alarm), "", h->alarm);
-		say(alarm, sizeof(alarm), "NOT PRUNED: ", h->brake);
-		say(alarm, sizeof(alarm), "NOT RESTORABLE: ", h->rescue);
 		if (l->json != NULL)
-			(void)json_array_append_new(l->json, host_json(h));
+			add_json(l, hosts->hosts[i]);
+		else if (l->backups)
+			backup_row(l->table, hosts->hosts[i]);
 		else
-			cli_table_row(l->table, cells);
+			host_row(l->table, hosts->hosts[i]);
 	}
 	for (size_t i = 0; i < hosts->n_alarms && i < ALARMS_MAX; i++)
 		(void)snprintf(l->store[l->stores++ % ALARMS_MAX], sizeof(l->store[0]),
@@ -80,14 +178,25 @@ print_alarms(const struct listing *l)
 		    l->json != NULL ? stderr : stdout, "ALARM: %s\n", l->store[i]);
 }
 
+static struct cli_table *
+table_of(const struct listing *l)
+{
+	static const char *const hosts[] = { "HOST", "GROUP", "STATE", "POINTS",
+		"NEWEST POINT", "LAST SEEN", "ALARM" };
+	static const char *const backups[] = { "HOST", "POINT", "TIME", "HOW", "ALL READ",
+		"PROVEN", "READ", "SENT", "STORED" };
+
+	return l->backups ? cli_table_new(9, backups, "lrllllrrr")
+			  : cli_table_new(7, hosts, "lllrlll");
+}
+
 int
 cli_hosts(struct cli *c, int argc, char **argv)
 {
-	enum { JSON = CLI_OPT_FIRST };
+	enum { JSON = CLI_OPT_FIRST, BACKUPS };
 	static const struct option options[] = { CLI_OPT_COMMON,
-		{ "json", no_argument, NULL, JSON }, { NULL, 0, NULL, 0 } };
-	static const char *const titles[] = { "HOST", "GROUP", "STATE", "POINTS",
-		"NEWEST POINT", "LAST SEEN", "ALARM" };
+		{ "json", no_argument, NULL, JSON },
+		{ "backups", no_argument, NULL, BACKUPS }, { NULL, 0, NULL, 0 } };
 	Wire__ListHosts m = WIRE__LIST_HOSTS__INIT;
 	struct listing l = { 0 };
 	struct err err = ERR_INIT;
@@ -96,6 +205,8 @@ cli_hosts(struct cli *c, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (opt == JSON)
 			l.json = l.json == NULL ? json_array() : l.json;
+		else if (opt == BACKUPS)
+			m.backups = l.backups = 1;
 		else if ((rc = cli_option(c, "hosts", opt)) != 0)
 			return rc - 1;
 	}
@@ -104,7 +215,7 @@ cli_hosts(struct cli *c, int argc, char **argv)
 	if (cli_connect(c, &err) != 0)
 		return cli_fail("hosts", &err);
 	if (l.json == NULL)
-		l.table = cli_table_new(7, titles, "lllrlll");
+		l.table = table_of(&l);
 	if (cli_each(c, &m.base, MSG_HOSTS, collect, &l, &err) != 0)
 		return cli_fail("hosts", &err);
 	if (l.json == NULL)

@@ -151,7 +151,7 @@ point_json(const Wire__Point *p)
 		(void)json_array_append_new(volumes, volume_json(p->volumes[i]));
 	return json_pack(
 	    "{s:s, s:I, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:s, s:s, s:s, s:o, "
-	    "s:s, s:b, s:o, s:s}",
+	    "s:s, s:b, s:o, s:s, s:o, s:I}",
 	    "host", p->host, "sequence", (json_int_t)p->sequence, "time",
 	    cli_json_time(p->time_us), "frozen_at", cli_json_time(p->frozen_at_us),
 	    "note", p->note, "volumes", volumes, "counts", counts_json(p->counts),
@@ -159,7 +159,9 @@ point_json(const Wire__Point *p)
 	    p->verified_us != 0 ? cli_json_time(p->verified_us) : json_null(), "damage",
 	    p->damage, "held_by", p->held_by, "held_why", p->held_why, "locked_until",
 	    cli_json_time(p->locked_us), "capture", p->capture, "unproven",
-	    p->n_changes > 0, "changes", changes_json(p), "suspect", p->suspect);
+	    p->n_changes > 0, "changes", changes_json(p), "suspect", p->suspect,
+	    "suspect_since", cli_json_time(p->suspect_us), "proven_to",
+	    (json_int_t)p->proven);
 }
 
 /* -------------------------------------------------------------------- tables -- */
@@ -330,8 +332,12 @@ show(void *arg, const Wire__Point *p)
 	    p->verified_us != 0 ? cli_time(p->verified_us) : "never");
 	if (p->damage[0] != '\0')
 		(void)printf("DAMAGED       %s\n", p->damage);
-	if (p->suspect[0] != '\0')
-		(void)printf("suspect       %s\n", p->suspect);
+	if (p->suspect[0] != '\0') {
+		(void)printf(
+		    "suspect       since %s: %s\n", cli_time(p->suspect_us), p->suspect);
+		(void)printf("              it may not be what was there: restore from a "
+			     "point that is not suspect where you can\n");
+	}
 	for (size_t i = 0; i < p->n_changes; i++) {
 		const Wire__Changes *k = p->changes[i];
 
@@ -342,6 +348,9 @@ show(void *arg, const Wire__Point *p)
 			    p->volumes[k->volume]->name, cli_size(k->kept_bytes),
 			    cli_size(k->proven_bytes), k->slices);
 	}
+	if (p->proven > 0)
+		(void)printf("              all is proven up to point %llu\n",
+		    (unsigned long long)p->proven);
 	if (p->held_by[0] != '\0')
 		(void)printf("held          by %s: %s\n", p->held_by, p->held_why);
 	if (p->locked_us != 0)

@@ -1,12 +1,10 @@
-/* Retention policies and what they do: policy, prune. */
+/* Retention policies; what they do is cli_prune.c. */
 #include "server/cli/cli.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ----------------------------------------------------------------- policies -- */
-
-enum { HOST = CLI_OPT_FIRST, GROUP, JSON, DRY, WITHIN, VERIFIED_WITHIN, FIRST_COUNT };
+enum { HOST = CLI_OPT_FIRST, GROUP, NEW, JSON, WITHIN, VERIFIED_WITHIN, FIRST_COUNT };
 
 /* Of `policy set`, in the order of the options from FIRST_COUNT on. */
 static const char *const counted[] = { "last", "hourly", "daily", "weekly", "monthly",
@@ -160,7 +158,7 @@ policy_show(struct cli *c, const char *host, int json)
 }
 
 static int
-policy_send(struct cli *c, Wire__Policy *p, int removed)
+policy_send(struct cli *c, Wire__Policy *p, int removed, int new_group)
 {
 	Wire__SetPolicy m = WIRE__SET_POLICY__INIT;
 	ProtobufCMessage *reply;
@@ -169,6 +167,7 @@ policy_send(struct cli *c, Wire__Policy *p, int removed)
 
 	m.policy = p;
 	m.remove = removed;
+	m.new_group = new_group;
 	if (cli_connect(c, &err) != 0 || cli_can(c, MSG_SET_POLICY, &err) != 0 ||
 	    channel_call(c->ch, &m.base, MSG_DONE, &reply, &err) != 0)
 		return cli_fail("policy", &err);
@@ -181,7 +180,8 @@ policy_send(struct cli *c, Wire__Policy *p, int removed)
 
 static const struct option policy_options[] = { CLI_OPT_COMMON,
 	{ "host", required_argument, NULL, HOST },
-	{ "group", required_argument, NULL, GROUP }, { "json", no_argument, NULL, JSON },
+	{ "group", required_argument, NULL, GROUP }, { "new", no_argument, NULL, NEW },
+	{ "json", no_argument, NULL, JSON },
 	{ "keep-within", required_argument, NULL, WITHIN },
 	{ "verified-within", required_argument, NULL, VERIFIED_WITHIN },
 	{ "keep-last", required_argument, NULL, FIRST_COUNT },
@@ -196,12 +196,14 @@ static const struct option policy_options[] = { CLI_OPT_COMMON,
 
 /* One option of `policy`: 0, or the exit status + 1. */
 static int
-policy_option(struct cli *c, int opt, Wire__Policy *p, int *json)
+policy_option(struct cli *c, int opt, Wire__Policy *p, int *json, int *new_group)
 {
 	int bad = 0;
 
 	if (opt == JSON) {
 		*json = 1;
+	} else if (opt == NEW) {
+		*new_group = 1;
 	} else if (opt == HOST || opt == GROUP) {
 		if (p->scope != 0)
 			return cli_usage("policy", "one of --host and --group") + 1;
@@ -227,146 +229,30 @@ cli_policy(struct cli *c, int argc, char **argv)
 	Wire__Policy p = WIRE__POLICY__INIT;
 	Wire__Rules rules = WIRE__RULES__INIT;
 	const char *verb;
-	int opt, rc, json = 0, options = 0;
+	int opt, rc, json = 0, new_group = 0, options = 0;
 
 	p.rules = &rules;
 	rules.min_points = rules.min_verified = 1;
 	while ((opt = getopt_long(argc, argv, "", policy_options, NULL)) != -1) {
-		if ((rc = policy_option(c, opt, &p, &json)) != 0)
+		if ((rc = policy_option(c, opt, &p, &json, &new_group)) != 0)
 			return rc - 1;
 		options += opt >= WITHIN;
 	}
 	if ((rc = cli_words("policy", argc, argv, 1, 2, "set, show or remove")) != 0)
 		return rc;
 	verb = argv[optind];
+	if (new_group && (p.scope != 1 || strcmp(verb, "set") != 0))
+		return cli_usage("policy", "--new goes with set --group GROUP");
 	if (strcmp(verb, "show") == 0 && options == 0 && p.scope == 0)
 		return policy_show(c, argc - optind > 1 ? argv[optind + 1] : "", json);
 	if ((rc = cli_words("policy", argc, argv, 1, 1, "")) != 0)
 		return rc;
 	if (strcmp(verb, "set") == 0 && options > 0)
-		return policy_send(c, &p, 0);
+		return policy_send(c, &p, 0, new_group);
 	if (strcmp(verb, "set") == 0)
 		return cli_usage("policy", "what to keep is missing, as --keep-daily 7");
 	if (strcmp(verb, "remove") == 0 && options == 0)
-		return policy_send(c, &p, 1);
+		return policy_send(c, &p, 1, 0);
 	return cli_usage(
 	    "policy", "'%s' is not set, show or remove, or not with these options", verb);
-}
-
-/* ------------------------------------------------------------------ pruning -- */
-
-struct sweep {
-	json_t *json;
-	int dry;
-	char host[CERT_NAME_MAX];
-	uint64_t hosts, stay, go, gone, stopped;
-};
-
-static json_t *
-fate_json(const Wire__Pruned *p, const Wire__Fate *f)
-{
-	return json_pack("{s:s, s:I, s:o, s:b, s:s, s:s}", "host", p->host, "sequence",
-	    (json_int_t)f->sequence, "time", cli_json_time(f->time_us), "stays", f->stays,
-	    "why", f->why, "stopped", p->stopped);
-}
-
-/* The line above a host's points. */
-static void
-begin_host(struct sweep *w, const Wire__Pruned *p)
-{
-	(void)snprintf(w->host, sizeof(w->host), "%s", p->host);
-	w->hosts++;
-	w->stay += p->stay;
-	w->go += p->go;
-	w->gone += p->gone;
-	w->stopped += p->stopped[0] != '\0' && p->go > 0;
-	if (w->json != NULL)
-		return;
-	(void)printf("%s: %llu of %llu points %s (policy: %s)\n", p->host,
-	    (unsigned long long)(w->dry || p->stopped[0] != '\0' ? p->go : p->gone),
-	    (unsigned long long)(p->stay + p->go),
-	    w->dry		    ? "would go"
-	    : p->stopped[0] != '\0' ? "are not kept by it"
-				    : "pruned",
-	    p->policy[0] != '\0' ? p->policy : "none");
-	if (p->stopped[0] != '\0')
-		(void)printf("  NOT PRUNED: %s\n", p->stopped);
-}
-
-static int
-take(void *arg, const ProtobufCMessage *m)
-{
-	const Wire__Pruned *p = (const Wire__Pruned *)m;
-	struct sweep *w = arg;
-
-	if (p->host[0] == '\0')
-		return 0;
-	if (strcmp(p->host, w->host) != 0)
-		begin_host(w, p);
-	for (size_t i = 0; i < p->n_fates; i++) {
-		const Wire__Fate *f = p->fates[i];
-
-		if (w->json != NULL)
-			(void)json_array_append_new(w->json, fate_json(p, f));
-		else if (w->dry || !f->stays)
-			(void)printf("  %s/%llu  %s  %s: %s\n", p->host,
-			    (unsigned long long)f->sequence, cli_time(f->time_us),
-			    f->stays ? "keep" : "go", f->why);
-	}
-	return 0;
-}
-
-/* One host, or all for "". */
-static int
-prune_one(struct cli *c, const char *host, struct sweep *w, struct err *err)
-{
-	Wire__Prune m = WIRE__PRUNE__INIT;
-
-	m.host = (char *)(uintptr_t)host;
-	m.dry = w->dry;
-	return cli_each(c, &m.base, MSG_PRUNED, take, w, err);
-}
-
-int
-cli_prune(struct cli *c, int argc, char **argv)
-{
-	static const struct option options[] = { CLI_OPT_COMMON,
-		{ "dry-run", no_argument, NULL, DRY },
-		{ "json", no_argument, NULL, JSON }, { NULL, 0, NULL, 0 } };
-	struct sweep w = { 0 };
-	struct err err = ERR_INIT;
-	int opt, rc, json = 0;
-
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		if (opt == DRY)
-			w.dry = 1;
-		else if (opt == JSON)
-			json = 1;
-		else if ((rc = cli_option(c, "prune", opt)) != 0)
-			return rc - 1;
-	}
-	if (cli_connect(c, &err) != 0)
-		return cli_fail("prune", &err);
-	if (json)
-		w.json = json_array();
-	rc = optind == argc ? prune_one(c, "", &w, &err) : 0;
-	for (int i = optind; rc == 0 && i < argc; i++)
-		rc = prune_one(c, argv[i], &w, &err);
-	if (rc == 0 && json)
-		rc = cli_json_print(w.json, &err);
-	else if (json)
-		json_decref(w.json);
-	else if (rc == 0)
-		(void)printf("%llu hosts, %llu points stay, %llu %s\n",
-		    (unsigned long long)w.hosts,
-		    (unsigned long long)(w.dry ? w.stay : w.stay + w.go - w.gone),
-		    (unsigned long long)(w.dry ? w.go : w.gone),
-		    w.dry ? "would go" : "are gone");
-	if (rc != 0)
-		return cli_fail("prune", &err);
-	if (w.stopped == 0 || w.dry)
-		return 0;
-	(void)err_set(&err, ERR_DENIED, "%llu hosts were not pruned, see above",
-	    (unsigned long long)w.stopped);
-	return cli_fail("prune", &err);
 }

@@ -5,7 +5,8 @@
 #include <unistd.h>
 
 struct watch {
-	uint64_t bad, problems, groups, bytes, points, verified, healed, released;
+	uint64_t bad, problems, groups, bytes, points, verified, healed, released,
+	    suspect;
 	int terminal;
 };
 
@@ -27,6 +28,7 @@ watch(void *arg, const ProtobufCMessage *m)
 	w->verified = r->points_verified;
 	w->healed = r->healed_groups;
 	w->released = r->released_groups;
+	w->suspect = r->suspect_points;
 	if (w->terminal)
 		(void)fprintf(stderr, "\r\033[K%s of %s", cli_size(r->bytes),
 		    cli_size(r->bytes_total));
@@ -94,6 +96,10 @@ cli_verify(struct cli *c, int argc, char **argv)
 	if (w.released > 0)
 		(void)printf(", %s good again", cli_number(w.released));
 	(void)printf("\n");
+	if (w.suspect > 0)
+		(void)printf("%s points are SUSPECT: what is stored of them may be whole "
+			     "and yet not what was there; `holdfast points` names them\n",
+		    cli_number(w.suspect));
 	if (w.bad == 0 && w.problems == 0)
 		return 0;
 	(void)err_set(&err, ERR_CORRUPT, "%llu bad groups, %llu problems",

@@ -30,7 +30,10 @@ static const struct cli_command commands[] = {
 	    "restorer\n"
 	    "reads data too, an admin may do everything.\n",
 	    cli_operator },
-	{ "hosts", "[--json]", "who is enrolled, last seen, newest point, alarms", "",
+	{ "hosts", "[--backups] [--json]",
+	    "who is enrolled, last seen, newest point, alarms",
+	    "--backups: of each host's newest point how it was made, when all was last "
+	    "read,\nup to which point all is proven, and bytes read, sent and stored.\n",
 	    cli_hosts },
 	{ "revoke", "NAME", "from now on this host or operator counts no more",
 	    "Sessions that are open end at once.  Points stay.\n", cli_revoke },
@@ -175,7 +178,7 @@ static const struct cli_command commands[] = {
 	    "an alarm of a host was seen to; without HOST the store's",
 	    "The store's own are that an older copy of it was put back, and that many "
 	    "wrong\n"
-	    "restore tokens were tried; others end by themselves.\n",
+	    "tokens were tried; others end by themselves.\n",
 	    cli_alarm },
 	{ "recover",
 	    "DIR [--keys FILE] [--passphrase-file FILE] [--listen HOST:PORT]\n"
@@ -192,7 +195,8 @@ static const struct cli_command commands[] = {
 	{ "index", "rebuild DIR", "make the index anew from the packs",
 	    "On the server itself, while holdfastd is stopped.\n", cli_index },
 	{ "policy",
-	    "set [--host HOST | --group GROUP] RULES... | show [HOST] [--json] |\n"
+	    "set [--host HOST | --group GROUP [--new]] RULES... | show [HOST] [--json] "
+	    "|\n"
 	    "           remove [--host HOST | --group GROUP]",
 	    "which points are kept",
 	    "RULES: --keep-last N, --keep-hourly N, --keep-daily N, --keep-weekly N,\n"
@@ -202,13 +206,17 @@ static const struct cli_command commands[] = {
 	    "(prune nothing if the newest verified point is older).  Without --host and\n"
 	    "--group: of all hosts.  A host's own policy applies, else its group's, else "
 	    "that\n"
-	    "of all hosts, as a whole; `show HOST` says which.\n",
+	    "of all hosts, as a whole; `show HOST` says which.  A group is made by the "
+	    "tokens of\n"
+	    "its hosts; --new: set the policy of one that has neither yet.\n",
 	    cli_policy },
 	{ "prune", "[HOST]... [--dry-run] [--json]",
 	    "remove the points that no policy keeps",
 	    "All hosts, or those named.  --dry-run only says of each point why it stays "
 	    "or\n"
-	    "goes.  Exit 1 if a host is braked and was left alone.\n",
+	    "goes.  Exit 1 if a host is braked and was left alone, or could not be "
+	    "pruned: it\n"
+	    "is named, and the others are pruned all the same.\n",
 	    cli_prune },
 	{ "hold", "HOST/NUMBER --reason TEXT", "keep a point until it is released", "",
 	    cli_hold },

@@ -126,6 +126,9 @@ run(char **argv, struct err *err)
 	/* Before there are threads, each of which could take a signal. */
 	if (stop_on_signals(stop, err) != 0 || tree_point_open(&config, &p, err) != 0)
 		return -1;
+	if (tree_point_suspect(p)[0] != '\0')
+		(void)fprintf(
+		    stderr, "holdfast: %s: %s\n", argv[COMMAND], tree_point_suspect(p));
 	stop_attach(stop, cancel, p);
 	rc = with_volume(p, argv, stop, err);
 	stop_attach(stop, NULL, NULL);

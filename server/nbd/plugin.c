@@ -22,6 +22,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -137,6 +138,8 @@ plugin_after_fork(void)
 	(void)signal(SIGPIPE, SIG_IGN);
 	if (tree_point_open(&config, &point, &err) != 0)
 		return fail(&err);
+	if (tree_point_suspect(point)[0] != '\0')
+		(void)fprintf(stderr, "holdfast: %s\n", tree_point_suspect(point));
 	if (ready_fd >= 0 && write(ready_fd, "r", 1) != 1) {
 		nbdkit_error("nobody waits at ready-fd");
 		return -1;

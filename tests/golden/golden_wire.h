@@ -84,6 +84,16 @@ static const ProtobufCMessageDescriptor *const golden_grown_further[] = {
 #define GOLDEN_GROWN_FURTHER \
 	(sizeof(golden_grown_further) / sizeof(golden_grown_further[0]))
 
+/* And once more: a sixth frame, and fields-6. */
+static const ProtobufCMessageDescriptor *const golden_grown_beyond[] = {
+	&wire__commit__descriptor, &wire__points__descriptor,
+	&wire__list_hosts__descriptor, &wire__hosts__descriptor,
+	&wire__verify_report__descriptor, &wire__set_policy__descriptor,
+	&wire__pruned__descriptor
+};
+
+#define GOLDEN_GROWN_BEYOND (sizeof(golden_grown_beyond) / sizeof(golden_grown_beyond[0]))
+
 /* What a message is held against: which of its frames. */
 enum golden_age {
 	GOLDEN_MAKE,
@@ -91,7 +101,8 @@ enum golden_age {
 	GOLDEN_SECOND_FRAME,
 	GOLDEN_THIRD_FRAME,
 	GOLDEN_FOURTH_FRAME,
-	GOLDEN_FIFTH_FRAME
+	GOLDEN_FIFTH_FRAME,
+	GOLDEN_SIXTH_FRAME
 };
 
 /* "Hello.version", and a number that follows from it. */
@@ -123,9 +134,9 @@ golden_has_field(const char *name, enum golden_age age)
 	static const char *const lists[] = { "fields", "fields-collect",
 		"fields-retention", "fields-copy", "fields-copy-net", "fields-rescue",
 		"fields-rescue-check", "fields-changes", "fields-2", "fields-3",
-		"fields-4", "fields-5" };
+		"fields-4", "fields-5", "fields-6" };
 	const size_t n =
-	    sizeof(lists) / sizeof(lists[0]) - (size_t)(GOLDEN_FIFTH_FRAME - age);
+	    sizeof(lists) / sizeof(lists[0]) - (size_t)(GOLDEN_SIXTH_FRAME - age);
 	struct buf list = BUF_INIT(GOLDEN_MAX);
 	char line[90];
 	int found = 0;
@@ -292,6 +303,7 @@ golden_frame_name(uint16_t kind, enum golden_age age, char name[64])
 	    : age == GOLDEN_THIRD_FRAME	 ? "-3"
 	    : age == GOLDEN_FOURTH_FRAME ? "-4"
 	    : age == GOLDEN_FIFTH_FRAME	 ? "-5"
+	    : age == GOLDEN_SIXTH_FRAME	 ? "-6"
 					 : "");
 }
 

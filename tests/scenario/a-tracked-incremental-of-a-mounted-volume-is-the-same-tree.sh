@@ -92,6 +92,13 @@ tracked
 note "$changed bytes are in the list"
 same
 operator show pc | grep '^unproven .*not read, by a list of changes' > /dev/null || fail "not shown: $(operator show pc)"
+as_in_guide hosts --backups
+operator hosts --backups --json | python3 -c '
+import json, sys
+b = json.load(sys.stdin)[0]["backup"]
+assert b["tracked"] and b["providers"] == "hotcopy" and b["slices"] == 100, b
+assert (b["sequence"], b["proven_to"], b["whole"]) == (3, 1, 1) and b["whole_time"], b
+assert b["read_bytes"] > 0 and b["kept_bytes"] > 35000000, b' || fail "hosts --backups: $(operator hosts --backups --json)"
 
 # Written while it is frozen, by whom has it mounted; and nothing of that is lost for the next.
 busy() {

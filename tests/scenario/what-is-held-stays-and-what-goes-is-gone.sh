@@ -48,6 +48,10 @@ note "policies, and who may set them"
 refuses 'viewer may not send SetPolicy' viewer policy set --keep-last 1
 refuses 'what to keep is missing' operator policy set
 refuses "no host or operator is called" operator policy set --host wbe01 --keep-last 1
+refuses "no host is in group 'wbe' and no token that is open names it .there are no groups" operator policy set --group wbe --keep-last 1
+refuses '.--new goes with set --group' operator policy set --new --keep-last 1
+operator policy set --group wbe --new --keep-last 1 > /dev/null
+operator policy remove --group wbe > /dev/null
 operator policy set --keep-last 5 --min-verified 0 > /dev/null
 operator policy set --host web01 --keep-last 3 --keep-yearly 1 > /dev/null
 operator policy show web02 > "$work/out"
@@ -77,7 +81,10 @@ done
 refuses 'may not prune, only look' viewer prune
 are web01 "1h 2l 3 4 5 6 7 8"
 
-note "pruning does it"
+note "pruning does it; a host that cannot be pruned keeps no other from it"
+refuses '1 hosts could not be pruned' operator prune nobody web02 --json
+grep -q "no host or operator is called nobody" "$work/refused.err" || fail "$(cat "$work/refused.err")"
+grep -q '"host": "web02"' "$work/refused.out" || fail "web02 was not pruned: $(cat "$work/refused.out")"
 operator prune > "$work/out"
 grep -q 'web01: 3 of 8 points pruned' "$work/out" || fail "$(cat "$work/out")"
 are web01 "1h 2l 6 7 8"

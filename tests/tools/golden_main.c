@@ -102,6 +102,8 @@ main(int argc, char **argv)
 		put_message(golden_grown_more[i], GOLDEN_FOURTH_FRAME);
 	for (size_t i = 0; i < GOLDEN_GROWN_FURTHER; i++)
 		put_message(golden_grown_further[i], GOLDEN_FIFTH_FRAME);
+	for (size_t i = 0; i < GOLDEN_GROWN_BEYOND; i++)
+		put_message(golden_grown_beyond[i], GOLDEN_SIXTH_FRAME);
 	buf_clear(&b);
 	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
 	for (size_t i = 0; i < GOLDEN_MESSAGES; i++)
@@ -128,6 +130,11 @@ main(int argc, char **argv)
 	for (size_t i = 0; i < GOLDEN_GROWN_FURTHER; i++)
 		list_fields(golden_grown_further[i], GOLDEN_FOURTH_FRAME, &b);
 	put("fields-5", &b);
+	buf_clear(&b);
+	GOLDEN_MUST(buf_add_u8(&b, '\n', &err));
+	for (size_t i = 0; i < GOLDEN_GROWN_BEYOND; i++)
+		list_fields(golden_grown_beyond[i], GOLDEN_FIFTH_FRAME, &b);
+	put("fields-6", &b);
 	for (size_t k = 0; k < MSG_FEATURES; k++) {
 		buf_clear(&b);
 		GOLDEN_MUST(buf_add_u8(&b, '\n', &err));

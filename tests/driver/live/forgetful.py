@@ -118,6 +118,8 @@ class Run:
         # A slice is due in each backup: the one that is due next was proven longest ago.
         proven = max(self.whole, point.sequence - self.slices)
         due = {n for n in there if proven < n < point.sequence}
+        # What the last point before said of itself: by that retention keeps the last good one.
+        assert there[point.sequence - 1]["proven_to"] == proven, f"{there[point.sequence - 1]['proven_to']}, and not {proven}"
         assert suspect - self.suspects == due, f"suspect are {sorted(suspect - self.suspects)}, and not {sorted(due)}"
         # Those of a block that healed longer ago than a turn were never found out.
         wrong = {p.sequence for p in points if p.wrong}

@@ -135,6 +135,26 @@ refuses() {
 	note "refused as it should be: $(tail -1 "$work/refused.err")"
 }
 
+# ---------------------------------------------------------------- the guide
+# plain: lines but for what differs from run to run: numbers, times, sizes, names.
+plain() {
+	tr 'A-Z' 'a-z' | sed -E -e 's/web01/pc/g; s/[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9:]{8}/TIME/g' \
+	    -e 's/[0-9.]+ ([kmgt]i)?b\b/SIZE/g; s/\bonline\b/-/g; s/[0-9]+/N/g; s/ +/ /g; s/ $//'
+}
+# as_in_guide COMMAND...: what docs/operators-guide.md shows below `$ holdfast COMMAND` is said.
+as_in_guide() {
+	local line
+	awk -v c="\$ holdfast $*" '$0 == c { on = 1; next } on && (/^\$ / || /^```/) { exit } on' \
+	    "${guide:-$here/../../../docs/operators-guide.md}" | plain > "$work/guide.txt"
+	[ -s "$work/guide.txt" ] || fail "the guide shows nothing of: holdfast $*"
+	operator "${@//web01/pc}" > "$work/shown.txt"
+	plain < "$work/shown.txt" | sed 's/^ //' > "$work/plain.txt"
+	while read -r line; do
+		grep -qxF -- "$line" "$work/plain.txt" ||
+		    fail "holdfast $* says, unlike the guide ($line): $(cat "$work/shown.txt")"
+	done < "$work/guide.txt"
+}
+
 # ---------------------------------------------------------------- volumes
 mounted_ntfs() { # IMAGE OPTIONS COMMAND...: run COMMAND with the mount point as last argument
 	local image=$1 options=$2 m

@@ -157,6 +157,34 @@ a_wrong_list_is_not_forgotten(void **state)
 	assert_string_not_equal(changes_why(w->job.changes), "");
 }
 
+/* What a point says of itself is what is said of it if it turns out to be wrong. */
+static void
+a_point_tells_up_to_where_all_is_proven(void **state)
+{
+	struct world *w = *state;
+	uint64_t told = 0;
+
+	/* Point 5 read all of ten slices; each point after it reads one more. */
+	for (uint64_t sequence = 6; sequence < 30; sequence++) {
+		job(w, 0);
+		if (sequence == 25) {
+			ran(w, 1);
+			assert_int_equal(w->f.since, told);
+			assert_int_equal(file_remove(w->note, &w->err), 1);
+			break;
+		}
+		ran(w, 0);
+		assert_true(w->f.used);
+		told = w->f.proven;
+		assert_int_equal(told, sequence < 15 ? 5 : sequence - 9);
+		shape_at(w, w->job.new_shape, NULL);
+		w->root.b[0]++;
+		assert_int_equal(
+		    incremental_kept(w->inc, sequence, &w->root, &w->err), 0);
+		agent(w);
+	}
+}
+
 static void
 a_point_that_read_all_ends_it(void **state)
 {
@@ -681,6 +709,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		T(a_wrong_list_is_not_forgotten),
 		T(who_was_wrong_makes_no_holes),
+		T(a_point_tells_up_to_where_all_is_proven),
 		T(a_point_that_read_all_ends_it),
 		T(a_note_that_makes_no_sense_is_believed_at_its_worst),
 		T(what_a_lost_session_kept_is_not_called_read),

@@ -158,6 +158,35 @@ oracle_keeps(const struct store_rules *r, const struct retention_point *p, size_
 	return verified < r->min_verified;
 }
 
+/* The newest that is whole (and proven) stays. */
+static void
+keep_newest(
+    const struct retention_point *p, size_t n, int64_t now, int proven, int *keeps)
+{
+	size_t best = n;
+
+	for (size_t i = 0; i < n; i++)
+		if (!p[i].damaged && p[i].time_us <= now && (!proven || p[i].proven) &&
+		    (best == n || is_newer(&p[i], &p[best])))
+			best = i;
+	if (best < n)
+		keeps[best] = 1;
+}
+
+static void
+oracle_good(const struct retention_point *p, size_t n, int64_t now, int *keeps)
+{
+	int whole = 0, damaged = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		whole |= keeps[i] && !p[i].damaged && p[i].time_us <= now;
+		damaged |= keeps[i] && p[i].damaged;
+	}
+	keep_newest(p, n, now, 1, keeps);
+	if (damaged && !whole)
+		keep_newest(p, n, now, 0, keeps);
+}
+
 /* The set that stays, by the oracle. */
 static void
 oracle(const struct store_rules *r, const struct retention_point *p, size_t n,
@@ -186,6 +215,7 @@ oracle(const struct store_rules *r, const struct retention_point *p, size_t n,
 			kept++;
 		}
 	}
+	oracle_good(p, n, now, keeps);
 }
 
 /* ----------------------------------------------------------------- property -- */
@@ -281,7 +311,8 @@ random_points(struct retention_point *p, int64_t *now)
 			.held = rnd(15) == 0,
 			.locked = rnd(15) == 0,
 			.verified = rnd(4) == 0,
-			.damaged = rnd(6) == 0 };
+			.damaged = rnd(6) == 0,
+			.proven = rnd(5) == 0 };
 	}
 	/* In any order. */
 	for (size_t i = n; i > 1; i--) {
@@ -343,12 +374,12 @@ static void
 test_the_newest_of_a_slot_stays_and_says_so(void **state)
 {
 	const struct store_rules r = { .daily = 3, .weekly = 2 };
-	struct retention_point p[] = { { at(2026, 11, 8, 12, 0), 0, 0, 0, 0, 0 },
-		{ at(2026, 11, 15, 12, 0), 0, 0, 0, 0, 0 },
-		{ at(2026, 11, 22, 23, 59), 0, 0, 0, 0, 0 },
-		{ at(2026, 11, 23, 0, 0), 0, 0, 0, 0, 0 },
-		{ at(2026, 11, 23, 9, 0), 0, 0, 0, 0, 0 },
-		{ at(2026, 11, 24, 9, 0), 0, 0, 0, 0, 0 } };
+	struct retention_point p[] = { { at(2026, 11, 8, 12, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2026, 11, 15, 12, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2026, 11, 22, 23, 59), 0, 0, 0, 0, 0, 0 },
+		{ at(2026, 11, 23, 0, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2026, 11, 23, 9, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2026, 11, 24, 9, 0), 0, 0, 0, 0, 0, 0 } };
 	const char *const want[] = { NULL, NULL,
 		"daily 3 of 3 (2026-11-22), weekly 2 of 2 (2026-W47)", NULL,
 		"daily 2 of 3 (2026-11-23)",
@@ -399,11 +430,11 @@ static void
 test_a_leap_day_is_a_day_and_a_year_ends_where_it_ends(void **state)
 {
 	const struct store_rules r = { .daily = 1, .monthly = 3, .yearly = 2 };
-	struct retention_point p[] = { { at(2027, 12, 31, 23, 59), 0, 0, 0, 0, 0 },
-		{ at(2028, 1, 1, 0, 0), 0, 0, 0, 0, 0 },
-		{ at(2028, 2, 28, 12, 0), 0, 0, 0, 0, 0 },
-		{ at(2028, 2, 29, 12, 0), 0, 0, 0, 0, 0 },
-		{ at(2028, 3, 1, 0, 0), 0, 0, 0, 0, 0 } };
+	struct retention_point p[] = { { at(2027, 12, 31, 23, 59), 0, 0, 0, 0, 0, 0 },
+		{ at(2028, 1, 1, 0, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2028, 2, 28, 12, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2028, 2, 29, 12, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2028, 3, 1, 0, 0), 0, 0, 0, 0, 0, 0 } };
 	const char *const want[] = { "yearly 2 of 2 (2027)", "monthly 3 of 3 (2028-01)",
 		NULL, "monthly 2 of 3 (2028-02)",
 		"daily 1 of 1 (2028-03-01), monthly 1 of 3 (2028-03), yearly 1 of 2 "
@@ -432,12 +463,12 @@ test_damage_takes_nobodys_place(void **state)
 {
 	const struct store_rules r = { .daily = 2, .min_verified = 1 };
 	struct retention_point p[] = {
-		{ at(2026, 11, 20, 1, 0), 0, 0, 0, 1, 0 },
-		{ at(2026, 11, 21, 1, 0), 0, 0, 0, 0, 0 },
-		{ at(2026, 11, 22, 1, 0), 0, 0, 0, 0, 0 },
-		{ at(2026, 11, 23, 1, 0), 0, 0, 0, 1, 1 },
-		{ at(2026, 11, 24, 1, 0), 0, 0, 0, 0, 0 },
-		{ at(2026, 11, 24, 2, 0), 0, 0, 0, 0, 1 },
+		{ at(2026, 11, 20, 1, 0), 0, 0, 0, 1, 0, 0 },
+		{ at(2026, 11, 21, 1, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2026, 11, 22, 1, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2026, 11, 23, 1, 0), 0, 0, 0, 1, 1, 0 },
+		{ at(2026, 11, 24, 1, 0), 0, 0, 0, 0, 0, 0 },
+		{ at(2026, 11, 24, 2, 0), 0, 0, 0, 0, 1, 0 },
 	};
 	const char *const want[] = { "verified 1 of 1", NULL, "daily 2 of 2 (2026-11-22)",
 		"daily 2 of 2 (2026-11-23), verified 1 of 1", "daily 1 of 2 (2026-11-24)",
@@ -447,18 +478,49 @@ test_damage_takes_nobodys_place(void **state)
 	expect(&r, p, 6, at(2026, 11, 25, 0, 0), want);
 }
 
+/* All behind the proven one may be found wrong tomorrow, at once. */
+static void
+test_the_last_good_one_stays(void **state)
+{
+	const struct store_rules r = { .last = 1 }, young = { .within_s = 2 * 86400 };
+	int64_t now = at(2026, 11, 25, 12, 0);
+	struct retention_point p[5];
+	const char *const proven[] = { NULL, "the last good one", NULL, NULL,
+		"last 1 of 1" };
+	const char *const same[] = { NULL, NULL, NULL, NULL,
+		"last 1 of 1, the last good one" };
+	const char *const wrong[] = { NULL, NULL, "the last good one", "within 2d",
+		"within 2d" };
+
+	(void)state;
+	memset(p, 0, sizeof(p));
+	for (int i = 0; i < 5; i++)
+		p[i].time_us = now - (4 - i) * DAY - HOUR;
+	p[0].proven = p[1].proven = 1;
+	expect(&r, p, 5, now, proven);
+	for (int i = 2; i < 5; i++)
+		p[i].proven = 1;
+	expect(&r, p, 5, now, same);
+	/* Nor do wrong ones stay without it, though no number is asked for. */
+	memset(p, 0, sizeof(p));
+	for (int i = 0; i < 5; i++)
+		p[i].time_us = now - (4 - i) * DAY - HOUR;
+	p[3].damaged = p[4].damaged = 1;
+	expect(&young, p, 5, now, wrong);
+}
+
 static void
 test_what_is_held_locked_young_or_ahead_stays(void **state)
 {
 	const struct store_rules r = { .last = 1, .within_s = 3600, .min_points = 4 };
 	int64_t now = at(2026, 11, 25, 12, 0);
 	struct retention_point p[] = {
-		{ now - 9 * DAY, 0, 1, 0, 0, 0 },
-		{ now - 8 * DAY, 0, 0, 1, 0, 0 },
-		{ now - 7 * DAY, 0, 0, 0, 0, 0 },
-		{ now - HOUR - 1, 0, 0, 0, 0, 0 },
-		{ now - HOUR, 0, 0, 0, 0, 0 },
-		{ now + 1, 0, 0, 0, 0, 0 },
+		{ now - 9 * DAY, 0, 1, 0, 0, 0, 0 },
+		{ now - 8 * DAY, 0, 0, 1, 0, 0, 0 },
+		{ now - 7 * DAY, 0, 0, 0, 0, 0, 0 },
+		{ now - HOUR - 1, 0, 0, 0, 0, 0, 0 },
+		{ now - HOUR, 0, 0, 0, 0, 0, 0 },
+		{ now + 1, 0, 0, 0, 0, 0, 0 },
 	};
 	const char *const want[] = { "held", "locked", NULL, "minimum 4 of 4",
 		"last 1 of 1, within 1h", "later than the server's time" };
@@ -473,7 +535,7 @@ test_no_rules_keep_everything(void **state)
 	const struct store_rules r = {
 		.min_points = 1, .min_verified = 1, .verified_s = 5
 	};
-	struct retention_point p[] = { { 5, 0, 0, 0, 0, 0 }, { 6, 0, 0, 0, 0, 0 } };
+	struct retention_point p[] = { { 5, 0, 0, 0, 0, 0, 0 }, { 6, 0, 0, 0, 0, 0, 0 } };
 	const char *const want[] = { "no rules", "no rules" };
 	struct err err = ERR_INIT;
 	char text[200];
@@ -497,6 +559,7 @@ main(void)
 		cmocka_unit_test(test_a_leap_day_is_a_day_and_a_year_ends_where_it_ends),
 		cmocka_unit_test(test_a_clock_that_stood_still_goes_by_sequence),
 		cmocka_unit_test(test_damage_takes_nobodys_place),
+		cmocka_unit_test(test_the_last_good_one_stays),
 		cmocka_unit_test(test_what_is_held_locked_young_or_ahead_stays),
 		cmocka_unit_test(test_no_rules_keep_everything),
 		cmocka_unit_test(test_it_is_what_the_oracle_says),

@@ -150,6 +150,69 @@ test_a_suspect_point_takes_no_good_ones_place(void **state)
 	assert_int_equal(store_point_suspect(h->s, "alpha", 3, why, &h->err), 0);
 }
 
+/* A point that rests on a list of changes, all of which is proven up to `proven`. */
+static void
+add_unproven(struct here *h, const char *host, uint64_t proven)
+{
+	const struct store_changes c = { 0, 900 * MIB, 9 * MIB, 100 };
+	struct store_point *p = calloc(1, sizeof(*p));
+
+	assert_non_null(p);
+	OK(store_facts_set_changes(p, &c, 1, &h->err));
+	OK(store_facts_set_proven(p, proven, &h->err));
+	assert_true(store_facts_proven(p) == proven);
+	(void)add_point_saying(h, host, 10 * MIB, 5 * MIB, p->facts, p->facts_len);
+	free(p);
+	pass(DAY);
+}
+
+/* What is found wrong takes all with it that came since the last proof: that one stays. */
+static void
+test_the_last_proven_point_outlives_those_that_rest_on_it(void **state)
+{
+	struct here *h = *state;
+	struct store_suspects all;
+	struct said *s;
+
+	set_policy(h, STORE_POLICY_DEFAULT, "",
+	    (struct store_rules){ .last = 2, .min_points = 1, .min_verified = 1 });
+	add_days(h, "alpha", 2);
+	for (int i = 0; i < 6; i++) {
+		add_unproven(h, "alpha", 2);
+		(void)prune(h, NULL, 0);
+	}
+	assert_string_equal(points(h, "alpha"), "2 7 8");
+	s = prune(h, NULL, 1);
+	assert_non_null(strstr(s->why, "2: the last good one\n7: last 2 of 2\n"));
+	/* The proof goes on, and what it rests on with it. */
+	add_unproven(h, "alpha", 7);
+	for (int anew = 0; anew < 2; anew++) {
+		s = prune(h, NULL, 1);
+		assert_string_equal(s->text, "2- 7+ 8+ 9+");
+		reopen(h, anew);
+	}
+	(void)prune(h, NULL, 0);
+	/* The tracker lied: the full compare that follows is not the only good one. */
+	suspect(h, "C", 7, 9, "byte 7 had changed");
+	add_days(h, "alpha", 1);
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "7 8 9 10");
+	OK(store_suspects(h->s, "alpha", &all, &h->err));
+	assert_true(all.n == 2 && all.first == 8 && all.last == 9 && all.since_us != 0);
+	/* With other good ones they go. */
+	add_days(h, "alpha", 2);
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "11 12");
+	OK(store_suspects(h->s, "alpha", &all, &h->err));
+	assert_true(all.n == 0 && all.first == 0 && all.last == 0 && all.since_us == 0);
+	/* What no rule of numbers keeps either. */
+	set_policy(h, STORE_POLICY_DEFAULT, "", (struct store_rules){ .within_s = 2 });
+	suspect(h, "C", 11, 12, "byte 8 had changed");
+	OK(store_hold(h->s, "bob", "alpha", 12, "to look at", &h->err));
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "11 12h");
+}
+
 struct rotting {
 	struct here *h;
 	uint32_t block;
@@ -277,6 +340,7 @@ main(void)
 		T(test_a_damaged_point_takes_no_whole_ones_place),
 		T(test_a_point_that_is_hurt_takes_no_whole_ones_place),
 		T(test_a_suspect_point_takes_no_good_ones_place),
+		T(test_the_last_proven_point_outlives_those_that_rest_on_it),
 		T(test_what_rots_while_all_hosts_are_pruned_is_noticed),
 		T(test_what_fails_at_one_host_does_not_keep_the_others),
 		T(test_what_a_policy_keeps_does_not_go_after_it_was_set),
