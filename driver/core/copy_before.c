@@ -145,6 +145,11 @@ keep(struct copy *c, uint64_t chunk)
 static void
 put(struct copy *c, uint64_t chunk, void *buffer)
 {
+	uint32_t bytes = copy_bytes(c, chunk), all = 1u << c->want.chunk_shift;
+
+	/* Behind the volume's end lies what was there before, of whoever had the memory. */
+	if (bytes < all)
+		memset((uint8_t *)buffer + bytes, 0, all - bytes);
 	diff_put(c->want.diff, c->want.index, chunk, buffer);
 	keep(c, chunk);
 }

@@ -36,7 +36,8 @@ memory_make(struct diff *d, uint64_t bytes)
 		return -1;
 	d->overhead += slots * sizeof(*d->memory) + arenas * sizeof(*d->arena);
 	while (d->arenas < arenas) {
-		uint8_t *block = env_alloc((size_t)each << d->shift);
+		/* Hundreds of MiB, which nobody reads before a copy lies there. */
+		uint8_t *block = env_alloc_bare((size_t)each << d->shift);
 
 		if (block == NULL)
 			return -1;

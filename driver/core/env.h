@@ -30,6 +30,9 @@ struct env_thread {
 /* Memory that is never paged, zeroed.  NULL: there is none; callers go on without.
    env_free(NULL) is legal. */
 void *env_alloc(size_t bytes);
+/* The same, of bytes that are anything: of much memory, each of which is written before it
+   is read. */
+void *env_alloc_bare(size_t bytes);
 void env_free(void *p);
 
 /* Spin locks, for a few instructions; never held across a call out of the core. */

@@ -36,14 +36,19 @@ pool(void)
 }
 
 void *
-env_alloc(size_t bytes)
+env_alloc_bare(size_t bytes)
 {
-	void *p;
-
 	/* The pool gives nothing of 4 GiB, and answers 0 bytes with a block. */
 	if (bytes == 0 || bytes > UINT32_MAX)
 		return NULL;
-	p = ExAllocatePoolWithTag(pool(), bytes, NT_TAG);
+	return ExAllocatePoolWithTag(pool(), bytes, NT_TAG);
+}
+
+void *
+env_alloc(size_t bytes)
+{
+	void *p = env_alloc_bare(bytes);
+
 	if (p != NULL)
 		RtlZeroMemory(p, bytes);
 	return p;

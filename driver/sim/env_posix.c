@@ -105,15 +105,12 @@ env_posix_failed(void)
 	return get(&failed) != 0;
 }
 
-void *
-env_alloc(size_t bytes)
+/* As the system's allocator gave it, or NULL. */
+static void *
+take_block(struct block *b, size_t bytes)
 {
-	struct block *b;
 	uint64_t now, peak;
 
-	if (fails() || bytes > SIZE_MAX - sizeof *b)
-		return NULL;
-	b = calloc(1, sizeof *b + bytes);
 	if (b == NULL)
 		return NULL;
 	b->bytes = bytes;
@@ -125,6 +122,22 @@ env_alloc(size_t bytes)
 				 false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
 		;
 	return b + 1;
+}
+
+void *
+env_alloc(size_t bytes)
+{
+	if (fails() || bytes > SIZE_MAX - sizeof(struct block))
+		return NULL;
+	return take_block(calloc(1, sizeof(struct block) + bytes), bytes);
+}
+
+void *
+env_alloc_bare(size_t bytes)
+{
+	if (fails() || bytes > SIZE_MAX - sizeof(struct block))
+		return NULL;
+	return take_block(malloc(sizeof(struct block) + bytes), bytes);
 }
 
 void

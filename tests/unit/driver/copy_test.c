@@ -203,6 +203,34 @@ what_is_not_needed_costs_nothing_and_is_never_served(void **state)
 	release(&f);
 }
 
+/* Room is not cleared when it is made, and a copy may be written out whole. */
+static void
+behind_the_end_of_the_volume_are_zeros(void **state)
+{
+	void *buffer[CHUNKS];
+	uint8_t copy[CHUNK];
+	unsigned n = 0;
+	struct frozen f;
+
+	(void)state;
+	prepare(&f, SIZE - 512, MEMORY, 0, false);
+	for (; n < CHUNKS && diff_take(f.diff, &buffer[n], 0); n++)
+		memset(buffer[n], 0xee, CHUNK);
+	while (n > 0)
+		diff_give(f.diff, buffer[--n]);
+	cut(&f);
+	assert_true(ram_write_now(&f.ram, SIZE - CHUNK, 512, 2));
+	assert_true(ram_write_now(&f.ram, 0, 4 * CHUNK, 2));
+	for (unsigned i = 0; i < 4; i++) {
+		assert_int_equal(diff_get(f.diff, 3, i, 0, copy, CHUNK), DIFF_OK);
+		assert_true(ram_all(copy, CHUNK, 1));
+	}
+	assert_int_equal(diff_get(f.diff, 3, CHUNKS - 1, 0, copy, CHUNK), DIFF_OK);
+	assert_true(ram_all(copy, CHUNK - 512, 1));
+	assert_true(ram_all(copy + CHUNK - 512, 512, 0));
+	release(&f);
+}
+
 static void
 only_what_changed_is_needed(void **state)
 {
@@ -791,6 +819,7 @@ main(void)
 		cmocka_unit_test(first_write_is_held_and_the_image_stays),
 		cmocka_unit_test(bad_reads_are_refused),
 		cmocka_unit_test(what_is_not_needed_costs_nothing_and_is_never_served),
+		cmocka_unit_test(behind_the_end_of_the_volume_are_zeros),
 		cmocka_unit_test(only_what_changed_is_needed),
 		cmocka_unit_test(neighbours_are_read_once_where_a_stream_is),
 		cmocka_unit_test(failed_read_drops_the_image_and_not_the_write),
