@@ -270,6 +270,38 @@ metacache_read(void *arg, uint64_t offset, void *buf, size_t len, struct err *er
 	return 0;
 }
 
+/* A grain that need not be read is all ones: 1, and it was asked for; 0. */
+static int
+take_ones(struct metacache *c, uint64_t grain)
+{
+	uint16_t bit = (uint16_t)(1u << grain % METACACHE_GRAINS);
+	uint32_t slot;
+
+	if (to_recall(c, grain, 1) == 0)
+		return 0;
+	slot = (uint32_t)metacache_file_find(c->file, page_of(grain));
+	if (!metacache_file_ones(c->file, slot, grain % METACACHE_GRAINS))
+		return 0;
+	if ((metacache_file_used(c->file, slot) & bit) == 0)
+		c->facts.known_bytes += METACACHE_GRAIN;
+	metacache_file_use(c->file, slot, bit);
+	return 1;
+}
+
+size_t
+metacache_ones(struct metacache *c, uint64_t offset, size_t len)
+{
+	uint64_t grain = offset / METACACHE_GRAIN;
+	size_t n = 0;
+
+	if (c->off || offset % METACACHE_GRAIN != 0 || offset > c->src.size ||
+	    len > c->src.size - offset)
+		return 0;
+	while (n < len && take_ones(c, grain++))
+		n += METACACHE_GRAIN;
+	return n < len ? n : len;
+}
+
 /* --------------------------------------------------------------------- heads -- */
 
 static void

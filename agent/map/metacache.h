@@ -78,6 +78,12 @@ int metacache_read(void *c, uint64_t offset, void *buf, size_t len, struct err *
 int metacache_read_past(void *c, uint64_t offset, void *buf, size_t len, struct err *err);
 
 /*
+ * Of `len` bytes at `offset`, how many from there on are known to be all ones, without
+ * their being read?  As metacache_read(), it asks for them.
+ */
+size_t metacache_ones(struct metacache *c, uint64_t offset, size_t len);
+
+/*
  * Does a dense file begin at `offset` (volmap_dense.h)?  1, 0, or -1 if that is not known;
  * and to have it known.
  */

@@ -22,8 +22,9 @@ struct metacache_file {
 	char *path;
 	uint32_t most; /* Slots. */
 	uint8_t key[METACACHE_KEY];
-	struct file *f; /* NULL: nothing is kept. */
-	int full;	/* No room for a new slot, or for any byte. */
+	uint8_t ones[METACACHE_HASH]; /* The hash of a grain of ones. */
+	struct file *f;		      /* NULL: nothing is kept. */
+	int full;		      /* No room for a new slot, or for any byte. */
 	int broken;
 	int whole; /* After a run: it may be sealed. */
 	uint64_t written;
@@ -277,6 +278,15 @@ is_wanted(const struct metacache_file *m, const struct metacache_header *wanted)
 	       h.sequence == wanted->sequence && h.size == wanted->size;
 }
 
+static void
+hash_ones(struct metacache_file *m)
+{
+	uint8_t grain[METACACHE_GRAIN];
+
+	memset(grain, 0xff, sizeof(grain));
+	metacache_hash(grain, m->key, m->ones);
+}
+
 int
 metacache_file_open(struct metacache_file *m, const uint8_t key[METACACHE_KEY],
     const struct metacache_header *wanted, struct err *err)
@@ -285,6 +295,7 @@ metacache_file_open(struct metacache_file *m, const uint8_t key[METACACHE_KEY],
 
 	let_go(m, 0);
 	memcpy(m->key, key, sizeof(m->key));
+	hash_ones(m);
 	m->full = m->broken = m->whole = 0;
 	m->written = 0;
 	m->next_free = 0;
@@ -323,29 +334,71 @@ metacache_file_use(struct metacache_file *m, uint32_t slot, uint16_t grains)
 	m->used[slot] |= grains;
 }
 
+/* Of what a table says of a grain: is it all ones? */
+static int
+is_ones(const struct metacache_file *m, struct table *t, unsigned i, unsigned grain)
+{
+	return memcmp(metacache_grain_hash(t->p, i, grain), m->ones, sizeof(m->ones)) ==
+	       0;
+}
+
+int
+metacache_file_ones(struct metacache_file *m, uint32_t slot, unsigned grain)
+{
+	unsigned i = slot % METACACHE_SLOTS;
+	struct table *t = table_of(m, slot);
+	struct metacache_slot s;
+
+	metacache_slot_load(t->p, i, &s);
+	return s.page == m->page[slot] && (s.known >> grain & 1) != 0 &&
+	       is_ones(m, t, i, grain);
+}
+
+/* Read `count` grains, none of them ones; those that are what they were. */
+static uint16_t
+read_grains(struct metacache_file *m, struct table *t, uint32_t slot, unsigned first,
+    unsigned count, uint8_t *p)
+{
+	uint64_t at = metacache_slot_at(slot) + (uint64_t)first * METACACHE_GRAIN;
+	unsigned i = slot % METACACHE_SLOTS;
+	struct err ignored = ERR_INIT;
+	uint8_t hash[METACACHE_HASH];
+	uint16_t good = 0;
+
+	if (file_read_all(m->f, at, p, (size_t)count * METACACHE_GRAIN, &ignored) != 0)
+		return 0;
+	for (unsigned g = first; g < first + count; g++, p += METACACHE_GRAIN) {
+		metacache_hash(p, m->key, hash);
+		if (memcmp(hash, metacache_grain_hash(t->p, i, g), sizeof(hash)) == 0)
+			good |= (uint16_t)(1u << g);
+	}
+	return good;
+}
+
 uint16_t
 metacache_file_get(
     struct metacache_file *m, uint32_t slot, unsigned first, unsigned count, uint8_t *p)
 {
 	uint16_t good = 0, asked = (uint16_t)(((1u << count) - 1) << first);
-	unsigned i = slot % METACACHE_SLOTS;
-	uint64_t at = metacache_slot_at(slot) + (uint64_t)first * METACACHE_GRAIN;
+	unsigned i = slot % METACACHE_SLOTS, end = first + count, n;
 	struct table *t = table_of(m, slot);
-	struct err ignored = ERR_INIT;
-	uint8_t hash[METACACHE_HASH];
 	struct metacache_slot s;
 
 	metacache_slot_load(t->p, i, &s);
-	if (s.page == m->page[slot] &&
-	    file_read_all(m->f, at, p, (size_t)count * METACACHE_GRAIN, &ignored) == 0)
-		for (unsigned g = first; g < first + count; g++) {
-			metacache_hash(
-			    p + (size_t)(g - first) * METACACHE_GRAIN, m->key, hash);
-			if ((s.known >> g & 1) != 0 &&
-			    memcmp(hash, metacache_grain_hash(t->p, i, g),
-				sizeof(hash)) == 0)
-				good |= (uint16_t)(1u << g);
+	for (unsigned g = first; s.page == m->page[slot] && g < end; g += n) {
+		uint8_t *to = p + (size_t)(g - first) * METACACHE_GRAIN;
+
+		if (is_ones(m, t, i, g)) {
+			n = 1;
+			memset(to, 0xff, METACACHE_GRAIN);
+			good |= (uint16_t)(1u << g);
+			continue;
 		}
+		for (n = 1; g + n < end && !is_ones(m, t, i, g + n); n++)
+			;
+		good |= read_grains(m, t, slot, g, n, to);
+	}
+	good &= s.known;
 	if (good == asked)
 		return good;
 	/* Else what is damaged would be taken for what need not be written again. */
@@ -403,7 +456,7 @@ metacache_file_put(struct metacache_file *m, uint32_t page, unsigned first,
 	metacache_slot_load(t->p, i, &s);
 	if (s.page != page)
 		s = (struct metacache_slot){ .page = page };
-	/* [from, g) is to be written: what is there already is not. */
+	/* [from, g) is to be written: what is there already is not, nor what is ones. */
 	for (g = first; g <= end; g++) {
 		bit = (uint16_t)(1u << g);
 		had = g < end ? metacache_grain_hash(t->p, i, g) : NULL;
@@ -416,7 +469,8 @@ metacache_file_put(struct metacache_file *m, uint32_t page, unsigned first,
 			s.known |= bit;
 			s.newer |= bit;
 			t->dirty = 1;
-			continue;
+			if (!is_ones(m, t, i, g))
+				continue;
 		}
 		if (from < g)
 			write_out(m,

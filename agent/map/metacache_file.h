@@ -48,6 +48,9 @@ void metacache_file_use(struct metacache_file *m, uint32_t slot, uint16_t grains
 uint16_t metacache_file_get(
     struct metacache_file *m, uint32_t slot, unsigned first, unsigned count, uint8_t *p);
 
+/* Is a known grain all ones?  Its hash tells: nothing is read. */
+int metacache_file_ones(struct metacache_file *m, uint32_t slot, unsigned grain);
+
 /* Keep these grains of a page: known and asked for, if there is room. */
 void metacache_file_put(struct metacache_file *m, uint32_t page, unsigned first,
     unsigned count, const uint8_t *p);

@@ -31,6 +31,9 @@
  *	  +12	4	zeros
  *	  +16	16 x 8	of each grain the first 8 bytes of its hash
  *
+ * A grain of ones (all bytes 0xff: an empty $LogFile has 64 MiB of them) is told by its
+ * hash: what lies in its place is not written, and not looked at.
+ *
  * Pages from METACACHE_HEADS on are no bytes of the volume: two bits for each 4 KiB of
  * it, lowest first, tell what is known of a file that begins there: 2 it is not dense, 3
  * it is, 0 nothing.  That is by the rule of volmap_dense.h: another wants another magic.

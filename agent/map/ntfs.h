@@ -166,6 +166,13 @@ void ntfs_stream_free(struct ntfs_stream *s);
 int ntfs_stream_read(const struct ntfs *v, const struct ntfs_stream *s, uint64_t offset,
     void *buf, size_t len, struct err *err);
 
+/*
+ * Where byte `offset` of the content lies: 1, its byte of the volume and how many follow it
+ * there; 0 if it lies in no run.
+ */
+int ntfs_stream_place(const struct ntfs *v, const struct ntfs_stream *s, uint64_t offset,
+    uint64_t *at, uint64_t *room);
+
 /* -------------------------------------------------------------------- plan -- */
 
 /* May `$Bitmap` be believed, by the log's own word?  1 yes, 0 no or in doubt. */

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/map/metacache.h"
+#include "agent/map/volmap.h"
 #include "proto/base/bytes.h"
 #include "proto/base/err.h"
 
@@ -42,20 +44,35 @@ restart_parse(uint8_t *p, uint32_t len, struct restart *out)
 	return 1;
 }
 
+/* So many bytes of the log, of `most`, are known to be ones without being read. */
+static size_t
+known_ones(const struct ntfs *v, const struct ntfs_stream *log, uint64_t at, size_t most)
+{
+	uint64_t offset, room;
+
+	if (v->src->metacache == NULL || !ntfs_stream_place(v, log, at, &offset, &room))
+		return 0;
+	return metacache_ones(
+	    v->src->metacache, offset, room < most ? (size_t)room : most);
+}
+
 /* A log filled with ones was made so by a formatter or by Linux: nothing is pending. */
 static int
-all_ones(const struct ntfs *v, const struct ntfs_stream *log, struct err *err)
+all_ones(
+    const struct ntfs *v, const struct ntfs_stream *log, uint8_t *page, struct err *err)
 {
-	uint8_t p[4096];
 	uint64_t at = 0;
-	size_t n;
+	size_t n, most;
 	int got;
 
 	for (; at < log->size; at += n) {
-		n = log->size - at < sizeof(p) ? (size_t)(log->size - at) : sizeof(p);
-		if ((got = ntfs_stream_read(v, log, at, p, n, err)) != 1)
+		most = log->size - at < PAGE_MAX ? (size_t)(log->size - at) : PAGE_MAX;
+		if ((n = known_ones(v, log, at, most)) > 0)
+			continue;
+		n = most;
+		if ((got = ntfs_stream_read(v, log, at, page, n, err)) != 1)
 			return got;
-		if (p[0] != 0xff || memcmp(p, p + 1, n - 1) != 0)
+		if (page[0] != 0xff || memcmp(page, page + 1, n - 1) != 0)
 			return 0;
 	}
 	return 1;
@@ -73,7 +90,7 @@ clean(const struct ntfs *v, const struct ntfs_stream *log, uint8_t *page, struct
 	if ((got = ntfs_stream_read(v, log, 0, page, 512, err)) != 1)
 		return got;
 	if (load_le32(page) == 0xffffffff)
-		return all_ones(v, log, err);
+		return all_ones(v, log, page, err);
 	len = load_le32(page + 16);
 	if (len < 512 || len > PAGE_MAX || (len & (len - 1)) != 0)
 		return 0;

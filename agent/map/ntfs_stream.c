@@ -89,11 +89,35 @@ add_part(const struct ntfs *v, struct ntfs_stream *s, const struct ntfs_attr *a,
 }
 
 int
+ntfs_stream_place(const struct ntfs *v, const struct ntfs_stream *s, uint64_t offset,
+    uint64_t *at, uint64_t *room)
+{
+	uint64_t size = v->boot.cluster_size, skip;
+	uint32_t low = 0, high = s->count, middle;
+
+	/* The last run that begins at or below the offset. */
+	while (high - low > 1) {
+		middle = low + (high - low) / 2;
+		if (s->run[middle].vcn <= offset / size)
+			low = middle;
+		else
+			high = middle;
+	}
+	if (s->count == 0 || s->run[low].vcn > offset / size)
+		return 0;
+	skip = offset - s->run[low].vcn * size;
+	if (s->run[low].len <= skip / size)
+		return 0;
+	*at = (uint64_t)s->run[low].lcn * size + skip;
+	*room = s->run[low].len * size - skip;
+	return 1;
+}
+
+int
 ntfs_stream_read(const struct ntfs *v, const struct ntfs_stream *s, uint64_t offset,
     void *buf, size_t len, struct err *err)
 {
-	uint64_t size = v->boot.cluster_size, skip, in_run;
-	uint32_t low = 0, high = s->count, middle;
+	uint64_t at, room;
 	uint8_t *p = buf;
 	size_t n;
 
@@ -103,28 +127,12 @@ ntfs_stream_read(const struct ntfs *v, const struct ntfs_stream *s, uint64_t off
 		memcpy(p, s->bytes + offset, len);
 		return 1;
 	}
-	/* The last run that begins at or below the offset. */
-	while (high - low > 1) {
-		middle = low + (high - low) / 2;
-		if (s->run[middle].vcn <= offset / size)
-			low = middle;
-		else
-			high = middle;
-	}
-	for (; len > 0; low++) {
-		if (low >= s->count || s->run[low].vcn > offset / size)
+	for (; len > 0; p += n, offset += n, len -= n) {
+		if (!ntfs_stream_place(v, s, offset, &at, &room))
 			return 0;
-		skip = offset - s->run[low].vcn * size;
-		if (s->run[low].len <= skip / size)
-			return 0;
-		in_run = s->run[low].len * size - skip;
-		n = len < in_run ? len : (size_t)in_run;
-		if (v->src->read(v->src->arg, (uint64_t)s->run[low].lcn * size + skip, p,
-			n, err) == -1)
+		n = len < room ? len : (size_t)room;
+		if (v->src->read(v->src->arg, at, p, n, err) == -1)
 			return -1;
-		p += n;
-		offset += n;
-		len -= n;
 	}
 	return 1;
 }

@@ -29,6 +29,7 @@
 #define U (256u << 10) /* The volume is made of these. */
 #define SIZE ((uint64_t)24 * U + 700)
 #define G METACACHE_GRAIN
+#define LOG ((uint64_t)17 * U) /* An empty one: U bytes of ones. */
 
 #ifdef __SANITIZE_ADDRESS__
 #define ROUNDS(n) (((n) + 2) / 3)
@@ -113,6 +114,7 @@ set_up(void **state)
 	w->disk = malloc(SIZE);
 	for (uint64_t i = 0; i < SIZE; i++)
 		w->disk[i] = (uint8_t)rnd(256);
+	memset(w->disk + LOG, 0xff, U);
 	scratch_make(w->dir);
 	scratch_path(w->dir, "cache", w->path);
 	assert_int_equal(changes_new(SIZE, &w->list, &w->err), 0);
@@ -205,7 +207,37 @@ see_head(struct world *w, uint64_t at)
 	return 1;
 }
 
-/* All that a map reads: an "MFT" in windows, small records of it, a boot sector, heads. */
+static int
+are_ones(const uint8_t *p, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if (p[i] != 0xff)
+			return 0;
+	return 1;
+}
+
+/* As ntfs_log_clean(): what is known to be ones is not read. */
+static void
+see_ones(struct world *w, uint64_t at, uint64_t len)
+{
+	uint64_t end = at + len < w->size ? at + len : w->size, n;
+
+	for (; at < end; at += n) {
+		size_t most = end - at < 65536 ? (size_t)(end - at) : 65536;
+		uint64_t reads = w->reads;
+
+		if ((n = metacache_ones(w->c, at, most)) > 0) {
+			assert_true(n <= most && w->reads == reads);
+			assert_true(are_ones(w->disk + at, (size_t)n));
+		} else {
+			n = most;
+			see(w, at, (size_t)n);
+		}
+	}
+}
+
+/* All that a map reads: an "MFT" in windows, small records of it, a boot sector, heads,
+   a log. */
 static void
 make_map(struct world *w)
 {
@@ -218,6 +250,7 @@ make_map(struct world *w)
 	see(w, w->size - 700, 700);
 	for (uint64_t at = 12 * U; at < 16 * U; at += 3 * G)
 		see_head(w, at);
+	see_ones(w, LOG, U);
 }
 
 static void
@@ -225,8 +258,11 @@ change(struct world *w, uint64_t at, uint64_t len)
 {
 	if (len > w->size - at)
 		len = w->size - at;
-	for (uint64_t i = at; i < at + len; i++)
-		w->disk[i] = (uint8_t)rnd(256);
+	if (len >= G && rnd(4) == 0)
+		memset(w->disk + at, 0xff, (size_t)len);
+	else
+		for (uint64_t i = at; i < at + len; i++)
+			w->disk[i] = (uint8_t)rnd(256);
 	changes_add(w->list, at, len);
 }
 
@@ -299,6 +335,9 @@ over_generations_each_byte_is_the_volumes(void **state)
 		for (unsigned i = 0; i < 30; i++) {
 			see(w, rnd(w->size), 1 + rnd(rnd(2) == 0 ? 5000 : 400000));
 			see_head(w, rnd(w->size / G) * G);
+			if (i % 5 == 0)
+				see_ones(w, rnd(2) == 0 ? LOG + rnd(2) * G : rnd(w->size),
+				    1 + rnd(100000));
 		}
 		saved += facts(w).known_bytes;
 		switch (rnd(4)) {
@@ -333,7 +372,7 @@ what_is_due_is_read_and_a_difference_is_stale(void **state)
 		read += w->reads;
 		seal(w);
 	}
-	assert_true(read >= 8 * U && read < 9 * U);
+	assert_true(read >= 9 * U && read < 10 * U);
 	w->disk[at] ^= 1;
 	changes_slice(w->list, 10, 2);
 	begin(w, 0);
@@ -352,6 +391,61 @@ what_is_due_is_read_and_a_difference_is_stale(void **state)
 	begin(w, 0);
 	make_map(w);
 	assert_true(w->reads > 8 * U);
+}
+
+/* The bytes of a log of ones are not in the file, and what stands there does not count. */
+static void
+ones_are_told_by_their_hashes(void **state)
+{
+	struct world *w = *state;
+	struct err err = ERR_INIT;
+	struct file *f;
+
+	begin(w, 1);
+	see_ones(w, LOG, U);
+	assert_int_equal(w->reads, U);
+	seal(w);
+	assert_true(facts(w).written_bytes < 8 * METACACHE_TABLE);
+	assert_int_equal(file_open(w->path, FILE_TO_WRITE, &f, &err), 0);
+	for (uint32_t slot = 0; slot < 4; slot++)
+		assert_int_equal(
+		    file_write(f, metacache_slot_at(slot), w->disk, 65536, &err), 0);
+	file_close(f);
+	begin(w, 0);
+	assert_int_equal(metacache_ones(w->c, LOG + 5 * G, 4 * G), 4 * G);
+	see_ones(w, LOG, U);
+	see(w, LOG, U);
+	assert_int_equal(w->reads, 0);
+	assert_int_equal(facts(w).known_bytes, U);
+	seal(w);
+	/* One that changed is read, and so is one that is no longer ones. */
+	change(w, LOG + 8 * G, 100);
+	for (unsigned i = 0; i < 2; i++) {
+		begin(w, 0);
+		assert_int_equal(metacache_ones(w->c, LOG, U), 8 * G);
+		see_ones(w, LOG, U);
+		assert_int_equal(w->reads, i == 0 ? G : 0);
+		assert_int_equal(metacache_ones(w->c, LOG + 8 * G, G), 0);
+		seal(w);
+	}
+	/* And back again. */
+	memset(w->disk + LOG + 8 * G, 0xff, G);
+	changes_add(w->list, LOG + 8 * G, G);
+	begin(w, 0);
+	see_ones(w, LOG, U);
+	assert_int_equal(w->reads, G);
+	assert_int_equal(metacache_ones(w->c, LOG, U), U);
+	seal(w);
+	/* Not at odd places, not beyond the volume, not of what is due. */
+	changes_slice(w->list, 10, LOG / (1 << 20) % 10);
+	begin(w, 0);
+	assert_int_equal(metacache_ones(w->c, LOG + 512, G), 0);
+	assert_int_equal(metacache_ones(w->c, w->size, 1), 0);
+	assert_int_equal(metacache_ones(w->c, LOG, U), 0);
+	w->disk[LOG + 3 * G] = 0xfe;
+	assert_int_equal(metacache_read(w->c, LOG, w->disk, G, &err), 0);
+	assert_int_equal(metacache_read(w->c, LOG + 3 * G, w->disk, G, &err), -1);
+	assert_int_equal(err.code, ERR_SNAPSHOT_LOST);
 }
 
 static void
@@ -656,6 +750,7 @@ main(void)
 		TEST(only_what_changed_is_read_and_written),
 		TEST(over_generations_each_byte_is_the_volumes),
 		TEST(what_is_due_is_read_and_a_difference_is_stale),
+		TEST(ones_are_told_by_their_hashes),
 		TEST(another_points_pages_are_not_used),
 		TEST(damage_costs_reading),
 		TEST(a_run_that_made_no_point_leaves_nothing),
