@@ -66,12 +66,14 @@ named(const struct settings *s, const char *name)
 int
 sources_note(const struct state *st, const struct settings *settings, struct err *err)
 {
-	struct buf old = BUF_INIT(STATE_FILE_MAX), new = BUF_INIT(STATE_FILE_MAX);
+	struct buf was = BUF_INIT(STATE_FILE_MAX), old = BUF_INIT(STATE_FILE_MAX),
+		   new = BUF_INIT(STATE_FILE_MAX);
 	char *real = NULL, *at, *name, *path;
 	const struct settings_volume *v;
 	int rc = -1;
 
-	if (load(st, &old, err) != 0)
+	/* Its lines are cut apart below. */
+	if (load(st, &old, err) != 0 || buf_add(&was, old.p, old.len - 1, err) != 0)
 		goto out;
 	at = (char *)old.p;
 	while (next_line(&at, &name, &path))
@@ -83,9 +85,12 @@ sources_note(const struct state *st, const struct settings *settings, struct err
 		if (real != NULL && add_line(&new, v->name, real, err) != 0)
 			goto out;
 	}
-	rc = state_write(st, "sources", new.p, new.len, 0600, err);
+	rc = was.len == new.len && (new.len == 0 || memcmp(was.p, new.p, new.len) == 0)
+		 ? 0
+		 : state_write(st, "sources", new.p, new.len, 0600, err);
 out:
 	free(real);
+	buf_free(&was);
 	buf_free(&old);
 	buf_free(&new);
 	return rc;

@@ -13,7 +13,7 @@
 #include "agent/hotcopy/hotcopy_link.h"
 #include "proto/base/err.h"
 
-#define WAIT_MS 50u	/* How long an end of it may take. */
+#define WAIT_MS 50u	/* So often it looks for room of its own, if that was short. */
 #define THREATENED 256u /* More writes wait at once in no set: 64 volumes, 4 threads. */
 
 struct threatened {
@@ -152,6 +152,7 @@ snapshot_hotcopy_deafen(struct hot_set *s)
 		(void)pthread_mutex_lock(&s->lock);
 		s->stop = 1;
 		(void)pthread_mutex_unlock(&s->lock);
+		hotcopy_link_wake(s->owner);
 		(void)pthread_join(s->thread, NULL);
 	}
 	s->has_thread = 0;

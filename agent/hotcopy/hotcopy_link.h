@@ -54,4 +54,7 @@ hotcopy_link_read(struct hotcopy_link *l, uint64_t offset, void *out, uint32_t l
 int
 hotcopy_link_event(struct hotcopy_link *l, uint32_t wait_ms, struct hotcopy_event *out);
 
+/* The wait for an event, or the next one, is over at once.  Any thread. */
+void hotcopy_link_wake(struct hotcopy_link *l);
+
 #endif /* AGENT_HOTCOPY_HOTCOPY_LINK_H */

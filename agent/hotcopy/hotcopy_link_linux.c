@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -30,7 +31,8 @@
 struct hotcopy_link {
 	pthread_mutex_t mutex; /* Of a request with its answer. */
 	int fd;
-	int gone; /* What follows on the socket is not known. */
+	int woken; /* An eventfd: no more is to be waited for. */
+	int gone;  /* What follows on the socket is not known. */
 	struct sockaddr_un where;
 };
 
@@ -150,10 +152,29 @@ now_ms(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static int
+was_woken(struct hotcopy_link *l)
+{
+	uint64_t n;
+
+	return read(l->woken, &n, sizeof(n)) == (ssize_t)sizeof(n);
+}
+
+void
+hotcopy_link_wake(struct hotcopy_link *l)
+{
+	static const uint64_t one = 1;
+
+	/* It cannot be full: whoever waits takes it all. */
+	if (write(l->woken, &one, sizeof(one)) != (ssize_t)sizeof(one))
+		give_up(l);
+}
+
 int
 hotcopy_link_event(struct hotcopy_link *l, uint32_t wait_ms, struct hotcopy_event *out)
 {
-	struct pollfd p = { .fd = l->fd, .events = POLLRDHUP };
+	struct pollfd p[] = { { .fd = l->fd, .events = POLLRDHUP },
+		{ .fd = l->woken, .events = POLLIN } };
 	uint64_t now = now_ms(), until = now + wait_ms;
 	struct hotcopy_event e;
 	uint32_t status;
@@ -164,9 +185,11 @@ hotcopy_link_event(struct hotcopy_link *l, uint32_t wait_ms, struct hotcopy_even
 		if (status != PENDING || now >= until)
 			break;
 		/* Other threads' answers wake nobody here, the end of the link does. */
-		(void)poll(&p, 1,
-		    until - now < EVENT_EVERY_MS ? (int)(until - now)
-						 : (int)EVENT_EVERY_MS);
+		if (poll(p, 2,
+			until - now < EVENT_EVERY_MS ? (int)(until - now)
+						     : (int)EVENT_EVERY_MS) > 0 &&
+		    was_woken(l))
+			return 0;
 	}
 	if (status == PENDING)
 		return 0;
@@ -206,7 +229,8 @@ static int
 join(struct hotcopy_link *l, const struct sockaddr_un *a, struct err *err)
 {
 	l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (l->fd < 0)
+	l->woken = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (l->fd < 0 || l->woken < 0)
 		return err_os(err, errno, "a socket for %s", a->sun_path);
 	if (connect(l->fd, (const struct sockaddr *)a, sizeof(*a)) == 0)
 		return 0;
@@ -255,7 +279,7 @@ hotcopy_link_open(const char *path, struct hotcopy_link **out, struct err *err)
 		    path);
 	if ((l = calloc(1, sizeof(*l))) == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a link to the driver");
-	l->fd = -1;
+	l->fd = l->woken = -1;
 	(void)pthread_mutex_init(&l->mutex, NULL);
 	l->where = a;
 	if (join(l, &a, err) != 0 || greet(l, a.sun_path, err) != 0) {
@@ -273,6 +297,8 @@ hotcopy_link_close(struct hotcopy_link *l)
 		return;
 	if (l->fd >= 0)
 		(void)close(l->fd);
+	if (l->woken >= 0)
+		(void)close(l->woken);
 	(void)pthread_mutex_destroy(&l->mutex);
 	free(l);
 }

@@ -29,6 +29,7 @@ struct hotcopy_link {
 	/* A WAIT_EVENT that stays with the driver between calls. */
 	OVERLAPPED wait;
 	int waits;
+	HANDLE woken; /* No more is to be waited for. */
 	struct hotcopy_event event;
 };
 
@@ -170,13 +171,18 @@ begin_wait(struct hotcopy_link *l)
 int
 hotcopy_link_event(struct hotcopy_link *l, uint32_t wait_ms, struct hotcopy_event *out)
 {
+	HANDLE any[2];
 	DWORD n = 0;
 
 	if (!l->waits && begin_wait(l) != 0)
 		return -1;
-	switch (WaitForSingleObject(l->wait.hEvent, wait_ms)) {
+	any[0] = l->wait.hEvent;
+	any[1] = l->woken;
+	/* Of both the first counts: an event is not passed over. */
+	switch (WaitForMultipleObjects(2, any, FALSE, wait_ms)) {
 	case WAIT_OBJECT_0:
 		break;
+	case WAIT_OBJECT_0 + 1:
 	case WAIT_TIMEOUT:
 		return 0;
 	default:
@@ -191,6 +197,12 @@ hotcopy_link_event(struct hotcopy_link *l, uint32_t wait_ms, struct hotcopy_even
 	return 1;
 }
 
+void
+hotcopy_link_wake(struct hotcopy_link *l)
+{
+	(void)SetEvent(l->woken);
+}
+
 /* The driver writes into `event` until the request has ended. */
 static void
 end_wait(struct hotcopy_link *l)
@@ -203,6 +215,8 @@ end_wait(struct hotcopy_link *l)
 	}
 	if (l->wait.hEvent != NULL)
 		(void)CloseHandle(l->wait.hEvent);
+	if (l->woken != NULL)
+		(void)CloseHandle(l->woken);
 }
 
 /* ----------------------------------------------------------------------- life -- */
@@ -258,6 +272,10 @@ hotcopy_link_open(const char *path, struct hotcopy_link **out, struct err *err)
 	if (l == NULL)
 		return err_set(err, ERR_NOMEM, "no memory for a link to the driver");
 	l->device = INVALID_HANDLE_VALUE;
+	if ((l->woken = CreateEventW(NULL, FALSE, FALSE, NULL)) == NULL) {
+		hotcopy_link_close(l);
+		return err_set(err, ERR_NOMEM, "no memory for a link to the driver");
+	}
 	if (open_device(l, err) != 0 || greet(l, err) != 0) {
 		hotcopy_link_close(l);
 		return -1;

@@ -152,6 +152,8 @@ lose(struct hotcopy_link *l, struct hotcopy_link *other, const uint64_t number[2
 	/* The wait stays with the driver meanwhile. */
 	IS(hotcopy_link_read(l, MIB, buffer, PIECE) == HOTCOPY_OK);
 	IS(hotcopy_link_event(l, 0, &event) == 0);
+	hotcopy_link_wake(l);
+	IS(hotcopy_link_event(l, 600000, &event) == 0);
 	write_over(path);
 	while (event.code != HOTCOPY_EVENT_DROPPED)
 		IS(hotcopy_link_event(l, 60000, &event) == 1);

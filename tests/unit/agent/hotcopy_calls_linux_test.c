@@ -366,6 +366,35 @@ test_an_event_comes_beside_reads(void **state)
 	hotcopy_link_close(r.l);
 }
 
+static void *
+wait_long(void *arg)
+{
+	struct reader *r = arg;
+	struct hotcopy_event event;
+
+	r->last = (uint32_t)hotcopy_link_event(r->l, 600000, &event);
+	return NULL;
+}
+
+/* Whoever waits is woken, and so is whoever is about to. */
+static void
+test_a_wait_for_events_is_ended(void **state)
+{
+	struct reader r = { .l = opened(), .last = 7 };
+	pthread_t thread;
+
+	(void)state;
+	for (unsigned i = 0; i < 20; i++) {
+		pthread_create(&thread, NULL, wait_long, &r);
+		if (i % 2 == 0)
+			usleep(2000);
+		hotcopy_link_wake(r.l);
+		pthread_join(thread, NULL);
+		assert_int_equal(r.last, 0);
+	}
+	hotcopy_link_close(r.l);
+}
+
 /* The simulator ends while somebody waits: he hears of it. */
 static void
 test_the_end_of_the_driver_is_heard(void **state)
@@ -446,6 +475,8 @@ main(void)
 		    test_a_link_takes_its_set_along, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_an_event_comes_beside_reads, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+		    test_a_wait_for_events_is_ended, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 		    test_the_end_of_the_driver_is_heard, setup, teardown),
 		cmocka_unit_test_setup_teardown(
