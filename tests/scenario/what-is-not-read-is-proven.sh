@@ -176,6 +176,8 @@ for after in 0.03 0.15; do
 	fast
 	[ "$(of kept_bytes)" -gt 10000000 ] || [ "$killed" -gt "$before" ] || fail "all was read after a kill"
 done
+# The newest point is an incremental again, whenever the kill came.
+[ "$(of kept_bytes)" -gt 0 ] || fast
 
 # --------------------------------------------- who writes without a trace is found out
 # What "holdfast points" says of the newest point, and of one.
