@@ -15,7 +15,7 @@ days: the corpus' days (make-corpus.sh), Holdfast with the list of changed block
 borg2 with the same list and our map.
 
 One line a row, build/bench/incremental-PART.json, exit 1 if a must is missed.  Environment:
-PROGRAMS (bin), WORK, RESULTS, ROUNDS (5), SIZE (20), CONTENT (12288); for the days CORPUS, PEERS, DAYS (3).
+PROGRAMS (bin), WORK, RESULTS, ROUNDS (5), SIZE (20), CONTENT (6144); for the days CORPUS, PEERS, DAYS (3).
 """
 import contextlib
 import glob
@@ -38,7 +38,7 @@ from maintenance import PROGRAMS, ROUNDS, WORK, run
 from measure import written
 from rows import MAP, OURS, row
 
-CONTENT = int(os.environ.get("CONTENT", "12288")) << 20
+CONTENT = int(os.environ.get("CONTENT", "6144")) << 20
 BLOCK = 65536           # What the driver tracks (driver/core/TRACKING.md).
 MIB = 1 << 20
 
