@@ -117,7 +117,7 @@ for after in 0.05 0.3; do
 	before=$(made)
 	"$bin/holdfast-agent" --state "$work/agent-pc" --machine-id "$work/machine-id" --quiet backup "${places[@]}" > /dev/null 2>&1 &
 	pids+=($!)
-	read -rt $after <> <(:) || true
+	pause $after
 	{ kill -KILL "${pids[-1]}" && wait "${pids[-1]}"; } 2> /dev/null || true
 	await 300 offline pc
 	killed=$(made)

@@ -169,7 +169,7 @@ for after in 0.03 0.15; do
 	mounted_ntfs "$work/f.img" rw,noatime,compression churn 1${after#0.}
 	"$bin/holdfast-agent" --state "$work/agent-pc" --machine-id "$work/machine-id" --quiet backup "c=$work/f.img" > /dev/null 2>&1 &
 	pids+=($!)
-	read -rt $after <> <(:) || true
+	pause $after
 	{ kill -KILL "${pids[-1]}" && wait "${pids[-1]}"; } 2> /dev/null || true
 	await 300 offline pc
 	killed=$(made)

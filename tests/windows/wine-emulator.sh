@@ -23,7 +23,7 @@ begin | end)
 	for ((i = 0; i < 1200; i++)); do
 		[ ! -e "$WINEPREFIX/holds" ] || exit 0
 		kill -0 $holder 2>/dev/null || break
-		read -rt 0.1 <> <(:) || true
+		sleep 0.1
 	done
 	echo "wine-emulator.sh: Wine does not start" >&2
 	exit 1

@@ -49,13 +49,19 @@ trap 'exit 130' INT TERM
 fail() { echo "FAILED: $*" >&2; exit 1; }
 note() { echo "* $*"; }
 
+# pause SECONDS: without a process.  One of a <(:) each time leaves its number with bash 5.2,
+# which waits for ever for the next child that is given the same one.
+mkfifo "$work/never"
+exec {never}<> "$work/never"
+pause() { read -rt "$1" -u "$never" || true; }
+
 # await SECONDS COMMAND...: until it succeeds; not less than what the slowest machine needs.
 await() {
 	local end=$((SECONDS + ($1 > 300 ? $1 : 300)))
 	shift
 	until "$@"; do
 		[ $SECONDS -lt $end ] || fail "waited too long for: $*"
-		read -rt 0.05 <> <(:) || true
+		pause 0.05
 	done
 }
 
