@@ -227,7 +227,14 @@ server_goes_on() {
 	kill -CONT "$server_pid"
 	await 120 sending
 }
-ended_well() { wait "$agent_pid" || fail "$(cat "$work/out" "$work/err")"; }
+ended_well() {
+	local end=$((SECONDS + 300))
+	while kill -0 "$agent_pid" 2>/dev/null; do
+		[ $SECONDS -lt $end ] || fail "the agent does not end: $(cat "$work/out" "$work/err"; tail -20 "$work/log" "$work/server.log" 2>/dev/null)"
+		pause 0.05
+	done
+	wait "$agent_pid" || fail "$(cat "$work/out" "$work/err")"
+}
 
 for step in 1 2 3 4 5 6 7 8 9 10; do
 	first=$((step * 97)) how=tracked
