@@ -184,6 +184,17 @@ int catalog_suspects(
 int catalog_suspect_new(struct catalog *c, const char *host, const char *volume,
     uint64_t after, uint64_t last, uint64_t *n, struct err *err);
 
+/*
+ * The first volume of a host's points by name behind `after` ("" first), which is not
+ * `out`: 1, 0 if there is none.
+ */
+int catalog_volume_next(struct catalog *c, const char *host, const char *after,
+    char out[STORE_NAME_MAX], struct err *err);
+
+/* The host's newest point with that volume, up to `last`: `*sequence`, 0 for none. */
+int catalog_volume_point(struct catalog *c, const char *host, const char *volume,
+    uint64_t last, uint64_t *sequence, struct err *err);
+
 /* Groups recorded as bad, behind `after` (NULL for the first). */
 int catalog_quarantined(struct catalog *c, const struct journal_group *after,
     struct journal_group *out, uint32_t cap, uint32_t *n, struct err *err);

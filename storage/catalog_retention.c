@@ -317,3 +317,39 @@ catalog_hosts(struct catalog *c, const char *after, char (*out)[STORE_NAME_MAX],
 	catalog_leave(c);
 	return row < 0 ? -1 : 0;
 }
+
+int
+catalog_volume_next(struct catalog *c, const char *host, const char *after,
+    char out[STORE_NAME_MAX], struct err *err)
+{
+	sqlite3_stmt *st;
+	int row = -1;
+
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_VOLUME_NEXT, err, "tt", host, after);
+	if ((row = catalog_step(c, st, err)) > 0)
+		catalog_text(st, 0, out, STORE_NAME_MAX);
+	catalog_done(st);
+	catalog_leave(c);
+	return row;
+}
+
+int
+catalog_volume_point(struct catalog *c, const char *host, const char *volume,
+    uint64_t last, uint64_t *sequence, struct err *err)
+{
+	int64_t most = last < INT64_MAX ? (int64_t)last : INT64_MAX;
+	sqlite3_stmt *st;
+	int row = -1;
+
+	*sequence = 0;
+	if (catalog_enter(c, err) != 0)
+		return -1;
+	st = catalog_bind(c, CATALOG_VOLUME_POINT, err, "tti", host, volume, most);
+	if ((row = catalog_step(c, st, err)) > 0)
+		*sequence = (uint64_t)sqlite3_column_int64(st, 0);
+	catalog_done(st);
+	catalog_leave(c);
+	return row < 0 ? -1 : 0;
+}

@@ -257,6 +257,11 @@ const char *const catalog_sql[CATALOG_OPS] = {
 	    "INSERT OR REPLACE INTO main.points VALUES(?1,?2,?3,?4,?5,?6,?7)",
 	[CATALOG_VOLUME_SET] =
 	    "INSERT OR REPLACE INTO main.volumes VALUES(?1,?2,?3,?4,?5,?6)",
+	[CATALOG_VOLUME_NEXT] = "SELECT name FROM volumes WHERE host=?1 AND name>?2"
+				" ORDER BY name LIMIT 1",
+	[CATALOG_VOLUME_POINT] =
+	    "SELECT sequence FROM volumes WHERE host=?1 AND name=?2 AND sequence<=?3"
+	    " ORDER BY sequence DESC LIMIT 1",
 	[CATALOG_RECORD_SET] = "INSERT OR REPLACE INTO main.records VALUES(?1,?2)",
 	[CATALOG_HEAD_SET] =
 	    "INSERT INTO main.hosts VALUES(?1,1,?2,?3,?4) ON CONFLICT(name) DO UPDATE SET"

@@ -238,13 +238,13 @@ judge_minimum(struct judging *j)
 }
 
 /*
- * After all others: whatever else stays, one point stays that will not turn out to be
- * wrong, and one that is whole beside those that are not.
+ * After all others: whatever else stays, what will not turn out to be wrong stays, and one
+ * that is whole beside those that are not.
  */
 static void
 judge_good(struct judging *j)
 {
-	int whole = 0, damaged = 0, proven = 0;
+	int whole = 0, damaged = 0;
 
 	for (size_t i = 0; i < j->n; i++) {
 		whole |= counts(j, i) && j->out[i].rules != 0;
@@ -255,10 +255,9 @@ judge_good(struct judging *j)
 
 		if (!counts(j, i))
 			continue;
-		if ((damaged && !whole) || (j->points[i].proven && !proven))
+		if ((damaged && !whole) || j->points[i].proven)
 			keep(j, i, RETENTION_GOOD, 0);
 		whole = 1;
-		proven |= j->points[i].proven;
 	}
 }
 

@@ -14,9 +14,9 @@
  *	minimum N	the newest of those that no other rule keeps, until N stay
  *	held, locked	stay whatever the rules say
  *	ahead		later than now: of a time when the clock was wrong
- *	last good	the newest proven point: what came behind it may all be found
- *			wrong at once.  And the newest whole one, where else only
- *			damaged ones would stay
+ *	last good	the newest proven point of each volume: what came behind it may
+ *			all be found wrong at once.  And the newest whole one, where
+ *			else only damaged ones would stay
  *
  * Rules without a number keep everything.  A damaged point takes nobody's place:
  * slots are counted and filled by whole ones.  It stays where it would stay if it
@@ -50,7 +50,9 @@ struct retention_point {
 	int64_t time_us;
 	uint64_t sequence;
 	int held, locked, verified, damaged;
-	int proven; /* It cannot be found to rest on a wrong list of changes any more. */
+	/* Of the points of one of its volumes that cannot be found to rest on a wrong list of
+	 * changes any more, the newest that counts. */
+	int proven;
 };
 
 /* Those before RETENTION_COUNTED have a number: "3 of 7". */

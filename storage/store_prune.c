@@ -15,6 +15,7 @@
 
 #define HOSTS_AT_ONCE 64u
 #define LOOKS 4u
+#define VOLUMES_MAX 1024u /* Of a host, by name: more are of one that plays. */
 #define SECOND_US 1000000
 
 /* One host being pruned. */
@@ -27,9 +28,8 @@ struct pruning {
 	uint64_t quarantines; /* Of the store when it was looked whether all is whole. */
 	struct store_lease *lease; /* For looking at trees; NULL: all is whole. */
 	struct store_nodes *checked;
-	uint64_t proven; /* Up to this one the host's points are; 0: nobody said so. */
-	struct store_point *newest; /* Room. */
-	uint64_t *bad;		    /* Sequences of points that are damaged, falling. */
+	struct store_point *head; /* Room for the newest point of a volume. */
+	uint64_t *bad;		  /* Sequences of points that are damaged, falling. */
 	size_t n_bad, bad_cap;
 
 	struct store_fate *fates;
@@ -187,8 +187,7 @@ take_kept(void *arg, const struct store_kept *k)
 		.held = k->held || store_is_restoring(p->s, k),
 		.locked = store_is_locked(p->s, k),
 		.verified = k->verified_us != 0,
-		.damaged = p->fates[p->n].damaged,
-		.proven = k->sequence <= p->proven };
+		.damaged = p->fates[p->n].damaged };
 	p->n++;
 	return 0;
 }
@@ -247,25 +246,71 @@ ages_of(const struct pruning *p)
 	return a;
 }
 
+/* That point, if it counts: NULL if it may be wrong, or of no time yet. */
+static struct retention_point *
+good_point(const struct pruning *p, uint64_t sequence, int64_t now_us)
+{
+	size_t low = 0, high = p->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (p->points[mid].sequence < sequence)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < p->n && p->points[low].sequence == sequence &&
+		       !p->points[low].damaged && p->points[low].time_us <= now_us
+		   ? &p->points[low]
+		   : NULL;
+}
+
 /*
- * By the host's newest point: a list of changes that is found wrong tomorrow makes all
- * behind this one suspect.  If it read all of its volumes it is good itself.
+ * By the newest point of the volume: a list of changes that is found wrong tomorrow makes
+ * all behind what that says suspect.  If it read all of the volume it is good itself.
  */
 static int
-find_proven(struct pruning *p, const char *host)
+mark_proven(struct pruning *p, const char *host, const char *volume, int64_t now_us)
 {
-	struct err why = ERR_INIT;
+	struct catalog *c = p->s->catalog;
+	struct retention_point *good = NULL;
+	uint64_t at;
 
-	p->proven = 0;
-	if (p->newest == NULL && (p->newest = malloc(sizeof(*p->newest))) == NULL)
-		return err_set(p->err, ERR_NOMEM, "no memory to prune");
-	if (store_point_get(p->s, host, 0, p->newest, &why) == 0) {
-		p->proven = store_facts_proven(p->newest);
-	} else if (why.code != ERR_NOTFOUND) {
-		*p->err = why;
+	if (catalog_volume_point(c, host, volume, INT64_MAX, &at, p->err) != 0)
 		return -1;
+	/* Most volumes are in the same points. */
+	if ((at != p->head->sequence || strcmp(host, p->head->host) != 0) &&
+	    store_point_get(p->s, host, at, p->head, p->err) != 0)
+		return -1;
+	at = store_facts_proven(p->head);
+	while (at > 0 && good == NULL) {
+		if (catalog_volume_point(c, host, volume, at, &at, p->err) != 0)
+			return -1;
+		if (at > 0 && (good = good_point(p, at, now_us)) == NULL)
+			at--;
 	}
+	if (good != NULL)
+		good->proven = 1;
 	return 0;
+}
+
+/* Of each volume, for they may be backed up apart. */
+static int
+find_proven(struct pruning *p, const char *host, int64_t now_us)
+{
+	char volume[STORE_NAME_MAX] = "", next[STORE_NAME_MAX];
+	int rc = 0;
+
+	if (p->head == NULL && (p->head = calloc(1, sizeof(*p->head))) == NULL)
+		return err_set(p->err, ERR_NOMEM, "no memory to prune");
+	for (unsigned n = 0; n < VOLUMES_MAX; n++) {
+		rc = catalog_volume_next(p->s->catalog, host, volume, next, p->err);
+		if (rc <= 0 || mark_proven(p, host, next, now_us) != 0)
+			break;
+		memcpy(volume, next, sizeof(volume));
+	}
+	return rc < 0 || p->err->code != ERR_NONE ? -1 : 0;
 }
 
 /* Judge all points of the host as they are now.  Its lock is held. */
@@ -277,13 +322,13 @@ judge(struct pruning *p, struct store_pruned *out)
 	int64_t now;
 
 	p->n = 0;
-	if (find_proven(p, out->host) != 0 ||
-	    store_policy_of(p->s, out->host, &out->policy, p->err) != 0 ||
-	    store_kept(p->s, out->host, take_kept, p, p->err) != 0)
-		return -1;
-	newest = ages_of(p);
 	/* Records of one moment may be a little later than it. */
 	now = store_time_trusted(p->s) + SECOND_US;
+	if (store_policy_of(p->s, out->host, &out->policy, p->err) != 0 ||
+	    store_kept(p->s, out->host, take_kept, p, p->err) != 0 ||
+	    find_proven(p, out->host, now) != 0)
+		return -1;
+	newest = ages_of(p);
 	if (store_brake_locked(p->s, out->host, &out->policy.rules, &newest, p->dry,
 		&brake, p->err) < 0 ||
 	    retention_judge(&out->policy.rules, p->points, p->n, &retention_local, now,
@@ -420,7 +465,7 @@ store_prune(struct store *s, const char *who, const char *host, int dry,
 		store_space_lend(s);
 	ret = host != NULL ? prune_host(&p, host, each, arg) : prune_all(&p, each, arg);
 	end_damage(&p);
-	free(p.newest);
+	free(p.head);
 	free(p.bad);
 	free(p.fates);
 	free(p.points);

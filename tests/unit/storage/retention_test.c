@@ -158,15 +158,14 @@ oracle_keeps(const struct store_rules *r, const struct retention_point *p, size_
 	return verified < r->min_verified;
 }
 
-/* The newest that is whole (and proven) stays. */
+/* The newest that is whole stays. */
 static void
-keep_newest(
-    const struct retention_point *p, size_t n, int64_t now, int proven, int *keeps)
+keep_newest(const struct retention_point *p, size_t n, int64_t now, int *keeps)
 {
 	size_t best = n;
 
 	for (size_t i = 0; i < n; i++)
-		if (!p[i].damaged && p[i].time_us <= now && (!proven || p[i].proven) &&
+		if (!p[i].damaged && p[i].time_us <= now &&
 		    (best == n || is_newer(&p[i], &p[best])))
 			best = i;
 	if (best < n)
@@ -182,9 +181,10 @@ oracle_good(const struct retention_point *p, size_t n, int64_t now, int *keeps)
 		whole |= keeps[i] && !p[i].damaged && p[i].time_us <= now;
 		damaged |= keeps[i] && p[i].damaged;
 	}
-	keep_newest(p, n, now, 1, keeps);
 	if (damaged && !whole)
-		keep_newest(p, n, now, 0, keeps);
+		keep_newest(p, n, now, keeps);
+	for (size_t i = 0; i < n; i++)
+		keeps[i] |= p[i].proven && !p[i].damaged && p[i].time_us <= now;
 }
 
 /* The set that stays, by the oracle. */
@@ -487,7 +487,8 @@ test_the_last_good_one_stays(void **state)
 	struct retention_point p[5];
 	const char *const proven[] = { NULL, "the last good one", NULL, NULL,
 		"last 1 of 1" };
-	const char *const same[] = { NULL, NULL, NULL, NULL,
+	/* Of two volumes; one that is damaged is none. */
+	const char *const apart[] = { "the last good one", NULL, NULL, NULL,
 		"last 1 of 1, the last good one" };
 	const char *const wrong[] = { NULL, NULL, "the last good one", "within 2d",
 		"within 2d" };
@@ -496,11 +497,10 @@ test_the_last_good_one_stays(void **state)
 	memset(p, 0, sizeof(p));
 	for (int i = 0; i < 5; i++)
 		p[i].time_us = now - (4 - i) * DAY - HOUR;
-	p[0].proven = p[1].proven = 1;
+	p[1].proven = 1;
 	expect(&r, p, 5, now, proven);
-	for (int i = 2; i < 5; i++)
-		p[i].proven = 1;
-	expect(&r, p, 5, now, same);
+	p[0].proven = p[4].proven = p[1].damaged = 1;
+	expect(&r, p, 5, now, apart);
 	/* Nor do wrong ones stay without it, though no number is asked for. */
 	memset(p, 0, sizeof(p));
 	for (int i = 0; i < 5; i++)

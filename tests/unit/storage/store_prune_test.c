@@ -152,7 +152,7 @@ test_a_suspect_point_takes_no_good_ones_place(void **state)
 
 /* A point that rests on a list of changes, all of which is proven up to `proven`. */
 static void
-add_unproven(struct here *h, const char *host, uint64_t proven)
+add_unproven_of(struct here *h, const char *host, const char *volume, uint64_t proven)
 {
 	const struct store_changes c = { 0, 900 * MIB, 9 * MIB, 100 };
 	struct store_point *p = calloc(1, sizeof(*p));
@@ -161,9 +161,15 @@ add_unproven(struct here *h, const char *host, uint64_t proven)
 	OK(store_facts_set_changes(p, &c, 1, &h->err));
 	OK(store_facts_set_proven(p, proven, &h->err));
 	assert_true(store_facts_proven(p) == proven);
-	(void)add_point_saying(h, host, 10 * MIB, 5 * MIB, p->facts, p->facts_len);
+	(void)add_point_of(h, host, volume, 10 * MIB, 5 * MIB, p->facts, p->facts_len);
 	free(p);
 	pass(DAY);
+}
+
+static void
+add_unproven(struct here *h, const char *host, uint64_t proven)
+{
+	add_unproven_of(h, host, "C", proven);
 }
 
 /* What is found wrong takes all with it that came since the last proof: that one stays. */
@@ -211,6 +217,46 @@ test_the_last_proven_point_outlives_those_that_rest_on_it(void **state)
 	OK(store_hold(h->s, "bob", "alpha", 12, "to look at", &h->err));
 	(void)prune(h, NULL, 0);
 	assert_string_equal(points(h, "alpha"), "11 12h");
+}
+
+/* One backup of another volume says nothing of the proof of the first. */
+static void
+test_each_volumes_last_proven_point_stays(void **state)
+{
+	struct here *h = *state;
+	struct said *s;
+
+	set_policy(h, STORE_POLICY_DEFAULT, "",
+	    (struct store_rules){ .last = 2, .min_points = 1, .min_verified = 1 });
+	add_days(h, "alpha", 1);
+	add_unproven(h, "alpha", 1);
+	add_unproven(h, "alpha", 1);
+	(void)add_point_of(h, "alpha", "D", 10 * MIB, 5 * MIB, NULL, 0);
+	pass(DAY);
+	/* Another host's points of the same numbers are no help. */
+	add_days(h, "beta", 5);
+	for (int anew = 0; anew < 2; anew++) {
+		s = prune(h, "alpha", 1);
+		assert_string_equal(s->text, "1+ 2- 3+ 4+");
+		reopen(h, anew);
+	}
+	(void)prune(h, NULL, 0);
+	add_unproven(h, "alpha", 1);
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "1 4 5");
+	/* Both rest on lists; what is proven of one is not proven of the other. */
+	add_unproven_of(h, "alpha", "D", 4);
+	add_unproven(h, "alpha", 1);
+	add_unproven(h, "alpha", 1);
+	(void)prune(h, NULL, 0);
+	assert_string_equal(points(h, "alpha"), "1 4 7 8");
+	/* The one that would stay is suspect by now: one before it does. */
+	add_unproven(h, "alpha", 7);
+	s = prune(h, "alpha", 1);
+	assert_string_equal(s->text, "1- 4- 7+ 8+ 9+");
+	suspect(h, "C", 1, 7, "byte 7 had changed");
+	s = prune(h, "alpha", 1);
+	assert_string_equal(s->text, "1+ 4- 7- 8+ 9+");
 }
 
 struct rotting {
@@ -341,6 +387,7 @@ main(void)
 		T(test_a_point_that_is_hurt_takes_no_whole_ones_place),
 		T(test_a_suspect_point_takes_no_good_ones_place),
 		T(test_the_last_proven_point_outlives_those_that_rest_on_it),
+		T(test_each_volumes_last_proven_point_stays),
 		T(test_what_rots_while_all_hosts_are_pruned_is_noticed),
 		T(test_what_fails_at_one_host_does_not_keep_the_others),
 		T(test_what_a_policy_keeps_does_not_go_after_it_was_set),

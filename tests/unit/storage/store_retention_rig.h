@@ -112,8 +112,8 @@ refused(struct here *h, int ret, enum err_code code, const char *words)
 
 /* A point that has nothing but its counts. */
 static inline uint64_t
-add_point_saying(struct here *h, const char *host, uint64_t fresh, uint64_t stored,
-    const uint8_t *facts, size_t facts_len)
+add_point_of(struct here *h, const char *host, const char *volume, uint64_t fresh,
+    uint64_t stored, const uint8_t *facts, size_t facts_len)
 {
 	struct journal_event *e = calloc(1, sizeof(*e));
 	struct store_point *p = &e->u.point;
@@ -127,7 +127,7 @@ add_point_saying(struct here *h, const char *host, uint64_t fresh, uint64_t stor
 	p->sequence = sequence = head.sequence + 1;
 	memcpy(p->previous, head.record, sizeof(p->previous));
 	p->volumes_count = 1;
-	memcpy(p->volumes[0].name, "C", 2);
+	(void)snprintf(p->volumes[0].name, sizeof(p->volumes[0].name), "%s", volume);
 	p->volumes[0].data_bytes = 1000 * MIB;
 	p->frozen_at_us = (int64_t)rand() << 30; /* The host's word. */
 	p->counts.new_bytes = fresh;
@@ -137,6 +137,13 @@ add_point_saying(struct here *h, const char *host, uint64_t fresh, uint64_t stor
 	OK(store_record(h->s, e, NULL, &h->err));
 	free(e);
 	return sequence;
+}
+
+static inline uint64_t
+add_point_saying(struct here *h, const char *host, uint64_t fresh, uint64_t stored,
+    const uint8_t *facts, size_t facts_len)
+{
+	return add_point_of(h, host, "C", fresh, stored, facts, facts_len);
 }
 
 static inline uint64_t
