@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "proto/wire/frame.h"
+#include "proto/wire/msg_check.h"
 #include "storage/retention.h"
 
 #define FATES_BATCH 256u
@@ -380,6 +381,8 @@ tell_failed(struct sweep *w, const char *host)
 		w->first = why;
 	err_clear(&j->err);
 	session_log(j->s, LOG_ERROR, "cannot prune '%s': %s", host, why.text);
+	/* What people wrote is in it, and it was cut somewhere: the wire takes UTF-8. */
+	msg_check_clean(why.text);
 	m.host = (char *)(uintptr_t)host;
 	m.failed = why.text;
 	session_reply(j, &m.base, FRAME_MORE);

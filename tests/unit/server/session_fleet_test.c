@@ -320,6 +320,9 @@ hold_between(void *arg, enum store_pause where)
 	e->type = JOURNAL_HOLD;
 	(void)snprintf(e->u.mark.host, STORE_NAME_MAX, "prune1");
 	e->u.mark.sequence = 1;
+	/* Longer than an error's text, which ends inside a character. */
+	for (unsigned i = 0; i + 2 < STORE_TEXT_MAX; i += 2)
+		memcpy(e->u.mark.text + i, "\xc3\xa4", 3);
 	live_ok(store_record(store(), e, NULL, &err));
 	free(e);
 }
