@@ -8,6 +8,8 @@
 #include "storage/store_state.h"
 #include "storage/store_verify.h"
 
+#define WHY_MAX 180u /* With a volume's name it is a text. */
+
 /* How such an alarm begins. */
 static const char begins[] = "what changed on its volume ";
 
@@ -85,6 +87,19 @@ store_suspect(struct store *s, const char *host, const char *volume, uint64_t af
 	return rc != 0 ? -1 : raise_alarm(s, host, volume, err);
 }
 
+/* What a host said is cut between two characters, lest no list may hold it. */
+static void
+cut(char *text, size_t max)
+{
+	size_t n = strlen(text);
+
+	if (n <= max)
+		return;
+	for (n = max; n > 0 && ((unsigned char)text[n] & 0xc0u) == 0x80u;)
+		n--;
+	text[n] = '\0';
+}
+
 int
 store_point_suspect(struct store *s, const char *host, uint64_t sequence,
     char why[STORE_TEXT_MAX], struct err *err)
@@ -92,6 +107,7 @@ store_point_suspect(struct store *s, const char *host, uint64_t sequence,
 	char volume[STORE_NAME_MAX], text[STORE_TEXT_MAX];
 	int found = catalog_suspect(s->catalog, host, sequence, volume, text, err);
 
+	cut(text, WHY_MAX);
 	(void)snprintf(why, STORE_TEXT_MAX, "volume %.63s: %.180s", volume, text);
 	return found;
 }

@@ -8,6 +8,7 @@
 #include "proto/base/buf.h"
 #include "proto/base/err.h"
 #include "proto/base/file.h"
+#include "proto/wire/msg_check.h"
 
 #define NOTE_MAX (64u * 1024) /* It is read in large steps. */
 #define ENDING "=suspect"
@@ -46,6 +47,8 @@ suspect_load(const char *path, struct suspect *out, struct err *err)
 		(void)snprintf(out->how, sizeof(out->how), "%s", (char *)text.p + at);
 	}
 	buf_free(&text);
+	/* A disk may have put anything there, and the server takes lines of UTF-8 alone. */
+	msg_check_clean(out->how);
 	return 1;
 }
 

@@ -25,7 +25,7 @@ int suspect_store(const char *path, const struct suspect *s, struct err *err);
 
 /*
  * 1; 0: there is none; -1 only without memory.  One that cannot be read is believed at its
- * worst.
+ * worst, and `how` is a line of UTF-8 whatever lies there.
  */
 int suspect_load(const char *path, struct suspect *out, struct err *err);
 

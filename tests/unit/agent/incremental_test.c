@@ -224,6 +224,11 @@ a_note_that_makes_no_sense_is_believed_at_its_worst(void **state)
 		assert_int_equal(w->f.since, 0);
 		assert_string_not_equal(w->f.how, "");
 	}
+	/* What cannot be sent would keep every backup from beginning. */
+	assert_int_equal(file_store(w->note, "0 3 a\xc3\n\xff", 8, 0600, &w->err), 0);
+	agent(w);
+	assert_int_equal(w->f.since, 3);
+	assert_string_equal(w->f.how, "a???");
 }
 
 static void

@@ -116,7 +116,7 @@ static void
 test_a_suspect_point_takes_no_good_ones_place(void **state)
 {
 	struct here *h = *state;
-	char why[STORE_TEXT_MAX];
+	char why[STORE_TEXT_MAX], said[STORE_TEXT_MAX] = "a";
 	struct said *s;
 
 	add_days(h, "alpha", 4);
@@ -145,6 +145,15 @@ test_a_suspect_point_takes_no_good_ones_place(void **state)
 	assert_int_equal(store_point_suspect(h->s, "alpha", 5, why, &h->err), 0);
 	OK(store_forget(h->s, "bob", "alpha", 4, "", &h->err));
 	assert_int_equal(store_point_suspect(h->s, "alpha", 4, why, &h->err), 0);
+	/* A host may say much, and nobody's list ends inside a character. */
+	for (size_t i = 0; i + 3 < sizeof(said); i += 2)
+		memcpy(said + i + 1, "\xc3\xa4", 3);
+	for (size_t i = 0; i < 2; i++) {
+		suspect(h, "C", 0, 5, said + i);
+		assert_int_equal(store_point_suspect(h->s, "alpha", 3, why, &h->err), 1);
+		assert_true(strlen(why) > 180);
+		assert_int_equal((uint8_t)why[strlen(why) - 1], 0xa4);
+	}
 	/* An end of it, as the format has it. */
 	suspect(h, "C", 0, 5, "");
 	assert_int_equal(store_point_suspect(h->s, "alpha", 3, why, &h->err), 0);
