@@ -7,6 +7,7 @@
 #include "agent/backup/generations.h"
 #include "agent/map/changes.h"
 #include "proto/base/err.h"
+#include "proto/wire/msg_check.h"
 
 static int
 changed_of(void *arg, struct changes *out, struct err *err)
@@ -192,6 +193,7 @@ backup_captured(struct backup *b)
 		}
 	(void)snprintf(b->out->captured, sizeof(b->out->captured), "%.480s%s",
 	    b->capture->method, tracked ? "; changes by tracking" : "");
+	msg_check_clean(b->out->captured);
 	return b->out->captured;
 }
 

@@ -10,6 +10,7 @@
 #include "agent/capture/twice.h"
 #include "agent/host/stop.h"
 #include "proto/base/err.h"
+#include "proto/wire/msg_check.h"
 
 /* ------------------------------------------------------------------- taking hold -- */
 
@@ -134,6 +135,8 @@ freeze(struct capture *c, uint32_t timeout_ms, struct err *err)
 	(void)snprintf(c->method, sizeof(c->method), "%s%s%s",
 	    c->frozen > 0 ? snapshot_method(c->snapshot) : "nothing to freeze",
 	    c->choice.why[0] != '\0' ? "; " : "", c->choice.why);
+	/* Words of a system in its own language are in it, cut where there was no room. */
+	msg_check_clean(c->method);
 	return 0;
 }
 

@@ -74,7 +74,7 @@ struct capture {
 	int devices;	      /* Something of it is a device: this is a machine. */
 	char note[256];	      /* What tables had to say. */
 	struct choice choice; /* Who freezes it: the provider's name for the roots. */
-	char method[512];     /* How it was frozen and why so: for the point. */
+	char method[512];     /* How it was frozen and why so: a line for the point. */
 };
 
 /*

@@ -14,9 +14,11 @@
 #include "agent/capture/snapshot_provider.h"
 #include "agent/clone/clone.h"
 #include "proto/base/err.h"
+#include "proto/wire/msg_check.h"
 #include "tests/unit/agent/sim_driver.h"
 
 static enum err_code fails_with;
+static const char *fails_saying;
 static unsigned tried;
 
 static int
@@ -44,7 +46,7 @@ vss_freeze(void *s, void **volumes, size_t count, uint32_t timeout_ms,
 	tried++;
 	for (size_t i = 0; i < count; i++)
 		infos[i] = (struct snapshot_info){ .size = 512, .sector_size = 512 };
-	return fails_with == ERR_NONE ? 0 : err_set(err, fails_with, "VSS_E_NO_LUCK");
+	return fails_with == ERR_NONE ? 0 : err_set(err, fails_with, "%s", fails_saying);
 }
 
 static int
@@ -90,6 +92,7 @@ setup(void **state)
 	capture = NULL;
 	tried = 0;
 	fails_with = ERR_IO;
+	fails_saying = "VSS_E_NO_LUCK";
 	return 0;
 }
 
@@ -127,6 +130,30 @@ test_hotcopy_stands_in_and_that_is_said(void **state)
 	assert_int_equal(capture->volumes[0].info.grade, SNAPSHOT_CRASH);
 	assert_int_equal(capture_read(&capture->volumes[0], 7, &byte, 1, &err), 0);
 	assert_int_equal(byte, 'o');
+}
+
+/* Why vss failed may be cut inside a character: Commit takes lines of UTF-8 alone. */
+static void
+test_what_is_said_is_a_line_of_utf_8(void **state)
+{
+	struct err err = ERR_INIT;
+	char method[512], words[202];
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		err_clear(&err);
+		capture_free(capture);
+		capture = NULL;
+		memset(words, 'a', 1);
+		for (size_t k = i; k + 2 < sizeof(words); k += 2)
+			memcpy(words + k, "\xc3\xa4", 3);
+		fails_saying = words;
+		assert_int_equal(begin(&err), 0);
+		(void)snprintf(method, sizeof(method), "%s", capture->method);
+		msg_check_clean(method);
+		assert_string_equal(method, capture->method);
+		assert_non_null(strstr(method, "; vss failed: "));
+	}
 }
 
 /* A copy without a server is frozen as a backup is, and says how. */
@@ -215,6 +242,7 @@ main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(test_##name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		TEST(hotcopy_stands_in_and_that_is_said),
+		TEST(what_is_said_is_a_line_of_utf_8),
 		TEST(hotcopy_stands_in_for_a_clone),
 		TEST(where_vss_works_nobody_stands_in),
 		TEST(what_was_asked_for_is_never_replaced),
