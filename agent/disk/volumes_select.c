@@ -73,9 +73,12 @@ add_note(struct settings *s, const char *who, const char *what)
 		strcpy(s->note + n, "...");
 }
 
-/* A stick that is not plugged in is no reason to back up nothing; a slip may be one. */
+/*
+ * A stick that is not plugged in is no reason to back up nothing; a slip may be one.  With
+ * `say` it is noted, behind all that is left out indeed: a note has little room.
+ */
 static int
-note_absent(const struct volumes *v, struct settings *s, struct err *err)
+look_at_excluded(const struct volumes *v, struct settings *s, int say, struct err *err)
 {
 	const struct volumes_volume *one;
 	const char *words = s->exclude;
@@ -85,7 +88,7 @@ note_absent(const struct volumes *v, struct settings *s, struct err *err)
 	while ((rc = next_word(&words, word)) > 0) {
 		if ((is = find_excluded(v, word, &one, err)) < 0)
 			return -1;
-		if (!is)
+		if (!is && say)
 			add_note(s, word, "is excluded, and no volume of this machine");
 	}
 	return rc < 0 ? err_set(err, ERR_LIMIT, "exclude: a word is too long") : 0;
@@ -380,13 +383,11 @@ resolve(const struct volumes *v, struct settings *s, struct settings_volume *of,
 	return 0;
 }
 
-int
-volumes_select(const struct volumes *v, struct settings *s, struct err *err)
+static int
+select_what(const struct volumes *v, struct settings *s, struct err *err)
 {
 	unsigned named = s->count + s->disks_count;
 
-	if (note_absent(v, s, err) != 0)
-		return -1;
 	for (unsigned i = 0; i < s->count; i++)
 		if (resolve(v, s, &s->volumes[i], err) != 0)
 			return err_context(err, "volume %s", s->volumes[i].name);
@@ -395,6 +396,15 @@ volumes_select(const struct volumes *v, struct settings *s, struct err *err)
 	if (s->include[0] == '\0' || strcmp(s->include, "all") == 0)
 		return select_all(v, s, err);
 	return select_words(v, s, err) != 0 ? err_context(err, "include") : 0;
+}
+
+int
+volumes_select(const struct volumes *v, struct settings *s, struct err *err)
+{
+	return look_at_excluded(v, s, 0, err) == 0 && select_what(v, s, err) == 0 &&
+		       look_at_excluded(v, s, 1, err) == 0
+		   ? 0
+		   : -1;
 }
 
 int

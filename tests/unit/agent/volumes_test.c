@@ -206,8 +206,14 @@ who_is_left_out_need_not_be_there(void **state)
 	expect(v, "", GUID("00000009"), "disk0 disk1",
 	    GUID("00000009") " is excluded, and no volume of this machine");
 	expect(v, "all", "C:\\mnt\\x, label:logs, label:x", "disk0",
-	    "C:\\mnt\\x is excluded, and no volume of this machine; label:x is excluded, "
-	    "and no volume of this machine; C:\\mnt\\logs\\ is left out");
+	    "C:\\mnt\\logs\\ is left out; C:\\mnt\\x is excluded, and no volume of this "
+	    "machine; label:x is excluded, and no volume of this machine");
+	/* However many are not there, what is left out indeed is said. */
+	expect(v, "all", "f:, g:, h:, i:, j:, label:logs", "disk0",
+	    "C:\\mnt\\logs\\ is left out; f: is excluded, and no volume of this machine; "
+	    "g: is excluded, and no volume of this machine; "
+	    "h: is excluded, and no volume of this machine; "
+	    "i: is excluded, and no volume of this machine...");
 	expect(v, "C:", "f:\\", "C", "f:\\ is excluded, and no volume of this machine");
 	/* What cannot be meant is no name of an absent one. */
 	for (size_t i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
