@@ -7,8 +7,9 @@
  *			/bootsequence), and it has logs as every hive.
  *	hiberfil.sys	Is written past the volume's drivers when the system goes to sleep.
  *	{...}		volsnap writes its catalogue and its copies, in files of these
- *			names, by their places and below whoever is above it (libvshadow's
- *			description of the format).
+ *			names, by their places and below whoever is above it, and in $Boot, at
+ *			byte 7680, where the catalogue lies (libvshadow's description of the
+ *			format).
  *
  * Told by names alone, in whatever directory: who has such a name costs reading.
  */
@@ -41,7 +42,7 @@ static int
 is_unheard(const uint8_t *name, size_t units)
 {
 	static const char *const names[] = { "bootstat.dat", "bcd", "bcd.log", "bcd.log1",
-		"bcd.log2", "hiberfil.sys" };
+		"bcd.log2", "hiberfil.sys", "$boot" };
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (ntfs_name_is(name, units, names[i]))
@@ -61,6 +62,27 @@ has_such_name(const struct ntfs_record *r)
 		    is_unheard(a.value + 66, a.value[64]))
 			return 1;
 	return 0;
+}
+
+/* Of a file whose content cannot be followed: what this record alone tells of it. */
+static void
+add_runs(const struct ntfs *v, const struct ntfs_record *r)
+{
+	const uint64_t size = v->boot.cluster_size;
+	uint32_t at = r->attrs;
+	struct ntfs_attr a;
+	struct ntfs_runs it;
+	struct ntfs_run run;
+
+	while (ntfs_attr_next(r, &at, &a) == 1) {
+		if (a.type != NTFS_DATA || a.resident)
+			continue;
+		ntfs_runs_begin(&it, &a, v->boot.clusters);
+		while (ntfs_runs_next(&it, &run) == 1)
+			if (run.lcn != -1)
+				changes_add(v->src->unheard, (uint64_t)run.lcn * size,
+				    run.len * size);
+	}
 }
 
 int
@@ -83,5 +105,8 @@ ntfs_unheard(const struct ntfs *v, struct ntfs_scan *s, uint32_t n,
 		changes_add(v->src->unheard, (uint64_t)content.run[i].lcn * size,
 		    content.run[i].len * size);
 	ntfs_stream_free(&content);
+	/* A compressed or sparse one, say: who lists what changed knows as little of it. */
+	if (got == 0)
+		add_runs(v, r);
 	return got == -1 ? -1 : 0;
 }

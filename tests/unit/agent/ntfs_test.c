@@ -701,8 +701,8 @@ what_no_driver_sees_written_is_told(void **state)
 		{ "{01234567-89ab-cdef-0123-456789abcdef}"
 		  "{3808876b-c176-4e48-b7ae-04046e6cc752}",
 		    1 },
-		{ "{3808876b-c176-4e48-b7ae-04046e6cc753}", 0 }, { "bootstat.dat2", 0 },
-		{ "bcd.log3", 0 }, { "pagefile.sys", 0 } };
+		{ "$Boot", 1 }, { "{3808876b-c176-4e48-b7ae-04046e6cc753}", 0 },
+		{ "bootstat.dat2", 0 }, { "bcd.log3", 0 }, { "pagefile.sys", 0 } };
 	struct changes *list;
 	uint8_t entries[3 * 32];
 	struct err err = ERR_INIT;
@@ -722,6 +722,22 @@ what_no_driver_sees_written_is_told(void **state)
 		changes_free(list);
 		image_free(v);
 	}
+	/* One that nobody here could read: compressed, with a hole. */
+	v = ordinary();
+	f = image_free_from(v);
+	assert_int_equal(changes_new(v->size, &list, &err), 0);
+	image_begin(v, 20, 1, 0);
+	image_name(v, 20, 17, "bootstat.dat", 3);
+	store_le16(image_attr(v, 20, 0x80, "", 0,
+		       RUNS({ f, 3 }, { -1, 13 }, { f + 9, 2 }), 18 * 4096) +
+		       12,
+	    1);
+	image_bits(v, f, 3, 1);
+	image_bits(v, f + 9, 2, 1);
+	assert_int_equal(unheard(v, list), 5);
+	assert_true(changes_touch(list, (f + 10) * 4096ull, 1));
+	changes_free(list);
+	image_free(v);
 	/* Its name in one record, its content in two others. */
 	v = ordinary();
 	f = image_free_from(v);
