@@ -288,9 +288,26 @@ take_tracked(struct incremental *inc, const struct pipeline_job *job, struct err
 	return 1;
 }
 
+/* Was the newest point made of a shadow copy, which had things of its own?  1, 0, -1. */
+static int
+is_by_vss(const struct pipeline_job *job, struct err *err)
+{
+	struct prior *prior;
+	int found;
+
+	if (!job->base.known || job->old_cache == NULL)
+		return 0;
+	found = prior_open(job->old_cache, &job->base.root_id, job->keys, &prior, err);
+	if (found != 1)
+		return found;
+	found = strcmp(prior_root(prior)->provider, "vss") == 0;
+	prior_close(prior);
+	return found;
+}
+
 /* The list of changes for this job, from whoever can tell. */
 static void
-take_list(struct incremental *inc, int tracked, int records)
+take_list(struct incremental *inc, int tracked, int records, int foreign)
 {
 	if (tracked)
 		return;
@@ -298,7 +315,7 @@ take_list(struct incremental *inc, int tracked, int records)
 	if (inc->policy->changed_from != NULL) {
 		changes_again(inc->list);
 		/* What a maker of shadow copies writes, whoever else lists what was written. */
-		if (inc->tracked.foreign) {
+		if (foreign) {
 			changes_add(inc->list, 0, HEAD_LEN);
 			changes_need_map(inc->list);
 		}
@@ -318,7 +335,7 @@ incremental_job(
     struct incremental *inc, int64_t cut_us, struct pipeline_job *job, struct err *err)
 {
 	int records = inc->compare != NULL && inc->policy->changed_from == NULL;
-	int found, tracked;
+	int found, tracked, foreign = inc->tracked.foreign;
 
 	job->old_shape = inc->shape;
 	job->new_shape = inc->new_shape;
@@ -326,6 +343,9 @@ incremental_job(
 	job->changes = NULL;
 	if ((found = look_at_base(inc, job, err)) == -1 ||
 	    (tracked = take_tracked(inc, job, err)) == -1)
+		return -1;
+	if (inc->policy->changed_from != NULL && !foreign &&
+	    (foreign = is_by_vss(job, err)) == -1)
 		return -1;
 	inc->facts.tracked = tracked && !inc->facts.suspect;
 	inc->slices =
@@ -337,7 +357,7 @@ incremental_job(
 	ask_records(inc, cut_us, records && !tracked && !inc->facts.suspect, job);
 	if (inc->facts.suspect)
 		return 0;
-	take_list(inc, tracked, records);
+	take_list(inc, tracked, records, foreign);
 	if (found)
 		changes_slice(inc->list, inc->slices, inc->proof.next);
 	else

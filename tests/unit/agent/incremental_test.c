@@ -602,12 +602,20 @@ the_driver_s_list_is_used_if_the_point_is_its_base(void **state)
 	agent(w);
 	job(w, 0);
 	assert_false(changes_touch(w->job.changes, 65536, 1));
-	assert_false(changes_touch(w->job.changes, 0, 1));
-	assert_false(changes_do_need_map(w->job.changes));
 	ran(w, 0);
 	assert_true(w->f.used && !w->f.tracked);
 	assert_int_equal(w->f.slices, 10);
-	/* Which knows of shadow copies as little. */
+	/* Which knows of shadow copies as little, be the point before of one, */
+	assert_true(changes_touch(w->job.changes, 0, 1));
+	assert_true(changes_do_need_map(w->job.changes));
+	w->by_vss = 0;
+	point_of(w, 7, 0xab);
+	agent(w);
+	job(w, 0);
+	assert_string_equal(changes_why(w->job.changes), "");
+	assert_false(changes_touch(w->job.changes, 0, 1));
+	assert_false(changes_do_need_map(w->job.changes));
+	/* or this view. */
 	w->tracked.foreign = 1;
 	agent(w);
 	job(w, 0);
