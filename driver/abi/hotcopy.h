@@ -212,8 +212,7 @@ struct hotcopy_prepare {
 	uint32_t chunk_shift; /* 0: by the largest volume */
 	uint32_t full;	      /* enum hotcopy_full */
 	uint32_t throttle_ms; /* at most HOTCOPY_THROTTLE_MS_MAX */
-	uint64_t
-	    memory; /* bytes for copies of the whole set; 1 MiB to HOTCOPY_MEMORY_MAX */
+	uint64_t memory;      /* bytes for all copies; 1 MiB to HOTCOPY_MEMORY_MAX */
 	uint64_t volume[HOTCOPY_VOLUMES_MAX];
 	/* Bit n: of volume n only what CHANGED reports is needed (a tracked incremental).
 	 */
